@@ -108,7 +108,7 @@ pub async fn find_out<'a>(
 ) -> ActivityFound {
     let mut lookups = Vec::new();
     let read = match &order.source {
-        _ if statuses.clone().any(|status| !status.tells_expiry) => {
+        _ if statuses.clone().any(|status| !status.reports_expiry) => {
             Err("a server is older than Redis 7.0 and does not tell at which moment a key expires (PEXPIRETIME), by \
                  which a cache that was renewed meanwhile is known"
                 .to_owned())

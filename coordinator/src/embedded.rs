@@ -186,7 +186,7 @@ pub async fn run(
     plan.time.check("the run began").map_err(PreflightError::from)?;
     check_deletions(options, &plan.estimate)?;
     if let Some(order) = &plan.spec.backup {
-        let no_place = || BackupError::NoPlace(options.job.clone());
+        let no_place = || BackupError::NoTarget(options.job.clone());
         context.backups.of(&options.job, order).ok_or_else(no_place)?.check().await?;
     }
     let records = context.records(plan.spec.run);
@@ -305,7 +305,7 @@ async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), Ledger
     let client = RedisClient::discover(options.access.clone()).await?;
     let mut left = ledgers(records).await?;
     for _ in 0..LEDGER_ROUNDS_MAX {
-        left = drop_where_served(&client, spec.run, left, Throttle::of(&options.pace)).await;
+        left = drop_where_served(&client, spec.run, left, Throttle::of(&options.pacing)).await;
         if left.is_empty() {
             return Ok(());
         }

@@ -163,7 +163,7 @@ async fn take_as(
         let over = order.adopt || stopped || Instant::now() >= order.until;
         if over || std::mem::take(&mut unknown) {
             let standing = lock::read_lock(&conn, &key).await?;
-            note_hits(records, &node, lock::LOOK_HITS).await;
+            note_hits(records, &node, lock::LOOKUP_HITS).await;
             if let Some(holder) = standing.holder.as_ref().filter(|holder| known(holder)) {
                 // Renewing looks at it once more. Its lease may be over by then, and another run may have it.
                 note_hits(records, &node, 1).await;
@@ -294,7 +294,7 @@ impl JobLock {
 
     async fn free_at_owner(&self) -> Result<bool, RedisError> {
         let (_, conn) = place(&self.client, self.lock.slot()).await?;
-        self.lock.free(&conn).await
+        self.lock.release(&conn).await
     }
 
     async fn renew(&self) -> Result<bool, RedisError> {

@@ -11,7 +11,7 @@ use shared::http::JobIntegrations;
 use shared::ids::Alias;
 use shared::key::Key;
 use shared::messages::{
-    Action, Application, Attempt, BackupPolicy, HitRateSource, Pace, ReadFrom, Rules, Verify,
+    Action, Application, Attempt, BackupPolicy, HitRateSource, PacingLimits, ReadFrom, Rules, Verify,
 };
 use shared::selection::Selection;
 use thiserror::Error;
@@ -65,7 +65,7 @@ pub struct Options {
     /// The webhooks for alerts, and the Prometheus server that counts the application's lookups.
     pub integrations: JobIntegrations,
     /// How fast it may go.
-    pub pace: Pace,
+    pub pacing: PacingLimits,
     /// Whom scan tasks ask.
     pub read_from: ReadFrom,
     /// Where keys are saved before they are deleted, and those that take more bytes than this are left alone; `None`
@@ -120,7 +120,7 @@ impl Options {
             state_dir: None,
             report_dir: None,
             integrations: JobIntegrations::default(),
-            pace: Pace::default(),
+            pacing: PacingLimits::default(),
             read_from: ReadFrom::default(),
             backup: None,
         }
@@ -178,7 +178,7 @@ impl Options {
             state_dir: settings.state_dir.value.clone(),
             report_dir: settings.report_dir.value.clone().filter(|_| settings.generate_report.value),
             integrations: integrations(settings)?,
-            pace: pace(settings),
+            pacing: pace(settings),
             read_from: read_from(settings),
             backup: settings.backup.value.clone().map(|place| (place, settings.backup_value_max.value)),
         };
@@ -201,7 +201,7 @@ impl Options {
     #[must_use]
     pub fn backup_order(&self) -> Option<BackupPolicy> {
         let (place, value_bytes_max) = self.backup.as_ref().filter(|_| self.deletes())?;
-        Some(BackupPolicy { place: place.to_string(), value_bytes_max: *value_bytes_max })
+        Some(BackupPolicy { target: place.to_string(), value_bytes_max: *value_bytes_max })
     }
 
     /// Whether the values of keys are compared before they are deleted.
@@ -283,8 +283,8 @@ fn hit_rate(settings: &Settings) -> HitRateSource {
     }
 }
 
-fn pace(settings: &Settings) -> Pace {
-    Pace {
+fn pace(settings: &Settings) -> PacingLimits {
+    PacingLimits {
         latency_budget_ms: settings.latency_budget.value.map(millis),
         keys_per_s_max: settings.rate_limit.value,
     }

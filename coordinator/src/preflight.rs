@@ -192,7 +192,7 @@ async fn counted_before(client: &RedisClient, options: &Options, run: RunId, now
         job: options.job.clone(),
         redis: options.alias.clone(),
         run: Some(run),
-        moment: SnapshotPhase::Begin,
+        phase: SnapshotPhase::Begin,
     };
     purpose.snapshot(&HealthCheck::default(), application.ok().flatten(), now_ms)
 }

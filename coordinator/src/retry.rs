@@ -36,7 +36,7 @@ impl Options {
             sampled_users: None,
             scripts_refused: None,
             application: self.application.clone(),
-            pace: self.pace,
+            pacing: self.pacing,
             read_from: self.read_from,
             insecure: self.access.is_insecure(),
             unreachable_nodes: Vec::new(),
@@ -80,7 +80,7 @@ impl Options {
             sampled_users: _,
             scripts_refused: _,
             application,
-            pace,
+            pacing,
             read_from,
             insecure: _,
             unreachable_nodes: _,
@@ -111,7 +111,7 @@ impl Options {
             state_dir,
             report_dir,
             integrations,
-            pace: _,
+            pacing: _,
             read_from: _,
             backup: _,
         } = job.clone();
@@ -137,9 +137,9 @@ impl Options {
             state_dir,
             report_dir,
             integrations,
-            pace,
+            pacing,
             read_from,
-            backup: backup.map(|order| (BackupPlace::written(&order.place), order.value_bytes_max)),
+            backup: backup.map(|order| (BackupPlace::written(&order.target), order.value_bytes_max)),
         })
     }
 }

@@ -40,7 +40,7 @@ fn needs<'a>(
         writes: options.rules.action.writes() && status.is_none_or(|status| status.replica.is_none()),
         patterns: &options.rules.patterns,
         // Where it is not known at all, inactive users are not looked for.
-        inactive: inactive.is_some() && status.is_some_and(|status| status.tells_expiry),
+        inactive: inactive.is_some() && status.is_some_and(|status| status.reports_expiry),
         saves: options.backup_order().is_some() || options.verifies(),
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
         field_ttls: status.is_some_and(|status| status.field_ttls > 0),

@@ -57,7 +57,7 @@ pub struct Cancelled {
 }
 
 fn told<S: Serializer>(line: &RunLine, serializer: S) -> Result<S::Ok, S::Error> {
-    line.told().serialize(serializer)
+    line.as_json().serialize(serializer)
 }
 
 impl From<Progress> for ProgressView {

@@ -208,7 +208,7 @@ async fn sizes(conn: &Conn, keys: &[&Key], all: bool, breaks: Throttle) -> Resul
         let asked: Vec<(Key, bool)> = some.iter().map(|key| ((*key).clone(), false)).collect();
         let found = memory_usage(conn, &asked).await?;
         breaks.rest(sent).await;
-        sizes.extend(found.weights.iter().filter_map(|weight| weight.bytes));
+        sizes.extend(found.memories.iter().filter_map(|memory| memory.bytes));
         if found.refused.is_some() {
             break;
         }

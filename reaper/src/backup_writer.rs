@@ -76,7 +76,7 @@ impl<'a> BackupWriter<'a> {
             return Ok(None);
         }
         let Some(target) = context.backups.of(&spec.job, policy) else {
-            return Err(BackupError::NoPlace(spec.job.clone()).into());
+            return Err(BackupError::NoTarget(spec.job.clone()).into());
         };
         expect_values(policy.value_bytes_max);
         let (header, attempt) = (header(spec, batch), fastrand::u32(..));
@@ -181,7 +181,7 @@ impl<'a> BackupWriter<'a> {
         }
         let (held, bytes) = match content {
             ValueContent::Held(held, bytes)
-                if seen.is_none_or(|seen| ExpectedContent::of_scan(seen) == held.seal) =>
+                if seen.is_none_or(|seen| ExpectedContent::of_scan(seen) == held.fingerprint) =>
             {
                 (held, bytes)
             }
@@ -195,7 +195,7 @@ impl<'a> BackupWriter<'a> {
                 return Ok(file);
             }
         };
-        fingerprints.add(number, held.seal.clone(), bytes);
+        fingerprints.add(number, held.fingerprint.clone(), bytes);
         // The script deletes a key only with exactly this expiry: none, or the one seen at the scan.
         let expires_at_ms = group.expires_at_ms.get(index).copied();
         let (key, value) = (group.keys[index].clone(), held.packed());

@@ -76,27 +76,30 @@ impl Fingerprints {
     }
 
     /// Adds the next candidate of group `number`, whose value takes about `bytes`.
-    pub(crate) fn add(&mut self, number: usize, seal: ExpectedContent, bytes: u64) {
-        match seal {
+    pub(crate) fn add(&mut self, number: usize, content: ExpectedContent, bytes: u64) {
+        match content {
             ExpectedContent::Text(_) | ExpectedContent::Value { .. } => self.stats.keys += 1,
             ExpectedContent::Unsaved => self.stats.too_large += 1,
             ExpectedContent::Absent | ExpectedContent::Later => {}
         }
-        self.push(number, seal, bytes);
+        self.push(number, content, bytes);
     }
 
     /// A script call compares at most [`BACKUP_WRITE_BYTES`], because the server serves no other client during the
     /// call.
-    fn push(&mut self, number: usize, seal: ExpectedContent, bytes: u64) {
+    fn push(&mut self, number: usize, content: ExpectedContent, bytes: u64) {
         let group = self.groups.entry(number).or_default();
-        let bytes =
-            if matches!(seal, ExpectedContent::Text(_) | ExpectedContent::Value { .. }) { bytes } else { 0 };
+        let bytes = if matches!(content, ExpectedContent::Text(_) | ExpectedContent::Value { .. }) {
+            bytes
+        } else {
+            0
+        };
         let call = group.last().map_or(0, |(_, call)| *call);
         let most = self.call_bytes.unwrap_or(BACKUP_WRITE_BYTES);
         let fits = group.is_empty() || bytes == 0 || self.filling + bytes <= most;
         self.filling = if fits && !group.is_empty() { self.filling + bytes } else { bytes };
-        self.stats.groups.entry(number).or_default().push(seal.is_text());
-        group.push((seal, if fits { call } else { call + 1 }));
+        self.stats.groups.entry(number).or_default().push(content.is_text());
+        group.push((content, if fits { call } else { call + 1 }));
     }
 
     /// How many calls `groups` take, one after the other.
@@ -114,10 +117,10 @@ impl Fingerprints {
         let expected = |number: &usize| {
             let group = self.groups.get(number)?;
             let due = group.last().is_some_and(|(_, last)| *last >= call);
-            let seal = |(seal, of): &(ExpectedContent, u32)| {
-                if *of == call { seal.clone() } else { ExpectedContent::Later }
+            let content = |(content, of): &(ExpectedContent, u32)| {
+                if *of == call { content.clone() } else { ExpectedContent::Later }
             };
-            due.then(|| group.iter().map(seal).collect())
+            due.then(|| group.iter().map(content).collect())
         };
         groups.iter().filter_map(|group| Some((*group, expected(&group.0)?))).collect()
     }

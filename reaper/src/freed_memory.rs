@@ -63,7 +63,7 @@ impl FreedMemory {
             };
             let keys: Vec<(Key, bool)> = now.iter().map(|(_, key)| ((*key).clone(), false)).collect();
             let found = memory_usage(&ready.conn, &keys).await?;
-            let measured = now.iter().zip(&found.weights);
+            let measured = now.iter().zip(&found.memories);
             self.bytes.extend(measured.filter_map(|((place, _), weight)| Some((*place, weight.bytes?))));
             self.refused = found.refused.is_some();
             left = later;

@@ -27,7 +27,7 @@ impl<'a> BatchThrottle<'a> {
         (deployment, node): (&Arc<RedisClient>, &NodeId),
         (delivery, records): (&'a Delivery, &'a Records),
     ) -> Option<Self> {
-        if spec.pace.is_free() {
+        if spec.pacing.is_free() {
             return None;
         }
         let pacer = context.pacers.enter_to_act(spec, deployment, node, &context.telemetry).await;

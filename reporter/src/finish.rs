@@ -92,7 +92,7 @@ pub fn finish(fold: &Fold, context: &ResultContext) -> Option<CleanupResult> {
         metrics,
         inactive: Box::new(inactive(fold, spec)),
         read_from: fold.sources.summary(spec),
-        backup: spec.backup.as_ref().map(|policy| policy.place.clone()),
+        backup: spec.backup.as_ref().map(|policy| policy.target.clone()),
         pacing: pacing(spec, &fold.pacing, coverage.complete && acted),
         delete_backend: spec.delete_backend(),
         accounting,

@@ -132,7 +132,7 @@ impl<'a> CounterSnapshots<'a> {
 
     /// The indexes of the start and end samples of the job's latest run.
     fn latest_run(&self) -> Option<(usize, usize)> {
-        let mine = |at: &usize, moment| self.all[*at].job == self.job && self.all[*at].moment == moment;
+        let mine = |at: &usize, phase| self.all[*at].job == self.job && self.all[*at].phase == phase;
         let end = (0..self.all.len()).rev().find(|at| mine(at, SnapshotPhase::End))?;
         let run = self.all[end].run_id;
         let begin =
@@ -142,7 +142,7 @@ impl<'a> CounterSnapshots<'a> {
 
     /// The end sample of the job's run before sample `begin`, if it has counters.
     fn run_before(&self, begin: usize) -> Option<usize> {
-        let is_end = |at: &usize| self.all[*at].job == self.job && self.all[*at].moment == SnapshotPhase::End;
+        let is_end = |at: &usize| self.all[*at].job == self.job && self.all[*at].phase == SnapshotPhase::End;
         (0..begin).rev().find(is_end).filter(|at| has_counters(self.all[*at], self.source))
     }
 
@@ -222,7 +222,7 @@ pub fn percent(part: u64, whole: u64) -> Option<f64> {
 fn runs(all: &[&CounterSnapshot]) -> Vec<RunSpan> {
     let (mut ends, mut begins, mut runs) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
     for (at, sample) in all.iter().enumerate().rev() {
-        match sample.moment {
+        match sample.phase {
             SnapshotPhase::Begin => {
                 let end = sample.run_id.and_then(|run| ends.get(&run).copied());
                 let next = begins.insert(&sample.job, at);
@@ -247,7 +247,7 @@ fn has_counters(sample: &CounterSnapshot, source: &HitRateSource) -> bool {
 
 /// Whether a sample was taken during a run of any job.
 fn is_inside_run(all: &[&CounterSnapshot], at: usize) -> bool {
-    let open = all[..at].iter().filter(|sample| sample.moment == SnapshotPhase::Begin);
-    let closed_later = |run| all[at + 1..].iter().any(|s| s.moment == SnapshotPhase::End && s.run_id == run);
+    let open = all[..at].iter().filter(|sample| sample.phase == SnapshotPhase::Begin);
+    let closed_later = |run| all[at + 1..].iter().any(|s| s.phase == SnapshotPhase::End && s.run_id == run);
     open.map(|begin| begin.run_id).filter(|run| *run != all[at].run_id).any(closed_later)
 }

@@ -73,14 +73,14 @@ pub fn prefixes(
     freed: &PrefixMemory,
     ceiling: Option<u64>,
 ) -> Prefixes {
-    let memory = |weights: &PrefixMemory, ceiling| by_memory(statistics, weights, ceiling);
+    let heaviest = |memory, ceiling| by_memory(statistics, memory, ceiling);
     Prefixes {
         by_keys: by_keys(statistics, &statistics.keys, counts.matching(), counts.sampled > 0),
         by_stale: by_keys(statistics, &statistics.stale, counts.stale, false),
-        by_memory: memory(&statistics.weights, ceiling),
-        by_freed: memory(freed, None),
+        by_memory: heaviest(&statistics.memory, ceiling),
+        by_freed: heaviest(freed, None),
         dropped_keys: statistics.dropped,
-        sampled_keys: statistics.weights.samples(),
+        sampled_keys: statistics.memory.samples(),
         problem: statistics.refused.clone(),
     }
 }
@@ -92,8 +92,8 @@ pub fn freed_bytes(freed: &PrefixMemory) -> Option<ByteEstimate> {
     (memory.samples > 0 || memory.high.is_some()).then_some(memory)
 }
 
-fn by_memory(statistics: &ScanStatistics, weights: &PrefixMemory, ceiling: Option<u64>) -> Heaviest {
-    let all = weights.all(ceiling);
+fn by_memory(statistics: &ScanStatistics, memory: &PrefixMemory, ceiling: Option<u64>) -> Heaviest {
+    let all = memory.all(ceiling);
     let row = |(prefix, row): (String, ByteEstimate)| PrefixRow {
         sample_key: statistics.examples.get(&prefix).cloned(),
         prefix,
@@ -102,7 +102,7 @@ fn by_memory(statistics: &ScanStatistics, weights: &PrefixMemory, ceiling: Optio
         high: row.high,
         samples: row.samples,
     };
-    let rows = weights.rows(ceiling).into_iter().take(ROWS_MAX).map(row).collect();
+    let rows = memory.rows(ceiling).into_iter().take(ROWS_MAX).map(row).collect();
     Heaviest { rows, total: all.estimate, low: all.low, high: all.high, error_max: None }
 }
 

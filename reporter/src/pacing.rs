@@ -14,9 +14,9 @@ use crate::render::{grouped, seconds};
 pub(crate) fn pacing(spec: &RunSpec, nodes: &BTreeMap<NodeId, NodePacing>, whole: bool) -> Pacing {
     let sum = |of: fn(&NodePacing) -> u64| nodes.values().map(of).sum();
     let mut pacing = Pacing {
-        mode: if spec.pace.latency_budget_ms.is_some() { "latency-budget" } else { "max-speed" }.to_owned(),
-        latency_budget_ms: spec.pace.latency_budget_ms,
-        rate_limit: spec.pace.keys_per_s_max,
+        mode: if spec.pacing.latency_budget_ms.is_some() { "latency-budget" } else { "max-speed" }.to_owned(),
+        latency_budget_ms: spec.pacing.latency_budget_ms,
+        rate_limit: spec.pacing.keys_per_s_max,
         slowed_down: sum(|node| node.slowed_down),
         waited_ms: Waited {
             latency: sum(|node| node.latency_wait_ms),
@@ -25,7 +25,7 @@ pub(crate) fn pacing(spec: &RunSpec, nodes: &BTreeMap<NodeId, NodePacing>, whole
         nodes: Vec::new(),
         sentence: String::new(),
     };
-    if spec.pace.latency_budget_ms.is_some() {
+    if spec.pacing.latency_budget_ms.is_some() {
         pacing.nodes = nodes.iter().filter_map(|(node, stats)| paced_node(spec, node, stats)).collect();
     }
     pacing.sentence = sentence(&pacing, whole);

@@ -266,7 +266,7 @@ async fn sample(
         job: spec.job.clone(),
         redis: spec.alias.clone(),
         run: Some(spec.run),
-        moment: SnapshotPhase::End,
+        phase: SnapshotPhase::End,
     };
     context.telemetry.memory(&spec.alias, checked.health.memory_usage_percent);
     let mut sample = meta.snapshot(&checked, application, now_ms);

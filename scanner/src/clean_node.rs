@@ -39,7 +39,7 @@ pub(crate) async fn skip(
     }
     let slots: Vec<(u16, u64)> = task.scope.slots().iter().map(|slot| (slot, 1)).collect();
     let listing = spec.cluster.then_some(status.listing);
-    let breaks = Throttle::of(&spec.pace);
+    let breaks = Throttle::of(&spec.pacing);
     // If matching keys are rare, a few are enough: the node is not scanned for statistics alone.
     let wanted = SampleRequest { keys: SKIPPED_SAMPLE_KEYS, bytes: SAMPLE_BYTES_MAX, search: false, breaks };
     let tables = SampledTables { keys: status.keys, listing, slots: &slots };

@@ -68,7 +68,7 @@ fn fingerprint(content: &ValueContent) -> Fingerprint {
         ValueContent::TooLarge(_) => return Fingerprint::TooLarge,
         ValueContent::Gone => return Fingerprint::Gone,
     };
-    match held.seal {
+    match held.fingerprint {
         ExpectedContent::Text(sha1) => Fingerprint::Text { bytes: held.value.len() as u64, sha1 },
         ExpectedContent::Value { bytes, tail } => Fingerprint::Value { bytes: bytes as u64, tail },
         // A value that was read has one of the other kinds.

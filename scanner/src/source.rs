@@ -69,7 +69,7 @@ impl ReadSourceConn {
     pub(crate) fn lister(&self, scope: &Scope) -> ScanConnection {
         let mut lister = self.replica.as_ref().map_or_else(|| self.primary.1.lister(), ReplicaReader::lister);
         if let Scope::Cursors(CursorScope { table: ScanTable::Opaque { .. }, .. }) = scope {
-            lister.asks_once();
+            lister.use_cursors_once();
         }
         lister
     }

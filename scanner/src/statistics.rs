@@ -214,8 +214,8 @@ impl Statistics {
 
     /// Adds the results for the first of the waiting keys.
     pub(crate) fn measured(&mut self, found: &Found) {
-        let measured_keys = self.chosen.drain(..found.weights.len().min(self.chosen.len()));
-        for (chosen, weight) in measured_keys.zip(&found.weights) {
+        let measured_keys = self.chosen.drain(..found.memories.len().min(self.chosen.len()));
+        for (chosen, weight) in measured_keys.zip(&found.memories) {
             self.chosen_bytes -= chosen.key.as_bytes().len();
             if let (Some(late_ms), Some(idle_s)) = (chosen.late_for_ms, weight.idle_s) {
                 self.found.late += 1;
@@ -270,15 +270,15 @@ impl Statistics {
         }
         found.dropped = dropped;
         let [all, reported] = self.measured;
-        (found.weights, found.reported) = self.choice.memory(all, reported, &self.reported);
+        (found.memory, found.reported) = self.choice.memory(all, reported, &self.reported);
         if !self.reported_known {
             found.reported = PrefixMemory::unknown();
         }
         let heavy = [&found.keys, &found.stale].into_iter().flat_map(|heavy| heavy.heaviest(EXAMPLES_OF));
         let heavy = heavy.map(|(name, _)| name);
-        let weights = [&found.weights, &found.reported].into_iter();
-        let weights = weights.flat_map(|weights| weights.rows(None).into_iter().take(EXAMPLES_OF));
-        let heavy: BTreeSet<String> = heavy.chain(weights.map(|(name, _)| name)).collect();
+        let memories = [&found.memory, &found.reported].into_iter();
+        let memories = memories.flat_map(|memory| memory.rows(None).into_iter().take(EXAMPLES_OF));
+        let heavy: BTreeSet<String> = heavy.chain(memories.map(|(name, _)| name)).collect();
         found.examples.retain(|prefix, _| heavy.contains(prefix));
         self.found
     }

@@ -1,10 +1,10 @@
-//! Who is active, as all scanners and reapers of a run know it: one snapshot, taken when the run is planned and kept with its
-//! records, and what it makes of a key.
+//! The active users of a run, as all its scanners and reapers see them: one snapshot, taken when the run is planned
+//! and stored with its records, and the classification of keys by it.
 //!
-//! A user is held as 64 bits of a hash, with a seed of the run's own, of the normal form of the id, without the prefix
-//! that most of the ids of the source have. An id in a key is looked for with and without the prefixes that most of those
-//! have. Two ids may share a form, or forms a hash: a key of an inactive user is then kept, and never
-//! the other way round.
+//! A user is stored as a 64-bit hash, with a seed per run, of the normal form of the id, without the prefix that most
+//! ids of the source have. An id in a key is looked up with and without the prefixes that most of those have. Two ids
+//! may have the same normal form, or two forms the same hash: then a key of an inactive user is kept, never the
+//! reverse.
 
 mod users;
 
@@ -28,35 +28,35 @@ pub use users::{ActiveUsers, ActiveUsersBuilder};
 /// Bytes of a user.
 const USER_BYTES: usize = size_of::<u64>();
 
-/// Runs whose users a process holds at a time. Workers have tasks of more than one only where jobs overlap.
+/// Runs whose users a process caches. Workers have tasks of more than one only where jobs overlap.
 const KEPT: usize = 2;
 
-/// How often it is looked whether runs have ended.
+/// How often the cache checks whether runs have ended.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// What makes a key one of an inactive user, ready to be applied.
+/// The rule for keys of inactive users, ready to be applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activity {
-    /// Keys that expire within so many milliseconds are left to do so.
+    /// Keys that expire within this many milliseconds are left to expire.
     pub near_expiry_ms: u64,
-    /// Who is active.
+    /// The source of activity.
     pub who: ActivityFilter,
 }
 
-/// Who is active.
+/// Decides which users are active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ActivityFilter {
-    /// These users; the template tells the user of a key.
+    /// These users; the template extracts the user of a key.
     Users(KeyTemplate, Arc<ActiveUsers>),
-    /// Whoever used the key within so many milliseconds.
+    /// The user of a key that was used within this many milliseconds.
     Idle(u64),
 }
 
 impl Activity {
-    /// What `rule` means, with the users that it speaks of.
+    /// Compiles `rule`, with the users that it refers to.
     ///
     /// # Errors
-    /// When its template is none.
+    /// If its template is invalid.
     pub fn new(rule: &InactiveRule, users: Arc<ActiveUsers>) -> Result<Self, TemplateError> {
         let who = match rule.activity {
             ActivityRule::Users { .. } => ActivityFilter::Users(KeyTemplate::parse(&rule.identity)?, users),
@@ -66,27 +66,27 @@ impl Activity {
     }
 }
 
-/// Why a worker does not know who is active.
+/// Why a worker cannot determine the active users.
 #[derive(Debug, Error)]
 pub enum ActivityError {
     /// The records failed.
     #[error(transparent)]
     Records(#[from] RecordError),
-    /// The records are not what the run's rules say.
+    /// The records contradict the rules of the run.
     #[error("the record of active users is incomplete: {0}")]
     Incomplete(String),
-    /// The run was planned by a version that took each spelling of an id for another user.
+    /// The run was planned by a version that compared ids literally.
     #[error("the run was planned by an older version, which compared ids literally; start it again")]
     Literal,
-    /// The template is none.
+    /// The template is invalid.
     #[error("the template {0}")]
     Template(#[from] TemplateError),
 }
 
-/// Stores the users of `records`' run. Done before its spec is stored, so that a run that there is has them.
+/// Stores the users of `records`' run. Called before its spec is stored, so that an existing run always has them.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn store(records: &Records, users: &ActiveUsers) -> Result<(), RecordError> {
     for (n, part) in users.parts().enumerate() {
         records.create_users(n, &ByteBuf::from(part)).await?;
@@ -105,25 +105,25 @@ async fn load(records: &Records, rule: &ActivityRule) -> Result<ActiveUsers, Act
         let part = part.ok_or_else(|| ActivityError::Incomplete(format!("part {n} of {parts} is gone")))?;
         hashes.extend(part.as_chunks::<USER_BYTES>().0.iter().map(|bytes| u64::from_le_bytes(*bytes)));
     }
-    // With fewer users than there are, others would be taken for inactive.
+    // With users missing, others would count as inactive.
     if hashes.len() as u64 != users || !hashes.is_sorted() {
         return Err(ActivityError::Incomplete(format!("{} of {users} users", hashes.len())));
     }
     Ok(ActiveUsers { seed, hashes: Arc::new(hashes), matching })
 }
 
-/// Who is active in which run, read once per process: see [`Context::activities`].
+/// The active users by run, read once per process: see [`Context::activities`].
 #[derive(Default)]
 pub struct ActivityCache {
-    /// Held while they are read: tasks that begin together wait for one reading.
+    /// Locked while they are read: tasks that begin at the same time share one read.
     known: Mutex<BTreeMap<RunId, Arc<Activity>>>,
 }
 
 impl ActivityCache {
-    /// Who is active in the run of `records`; `None` if its `rules` do not ask for inactive users.
+    /// The activity rule of the run of `records`; `None` if its `rules` do not select inactive users.
     ///
     /// # Errors
-    /// When it cannot be read, or is incomplete.
+    /// If it cannot be read, or is incomplete.
     pub async fn get(
         &self,
         records: &Records,
@@ -145,12 +145,12 @@ impl ActivityCache {
         Ok(Some(activity))
     }
 
-    /// Frees what is known of `run`, which has ended.
+    /// Drops the users of `run`, which has ended.
     pub async fn forget(&self, run: RunId) {
         self.known.lock().await.remove(&run);
     }
 
-    /// Frees, now and then, what is known of runs that have ended. Goes on until it is dropped, and stops nothing then.
+    /// Periodically drops the users of ended runs. Runs until it is dropped.
     pub async fn sweep(&self, context: &Context) {
         loop {
             sleep(SWEEP_EVERY).await;

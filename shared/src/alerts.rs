@@ -1,6 +1,6 @@
-//! The alerts of a job in the store, under `alerts/<job>`: those that hold, and the notices of them that still have
-//! to be delivered, with how far each receiver is. It is replaced as a whole, so that of several who judge or deliver
-//! at once one decides.
+//! The alerts of a job in the store, under `alerts/<job>`: those that are firing, and the pending notifications with
+//! the delivery state of each receiver. Replaced with compare-and-set, so that of several concurrent evaluations or
+//! deliveries only one succeeds.
 
 use std::collections::BTreeMap;
 
@@ -12,21 +12,21 @@ use crate::metrics::Alert;
 use crate::store::{self, Entry, Store, StoreError};
 use crate::wire;
 
-/// The beginning of the keys of all books.
+/// The key prefix of all alert states.
 pub const ALERTS: &str = "alerts/";
 
-/// What happened to an alert.
+/// A transition of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AlertTransition {
-    /// It began to hold.
+    /// It started firing.
     Raised,
-    /// It holds no more.
+    /// It stopped firing.
     Resolved,
 }
 
 impl AlertTransition {
-    /// The word for it.
+    /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -36,52 +36,52 @@ impl AlertTransition {
     }
 }
 
-/// News of an alert for those who want it.
+/// A transition of an alert, to be delivered to receivers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AlertNotification {
-    /// What happened.
+    /// The transition.
     pub change: AlertTransition,
-    /// The alert as it was then.
+    /// The alert at that time.
     pub alert: Alert,
     /// When, in milliseconds since the epoch.
     pub at_ms: u64,
-    /// The order of the notices of a job: a later one has a larger number. 0 in books of older versions.
+    /// The sequence number among the notifications of a job. 0 in records of older versions.
     #[serde(default)]
     pub sequence: u64,
-    /// How its delivery stands, by receiver. One that is not here was not tried yet.
+    /// The delivery state by receiver. Receivers without an entry were not tried yet.
     #[serde(default)]
     pub deliveries: BTreeMap<String, NotificationDelivery>,
 }
 
-/// How the delivery of a notice to one receiver stands.
+/// The delivery state of a notification at one receiver.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NotificationDelivery {
-    /// Whether the receiver has it, or has refused it, or was given up.
+    /// Whether the receiver has accepted or rejected it, or delivery was abandoned.
     pub done: bool,
-    /// Tries that failed.
+    /// Failed attempts.
     pub tries: u32,
-    /// When it may be tried again, in milliseconds since the epoch.
+    /// The time of the next attempt, in milliseconds since the epoch.
     pub again_at_ms: u64,
-    /// Since when a process is trying, in milliseconds since the epoch: no other process tries meanwhile.
+    /// When a process claimed the delivery, in milliseconds since the epoch: no other process tries meanwhile.
     pub claimed_at_ms: Option<u64>,
 }
 
 impl AlertNotification {
-    /// News of `alert`, at `at_ms`.
+    /// A notification about `alert`, at `at_ms`.
     #[must_use]
     pub fn new(change: AlertTransition, alert: Alert, at_ms: u64) -> Self {
         Self { change, alert, at_ms, sequence: 0, deliveries: BTreeMap::new() }
     }
 
-    /// Names the notice: the same one, however often it is delivered. It is the id of its event, too.
+    /// The id of the notification, the same for each delivery. It is the id of its event, too.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}/alert/{}/{}", self.alert.job, self.alert.id, self.change.as_str())
     }
 
-    /// What subscribers and webhooks are told.
+    /// The event for subscribers and webhooks.
     #[must_use]
     pub fn data(&self) -> serde_json::Value {
         let mut data = json!(self.alert);
@@ -94,21 +94,21 @@ impl AlertNotification {
 /// The alerts of one job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AlertStore {
-    /// Those that hold.
+    /// The firing alerts.
     pub active: Vec<Alert>,
-    /// Notices that were not delivered to everybody yet, in the order in which they came about.
+    /// Notifications that are still pending for some receiver, the oldest first.
     pub outbox: Vec<AlertNotification>,
-    /// The number of the latest notice.
+    /// The sequence number of the latest notification.
     #[serde(default)]
     pub sequence: u64,
-    /// The newest run that the alerts were judged by: a process that knows only older runs judges nothing.
+    /// The newest run by which the alerts were evaluated: a process that knows only older runs does not evaluate them.
     #[serde(default)]
     pub last_run: Option<RunId>,
 }
 
 impl AlertStore {
-    /// Adds a notice of what happened to `alert` at `at_ms`. Numbers grow even if the book was lost meanwhile, because
-    /// they are not below the time.
+    /// Adds a notification about a transition of `alert` at `at_ms`. Sequence numbers increase even if the record was
+    /// lost, because they are not below the time.
     pub fn add(&mut self, change: AlertTransition, alert: Alert, at_ms: u64) {
         self.sequence = at_ms.max(self.sequence.saturating_add(1));
         self.outbox.push(AlertNotification {
@@ -118,24 +118,24 @@ impl AlertStore {
     }
 }
 
-/// The book of a job, empty if it has none.
+/// The alerts of a job, empty if it has none.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn read(store: &dyn Store, job: &str) -> Result<AlertStore, StoreError> {
     Ok(load(store, job).await?.0)
 }
 
 async fn load(store: &dyn Store, job: &str) -> Result<(AlertStore, Option<u64>), StoreError> {
     let Some(entry) = store.get(&key(job)).await? else { return Ok((AlertStore::default(), None)) };
-    // A book of another make is begun anew.
+    // A record of another format is replaced by an empty one.
     Ok((wire::from_json(&entry.value).unwrap_or_default(), Some(entry.revision)))
 }
 
-/// The first book after `revision` in the order of changes: its job, its content, and its own revision.
+/// The first record after `revision` in the order of changes: its job, its content, and its own revision.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn next_after(
     store: &dyn Store,
     revision: u64,
@@ -147,10 +147,10 @@ pub async fn next_after(
     Ok(Some((job, wire::from_json(&value).unwrap_or_default(), revision)))
 }
 
-/// Replaces the book by what `change` makes of it, and returns the new one with what `change` says of it.
+/// Replaces the record by the result of `change`, and returns it together with the value that `change` returned.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn replace<T>(
     store: &dyn Store,
     job: &str,

@@ -1,6 +1,6 @@
-//! The audit trail: which key was dealt with when, why, and how. A reaper stores one entry per batch before its
-//! receipt, so that whatever a result counts stands here by name. Under `audit/<run>/<batch>`. What qualified and was
-//! left alone, scanners enter under `kept/<run>/<task>`, up to a size.
+//! The audit log: for each key when, why, and with what outcome it was handled. A reaper stores one entry per batch
+//! before its receipt, so that all keys that a result counts are listed by name. Under `audit/<run>/<batch>`. Scanners
+//! record keys that qualified and were kept under `kept/<run>/<task>`, up to a size.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct AuditEntry {
     pub batch: BatchId,
     /// The node that held the keys.
     pub node: NodeId,
-    /// When the batch was done, in milliseconds since the epoch.
+    /// When the batch was finished, in milliseconds since the epoch.
     pub at_ms: u64,
     /// The candidates, slot by slot.
     pub groups: Vec<AuditGroup>,
@@ -32,12 +32,12 @@ pub struct AuditGroup {
     pub slot: u16,
     /// Why they were candidates.
     pub reason: Reason,
-    /// Each key with what became of it.
+    /// Each key with its outcome.
     pub keys: Vec<(Key, Outcome)>,
 }
 
 impl AuditEntry {
-    /// What `receipt` says of `batch`.
+    /// The entry for `batch` with the outcomes in `receipt`.
     #[must_use]
     pub fn of(batch: &ReapBatch, receipt: &Receipt, at_ms: u64) -> Self {
         let groups = batch.groups.iter().zip(&receipt.groups);
@@ -51,18 +51,18 @@ impl AuditEntry {
     }
 }
 
-/// Stores the entry of a batch; the first one stays.
+/// Stores the entry of a batch; an existing one is kept.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn write(store: &dyn Store, run: RunId, entry: &AuditEntry) -> Result<(), RecordError> {
     create(store, &format!("audit/{run}/{}", entry.batch), entry).await
 }
 
-/// The entry of `run` after `revision`, with its own revision.
+/// The next entry of `run` after `revision`, with its own revision.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn next(
     store: &dyn Store,
     run: RunId,
@@ -85,46 +85,46 @@ async fn next_below<T: DeserializeOwned>(
     entry.map(|entry| Ok((entry.revision, decode(&entry)?))).transpose()
 }
 
-/// Keys of one scan task that qualified and that no reaper was asked about, by name.
+/// Keys of one scan task that qualified and did not become candidates, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptEntry {
     /// The task.
     pub task: TaskId,
     /// The node that holds the keys.
     pub node: NodeId,
-    /// When they were looked at, in milliseconds since the epoch.
+    /// When they were read, in milliseconds since the epoch.
     pub at_ms: u64,
     /// The keys.
     pub groups: Vec<KeptGroup>,
-    /// How many there are beside them.
+    /// The number of further keys.
     pub unnamed: u64,
 }
 
-/// Those of one slot that were left alone for one reason.
+/// The keys of one slot that were kept for the same reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptGroup {
     /// The slot; 0 on standalone servers.
     pub slot: u16,
     /// Why they qualified.
     pub reason: Reason,
-    /// Why they stay.
+    /// Why they are kept.
     pub why: Why,
     /// The keys.
     pub keys: Vec<Key>,
 }
 
-/// Why a key that qualifies stays.
+/// Why a key that qualifies is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Why {
-    /// A protected pattern keeps it.
+    /// It matches a protected pattern.
     Protected,
     /// The run only reports.
     Reported,
 }
 
 impl Why {
-    /// The word for it in outputs.
+    /// Its name in outputs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -134,18 +134,18 @@ impl Why {
     }
 }
 
-/// Stores the entry of a task; the first one stays.
+/// Stores the entry of a task; an existing one is kept.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn write_kept(store: &dyn Store, run: RunId, entry: &KeptEntry) -> Result<(), RecordError> {
     create(store, &format!("kept/{run}/{}", entry.task), entry).await
 }
 
-/// The entry of a task of `run` after `revision`, with its own revision.
+/// The next entry of a task of `run` after `revision`, with its own revision.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn next_kept(
     store: &dyn Store,
     run: RunId,

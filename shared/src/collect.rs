@@ -18,18 +18,18 @@ pub struct SnapshotMeta {
     /// The run; `None` between runs.
     pub run: Option<RunId>,
     /// The phase of the run.
-    pub moment: SnapshotPhase,
+    pub phase: SnapshotPhase,
 }
 
 impl SnapshotMeta {
-    /// The snapshot of `look`, taken at `at_ms`.
+    /// The snapshot with the counters of `look`, read at `at_ms`.
     #[must_use]
     pub fn snapshot(self, look: &HealthCheck, application: Option<Counters>, at_ms: u64) -> CounterSnapshot {
         CounterSnapshot {
             job: self.job,
             redis: self.redis,
             run_id: self.run,
-            moment: self.moment,
+            phase: self.phase,
             at_ms,
             nodes: look.readings.clone(),
             application,
@@ -43,7 +43,7 @@ impl SnapshotMeta {
 /// The hits and misses that the application of `job` has counted; `None` if Redis counts them.
 ///
 /// # Errors
-/// What is wrong with the source, for people.
+/// What is wrong with the source, as text for users.
 pub async fn application_counters(
     client: &RedisClient,
     source: &HitRateSource,

@@ -1,5 +1,5 @@
-//! Samples: what servers and the application had counted at one moment, kept so that rates can be told over any
-//! window. JSON, under `samples/<alias>/<job>/<id>`. A sample says, too, which of the look-ups were our own.
+//! Counter snapshots: the counters of servers and the application at one time, stored so that rates can be computed
+//! over any window. JSON, under `samples/<alias>/<job>/<id>`. A snapshot also contains keysweep's own lookups.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -9,22 +9,22 @@ use crate::ids::{Alias, RunId};
 use crate::store::{Created, Entry, Store, StoreError};
 use crate::wire;
 
-/// The beginning of the keys of all samples.
+/// The key prefix of all snapshots.
 const PREFIX: &str = "samples/";
 
-/// Where in a run a sample was taken.
+/// The phase of a run in which a snapshot was collected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SnapshotPhase {
-    /// Before its first look-up, or before that of a plan.
+    /// Before the first lookup of the run or its plan.
     Begin,
-    /// After its last one.
+    /// After the last lookup of the run.
     End,
-    /// In no run.
+    /// Outside of runs.
     Between,
 }
 
-/// See the module.
+/// The counters at one time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CounterSnapshot {
@@ -32,26 +32,26 @@ pub struct CounterSnapshot {
     pub job: String,
     /// The deployment.
     pub redis: Alias,
-    /// The run, unless it was taken between runs.
+    /// The run; `None` between runs.
     pub run_id: Option<RunId>,
-    /// Where in the run.
-    pub moment: SnapshotPhase,
-    /// When, in milliseconds since the epoch.
+    /// The phase of the run.
+    pub phase: SnapshotPhase,
+    /// The time, in milliseconds since the epoch.
     pub at_ms: u64,
     /// The primaries that answered.
     pub nodes: Vec<NodeCounters>,
-    /// What the application itself has counted, where the job says so.
+    /// The application's own counters, if the job has a source for them.
     pub application: Option<Counters>,
-    /// The fullest primary's memory, 0 to 100 % of its limit.
+    /// The memory usage of the fullest primary, in percent of its limit.
     pub memory_usage_percent: Option<f64>,
-    /// The slowest primary's answer, in milliseconds.
+    /// The reply latency of the slowest primary, in milliseconds.
     pub latency: Option<f64>,
-    /// Which values the run reads that it begins. Absent in samples of earlier versions.
+    /// Which values the run reads, if it begins here. Absent in snapshots of earlier versions.
     #[serde(default)]
     pub reads: RunReads,
 }
 
-/// Which values a run reads, if it is cut off and never says how many it has read.
+/// Which values a run reads, for runs that end without reporting their lookups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunReads {
@@ -59,15 +59,15 @@ pub enum RunReads {
     Nothing,
     /// At most one in each call of a script, and one in each HRANDFIELD.
     Scripts,
-    /// As many as it likes, such as those that it saves or compares.
+    /// Any number, such as those that it backs up or compares.
     #[default]
     Values,
 }
 
 impl CounterSnapshot {
-    /// The id under which it stands: one begin and one end per run.
+    /// The id in its key: one begin and one end per run.
     fn id(&self) -> String {
-        match (self.run_id, self.moment) {
+        match (self.run_id, self.phase) {
             (Some(run), SnapshotPhase::Begin) => format!("{run}-begin"),
             (Some(run), SnapshotPhase::End) => format!("{run}-end"),
             _ => Uuid::now_v7().to_string(),
@@ -83,19 +83,19 @@ impl CounterSnapshot {
     }
 }
 
-/// Stores the sample of a slot of time; `false` if somebody else has.
+/// Stores the snapshot of a time slot; `false` if another process already has.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn create_at(store: &dyn Store, slot: u64, sample: &CounterSnapshot) -> Result<bool, StoreError> {
     let created = store.create(&sample.key(&format!("at-{slot}")), sample.encode()?).await?;
     Ok(matches!(created, Created::Now(_)))
 }
 
-/// Stores a sample. If its run has one of the same moment, that one stays, and is returned.
+/// Stores a snapshot. If its run already has one of the same phase, that one is kept and returned.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn create(store: &dyn Store, sample: CounterSnapshot) -> Result<CounterSnapshot, StoreError> {
     match store.create(&sample.key(&sample.id()), sample.encode()?).await? {
         Created::Before(entry) => Ok(read(&entry).unwrap_or(sample)),
@@ -103,10 +103,10 @@ pub async fn create(store: &dyn Store, sample: CounterSnapshot) -> Result<Counte
     }
 }
 
-/// The samples of a deployment, the oldest first.
+/// The snapshots of a deployment, the oldest first.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn of(store: &dyn Store, redis: &Alias) -> Result<Vec<CounterSnapshot>, StoreError> {
     let prefix = format!("{PREFIX}{redis}/");
     let (mut samples, mut revision) = (Vec::new(), 0);
@@ -118,7 +118,7 @@ pub async fn of(store: &dyn Store, redis: &Alias) -> Result<Vec<CounterSnapshot>
     Ok(samples)
 }
 
-/// The sample that `entry` holds; `None` if it is of another make.
+/// The snapshot in `entry`; `None` if it has another format.
 fn read(entry: &Entry) -> Option<CounterSnapshot> {
     wire::from_json(&entry.value).ok()
 }

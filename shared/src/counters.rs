@@ -5,62 +5,63 @@ use serde::{Deserialize, Serialize};
 use crate::ids::NodeId;
 use crate::messages::Lookups;
 
-/// What one primary had counted.
+/// The counters of one primary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeCounters {
     /// The node.
     pub node: NodeId,
-    /// Its process: counters end with it.
+    /// The id of its process, whose end resets the counters.
     pub process: String,
-    /// How long that has run, in seconds.
+    /// The uptime of that process, in seconds.
     pub uptime_s: u64,
     /// Its counters since then.
     pub lookups: Lookups,
-    /// What its command statistics said in the same reply. `None` if it does not tell, and in samples of versions that
-    /// did not ask: what these counted cannot be told apart, so their windows have no hit rate.
+    /// The command statistics in the same reply. `None` if the server does not report them, and in snapshots of
+    /// versions that did not query them: then keysweep's own lookups cannot be separated, so that their windows have
+    /// no hit rate.
     #[serde(default)]
     pub commands: Option<CommandCounts>,
-    /// Look-ups of ours that are in the counters, since the sample that began the same run.
+    /// Own lookups that are included in the counters, since the snapshot at the beginning of the same run.
     pub own_before: Lookups,
-    /// Look-ups of ours that came right afterwards, and of which no other sample speaks.
+    /// Own lookups right afterwards, which are in no other snapshot.
     pub own_after: Lookups,
     /// Keys in its database.
     pub keys: u64,
 }
 
-/// What command statistics say of a server's look-ups, and whether its counters were reset.
+/// A server's lookups by its command statistics, and whether its counters were reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandCounts {
-    /// Calls of commands that make one look-up each and return no value (TTL, TYPE, OBJECT, DUMP and others).
+    /// Calls of commands that make one lookup each and return no value (TTL, TYPE, OBJECT, DUMP and others).
     pub one_lookup: u64,
-    /// All commands.
+    /// Calls of all commands.
     pub all: u64,
     /// Connections that were accepted.
     pub connections: u64,
-    /// Calls of CONFIG RESETSTAT since the counters were last reset: the one that did it. 0 on Redis 6.2.
+    /// Calls of CONFIG RESETSTAT since the counters were last reset, that call included. 0 on Redis 6.2.
     pub resets: u64,
-    /// How long those took, in microseconds: it tells one reset from another.
+    /// The duration of those calls, in microseconds: it distinguishes resets.
     pub reset_us: u64,
-    /// Calls of scripts and of HRANDFIELD. `None` in samples of earlier versions.
+    /// Calls of scripts and of HRANDFIELD. `None` in snapshots of earlier versions.
     #[serde(default)]
     pub scripts: Option<u64>,
 }
 
-/// Counters of an application. They grow; where they fall, they began anew.
+/// Counters of an application. They increase; a decrease means a reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Look-ups that found something.
+    /// Lookups that found a key.
     pub hits: u64,
-    /// Look-ups that found nothing.
+    /// Lookups that found none.
     pub misses: u64,
-    /// Look-ups that failed; `None` where they are not counted.
+    /// Lookups that failed; `None` if they are not counted.
     pub errors: Option<u64>,
 }
 
 impl CommandCounts {
-    /// What was counted since `before`. Resets are those since the last one, as they are.
+    /// The difference to `before`. Resets are those since the last one, unchanged.
     #[must_use]
     pub fn since(self, before: Self) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Dead letters: messages that nobody could handle, kept with the reason. Under `dead/<id>`.
+//! Dead letters: messages that could not be handled, stored with the reason. Under `dead/<id>`.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -8,32 +8,33 @@ use crate::records::{RecordError, decode, encode};
 use crate::store::Store;
 use crate::wire::shortened;
 
-/// The beginning of the keys of all dead letters.
+/// The key prefix of all dead letters.
 pub const PREFIX: &str = "dead/";
 
-/// Bytes of a message that are kept with it. A longer one is cut: it is kept to be looked at.
+/// The maximum payload that is stored with a dead letter, in bytes. A longer one is truncated: it is only for
+/// inspection.
 const PAYLOAD_BYTES_MAX: usize = 256 << 10;
 
-/// A message that nobody could handle.
+/// A message that could not be handled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// Why.
     pub reason: String,
     /// The queue that it came from.
     pub queue: String,
-    /// Its run, if it could be read.
+    /// Its run, if it could be decoded.
     pub run: Option<RunId>,
-    /// When it was given up, in milliseconds since the epoch.
+    /// When it was dead-lettered, in milliseconds since the epoch.
     pub at_ms: u64,
-    /// The message.
+    /// The payload.
     #[serde(with = "serde_bytes")]
     pub payload: Vec<u8>,
 }
 
-/// Keeps a dead letter.
+/// Stores a dead letter.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn publish(store: &dyn Store, mut letter: DeadLetter) -> Result<(), RecordError> {
     letter.payload.truncate(PAYLOAD_BYTES_MAX);
     letter.reason = shortened(&letter.reason);
@@ -42,10 +43,10 @@ pub async fn publish(store: &dyn Store, mut letter: DeadLetter) -> Result<(), Re
     Ok(())
 }
 
-/// The dead letter after `revision`, with its own revision. What is of another make is passed over.
+/// The next dead letter after `revision`, with its own revision. Entries of other formats are skipped.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn next(store: &dyn Store, mut revision: u64) -> Result<Option<(u64, DeadLetter)>, RecordError> {
     while let Some(entry) = store.next_after(PREFIX, revision).await? {
         revision = entry.revision;

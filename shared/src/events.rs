@@ -1,6 +1,6 @@
-//! What subscribers are told as a run goes: JSON in the form of CloudEvents 1.0, one entry each below
-//! `events/<job>/<kind>/<run>`, so that over NATS the subject says what it is about, the stream replays it, and
-//! what happens once in a run is told once.
+//! Events of runs for subscribers: JSON in the form of CloudEvents 1.0, one entry each under
+//! `events/<job>/<kind>/<run>`. Over NATS, the subject contains job and kind, the stream can be replayed, and an event
+//! that occurs once per run is published once.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,39 +12,39 @@ use crate::ids::RunId;
 use crate::store::{Store, StoreError};
 use crate::time::rfc3339;
 
-/// The beginning of the keys of all events.
+/// The key prefix of all events.
 pub const EVENTS: &str = "events/";
 
-/// What happened.
+/// The kinds of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
-    /// A run has begun.
+    /// A run started.
     Started,
-    /// A run goes on.
+    /// The progress of a run.
     Progress,
-    /// Another coordinator goes on with a run.
+    /// Another coordinator took over a run.
     TakenOver,
     /// A run found a problem.
     Issue,
     /// An alert was raised or resolved.
     Alert,
-    /// What happened in the last week.
+    /// The summary of a week.
     Summary,
-    /// A run has done everything.
+    /// A run completed.
     Completed,
-    /// A run has ended and missed something.
+    /// A run ended with gaps.
     Partial,
-    /// A run has failed.
+    /// A run failed.
     Failed,
-    /// A run was stopped.
+    /// A run was cancelled.
     Cancelled,
-    /// Runs that were due while no coordinator was there.
+    /// Runs were due while no coordinator was running.
     Missed,
 }
 
 impl EventKind {
-    /// The word for it in subjects and types.
+    /// Its name in subjects and types.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -74,31 +74,31 @@ impl EventKind {
     }
 }
 
-/// An event that is to be told.
+/// An event to be published.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// The job.
     pub job: String,
-    /// The run, or what else it is about.
+    /// The run, or another subject.
     pub subject: String,
-    /// What happened.
+    /// The kind.
     pub kind: EventKind,
-    /// Which one of its kind in the run, for those that may happen more than once.
+    /// Distinguishes events of one kind in a run, for kinds that may occur more than once.
     pub which: Option<String>,
-    /// When, in milliseconds since the epoch.
+    /// The time, in milliseconds since the epoch.
     pub time_ms: u64,
-    /// What there is to say about it.
+    /// The payload.
     pub data: Value,
 }
 
 impl Event {
-    /// Something that happens once in a run.
+    /// An event that occurs once per run.
     #[must_use]
     pub fn once(job: &str, run: RunId, kind: EventKind, time_ms: u64, data: Value) -> Self {
         Self { job: job.to_owned(), subject: run.to_string(), kind, which: None, time_ms, data }
     }
 
-    /// An alert was raised or resolved; both are told once.
+    /// An alert was raised or resolved; each transition is published once.
     #[must_use]
     pub fn about_alert(job: &str, notice: &AlertNotification) -> Self {
         Self {
@@ -111,7 +111,7 @@ impl Event {
         }
     }
 
-    /// What happened to a job in the week that ended on the day `monday`.
+    /// The summary of a job for the week that ended on the day `monday`.
     #[must_use]
     pub fn summary(job: &str, monday: &str, time_ms: u64, data: Value) -> Self {
         Self {
@@ -124,13 +124,13 @@ impl Event {
         }
     }
 
-    /// One of several of a kind, told apart by `which`.
+    /// One of several events of a kind, distinguished by `which`.
     #[must_use]
     pub fn one_of(self, which: impl Into<String>) -> Self {
         Self { which: Some(which.into()), ..self }
     }
 
-    /// One of many of a kind.
+    /// One of many events of a kind.
     #[must_use]
     pub fn one_of_many(self) -> Self {
         self.one_of(Uuid::now_v7().to_string())
@@ -158,16 +158,16 @@ impl Event {
     }
 }
 
-/// Tells an event. What was told before is not told again.
+/// Publishes an event. Idempotent: an event that was published before is not repeated.
 ///
 /// # Errors
-/// When the store does not take it.
+/// If the store rejects it.
 pub async fn emit(store: &dyn Store, event: &Event) -> Result<(), StoreError> {
     let text = event.cloud_event().to_string();
     store.create(&event.key(), text.into_bytes()).await.map(drop)
 }
 
-/// The moment that an event's `time` says, if it is a CloudEvent.
+/// The `time` of an event, if it is a CloudEvent.
 #[must_use]
 pub fn time_of(event: &Value) -> Option<Timestamp> {
     event["time"].as_str()?.parse().ok()
@@ -179,7 +179,7 @@ mod tests {
     use crate::store::MemoryStore;
 
     #[tokio::test]
-    async fn what_happens_once_is_told_once() {
+    async fn event_that_occurs_once_is_published_once() {
         let (store, run) = (MemoryStore::default(), RunId::new());
         let event = |data| Event::once("nightly", run, EventKind::Completed, 0, data);
         emit(&store, &event(json!(1))).await.unwrap();
@@ -187,9 +187,15 @@ mod tests {
         emit(&store, &event(json!(3)).one_of_many()).await.unwrap();
         let first = store.next_after(EVENTS, 0).await.unwrap().unwrap();
         assert_eq!(first.key, format!("events/nightly/completed/{run}"));
-        let told: Value = serde_json::from_slice(&first.value).unwrap();
-        assert_eq!((&told["data"], &told["type"]), (&json!(1), &json!("dev.keysweep.run.completed.v1")));
-        assert_eq!((&told["specversion"], &told["time"]), (&json!("1.0"), &json!("1970-01-01T00:00:00Z")));
+        let event_json: Value = serde_json::from_slice(&first.value).unwrap();
+        assert_eq!(
+            (&event_json["data"], &event_json["type"]),
+            (&json!(1), &json!("dev.keysweep.run.completed.v1"))
+        );
+        assert_eq!(
+            (&event_json["specversion"], &event_json["time"]),
+            (&json!("1.0"), &json!("1970-01-01T00:00:00Z"))
+        );
         let second = store.next_after(EVENTS, first.revision).await.unwrap().unwrap();
         assert!(second.key.starts_with(&format!("events/nightly/completed/{run}/")), "{}", second.key);
         assert_eq!(store.next_after(EVENTS, second.revision).await.unwrap(), None);

@@ -1,9 +1,9 @@
-//! How exactly a result knows the number of matching keys. Pure.
+//! The error bounds of the number of matching keys. Pure.
 
 use crate::result::{CleanupResult, Skipped};
 
 impl CleanupResult {
-    /// By how many keys the number of matching keys may be off: 0 if it is exact; `None` if that is not known.
+    /// The maximum error of the number of matching keys: 0 if it is exact; `None` if unknown.
     #[must_use]
     pub fn keys_error(&self) -> Option<u64> {
         if self.scanned_keys_approximate { None } else { self.skipped.keys_error(self.skipped_keys) }
@@ -11,7 +11,7 @@ impl CleanupResult {
 }
 
 impl Skipped {
-    /// By how many keys the number of matching ones among `skipped` may be off: twice the error of the sample, which is
+    /// The maximum error of the number of matching keys among `skipped`: twice the error of the sample, which is
     /// exceeded by one sample in 10,000. 0 if nothing was skipped; `None` without a sample.
     #[must_use]
     pub fn keys_error(&self, skipped: u64) -> Option<u64> {

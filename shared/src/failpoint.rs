@@ -1,23 +1,23 @@
-//! Named points at which a test cuts a worker off, to prove that the redelivery finishes its work.
-//! Without a plan a point costs one comparison.
+//! Named points at which a test stops a worker, to show that a redelivery completes its work. Without a plan a point
+//! costs one comparison.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::sync::watch;
 use tokio::task;
 
-/// The moments at which being cut off matters: before and after each thing that must happen once.
+/// The points at which a stop matters: before and after each step that must take effect once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailPoint {
-    /// A scanner has taken a task and done nothing yet.
+    /// A scanner has received a task and done nothing yet.
     TaskReceived,
     /// A scanner has published its batches, but not the report that makes them count.
     BatchesPublished,
     /// A scanner has stored the report, but not acknowledged the task.
     ReportStored,
-    /// A reaper has taken a batch and done nothing yet.
+    /// A reaper has received a batch and done nothing yet.
     BatchReceived,
-    /// A reaper has saved what it will delete, and deleted nothing yet. Passed only where a run has a backup.
+    /// A reaper has written the backup of what it will delete, and deleted nothing yet. Only in runs with a backup.
     BackupWritten,
     /// A reaper has run scripts for a part of the batch.
     ScriptsRun,
@@ -25,9 +25,9 @@ pub enum FailPoint {
     ReceiptPending,
     /// A reaper has stored the receipt, but not acknowledged the batch.
     ReceiptStored,
-    /// The reporter has folded everything, but not stored the result.
+    /// The reporter has collected everything, but not stored the result.
     ResultPending,
-    /// The reporter has stored the result and told nobody.
+    /// The reporter has stored the result, but not announced it.
     ResultStored,
 }
 
@@ -47,24 +47,24 @@ impl FailPoint {
     ];
 }
 
-/// Where, and at which of its visits, a worker is cut off.
+/// A point, and the visit of it at which a worker is stopped.
 #[derive(Debug, Default)]
 pub struct FailPoints {
     armed: Option<(FailPoint, u32)>,
     visits: AtomicU32,
-    /// The task that stands at the cut, until whoever runs it takes notice: many workers wait for this plan, and
-    /// only the one that was cut off may be dropped.
+    /// The stopped task, until its runner notices: many workers wait for this plan, and only the stopped one may be
+    /// dropped.
     cut: watch::Sender<Option<task::Id>>,
 }
 
 impl FailPoints {
-    /// A plan that cuts at the `visit`-th visit (from 1) of `point`, once.
+    /// A plan that stops a worker at the `visit`-th visit (from 1) of `point`, once.
     #[must_use]
     pub fn at(point: FailPoint, visit: u32) -> Self {
         Self { armed: Some((point, visit)), ..Self::default() }
     }
 
-    /// Passes `point`, or never returns if the plan says that the worker ends here.
+    /// Visits `point`; never returns if the plan stops the worker here.
     pub async fn hit(&self, point: FailPoint) {
         if let Some((armed, visit)) = self.armed
             && armed == point
@@ -75,14 +75,13 @@ impl FailPoints {
         }
     }
 
-    /// Whether the planned cut has happened.
+    /// Whether the planned stop has happened.
     #[must_use]
     pub fn has_fired(&self) -> bool {
         self.armed.is_some_and(|(_, visit)| self.visits.load(Ordering::SeqCst) >= visit)
     }
 
-    /// Returns when the worker in the calling task has reached the planned point: whoever runs it there drops
-    /// it then.
+    /// Returns when the worker in the calling task has reached the planned point; its runner then drops it.
     pub async fn fired(&self) {
         let ours = task::try_id();
         // It cannot be closed: `self` holds the sender.
@@ -100,13 +99,13 @@ mod tests {
     use crate::supervision::TaskGroup;
 
     #[tokio::test(start_paused = true)]
-    async fn only_the_worker_at_the_cut_hears_of_it_and_only_once() {
+    async fn only_the_stopped_worker_is_notified_once() {
         let plan = Arc::new(FailPoints::at(FailPoint::TaskReceived, 1));
         let mut crew = TaskGroup::default();
         for worker in 0..3_u64 {
             let plan = Arc::clone(&plan);
             crew.start(worker.to_string(), async move {
-                // The last to wait is the first to be cut off.
+                // The last to wait is the first to be stopped.
                 tokio::time::sleep(Duration::from_secs(10 - worker)).await;
                 let mut cuts = 0;
                 loop {
@@ -116,7 +115,7 @@ mod tests {
                     }
                 }
                 let expected = u64::from(worker == 2);
-                if cuts == expected { Ok(()) } else { Err(format!("worker {worker} was cut off {cuts} times")) }
+                if cuts == expected { Ok(()) } else { Err(format!("worker {worker} was stopped {cuts} times")) }
             });
         }
         assert_eq!(crew.join().await, []);

@@ -1,5 +1,5 @@
-//! Hostile messages, records, documents and settings: whatever bytes come, nothing here panics, and no error repeats
-//! more of them than a line. Each seed is a real encoding.
+//! Hostile messages, records, documents and settings: no input causes a panic, and no error repeats more than a line
+//! of it. Each seed is a real encoding.
 
 use std::path::Path;
 
@@ -79,7 +79,7 @@ fn report() -> TaskReport {
         statistics.keys.add(&format!("permissions:{n}:"), n + 1);
         statistics.examples.insert(format!("p{n}"), "key".to_owned());
     }
-    (statistics.weights, statistics.reported) = (weights(), weights());
+    (statistics.memory, statistics.reported) = (prefix_memory(), prefix_memory());
     let mut pacing = NodePacing { share_min: Some(0.5), before_us: Some(90), ..NodePacing::default() };
     pacing.probes_us.add(120.0, 7);
     let [slots, cursors] = scopes();
@@ -105,8 +105,8 @@ fn report() -> TaskReport {
     }
 }
 
-/// What is known of the memory of some keys.
-fn weights() -> PrefixMemory {
+/// Memory statistics of some keys.
+fn prefix_memory() -> PrefixMemory {
     let rate = SampleRate { outright: 20, per_group: 9, one_in: 2 };
     let (mut sampler, mut strata) = (Sampler::new(rate), StratifiedSample::default());
     for n in 0..90_u64 {
@@ -135,7 +135,7 @@ fn receipt() -> Receipt {
             slots: SlotSet::all(),
         }],
         all: None,
-        freed: Some(Box::new(weights())),
+        freed: Some(Box::new(prefix_memory())),
     }
 }
 
@@ -157,15 +157,15 @@ fn rules() -> Rules {
     }
 }
 
-/// Reads `seeds` and what hostile hands make of them as `T`, and does with it what its readers do.
+/// Reads `seeds` and mutations of them as `T`, and uses the result as its readers do.
 fn messages<T: Serialize + DeserializeOwned>(name: &str, seeds: &[T], then: impl Fn(T)) {
     let seeds: Vec<Vec<u8>> = seeds.iter().map(|seed| wire::encode(seed).expect("it is encoded")).collect();
     assert!(seeds.iter().all(|seed| wire::decode::<T>(seed).is_ok()), "{name}: every seed is read");
     fuzz(name, seeds, |bytes| match wire::decode::<T>(bytes) {
-        // What was read can be handed on, unless it says more in our form than in the one in which it came.
+        // What was read can be encoded again, unless its own encoding is longer than the one received.
         Ok(read) => match wire::encode(&read) {
             Ok(again) => {
-                assert!(wire::decode::<T>(&again).is_ok(), "it is not read again");
+                assert!(wire::decode::<T>(&again).is_ok(), "it cannot be decoded again");
                 then(read);
             }
             Err(WireError::TooLarge(_)) => {}
@@ -194,7 +194,7 @@ fn fuzz_records() {
         let mut counts = report.counts;
         counts += report.counts;
         let _ = (counts.matching(), counts.passed(), sum.keys.heaviest(10), sum.keys.error_max());
-        let _ = (sum.weights.rows(Some(7)), sum.weights.all(None), sum.reported.rows(None));
+        let _ = (sum.memory.rows(Some(7)), sum.memory.all(None), sum.reported.rows(None));
         let _ = [0.0, 0.5, 0.99, 1.0].map(|q| sum.ttls.quantile(q));
         let mut pacing = NodePacing::default();
         pacing.merge(&report.pacing);
@@ -246,7 +246,7 @@ fn fuzz_rules() {
 #[test]
 fn fuzz_documents() {
     let line = RunLine::failed(RunId::new(), "job", &Alias::new("main"), 1, "no server");
-    let sample = "{\"job\":\"j\",\"redis\":\"main\",\"runId\":null,\"moment\":\"begin\",\"atMs\":7,\"nodes\":[],\
+    let sample = "{\"job\":\"j\",\"redis\":\"main\",\"runId\":null,\"phase\":\"begin\",\"atMs\":7,\"nodes\":[],\
         \"application\":null,\"memoryUsagePercent\":1.5,\"latency\":0.1,\"matchingKeys\":9}";
     let seeds = vec![serde_json::to_vec(&line).expect("JSON"), sample.into()];
     fuzz("documents", seeds, |bytes| {

@@ -1,6 +1,6 @@
-//! Key patterns with exactly the meaning they have in Redis (`SCAN … MATCH`, `stringmatchlen` in the
-//! server's `util.c`, case-sensitive). Deliberately absent: everything of shell globs that Redis does
-//! not know, such as `[!x]`, `{a,b}`, `**` across separators and character classes by name.
+//! Key patterns with exactly the semantics of Redis (`SCAN … MATCH`, `stringmatchlen` in the server's `util.c`,
+//! case-sensitive). Deliberately absent: all shell glob syntax that Redis does not support, such as `[!x]`, `{a,b}`,
+//! `**` across separators and named character classes.
 //!
 //! `tests/live/glob.rs` compares this file with a running server.
 
@@ -13,24 +13,24 @@ use crate::printable::one_line;
 
 /// The longest accepted pattern, in bytes.
 ///
-/// Redis gives up (no match) beyond 1,000 nested stars; a pattern of this length cannot get there, so
-/// the limit also keeps us and the server in agreement.
+/// Redis gives up (no match) beyond 1,000 nested stars; a pattern of this length cannot reach that, so the limit also
+/// keeps keysweep consistent with the server.
 pub const PATTERN_BYTES_MAX: usize = 1024;
 
-/// Why some bytes are no pattern. Every sequence of bytes has a meaning to Redis, so only size remains.
+/// Why a pattern is rejected. Redis accepts any sequence of bytes, so only its size can be invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// Longer than [`PATTERN_BYTES_MAX`]; holds the length in bytes.
+    /// Longer than [`PATTERN_BYTES_MAX`]; contains the length in bytes.
     #[error("accept a pattern of {0} bytes: at most {PATTERN_BYTES_MAX} are allowed")]
     TooLong(usize),
 }
 
 /// A pattern over keys: `*` any bytes, `?` one byte, `[a-z]` one of, `[^a]` none of, `\x` the byte `x`.
 ///
-/// Oddities kept from Redis: the ends of a range may be swapped; a class without `]` ends with the
-/// pattern; `[]` matches nothing and `[^]` any byte; a backslash at the very end is a backslash; of the
-/// patterns made of stars only `*` itself matches the empty key. Ranges compare signed bytes, as servers on
-/// x86-64 do, so a range from an ASCII byte to one above 127 means something else on ARM servers.
+/// Peculiarities of Redis: the ends of a range may be swapped; a class without `]` ends with the pattern; `[]` matches
+/// nothing and `[^]` any byte; a backslash at the very end is a backslash; of the patterns that consist of stars only
+/// `*` itself matches the empty key. Ranges compare signed bytes, as servers on x86-64 do, so a range from an ASCII
+/// byte to one above 127 means something else on ARM servers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "ByteBuf", into = "ByteBuf")]
 pub struct Pattern {
@@ -40,7 +40,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Takes the pattern as it is; the empty one matches only the empty key.
+    /// Parses a pattern; the empty one matches only the empty key.
     ///
     /// # Errors
     /// [`PatternError::TooLong`] beyond [`PATTERN_BYTES_MAX`].
@@ -53,7 +53,7 @@ impl Pattern {
         Ok(Self { bytes, literal })
     }
 
-    /// The pattern as it was given, fit for `MATCH`.
+    /// The original pattern, for `MATCH`.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
@@ -78,7 +78,7 @@ impl Pattern {
 }
 
 impl fmt::Display for Pattern {
-    /// For people: what a screen does not show appears escaped. Backslashes are part of the pattern, and stay.
+    /// For display: unprintable bytes are escaped. Backslashes are part of the pattern, and are kept.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.bytes
             .utf8_chunks()
@@ -100,12 +100,12 @@ impl TryFrom<ByteBuf> for Pattern {
     }
 }
 
-/// Matches `key` against `pattern` with one place to come back to: the last star seen.
+/// Matches `key` against `pattern` with a single backtracking position: the last star.
 ///
-/// After a mismatch only the last star needs to take one byte more. Whatever an earlier star could gain
-/// by taking more, the last one can take itself, because the part between them has matched already at
-/// the leftmost place. (Redis has the same insight as `skipLongerMatches`, in a recursion.) So each
-/// star costs at most one walk over the key, and `a*a*a*a*b` is harmless.
+/// After a mismatch only the last star needs to take one more byte. Anything that an earlier star could gain by taking
+/// more, the last one can take itself, because the part between them has already matched at the leftmost position.
+/// (Redis uses the same fact in `skipLongerMatches`, with recursion.) So each star costs at most one pass over the
+/// key, and `a*a*a*a*b` is harmless.
 fn wildcard(pattern: &[u8], key: &[u8]) -> bool {
     let (mut rest, mut at) = (pattern, 0);
     let mut retry: Option<(&[u8], usize)> = None;
@@ -132,7 +132,7 @@ fn wildcard(pattern: &[u8], key: &[u8]) -> bool {
     rest.iter().all(|&byte| byte == b'*')
 }
 
-/// Matches the first element of `pattern`, no star, against one byte; gives the pattern after it.
+/// Matches the first element of `pattern`, not a star, against one byte; returns the pattern after it.
 fn match_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     match pattern {
         [] => None,
@@ -146,7 +146,7 @@ fn match_one(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     }
 }
 
-/// Reads a class from behind its opening up to and including its `]`, or to the end of the pattern.
+/// Reads a class after its opening bracket, up to and including its `]`, or to the end of the pattern.
 fn match_class(mut class: &[u8], byte: u8) -> (bool, &[u8]) {
     let signed = byte.cast_signed();
     let mut found = false;
@@ -236,7 +236,7 @@ mod tests {
         assert!(wire::decode::<Pattern>(&long).is_err());
     }
 
-    /// The definition, without any cleverness: exponential, so for short input only.
+    /// The naive definition: exponential, so only for short input.
     fn slow(pattern: &[u8], key: &[u8]) -> bool {
         match (pattern, key) {
             ([], _) => key.is_empty(),

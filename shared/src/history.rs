@@ -1,5 +1,5 @@
-//! One line per run, kept after its records are gone: what `keysweep runs list` shows, and how reporters learn
-//! which runs there are. JSON, under `history/<run>`.
+//! One line per run, kept after its records expire: the content of `keysweep runs list`, and the source from which
+//! reporters list runs. JSON, under `history/<run>`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::store::{self, Entry, Store, StoreError};
 use crate::time::rfc3339;
 use crate::wire;
 
-/// The beginning of the keys of all lines.
+/// The key prefix of all lines.
 pub const HISTORY: &str = "history/";
 
 /// A run in one line.
@@ -25,22 +25,22 @@ pub struct RunLine {
     pub job: String,
     /// The deployment.
     pub redis: Alias,
-    /// Which keys it counts: figures of runs are compared only if this is the same. Null, and so not comparable, in
+    /// The selection of keys: figures of runs are compared only if this is equal. Null, and so not comparable, in
     /// lines of earlier versions and of attempts that failed before they had a run.
     #[serde(default)]
     pub selection: Option<Selection>,
-    /// How it ended; null while it goes on.
+    /// How it ended; null while it is in progress.
     pub status: Option<Status>,
     /// RFC 3339, UTC.
     pub started_at: String,
     /// RFC 3339, UTC.
     pub finished_at: Option<String>,
-    /// Who or what started it.
+    /// The user or service that started it.
     pub started_by: String,
-    /// Whether a schedule started it; false in lines of earlier versions, which do not say.
+    /// Whether a schedule started it; false in lines of earlier versions, which lack the field.
     #[serde(default)]
     pub scheduled: bool,
-    /// Which attempt at the job it is.
+    /// The attempt at the job.
     pub attempt: Attempt,
     /// Whether actions were turned into reports.
     pub dry_run: bool,
@@ -49,7 +49,7 @@ pub struct RunLine {
     /// Those without TTL.
     #[serde(rename = "staleTTLKeys")]
     pub stale_ttl_keys: u64,
-    /// Those of them that no protected pattern keeps; null if that is not known, as in lines of earlier versions.
+    /// Those of them that match no protected pattern; null if unknown, as in lines of earlier versions.
     #[serde(default)]
     pub stale_unprotected_keys: Option<u64>,
     /// Keys deleted.
@@ -57,25 +57,24 @@ pub struct RunLine {
     /// Keys deleted because their user was inactive.
     #[serde(default)]
     pub inactive_user_caches: u64,
-    /// Matching keys that it left; null if they are not known.
+    /// Matching keys that remain; null if unknown.
     #[serde(default)]
     pub total_keys: Option<u64>,
-    /// By how many keys that number may be off: 0 if it is exact; null if that is not known, as in lines of earlier
-    /// versions.
+    /// The maximum error of that number: 0 if it is exact; null if unknown, as in lines of earlier versions.
     #[serde(default)]
     pub total_keys_error: Option<u64>,
-    /// Mean TTL, in seconds; null if it is not known, and if no key has one.
+    /// Mean TTL, in seconds; null if unknown, or if no key has one.
     #[serde(default, rename = "avgTTL")]
     pub avg_ttl: Option<f64>,
-    /// Hits of the application since the run before, in percent of its look-ups.
+    /// Hit rate of the application since the previous run, in percent of its lookups.
     pub hit_rate: Option<f64>,
-    /// Its look-ups that found a key, in the same time.
+    /// Its lookups that found a key, in the same time.
     #[serde(default)]
     pub hits: Option<u64>,
-    /// Its look-ups that found none.
+    /// Its lookups that found none.
     #[serde(default)]
     pub misses: Option<u64>,
-    /// Its errors, where they are counted.
+    /// Its errors, if they are counted.
     #[serde(default)]
     pub errors: Option<u64>,
     /// Why it failed or was stopped.
@@ -83,7 +82,7 @@ pub struct RunLine {
 }
 
 impl RunLine {
-    /// The line of a run that begins.
+    /// The line of a run that starts.
     #[must_use]
     pub fn begin(spec: &RunSpec) -> Self {
         Self {
@@ -136,7 +135,7 @@ impl RunLine {
         }
     }
 
-    /// The line of a run that has ended so.
+    /// The line of a run that ended with `result`.
     #[must_use]
     pub fn end(self, result: &CleanupResult) -> Self {
         let (metrics, rates) = (&result.current_metrics, &result.metrics.hit_rates);
@@ -161,28 +160,28 @@ impl RunLine {
         }
     }
 
-    /// Matching keys that it left, if they are those of `selection` and known.
+    /// Matching keys that remain, if they are those of `selection` and known.
     #[must_use]
     pub fn left_of(&self, selection: &Selection) -> Option<u64> {
         self.total_keys.filter(|_| self.selection.as_ref() == Some(selection))
     }
 
-    /// The line that `entry` holds; `None` if it is of another make.
+    /// The line in `entry`; `None` if it has another format.
     #[must_use]
     pub fn read(entry: &Entry) -> Option<Self> {
         wire::from_json(&entry.value).ok()
     }
 
-    /// What programs see of it. A run that goes on has no counts in its line yet.
+    /// The line as JSON for clients. A run in progress has no counts in its line yet.
     #[must_use]
-    pub fn told(&self) -> Value {
-        let mut told = json!(self);
+    pub fn as_json(&self) -> Value {
+        let mut value = json!(self);
         if self.status.is_none() {
             for count in ["scannedKeys", "staleTTLKeys", "cleanedKeys", "inactiveUserCaches"] {
-                told[count] = Value::Null;
+                value[count] = Value::Null;
             }
         }
-        told
+        value
     }
 
     fn key(&self) -> String {
@@ -194,10 +193,10 @@ fn key(run: RunId) -> String {
     format!("{HISTORY}{run}")
 }
 
-/// Writes the line of a run, over the one before.
+/// Writes the line of a run, replacing the previous one.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn write(store: &dyn Store, line: &RunLine) -> Result<(), StoreError> {
     let value = serde_json::to_vec(line).map_err(|e| StoreError(e.to_string()))?;
     loop {
@@ -208,10 +207,10 @@ pub async fn write(store: &dyn Store, line: &RunLine) -> Result<(), StoreError> 
     }
 }
 
-/// Writes the line of a run that begins, unless there is one.
+/// Writes the line of a run that starts, unless it has one.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn begin(store: &dyn Store, spec: &RunSpec) -> Result<(), StoreError> {
     let line = RunLine::begin(spec);
     let value = serde_json::to_vec(&line).map_err(|e| StoreError(e.to_string()))?;
@@ -221,7 +220,7 @@ pub async fn begin(store: &dyn Store, spec: &RunSpec) -> Result<(), StoreError> 
 /// The line of a run, if there is one.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn of(store: &dyn Store, run: RunId) -> Result<Option<RunLine>, StoreError> {
     Ok(store.get(&key(run)).await?.as_ref().and_then(RunLine::read))
 }
@@ -229,7 +228,7 @@ pub async fn of(store: &dyn Store, run: RunId) -> Result<Option<RunLine>, StoreE
 /// All lines, the oldest run first.
 ///
 /// # Errors
-/// When the store fails.
+/// If the store fails.
 pub async fn read(store: &dyn Store) -> Result<Vec<RunLine>, StoreError> {
     let (mut lines, mut revision) = (Vec::new(), 0);
     while let Some(entry) = store.next_after(HISTORY, revision).await? {

@@ -52,7 +52,7 @@ uuid_id!(
     TaskId
 );
 uuid_id!(
-    /// One reap batch. An attempt at a task makes new ones, so a batch belongs to one attempt.
+    /// One reap batch. Each attempt at a task creates new ones, so a batch belongs to one attempt.
     BatchId
 );
 
@@ -64,7 +64,7 @@ impl TaskId {
     }
 }
 
-/// The identity under which something is said of a task's batches as a whole: no batch has it.
+/// The identity for statements about all batches of a task: no batch has it.
 impl From<TaskId> for BatchId {
     fn from(task: TaskId) -> Self {
         Self(task.0)
@@ -100,10 +100,10 @@ macro_rules! name_id {
 }
 
 name_id!(
-    /// A node as Redis Cluster names it (40 hexadecimal digits); a standalone server is `standalone`.
+    /// A node id of Redis Cluster (40 hexadecimal digits); a standalone server is `standalone`.
     NodeId
 );
 name_id!(
-    /// The name under which a job file knows a Redis deployment. Messages carry it instead of addresses and secrets.
+    /// The name of a Redis deployment in a job file. Messages contain it instead of addresses and secrets.
     Alias
 );

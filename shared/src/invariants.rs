@@ -1,13 +1,13 @@
 //! The invariants of keysweep, numbered. Asserts, tests and `ARCHITECTURE.md` cite them by these names.
 
-/// What must hold at any moment, whatever fails.
+/// The properties that hold at any time, under any failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Invariant {
     /// A run with a gap never reports success.
     Coverage = 1,
-    /// A message is acknowledged only after everything that it produced is stored.
+    /// A message is acknowledged only after all its results are stored.
     Order = 2,
-    /// Handling a delivery twice changes nothing.
+    /// Handling a message is idempotent.
     Twice = 3,
     /// Candidates are the sum of their outcomes.
     Conservation = 4,

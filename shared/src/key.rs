@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::printable::{Printable, beginning};
 
-/// Everything keysweep itself keeps in Redis starts with this; such keys are never scanned, counted or deleted.
+/// The prefix of all keys that keysweep itself stores in Redis; such keys are never scanned, counted or deleted.
 pub const OWN_PREFIX: &[u8] = b"keysweep:";
 
-/// A key as the server holds it. It travels as bytes; `Display` escapes what a screen does not show.
+/// A key as stored by the server. Encoded as bytes; `Display` escapes unprintable ones.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(#[serde(with = "serde_bytes")] Vec<u8>);
@@ -38,7 +38,7 @@ impl Key {
         self.0.is_empty()
     }
 
-    /// The beginning of the key for people: at most `limit` bytes, then its length.
+    /// The beginning of the key for display: at most `limit` bytes, then its length.
     #[must_use]
     pub fn shortened(&self, limit: usize) -> String {
         if self.len() <= limit {

@@ -1,7 +1,7 @@
-//! Whose key it is: a template such as `permissions:{user}:*` tells where in a key the user's id stands. Pure.
+//! Templates such as `permissions:{user}:*`, which define where a key contains the user's id. Pure.
 //!
-//! Ids may hold any byte, also those that stand around them in the template, so a key can be read in several
-//! ways: `permissions:a:b:c` is `a`'s, or `a:b`'s. Nobody can tell which, so all readings count: see [`User`].
+//! Ids may contain any byte, including the separators of the template, so a key can be read in several ways:
+//! `permissions:a:b:c` belongs to `a`, or to `a:b`. The right one is unknown, so all readings count: see [`User`].
 
 mod normal;
 
@@ -11,37 +11,37 @@ use crate::glob::{Pattern, PatternError};
 
 pub use normal::{behind, common_prefixes, normal};
 
-/// What stands for the user's id in a template.
-const PLACE: &str = "{user}";
+/// The placeholder for the user's id in a template.
+const PLACEHOLDER: &str = "{user}";
 
-/// The longest key that is read, in bytes. Trying all readings takes time that grows with the square of the length;
-/// nobody names users in longer keys.
+/// The longest key that is read, in bytes. The time for all readings grows with the square of the length; real user
+/// keys are shorter.
 const KEY_BYTES_MAX: usize = 1_024;
 
 /// Readings of one key that are tried.
 const READINGS_MAX: usize = 128;
 
-/// Why a text is no template.
+/// Why a text is not a template.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TemplateError {
-    /// Nothing stands for the id.
-    #[error("has no `{PLACE}` where the user's id stands, as in `permissions:{PLACE}:*`")]
-    NoPlace,
-    /// More than one thing does.
-    #[error("has `{PLACE}` more than once; one of them is the user's id")]
+    /// The placeholder is missing.
+    #[error("has no `{PLACEHOLDER}` where the user's id stands, as in `permissions:{PLACEHOLDER}:*`")]
+    NoPlaceholder,
+    /// There is more than one placeholder.
+    #[error("has `{PLACEHOLDER}` more than once; one of them is the user's id")]
     SeveralPlaces,
-    /// A hash tag that is not closed, or a placeholder that is not whole.
+    /// A hash tag that is not closed, or an incomplete placeholder.
     #[error(
-        "has a `{0}` without its counterpart; a hash tag around the id is written `permissions:{{{PLACE}}}:*`, and a \
+        "has a `{0}` without its counterpart; a hash tag around the id is written `permissions:{{{PLACEHOLDER}}}:*`, and a \
          brace that stands alone `\\{0}`"
     )]
     Braces(char),
-    /// A part is no pattern.
+    /// A part is not a valid pattern.
     #[error("is not usable: failed to {0}")]
     Pattern(#[from] PatternError),
 }
 
-/// What is known of a key's user.
+/// The activity of a key's user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum User {
     /// At least one possible user is active.
@@ -52,24 +52,24 @@ pub enum User {
     Unknown,
 }
 
-/// Where the user's id stands in a key. What stands before and after it is read as [`Pattern`]s are; braces other than
-/// those of `{user}` are literal, and come in pairs, as those of hash tags do: `permissions:{{user}}:*`.
+/// A template. The text before and after the user's id consists of [`Pattern`]s; braces other than those of `{user}`
+/// are literal, and must be paired, like those of hash tags: `permissions:{{user}}:*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyTemplate {
     before: Pattern,
     after: Pattern,
-    /// The bytes that keys begin with, if that is all that `before` asks for.
+    /// The literal prefix of keys, if `before` is one.
     prefix: Option<Vec<u8>>,
 }
 
 impl KeyTemplate {
-    /// Reads a template.
+    /// Parses a template.
     ///
     /// # Errors
-    /// When `{user}` does not stand in it exactly once, or a brace stands alone.
+    /// If it does not contain `{user}` exactly once, or has an unpaired brace.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        let (before, after) = text.split_once(PLACE).ok_or(TemplateError::NoPlace)?;
-        if after.contains(PLACE) {
+        let (before, after) = text.split_once(PLACEHOLDER).ok_or(TemplateError::NoPlaceholder)?;
+        if after.contains(PLACEHOLDER) {
             return Err(TemplateError::SeveralPlaces);
         }
         let mut open = 0_u32;
@@ -91,8 +91,8 @@ impl KeyTemplate {
         })
     }
 
-    /// What is known of the user of `key`, if `active` tells who is active. It is asked about each reading, the shortest
-    /// first, until one is active.
+    /// The activity of the user of `key`. `active` is called for each reading, the shortest first, until one is
+    /// active.
     pub fn user<'k>(&self, key: &'k [u8], mut active: impl FnMut(&'k [u8]) -> bool) -> User {
         if key.len() > KEY_BYTES_MAX {
             return User::Unknown;
@@ -108,7 +108,7 @@ impl KeyTemplate {
             if self.prefix.is_none() && !self.before.matches(before) {
                 continue;
             }
-            // The id is not empty: a key of nobody in particular is not one of an inactive user.
+            // The id is not empty: a key without a user is not one of an inactive user.
             for end in 1..=rest.len() {
                 if !self.after.matches(&rest[end..]) {
                     continue;
@@ -126,7 +126,7 @@ impl KeyTemplate {
     }
 }
 
-/// The bytes of a pattern that no backslash stands before.
+/// The bytes of a pattern that are not escaped by a backslash.
 fn unescaped(text: &str) -> impl Iterator<Item = u8> {
     let mut escaped = false;
     text.bytes().filter(move |byte| {

@@ -1,5 +1,5 @@
-//! What all stages of keysweep share: ids, keys, wire messages, limits, configuration, the queue and
-//! the store they talk through, and the access to Redis. It knows no stage.
+//! The basis of all stages of keysweep: ids, keys, wire messages, limits, configuration, queue and store, and the
+//! access to Redis. It does not depend on any stage.
 
 pub mod activity;
 pub mod alerts;

@@ -1,5 +1,5 @@
-//! What is known about a cache and its servers, as results, statistics and reports say it. JSON, so the field
-//! names are a contract. Times are RFC 3339, UTC; rates and shares are percents, 0 to 100.
+//! Metrics of a cache and its servers, in results, statistics and reports. JSON, so the field names are a contract.
+//! Times are RFC 3339, UTC; rates and shares are percentages, 0 to 100.
 
 use std::collections::BTreeMap;
 
@@ -9,51 +9,52 @@ use serde_json::Value;
 use crate::ids::{NodeId, RunId};
 use crate::messages::AsReplica;
 
-/// Everything that a run learned beside what it cleaned.
+/// Everything that a run measured, in addition to what it cleaned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Metrics {
-    /// How many of the application's look-ups found what they looked for.
+    /// The hit rate of the application's lookups.
     pub hit_rates: HitRates,
-    /// How long the matching keys live on.
+    /// The remaining TTLs of matching keys.
     pub ttl: TtlDistribution,
-    /// How the number of matching keys changed; null if it is not known, and without an earlier run of the same keys.
+    /// The change of the number of matching keys; null if unknown, and without an earlier run of the same keys.
     pub growth: Option<Growth>,
-    /// Where the keys are.
+    /// The distribution of keys over prefixes.
     pub prefixes: Prefixes,
     /// The servers at the end of the run.
     pub redis_health: RedisHealth,
 }
 
-/// The hit rate over several windows, all of the same source.
+/// The hit rate over several windows, all from the same source.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HitRates {
-    /// Where the figures come from: `redis`, `hash` or `prometheus`.
+    /// The source: `redis`, `hash` or `prometheus`.
     pub source: String,
-    /// While the run went on.
+    /// During the run.
     pub during_run: HitRateWindow,
-    /// Since the run before; null without one, and if the counters could not be read at its end.
+    /// Since the previous run; null without one, and if the counters could not be read at its end.
     pub since_last_run: Option<HitRateWindow>,
-    /// The last 24 hours, as far as there are samples; null with fewer than two.
+    /// The last 24 hours, as far as there are snapshots; null with fewer than two.
     pub last_day: Option<HitRateWindow>,
-    /// The same over time, the oldest first.
+    /// The hit rate over time, the oldest window first.
     pub history: Vec<HitPoint>,
-    /// Why the source could not be used, if it could not.
+    /// Why the source could not be used, if it failed.
     pub problem: Option<String>,
-    /// Which look-ups may count beside the application's reads of its cache; null where the application counts itself.
+    /// Lookups that may be included in addition to the application's reads of its cache; null if the application
+    /// counts.
     pub includes: Option<String>,
 }
 
 impl HitRates {
-    /// The window that speaks for now: since the run before, or of the run itself where there was none.
+    /// The most relevant window: since the previous run, or during this run if there was none.
     #[must_use]
     pub fn current(&self) -> &HitRateWindow {
         self.since_last_run.as_ref().unwrap_or(&self.during_run)
     }
 }
 
-/// What the application looked up between two moments.
+/// The application's lookups between two times.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HitRateWindow {
@@ -61,65 +62,66 @@ pub struct HitRateWindow {
     pub from: String,
     /// The end.
     pub to: String,
-    /// Hits in percent of look-ups: the middle of the bounds below. Null without look-ups, and if the bounds are more than
-    /// two points apart.
+    /// Hits in percent of lookups: the middle of the bounds below. Null without lookups, and if the bounds are more
+    /// than two points apart.
     pub hit_rate: Option<f64>,
-    /// The lowest that it may have been; null without look-ups, and if they are not known.
+    /// The lower bound; null without lookups, and if unknown.
     pub hit_rate_min: Option<f64>,
-    /// The highest.
+    /// The upper bound.
     pub hit_rate_max: Option<f64>,
-    /// Look-ups of the application; null if they are not known.
+    /// Lookups of the application; null if unknown.
     pub lookups: Option<u64>,
-    /// Those that found a key, by the rate above; null if that is not known. 0 without look-ups.
+    /// Those that found a key, by the rate above; null if unknown. 0 without lookups.
     pub hits: Option<u64>,
     /// Those that found none.
     pub misses: Option<u64>,
-    /// Why the rate is not known although it was asked for; null if it is, and without look-ups.
+    /// Why a requested rate is unknown; null if it is known, and without lookups.
     pub why_unknown: Option<String>,
-    /// Errors that the application counted; null where the source knows none.
+    /// Errors that the application counted; null if the source does not count them.
     pub errors: Option<u64>,
-    /// Restarts, resets and failovers in between: what servers counted before them may be missing.
+    /// Restarts, resets and failovers in between: earlier counts of servers may be missing.
     pub resets: u32,
 }
 
-/// One stretch of time of a hit rate.
+/// One window of the history of a hit rate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HitPoint {
     /// Its end.
     pub at: String,
-    /// Null without look-ups, and if it is not known within two points.
+    /// Null without lookups, and if it is not known within two points.
     pub hit_rate: Option<f64>,
-    /// Look-ups of the application; null if they are not known.
+    /// Lookups of the application; null if unknown.
     pub lookups: Option<u64>,
 }
 
-/// How many seconds matching keys live on, of those that have a TTL. Percentiles are within 1 % of the exact ones.
+/// The remaining TTLs of matching keys, in seconds, of those that have one. Percentiles have a relative error of at
+/// most 1 %.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TtlDistribution {
     /// Keys with a TTL.
     pub keys: u64,
-    /// Half of them live on for at most so many seconds; null without keys. So for the others.
+    /// The median; null without keys, like the other percentiles.
     pub p50: Option<f64>,
-    /// 90 %.
+    /// The 90th percentile.
     pub p90: Option<f64>,
-    /// 99 %.
+    /// The 99th percentile.
     pub p99: Option<f64>,
-    /// Keys by the seconds that they live on.
+    /// Keys by remaining TTL.
     pub histogram: Vec<TtlBucket>,
-    /// Of the keys in the last fifth of the configured TTL, how many in percent were used in that time; null if
-    /// too few were looked at, or the server does not keep idle times.
+    /// Of the keys in the last fifth of the configured TTL, the percentage that was accessed in that time; null if the
+    /// sample is too small, or the server does not keep idle times.
     pub read_late_percent: Option<f64>,
 }
 
-/// One bar of a histogram.
+/// One bucket of a histogram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TtlBucket {
-    /// More than so many seconds.
+    /// The exclusive lower bound, in seconds.
     pub above: f64,
-    /// At most so many; null for the last bar.
+    /// The inclusive upper bound; null for the last bucket.
     pub up_to: Option<f64>,
     /// Keys.
     pub keys: u64,
@@ -129,26 +131,26 @@ pub struct TtlBucket {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Growth {
-    /// The last run before that counted the same keys.
+    /// The last earlier run that counted the same keys.
     pub run_id: RunId,
     /// When it ended.
     pub since: String,
-    /// Keys that it left.
+    /// The keys that it left.
     pub keys_before: u64,
-    /// Keys that this run found.
+    /// The keys that this run found.
     pub keys_now: u64,
     /// The change in percent; null from 0.
     pub percent: Option<f64>,
-    /// The least that it may be, where one of the numbers is approximate; null if it may be from 0.
+    /// The lower bound, if one of the numbers is approximate; null if the earlier number may be 0.
     #[serde(default)]
     pub percent_min: Option<f64>,
-    /// The most.
+    /// The upper bound.
     #[serde(default)]
     pub percent_max: Option<f64>,
 }
 
 impl Growth {
-    /// Whether both numbers are exact. Results of earlier versions do not say.
+    /// Whether both numbers are exact; unknown in results of earlier versions.
     #[must_use]
     pub fn is_exact(&self) -> bool {
         let bounds = (self.percent_min, self.percent_max);
@@ -156,8 +158,9 @@ impl Growth {
     }
 }
 
-/// The heaviest beginnings of the keys that were read, which are all that match if the coverage is complete: up to the first and the second colon. Each figure has bounds, because it is found with
-/// bounded memory, or by a sample.
+/// The heaviest prefixes of the keys that were read, which are all matching keys if the coverage is complete: up to
+/// the first and the second colon. Each figure has bounds, because it comes from a sketch of bounded memory, or from a
+/// sample.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Prefixes {
@@ -167,13 +170,13 @@ pub struct Prefixes {
     pub by_stale: Heaviest,
     /// By bytes of memory.
     pub by_memory: Heaviest,
-    /// By bytes that the run freed; in one that only reports, that it would free.
+    /// By bytes that the run freed; in a report-only run, that it would free.
     pub by_freed: Heaviest,
-    /// Keys that are in the lists and were counted once more, because their slots were read again.
+    /// Keys that are included and were counted again, because their slots were read again.
     pub dropped_keys: u64,
-    /// Keys whose memory was asked for.
+    /// Keys whose memory was measured.
     pub sampled_keys: u64,
-    /// Why memory is not known, if it is not.
+    /// Why memory is unknown, if it is.
     pub problem: Option<String>,
 }
 
@@ -183,14 +186,14 @@ pub struct Prefixes {
 pub struct Heaviest {
     /// The prefixes.
     pub rows: Vec<PrefixRow>,
-    /// Of all keys together. Each key counts for its first and its second prefix, but once here.
+    /// The total over all keys. Each key counts for its first and its second prefix, but once here.
     pub total: u64,
-    /// That is at least so much.
+    /// The lower bound of the total.
     pub low: u64,
-    /// And at most so much; null if that is not known.
+    /// The upper bound of the total; null if unknown.
     pub high: Option<u64>,
-    /// Of keys: by how much each row may be too low. A prefix that is missing weighs no more than twice this, or than the
-    /// last of many rows and this. Null of memory, where each row has bounds of its own.
+    /// For keys: by how much each row may be too low. A missing prefix weighs at most twice this, or at most as much
+    /// as the last of many rows plus this. Null for memory, where each row has its own bounds.
     pub error_max: Option<u64>,
 }
 
@@ -198,30 +201,30 @@ pub struct Heaviest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PrefixRow {
-    /// The prefix with its last colon; what a screen does not show is escaped.
+    /// The prefix with its last colon; unprintable bytes are escaped.
     pub prefix: String,
-    /// Keys or bytes, by the best estimate.
+    /// The estimate, in keys or bytes.
     pub weight: u64,
-    /// It is at least so much.
+    /// The lower bound.
     #[serde(default)]
     pub low: u64,
-    /// And at most so much; null if that is not known. No prefix has more than the shorter one that it begins with.
+    /// The upper bound; null if unknown. No prefix has more than the shorter one that it begins with.
     #[serde(default)]
     pub high: Option<u64>,
-    /// Keys that were counted, or measured. Rows that rest on fewer than ten are left out.
+    /// Keys that were counted, or measured. Rows with fewer than ten are omitted.
     #[serde(default)]
     pub samples: u64,
-    /// A key that begins so.
+    /// A key with this prefix.
     pub sample_key: Option<String>,
 }
 
-/// How a deployment, or a node, is.
+/// The health of a deployment, or of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
-    /// Every primary answers, and no memory is nearly full.
+    /// Every primary answers, and none is nearly full.
     Healthy,
-    /// Some do not answer, or a memory is nearly full.
+    /// Some do not answer, or are nearly full.
     Degraded,
     /// None answers.
     #[default]
@@ -229,7 +232,7 @@ pub enum Health {
 }
 
 impl Health {
-    /// The word for it.
+    /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -240,23 +243,23 @@ impl Health {
     }
 }
 
-/// Redis, at one moment.
+/// The health of Redis at one time.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RedisHealth {
-    /// How it is.
+    /// The overall status.
     pub status: Health,
-    /// The slowest primary's answer to a PING, in milliseconds; null if none answered.
+    /// The slowest primary's PING latency, in milliseconds; null if none answered.
     pub latency: Option<f64>,
-    /// The fullest primary's memory, 0 to 100 % of its limit; null without one.
+    /// The fullest primary's memory usage, 0 to 100 % of its limit; null without one.
     pub memory_usage_percent: Option<f64>,
-    /// What is wrong, if anything is.
+    /// The problems, if there are any.
     pub problems: Vec<String>,
     /// Each primary.
     pub nodes: Vec<NodeHealth>,
 }
 
-/// One primary, at one moment.
+/// The health of one primary at one time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeHealth {
@@ -264,47 +267,47 @@ pub struct NodeHealth {
     pub node: NodeId,
     /// `host:port`.
     pub address: String,
-    /// How it is.
+    /// Its status.
     pub status: Health,
-    /// Its answer to a PING, in milliseconds.
+    /// Its PING latency, in milliseconds.
     pub latency: Option<f64>,
     /// 0 to 100 % of its limit; null without one.
     pub memory_usage_percent: Option<f64>,
     /// Bytes of memory in use.
     pub used_memory_bytes: Option<u64>,
-    /// Keys in the database, of whatever pattern.
+    /// Keys in the database, including those that match no pattern.
     pub keys: Option<u64>,
     /// Those without TTL.
     pub keys_without_ttl: Option<u64>,
-    /// How it stands with its primary, if it is a replica; absent for a primary.
+    /// The state of its replication, if it is a replica; absent for a primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<AsReplica>,
 }
 
-/// Whether a sentence advises or complains.
+/// Whether a finding is advice or a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingKind {
-    /// Advice: its sentence stands in `recommendations`.
+    /// Advice: its sentence is listed in `recommendations`.
     Recommendation,
-    /// A problem: its sentence stands in `issues`.
+    /// A problem: its sentence is listed in `issues`.
     Issue,
 }
 
-/// How much a finding matters.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Good to know.
+    /// For information.
     Info,
-    /// To be looked at.
+    /// Should be checked.
     Warning,
-    /// To be acted upon.
+    /// Requires action.
     Critical,
 }
 
 impl Severity {
-    /// The word for it.
+    /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -315,15 +318,15 @@ impl Severity {
     }
 }
 
-/// A recommendation or an issue with what it rests on.
+/// A recommendation or an issue, with its evidence.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
-    /// Which of both.
+    /// Its kind.
     pub kind: FindingKind,
     /// The rule that fired, such as `hit-rate-critical`.
     pub rule: String,
-    /// How much it matters.
+    /// Its severity.
     pub severity: Severity,
     /// The sentence for people.
     pub sentence: String,
@@ -331,51 +334,51 @@ pub struct Finding {
     pub evidence: BTreeMap<String, Value>,
 }
 
-/// An alert that holds.
+/// A firing alert.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Alert {
-    /// Names this alert, from raising to resolving.
+    /// The id of this alert, from raising to resolving.
     pub id: uuid::Uuid,
-    /// Which alert, such as `stale-keys`.
+    /// The rule, such as `stale-keys`.
     pub alert: String,
     /// The job.
     pub job: String,
-    /// How much it matters.
+    /// Its severity.
     pub severity: Severity,
-    /// The sentence for people, with the figures as they are now.
+    /// The sentence for people, with the current figures.
     pub sentence: String,
-    /// Since when it holds.
+    /// Since when it is firing.
     pub since: String,
     /// The figures, limits included, by name.
     pub evidence: BTreeMap<String, Value>,
 }
 
-/// What was found of inactive users' caches.
+/// What the run found of inactive users' caches.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InactiveCaches {
-    /// Whether they were looked for.
+    /// Whether it searched for them.
     pub searched: bool,
-    /// Why not, although it was asked for.
+    /// Why not, although it was requested.
     pub refused: Option<String>,
     /// The source of activity, such as `zset:permissions:warming`.
     pub source: Option<String>,
-    /// Users who were active within the threshold; null where the source does not say.
+    /// Users who were active within the threshold; null if the source does not contain users.
     pub active_users: Option<u64>,
-    /// Keys with a TTL, and a user that the template tells, in the sample that the plan took; null if there were none.
+    /// Keys with a TTL in the plan's sample from which the template extracts a user; null if there were none.
     pub sampled_user_keys: Option<u64>,
     /// Those of active users among them, 0 to 100 %.
     pub sampled_active_percent: Option<f64>,
-    /// Keys with a TTL of active users, which were left. Null, like all figures below, if they were not looked for.
+    /// Keys with a TTL of active users, which were kept. Null, like all figures below, if the run did not search.
     pub active_user: Option<u64>,
     /// Keys of inactive users that were found.
     pub found: Option<u64>,
-    /// Keys of inactive users that expire soon by themselves, and were left.
+    /// Keys of inactive users that expire soon, and were kept.
     pub near_expiry: Option<u64>,
-    /// Keys with a TTL whose user the template does not tell; they were left.
+    /// Keys with a TTL from which the template extracts no user; they were kept.
     pub unknown_user: Option<u64>,
-    /// Keys with a TTL whose users seem inactive, in scan tasks that met no active user although the plan's sample did;
-    /// they were left.
+    /// Keys with a TTL whose users seem inactive, in scan tasks that found no active user although the plan's sample
+    /// did; they were kept.
     pub held_back: Option<u64>,
 }

@@ -1,8 +1,8 @@
-//! The outcomes of a candidate, and the letters that stand for them in the ledger.
+//! The outcomes of a candidate, and their codes in the ledger.
 
 use serde::{Deserialize, Serialize};
 
-/// What became of one candidate in a reap batch.
+/// The outcome of one candidate in a reap batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Outcome {
     /// It was deleted.
@@ -17,22 +17,22 @@ pub enum Outcome {
     /// It was a hash whose fields expire.
     #[serde(rename = "t")]
     FieldTtl,
-    /// It was gone.
+    /// It no longer existed.
     #[serde(rename = "v")]
     Vanished,
-    /// It could not be done; nothing was changed.
+    /// The action failed; nothing was changed.
     #[serde(rename = "f")]
     Failed,
     /// The run ended before it was tried; nothing was changed.
     #[serde(rename = "u")]
     Unreached,
-    /// It was tried, and no answer says whether it was done.
+    /// It was tried, and no reply confirms or denies the effect.
     #[serde(rename = "n")]
     Unconfirmed,
 }
 
 impl Outcome {
-    /// The word for it in outputs.
+    /// Its name in outputs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -47,7 +47,7 @@ impl Outcome {
         }
     }
 
-    /// The letter in the ledger.
+    /// Its code in the ledger.
     #[must_use]
     pub fn code(self) -> char {
         match self {
@@ -62,13 +62,13 @@ impl Outcome {
         }
     }
 
-    /// Whether a candidate with it cannot be said to have been dealt with.
+    /// Whether the candidate may not have been handled.
     #[must_use]
     pub fn is_undone(self) -> bool {
         matches!(self, Self::Failed | Self::Unreached | Self::Unconfirmed)
     }
 
-    /// The outcome that `letter` stands for.
+    /// The outcome with the code `letter`.
     #[must_use]
     pub fn from_code(letter: u8) -> Option<Self> {
         let all = [
@@ -85,7 +85,7 @@ impl Outcome {
     }
 }
 
-/// A list of outcomes as it travels: a letter for each. There are as many as keys that qualify.
+/// A list of outcomes on the wire: one letter each, because there are as many as candidates.
 pub mod codes {
     use std::fmt;
 
@@ -93,16 +93,16 @@ pub mod codes {
 
     use super::Outcome;
 
-    /// The letters of `outcomes`.
+    /// The codes of `outcomes`.
     #[must_use]
     pub fn text(outcomes: &[Outcome]) -> String {
         outcomes.iter().map(|outcome| outcome.code()).collect()
     }
 
-    /// Reads what [`text`] made.
+    /// Deserializes the result of [`text`].
     ///
     /// # Errors
-    /// If it is no text, or a letter of it stands for nothing.
+    /// If it is not text, or contains an unknown letter.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Outcome>, D::Error> {
         deserializer.deserialize_str(CodesVisitor)
     }

@@ -1,12 +1,12 @@
-//! The beginnings of keys up to their first and second colon, by which keys are grouped in figures. Pure.
+//! The prefixes of keys up to their first and second colon, by which figures are grouped. Pure.
 
 use crate::limits::PREFIX_BYTES_MAX;
 use crate::printable::{Printable, beginning};
 
-/// How many of them a key may have.
+/// The maximum number of prefixes of a key.
 pub const DEPTH: usize = 2;
 
-/// The beginnings of `key` up to its first and its second colon, as far as it has them.
+/// The prefixes of `key` up to its first and its second colon, if it has them.
 pub fn prefixes(key: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = key.iter().enumerate().filter(|(_, b)| **b == b':').map(|(at, _)| at + 1);
     ends.take(DEPTH).map(|end| &key[..end])
@@ -18,7 +18,7 @@ pub fn first(key: &[u8]) -> &[u8] {
     prefixes(key).next().unwrap_or_default()
 }
 
-/// A prefix as text. What a screen does not show is escaped, and one that is too long is cut.
+/// A prefix as text. Unprintable bytes are escaped, and a long prefix is truncated.
 #[must_use]
 pub fn name(prefix: &[u8]) -> String {
     let cut = beginning(prefix, PREFIX_BYTES_MAX);
@@ -30,7 +30,7 @@ pub fn name(prefix: &[u8]) -> String {
     format!("{}{more}", Printable(cut))
 }
 
-/// The prefix up to the first colon of which the prefix `name` is a part; `None` if it is that itself.
+/// The prefix up to the first colon, if `name` is a longer one; otherwise `None`.
 #[must_use]
 pub fn group(name: &str) -> Option<&str> {
     let end = name.find(':')? + 1;

@@ -1,13 +1,13 @@
-//! Names of others as people may read them: text that a screen shows is left as it is, in whatever script; everything
-//! else is escaped, so that no name moves a cursor, turns the direction of writing, or hides a part of itself. Pure.
+//! Displays untrusted names: printable text of any script is unchanged; everything else is escaped, so that no name
+//! moves the cursor, changes the writing direction, or hides a part of itself. Pure.
 //!
-//! Escaped are bytes that are no UTF-8 (`\xff`), control characters (`\n`, `\x1b`, `\u{9b}`), and characters without a
-//! shape: overrides of direction, zero-width ones, blanks other than the ordinary one, and what Unicode has not
-//! assigned. A backslash is doubled, so that two names never look the same.
+//! Escaped are bytes that are not UTF-8 (`\xff`), control characters (`\n`, `\x1b`, `\u{9b}`), and characters without
+//! a visible shape: direction overrides, zero-width characters, blanks other than the ordinary space, and unassigned
+//! code points. A backslash is doubled, so that two names never look the same.
 
 use std::fmt::{self, Write};
 
-/// Invisible characters that Rust's own escaping takes for printable: fillers, joiners and selectors of variations.
+/// Invisible characters that Rust's own escaping treats as printable: fillers, joiners and variation selectors.
 const INVISIBLE: [(char, char); 8] = [
     ('\u{34f}', '\u{34f}'),
     ('\u{115f}', '\u{1160}'),
@@ -19,33 +19,33 @@ const INVISIBLE: [(char, char); 8] = [
     ('\u{e0100}', '\u{e01ef}'),
 ];
 
-/// Whether a screen shows `c` as itself.
+/// Whether `c` is printable.
 #[must_use]
 pub fn is_printable(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_graphic() || c == ' ';
     }
     let invisible = INVISIBLE.iter().any(|(first, last)| (*first..=*last).contains(&c));
-    // Behind a letter, a mark that combines with it is not escaped.
+    // After a letter, a combining mark is not escaped.
     let mut text = [b'a'; 5];
     let length = 1 + c.encode_utf8(&mut text[1..]).len();
     let kept = str::from_utf8(&text[..length]).is_ok_and(|text| text.escape_debug().count() == 2);
     kept && !invisible
 }
 
-/// Whether `c` is drawn into the character before it.
+/// Whether `c` combines with the character before it.
 fn combines(c: char) -> bool {
     c.escape_debug().count() > 1
 }
 
-/// A name of bytes for people. See the module.
+/// Displays a name of bytes. See the module.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(pub &'a [u8]);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
-            // What it would be drawn into must be part of the name, and not an escape.
+            // The base of a combining mark must be part of the name, not an escape.
             let mut has_base = false;
             for c in chunk.valid().chars() {
                 let shown = c != '\\' && is_printable(c) && (has_base || c.is_ascii() || !combines(c));
@@ -62,7 +62,7 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// A text as one line may hold it: like [`Printable`], but a backslash stays as it is, as in messages.
+/// A text on one line: like [`Printable`], but a backslash is unchanged, as in messages.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     let mut line = String::with_capacity(text.len());
@@ -76,13 +76,13 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
-/// A text of several lines as a screen may show it: like [`one_line`], and its lines stay lines.
+/// A text of several lines: like [`one_line`], but line breaks are kept.
 #[must_use]
 pub fn page(text: &str) -> String {
     text.split('\n').map(one_line).collect::<Vec<_>>().join("\n")
 }
 
-/// A JSON document on a screen: what is not printable becomes `\u202e` and the like, which says the same.
+/// A JSON document: unprintable characters become escapes such as `\u202e`, with the same meaning.
 #[must_use]
 pub fn json(document: &str) -> String {
     let mut text = String::with_capacity(document.len());
@@ -99,14 +99,14 @@ pub fn json(document: &str) -> String {
     text
 }
 
-/// The first `max` bytes of `name` at most, so that no character is cut in two.
+/// At most the first `max` bytes of `name`, without splitting a character.
 #[must_use]
 pub fn beginning(name: &[u8], max: usize) -> &[u8] {
     if name.len() <= max {
         return name;
     }
     let is_inside = |at: usize| name[at] & 0b1100_0000 == 0b1000_0000;
-    // A character has four bytes at most; more of these in a row are no text.
+    // A character has at most four bytes; a longer sequence is not text.
     let back = (0..=3.min(max)).find(|back| !is_inside(max - back)).unwrap_or(0);
     &name[..max - back]
 }

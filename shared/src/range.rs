@@ -1,16 +1,15 @@
-//! What a scan task reads: whole slots, or ranges of a table's cursors.
+//! The scope of a scan task: whole slots, or ranges of a table's cursors.
 //!
-//! SCAN visits the buckets of a hash table in the order of the bit-reversed cursor, whatever the table's
-//! size (redis `src/dict.c`, `dictScan`). So "how far" a scan has come is the reversed cursor, called its
-//! *position* here: positions only grow, and a range of positions holds the same keys before and after the
-//! table is resized.
+//! SCAN visits the buckets of a hash table in the order of the bit-reversed cursor, whatever the table's size (redis
+//! `src/dict.c`, `dictScan`). So the progress of a scan is the reversed cursor, called its *position* here: positions
+//! only increase, and a range of positions contains the same keys before and after the table is resized.
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::ids::TaskId;
 use crate::slot::SlotSet;
 
-/// Positions `from..to` of a table; `to` is absent for "up to the end".
+/// Positions `from..to` of a table; `to` is `None` for the end of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CursorRange {
     /// The first position.
@@ -39,7 +38,7 @@ impl CursorRange {
     }
 }
 
-/// The cursor at which a scan of the table continues from `position`.
+/// The cursor with which a scan of the table continues from `position`.
 #[must_use]
 pub fn cursor_at(position: u64) -> u64 {
     position.reverse_bits()
@@ -50,8 +49,7 @@ pub fn cursor_at(position: u64) -> u64 {
 pub enum SlotListing {
     /// `CLUSTER GETKEYSINSLOT`, slot by slot.
     KeysInSlot,
-    /// `SCAN` goes through the slots in order; the slot stands in the low 14 bits of the cursor
-    /// (Redis 7.4, Valkey 8 and newer).
+    /// `SCAN` visits the slots in order; the low 14 bits of the cursor are the slot (Redis 7.4, Valkey 8 and newer).
     OrderedScan,
 }
 
@@ -63,15 +61,14 @@ pub enum ScanTable {
     /// The table of one slot ([`SlotListing::OrderedScan`]).
     Slot(#[serde(deserialize_with = "crate::slot::deserialize")] u16),
     /// The keys of a database whose cursors are not positions: read in one lane, from this cursor to the end. The
-    /// positions of its ranges count how many were asked for on the way. Older workers do not know it, and give such
-    /// a task up.
+    /// positions of its ranges count the requested keys. Older workers do not support it, and dead-letter such a task.
     Opaque {
-        /// The cursor to go on from; 0 at the start.
+        /// The cursor to continue from; 0 at the start.
         at: u64,
     },
 }
 
-/// What a scan task reads.
+/// The scope of a scan task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Scope {
     /// All keys of these slots.
@@ -86,7 +83,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The slots concerned; empty on a standalone server.
+    /// The affected slots; empty on a standalone server.
     #[must_use]
     pub fn slots(&self) -> SlotSet {
         match self {
@@ -103,18 +100,18 @@ pub struct CursorScope {
     pub pass: TaskId,
     /// The table.
     pub table: ScanTable,
-    /// The ranges, followed side by side.
+    /// The ranges, scanned concurrently.
     pub ranges: Vec<CursorRange>,
-    /// The ranges are cut out of `2^bits` parts: the table must have at least so many buckets.
+    /// The ranges come from `2^bits` parts: the table must have at least as many buckets.
     #[serde(deserialize_with = "bits")]
     pub bits: u32,
-    /// Keys of other slots are left out; none on a standalone server.
+    /// Keys of other slots are ignored; `None` on a standalone server.
     pub slots: Option<SlotSet>,
     /// The server process that the cursors belong to (`run_id` of INFO).
     pub process: String,
 }
 
-/// A number of parts that somebody sent, as a power of two.
+/// Deserializes a number of parts, as a power of two.
 fn bits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     let bits = u32::deserialize(deserializer)?;
     if bits < u64::BITS { Ok(bits) } else { Err(de::Error::custom(format!("a table in 2^{bits} parts"))) }

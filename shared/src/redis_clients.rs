@@ -1,4 +1,4 @@
-//! The deployments that a worker has connections to, by alias, connected at first use.
+//! The clients of a worker, by deployment alias, connected on first use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,30 +9,30 @@ use crate::cluster::{ConnectOptions, RedisClient, RedisError, RedisErrorKind};
 use crate::context::Context;
 use crate::ids::{Alias, NodeId};
 
-/// See the module.
+/// The clients of a worker.
 pub struct RedisClients {
     access: Arc<BTreeMap<Alias, ConnectOptions>>,
     known: Mutex<ClientMap>,
-    /// Aliases that were asked for in vain.
+    /// Unknown aliases that were requested.
     unknown: Mutex<BTreeSet<Alias>>,
 }
 
-/// By alias and database; a cell is filled once, so that two tasks do not connect twice.
+/// By alias and database; each cell is initialized once, so that two tasks do not connect twice.
 type ClientMap = BTreeMap<(Alias, u32), Arc<OnceCell<Arc<RedisClient>>>>;
 
 impl RedisClients {
-    /// None connected yet.
+    /// No clients yet.
     #[must_use]
     pub fn new(context: &Context) -> Self {
         Self { access: Arc::clone(&context.access), known: Mutex::default(), unknown: Default::default() }
     }
 
-    /// The deployment that this process knows as `alias`, for its database `db`.
+    /// The client of the deployment `alias`, for its database `db`.
     pub async fn get(&self, alias: &Alias, db: u32) -> Result<Arc<RedisClient>, RedisError> {
         let access = self.access.get(alias).ok_or_else(|| self.unknown(alias))?.clone();
         let access = ConnectOptions { db, ..access };
         let cell = Arc::clone(self.known().entry((alias.clone(), db)).or_default());
-        // One that does not answer keeps nobody from the others.
+        // A deployment that does not answer must not block the others.
         let connect = || async { RedisClient::discover(access).await.map(Arc::new) };
         cell.get_or_try_init(connect).await.cloned()
     }
@@ -41,10 +41,12 @@ impl RedisClients {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is asked of us is for others, who may know the way: to us the deployment is out of reach.
+    /// Another worker may have the alias: for this one, the deployment is unreachable.
     fn unknown(&self, alias: &Alias) -> RedisError {
         if self.unknown.lock().unwrap_or_else(PoisonError::into_inner).insert(alias.clone()) {
-            tracing::warn!("no `[redis.{alias}]` in our settings; work on it is left to others");
+            tracing::warn!(
+                "no `[redis.{alias}]` in the settings of this process; its work is left to other workers"
+            );
         }
         RedisError::new(
             RedisErrorKind::WrongDeployment,
@@ -53,7 +55,7 @@ impl RedisClients {
         )
     }
 
-    /// What the failure `fault` at `node` means; see [`RedisClient::refresh_and_classify`].
+    /// Classifies the error `fault` at `node`; see [`RedisClient::refresh_and_classify`].
     pub async fn refresh_and_classify(
         &self,
         alias: &Alias,

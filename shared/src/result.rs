@@ -1,5 +1,5 @@
-//! The result of a run: the document's `CacheCleanupResult` under its names, with more beside them.
-//! It is stored, published and printed as JSON, so its field names are a contract.
+//! The result of a run: the document's `CacheCleanupResult` with its field names, and further fields. It is stored,
+//! published and printed as JSON, so its field names are a contract.
 
 mod coverage;
 
@@ -14,25 +14,25 @@ use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
 
 pub use coverage::{Coverage, Extent};
 
-/// The version of the shape below. It grows when a field changes its meaning or goes.
+/// The version of the schema. It is incremented when a field changes its meaning or is removed.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// How a run ended.
+/// The final status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Everything was covered and every candidate was dealt with.
+    /// Everything was covered and every candidate was handled.
     Completed,
-    /// Something was not covered, not reached or not confirmed; `issues` and `coverage` say what.
+    /// Something was not covered, not reached or not confirmed; see `issues` and `coverage`.
     Partial,
-    /// Nothing could be done.
+    /// The run could not work at all.
     Failed,
     /// It was stopped before its end.
     Cancelled,
 }
 
 impl Status {
-    /// The word for it.
+    /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ pub struct CleanupResult {
     pub run_id: RunId,
     /// The job's name.
     pub job: String,
-    /// How it ended.
+    /// The final status.
     pub status: Status,
     /// RFC 3339, UTC.
     pub started_at: String,
@@ -62,74 +62,76 @@ pub struct CleanupResult {
     pub finished_at: String,
     /// Milliseconds from start to end.
     pub duration_ms: u64,
-    /// Who or what started it.
+    /// The user or service that started it.
     pub started_by: String,
-    /// Which attempt at the job it is.
+    /// The attempt at the job.
     pub attempt: Attempt,
     /// Whether actions were turned into reports.
     pub dry_run: bool,
     /// The action on stale keys: `delete`, `expire` or `report`.
     pub action: String,
 
-    /// Matching keys that existed when looked at, protected ones included.
+    /// Matching keys that existed when they were read, including protected ones.
     pub scanned_keys: u64,
-    /// Whether `scanned_keys` may hold keys twice, because a table was resized while it was read, a slot moved, or the server's cursors tell no positions.
+    /// Whether `scanned_keys` may count keys twice, because a table was resized during the scan, a slot moved, or the
+    /// server's cursors are not positions.
     pub scanned_keys_approximate: bool,
-    /// Keys of nodes that were skipped, of whatever pattern: none of them is without TTL, which the server knows.
+    /// Keys of skipped nodes, including those that match no pattern: by the server's counters, none of them is without
+    /// TTL.
     #[serde(default)]
     pub skipped_keys: u64,
-    /// What is known of them.
+    /// Details of the skipped keys.
     #[serde(default)]
     pub skipped: Skipped,
     /// Keys deleted.
     pub cleaned_keys: u64,
-    /// Memory that was freed by that; in a run that only reports, that deleting what it found would free. Null if it is
-    /// not known. MEMORY USAGE is asked, which looks at five members of a large value.
+    /// Memory that the deletions freed; in a report-only run, that they would free. Null if unknown. Measured with
+    /// MEMORY USAGE, which samples five members of a large value.
     #[serde(default)]
     pub freed_bytes: Option<ByteEstimate>,
     /// Keys without TTL found.
     #[serde(rename = "staleTTLKeys")]
     pub stale_ttl_keys: u64,
-    /// Those of them that no protected pattern keeps; null in results of earlier versions.
+    /// Those of them that match no protected pattern; null in results of earlier versions.
     #[serde(default)]
     pub stale_unprotected_keys: Option<u64>,
     /// Keys deleted because their user was inactive.
     pub inactive_user_caches: u64,
-    /// The cache as it is after the run.
+    /// The metrics of the cache after the run.
     pub current_metrics: CurrentMetrics,
     /// Advice, as sentences.
     pub recommendations: Vec<String>,
     /// Problems, as sentences.
     pub issues: Vec<String>,
 
-    /// The same sentences, each with its rule and the figures that it rests on.
+    /// The same sentences, each with its rule and evidence.
     #[serde(default)]
     pub findings: Vec<Finding>,
-    /// Alerts that hold after the run.
+    /// Alerts that are firing after the run.
     #[serde(default)]
     pub alerts: Vec<Alert>,
-    /// What the run learned about the cache and its servers.
+    /// Metrics of the cache and its servers.
     #[serde(default)]
     pub metrics: Metrics,
-    /// What was found of inactive users' caches.
+    /// What the run found of inactive users' caches.
     #[serde(default)]
     pub inactive: Box<InactiveCaches>,
 
-    /// Who was read, if the run asked for replicas.
+    /// The servers that were read, if the run reads replicas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_from: Option<ReadFromReplicas>,
-    /// Where keys were saved before they were deleted, if they were.
+    /// The target of the backup, if keys were backed up before they were deleted.
     #[serde(default)]
     pub backup: Option<String>,
-    /// How the run was held back for the sake of others.
+    /// How pacing limited the run.
     #[serde(default)]
     pub pacing: Pacing,
-    /// How candidates were checked and acted on.
+    /// The backend that checked and deleted candidates.
     #[serde(default)]
     pub delete_backend: DeleteBackend,
-    /// What became of every candidate.
+    /// The outcomes of all candidates.
     pub accounting: Accounting,
-    /// What had to be looked at once more, because it was not known whether what had been deleted there still was.
+    /// What was scanned again, because earlier deletions there may have been undone.
     #[serde(default)]
     pub failover: FailoverRescan,
     /// What was read.
@@ -147,49 +149,50 @@ impl CleanupResult {
     }
 }
 
-/// Keys that needed no look.
+/// Keys that were not read, because their node had none without TTL.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Skipped {
-    /// Those that match, by the samples.
+    /// Matching keys among them, by the samples.
     pub matching_keys: u64,
-    /// Matching keys that were looked at all the same, for the statistics.
+    /// Matching keys that were read nevertheless, for the statistics.
     pub sampled_keys: u64,
-    /// A share of them is off by so many points at most, 19 times out of 20; `None` if nothing was skipped.
+    /// The maximum error of a share among them, in percentage points, 19 times out of 20; `None` if nothing was
+    /// skipped.
     pub sample_error_percent: Option<f64>,
-    /// Why they were skipped, if they were.
+    /// Why they were skipped.
     pub why: Option<String>,
 }
 
-/// The cache as the run saw it.
+/// The metrics of the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CurrentMetrics {
-    /// Hits of the application, 0 to 100 % of its look-ups since the run before, or while this one went on where
-    /// there was none; null without look-ups, and if it is not known within two points. `metrics.hitRates` has more
-    /// windows, bounds and reasons.
+    /// Hits of the application, 0 to 100 % of its lookups since the previous run, or during this one if there was
+    /// none; null without lookups, and if it is not known within two points. `metrics.hitRates` has more windows,
+    /// bounds and reasons.
     pub hit_rate: Option<f64>,
-    /// Look-ups of the application that found a key, in the same time; null if that is not known.
+    /// Lookups of the application that found a key, in the same time; null if unknown.
     pub hits: Option<u64>,
-    /// Look-ups of the application that found none, in the same time.
+    /// Lookups of the application that found none, in the same time.
     pub misses: Option<u64>,
     /// Matching keys after the run: those found and not deleted. Null if not everything was read, and if a deletion is
-    /// unconfirmed. It is approximate where `scannedKeysApproximate` is set or keys were skipped.
+    /// unconfirmed. Approximate if `scannedKeysApproximate` is set or keys were skipped.
     pub total_keys: Option<u64>,
     /// Mean TTL of matching keys that have one, in seconds; null if none has, and if not everything was read.
     #[serde(rename = "avgTTL")]
     pub avg_ttl: Option<f64>,
 }
 
-/// Who was read by a run that asked for replicas.
+/// The servers that were read by a run that reads replicas.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadFromReplicas {
-    /// One row per primary of which something was read.
+    /// One row per primary whose keys were read.
     pub nodes: Vec<ReadNode>,
 }
 
-/// Who was read in place of one primary.
+/// The servers that were read for one primary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadNode {
@@ -199,7 +202,7 @@ pub struct ReadNode {
     pub address: String,
     /// The replicas that were read.
     pub replicas: Vec<ReadReplica>,
-    /// Scan tasks that read the primary all the same.
+    /// Scan tasks that read the primary instead.
     pub primary_tasks: u64,
     /// Why they did, with the number of tasks.
     pub why_not: BTreeMap<String, u64>,
@@ -213,45 +216,45 @@ pub struct ReadReplica {
     pub address: String,
     /// Scan tasks that read it.
     pub tasks: u64,
-    /// The most bytes that it lacked when a task began.
+    /// The largest replication lag in bytes when a task began.
     pub behind_bytes_max: u64,
-    /// The longest time for which it had not heard of its primary then, in seconds.
+    /// The longest time since its last message from the primary then, in seconds.
     pub silent_seconds_max: u64,
-    /// The longest time that a task waited until it lacked none of them, in milliseconds.
+    /// The longest time that a task waited for it to catch up, in milliseconds.
     pub waited_ms_max: u64,
 }
 
-/// How a run was held back, and why.
+/// How pacing limited a run, and why.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Pacing {
-    /// `latency-budget` or `max-speed`; a rate limit may stand beside either.
+    /// `latency-budget` or `max-speed`; a rate limit may apply in addition.
     pub mode: String,
-    /// How much the p99 of other clients' requests may grow, in milliseconds.
+    /// The permitted increase of the p99 latency of other clients, in milliseconds.
     pub latency_budget_ms: Option<u64>,
-    /// Keys that may be read in a second.
+    /// The maximum number of keys read per second.
     pub rate_limit: Option<u64>,
-    /// Times that the share of a node's time was halved.
+    /// Times that the duty cycle of a node was halved.
     pub slowed_down: u64,
-    /// Milliseconds of waiting, added up over nodes and tasks.
+    /// Waiting time in milliseconds, summed over nodes and tasks.
     pub waited_ms: Waited,
     /// One row per node that was probed.
     pub nodes: Vec<PacedNode>,
-    /// All of it in a sentence.
+    /// A summary as a sentence.
     pub sentence: String,
 }
 
-/// Milliseconds of waiting by reason.
+/// Waiting time in milliseconds by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Waited {
-    /// Nodes were left alone, so that others are served.
+    /// Pauses for other clients' requests.
     pub latency: u64,
-    /// Tasks waited for the rate limit.
+    /// Waits for the rate limit.
     pub rate_limit: u64,
 }
 
-/// What probes of a node said.
+/// The probe statistics of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PacedNode {
@@ -259,21 +262,21 @@ pub struct PacedNode {
     pub node: NodeId,
     /// `host:port`.
     pub address: String,
-    /// Times that the share of its time was halved.
+    /// Times that its duty cycle was halved.
     pub slowed_down: u64,
-    /// The lowest share of its time that was taken, above 0 and up to 1.
+    /// Its lowest duty cycle, above 0 and up to 1.
     pub lowest_share: f64,
-    /// The median of the probes before the first work there, in milliseconds; null if it answered none.
+    /// The median of the probes before the first work there, in milliseconds; null if none was answered.
     pub probe_ms_before: Option<f64>,
     /// The p99 of the probes while the run worked there, in milliseconds.
     pub probe_ms_p99: Option<f64>,
-    /// Those probes.
+    /// The number of these probes.
     pub probes: u64,
-    /// Those of them that took longer than before and the budget.
+    /// Those of them that exceeded the latency before plus the budget.
     pub late_probes: u64,
 }
 
-/// The balance: `candidates` is the sum of all the others.
+/// The accounting: `candidates` is the sum of all other counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Accounting {
@@ -283,43 +286,43 @@ pub struct Accounting {
     pub deleted: u64,
     /// Given a TTL.
     pub expired: u64,
-    /// No longer qualified at the moment of deletion.
+    /// No longer qualified when they were to be deleted.
     pub spared: u64,
-    /// Hashes without a TTL of their own whose fields expire, when they were looked at or at the moment of deletion.
+    /// Hashes without a TTL of their own whose fields expire, when they were read or deleted.
     #[serde(default)]
     pub field_ttl: u64,
-    /// Were gone at the moment of deletion.
+    /// No longer existed at deletion.
     pub vanished: u64,
-    /// Kept by a protected pattern.
+    /// Match a protected pattern.
     pub protected: u64,
     /// Only reported.
     pub reported: u64,
-    /// Could not be done.
+    /// The action failed.
     pub failed: u64,
     /// Not tried, because the run ended before.
     pub unreached: u64,
-    /// Tried, and no answer says whether it was done.
+    /// Tried, and no reply confirms or denies the effect.
     pub unconfirmed: u64,
-    /// Whether the sum is right.
+    /// Whether the sum is correct.
     pub balanced: bool,
 }
 
-/// Slots that were read again: a server failed, was restarted, or did not say what its history is, before its replicas were known to
-/// have what had been deleted there.
+/// Slots that were scanned again: a server failed, was restarted, or did not report its replication history, before
+/// its replicas had confirmed the deletions there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FailoverRescan {
-    /// The slots, as ranges such as `0-5460`; null if there were none, and on a standalone server, which is not read
-    /// again within a run.
+    /// The slots, as ranges such as `0-5460`; null if there were none, and on a standalone server, which is not
+    /// scanned again within a run.
     pub rescanned: Option<String>,
-    /// The servers, by their names in the cluster.
+    /// The node ids of the servers.
     pub replaced: Vec<NodeId>,
-    /// Those that did not say whether what was deleted there is still deleted.
+    /// Those that did not report whether earlier deletions still hold.
     #[serde(default)]
     pub unconfirmed: Vec<NodeId>,
-    /// Keys deleted there again. They are not in `cleanedKeys`.
+    /// Keys deleted there again. Not included in `cleanedKeys`.
     pub redeleted: u64,
-    /// What became of the candidates that were found there.
+    /// The outcomes of the candidates that were found there.
     pub accounting: Accounting,
 }
 
@@ -330,7 +333,7 @@ impl Accounting {
         self.outcomes() == self.candidates
     }
 
-    /// Candidates of which it cannot be said that they were dealt with.
+    /// Candidates that may not have been handled.
     #[must_use]
     pub fn undone(&self) -> u64 {
         self.failed.saturating_add(self.unreached).saturating_add(self.unconfirmed)
@@ -342,7 +345,7 @@ impl Accounting {
         self.rows().iter().fold(0, |sum, (_, n)| sum.saturating_add(*n))
     }
 
-    /// The outcomes by name, in the order in which they are shown.
+    /// The outcomes by name, in display order.
     #[must_use]
     pub fn rows(&self) -> [(&'static str, u64); 10] {
         [
@@ -360,7 +363,7 @@ impl Accounting {
     }
 }
 
-/// A node's share.
+/// The figures of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeRow {
@@ -370,15 +373,15 @@ pub struct NodeRow {
     pub address: String,
     /// Slots that it owned when the run was planned.
     pub slots: u64,
-    /// How much of it was read: the figures below are of that. Null in results of earlier versions, and of a node that
-    /// came to own slots after the plan.
+    /// How much of it was read: the figures below refer to that part. Null in results of earlier versions, and for a
+    /// node that received slots after the plan.
     #[serde(default)]
     pub read: Option<Extent>,
-    /// Keys listed there, of whatever pattern.
+    /// Keys listed there, including those that match no pattern.
     pub listed_keys: u64,
     /// Matching keys there.
     pub scanned_keys: u64,
-    /// Keys there that needed no look, of whatever pattern.
+    /// Keys there that were skipped, including those that match no pattern.
     #[serde(default)]
     pub skipped_keys: u64,
     /// Matching keys without TTL there.
@@ -386,7 +389,7 @@ pub struct NodeRow {
     pub stale_ttl_keys: u64,
     /// Keys deleted there.
     pub cleaned_keys: u64,
-    /// How it stood with its primary when the run was planned, if it is a replica; absent for a primary.
+    /// The state of its replication when the run was planned, if it is a replica; absent for a primary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<AsReplica>,
 }

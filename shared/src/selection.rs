@@ -1,5 +1,5 @@
-//! Which keys a run counts, as a fingerprint. Figures of two runs are compared only if they are of the same keys: a
-//! job that is started with other patterns, or for another database, has not grown.
+//! A fingerprint of the selection of keys that a run counts. Figures of two runs are compared only if their selections
+//! are equal: a job with other patterns or another database has not grown.
 
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
@@ -8,20 +8,20 @@ use crate::glob::Pattern;
 use crate::ids::Alias;
 use crate::messages::{Rules, RunSpec};
 
-/// Bytes of the digest that are kept: chance makes no two of them alike.
+/// Bytes of the digest that are kept: collisions are improbable.
 const BYTES: usize = 12;
 
-/// See the module: 24 hexadecimal digits. The order of patterns, and what is done with the keys, make no difference.
+/// The fingerprint: 24 hexadecimal digits. It is independent of the order of patterns and of the action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Selection(String);
 
 impl Selection {
-    /// That of a run by `rules` in database `db` of `redis`.
+    /// The selection of a run with `rules` in database `db` of `redis`.
     #[must_use]
     pub fn of(redis: &Alias, db: u32, rules: &Rules) -> Self {
         let mut digest = Sha1::new();
-        // Each part with its length, so that no two lists of parts read alike.
+        // Each part is preceded by its length, so that different lists never have the same encoding.
         let mut add = |part: &[u8]| {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
@@ -44,7 +44,7 @@ impl Selection {
 }
 
 impl RunSpec {
-    /// Which keys the run counts.
+    /// The selection of keys of the run.
     #[must_use]
     pub fn selection(&self) -> Selection {
         Selection::of(&self.alias, self.db, &self.rules)

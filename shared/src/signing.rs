@@ -1,10 +1,9 @@
-//! Orders: messages that only a coordinator may write, signed with its key, so that readers need not trust the path that
-//! the message took. Which messages are orders stands in `shared/src/records/mod.rs`. Pure, but for the files.
+//! Signatures of coordinator-only messages, so that readers need not trust the path of a message.
+//! `shared/src/records/mod.rs` lists the signed messages. Pure, except for key files.
 //!
-//! A signature is one of Ed25519 over the encoded message as it is stored, and over where it belongs: its sort, the
-//! prefix in NATS, and its key. So an order that is stored elsewhere, for another run or under another prefix, is none.
-//! An order stays good at its own place: that an old one is not carried out again is for the reader
-//! ([`crate::spec_cache`]), who knows what has been done.
+//! The Ed25519 signature covers the encoded message as stored, and its location: the kind, the NATS prefix, and the
+//! key. So a copy at another key, for another run or under another prefix is invalid. A message stays valid at its own
+//! location: readers must detect replays themselves ([`crate::spec_cache`]), because they know what has been done.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,13 +21,13 @@ use crate::limits::LOGIN_FILE_BYTES_MAX;
 /// Bytes of a public key.
 const PUBLIC_BYTES: usize = 32;
 
-/// What stands before a public key in the form that OpenSSL writes (SubjectPublicKeyInfo of RFC 8410).
+/// The header of a public key in OpenSSL's format (SubjectPublicKeyInfo of RFC 8410).
 const SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// Characters of a public key that name it in messages and logs.
+/// Characters of a public key that identify it in messages and logs.
 const ID_CHARS: usize = 8;
 
-/// The first bytes of all that is signed, so that a signature made for something else never fits.
+/// Domain separation: the first bytes of every signed text.
 const CONTEXT: &[u8] = b"keysweep order 1";
 
 const BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
@@ -42,15 +41,15 @@ pub enum KeyError {
     File {
         /// The file.
         path: PathBuf,
-        /// What happened.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// The file holds something else.
+    /// The file does not contain a key.
     #[error(
-        "cannot use the signing key `{}`: it holds no Ed25519 key in PEM (PKCS #8); `keysweep nats keys FILE` makes one", .0.display()
+        "cannot use the signing key `{}`: it contains no Ed25519 key in PEM (PKCS #8); `keysweep nats keys FILE` makes one", .0.display()
     )]
     NoKey(PathBuf),
-    /// Workers with these settings would refuse what it signs.
+    /// Workers with these settings would reject its signatures.
     #[error(
         "the signing key `{}` has the public key `{public}`, which is not among `[nats] trusted_keys`: add it there, for the workers as well",
         path.display()
@@ -61,15 +60,15 @@ pub enum KeyError {
         /// Its public half.
         public: PublicKey,
     },
-    /// The text is no public key.
+    /// The text is not a public key.
     #[error("no Ed25519 public key in base64, as `keysweep nats keys FILE` prints it")]
     NoPublicKey,
-    /// The key was not made.
+    /// Key generation failed.
     #[error("failed to make a signing key")]
     NotMade,
 }
 
-/// Why an order is not believed.
+/// Why a message is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SignatureError {
     /// It has no signature.
@@ -77,25 +76,25 @@ pub enum SignatureError {
         "it is not signed, but `[nats] trusted_keys` requires a signature; set `[nats] signing_key_file` where runs are started"
     )]
     Unsigned,
-    /// Its key is unknown.
+    /// Its key is not trusted.
     #[error("it is signed by the key `{0}…`, which is not among `[nats] trusted_keys`")]
     UnknownKey(String),
-    /// It is not what was signed, or was signed for another place.
+    /// It was modified, or signed for another location.
     #[error("its signature does not fit")]
     Forged,
-    /// JetStream published it as an answer, and it was stored.
+    /// JetStream stored it as the reply to a request.
     #[error("JetStream published it as an answer to a request")]
     Redirected,
 }
 
-/// An order and where it belongs.
+/// A message and its location.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedMessage<'a> {
     /// The first word of subjects and buckets.
     pub prefix: &'a str,
     /// Its key in the store, or the name of its queue.
     pub place: &'a str,
-    /// The encoded message, as it is stored.
+    /// The encoded message, as stored.
     pub payload: &'a [u8],
 }
 
@@ -110,7 +109,7 @@ impl SignedMessage<'_> {
     }
 }
 
-/// A key that signs. Its secret does not show in `Debug`.
+/// A signing key. `Debug` does not show its secret.
 pub struct SigningKey(Ed25519KeyPair);
 
 impl fmt::Debug for SigningKey {
@@ -120,10 +119,10 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Reads a file as [`SigningKey::generate`] makes it, or `openssl genpkey -algorithm ed25519`.
+    /// Reads a file from [`SigningKey::generate`] or `openssl genpkey -algorithm ed25519`.
     ///
     /// # Errors
-    /// When it cannot be read, or holds something else.
+    /// If it cannot be read, or contains something else.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let text = read_text(path, LOGIN_FILE_BYTES_MAX)
             .map_err(|source| KeyError::File { path: path.to_owned(), source })?;
@@ -135,14 +134,14 @@ impl SigningKey {
         let (body, _) = rest.split_once(END)?;
         let body: String = body.split_whitespace().collect();
         let der = BASE64_STANDARD.decode(body).ok()?;
-        // OpenSSL leaves the public half out.
+        // OpenSSL omits the public half.
         Ed25519KeyPair::from_pkcs8_maybe_unchecked(&der).ok().map(Self)
     }
 
-    /// A new key, as the text of its file.
+    /// Generates a key, as the content of its file.
     ///
     /// # Errors
-    /// When the system has no randomness.
+    /// If the system provides no randomness.
     pub fn generate() -> Result<String, KeyError> {
         let der = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::NotMade)?;
         let body = BASE64_STANDARD.encode(der);
@@ -150,7 +149,7 @@ impl SigningKey {
         Ok([BEGIN.into()].into_iter().chain(lines).chain([END.into()]).map(|line| line + "\n").collect())
     }
 
-    /// What others know it by.
+    /// Its public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
         let mut key = [0; PUBLIC_BYTES];
@@ -158,7 +157,7 @@ impl SigningKey {
         PublicKey(key)
     }
 
-    /// The signature of `order`, with the name of the key.
+    /// The signature of `order`, with the id of the key.
     #[must_use]
     pub fn sign(&self, order: &SignedMessage<'_>) -> String {
         let signature = self.0.sign(&order.bytes());
@@ -166,7 +165,7 @@ impl SigningKey {
     }
 }
 
-/// The public half of a key that signs.
+/// The public half of a signing key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublicKey([u8; PUBLIC_BYTES]);
 
@@ -185,7 +184,7 @@ impl fmt::Display for PublicKey {
 impl FromStr for PublicKey {
     type Err = KeyError;
 
-    /// Of the key alone, or of the form that OpenSSL writes.
+    /// Parses the raw key, or OpenSSL's format.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let bytes = BASE64_STANDARD.decode(text.trim()).map_err(|_| KeyError::NoPublicKey)?;
         let key = bytes.strip_prefix(&SPKI).unwrap_or(&bytes);
@@ -193,35 +192,35 @@ impl FromStr for PublicKey {
     }
 }
 
-/// The keys whose orders are accepted, and the key with which we sign our own.
+/// The trusted keys, and the key that signs the messages of this process.
 #[derive(Debug, Default)]
 pub struct Authority {
     /// The first word of subjects and buckets.
     pub prefix: String,
     /// The key that signs; workers have none.
     pub signing: Option<SigningKey>,
-    /// The keys whose orders are accepted. Without any, nothing has to be signed.
+    /// The trusted keys. Without any, no signatures are required.
     pub trusted: Vec<PublicKey>,
 }
 
 impl Authority {
-    /// The signature of what belongs at `place`; `None` if we have no key.
+    /// The signature of `payload` at `place`; `None` without a signing key.
     #[must_use]
     pub fn sign(&self, place: &str, payload: &[u8]) -> Option<String> {
         let order = SignedMessage { prefix: &self.prefix, place, payload };
         self.signing.as_ref().map(|key| key.sign(&order))
     }
 
-    /// Whether orders have to be signed.
+    /// Whether signatures are required.
     #[must_use]
     pub fn is_strict(&self) -> bool {
         !self.trusted.is_empty()
     }
 
-    /// Whether what stands at `place` is to be believed.
+    /// Checks the signature of `payload` at `place`.
     ///
     /// # Errors
-    /// Why it is not.
+    /// Why it is not accepted.
     pub fn check(&self, place: &str, payload: &[u8], signature: Option<&str>) -> Result<(), SignatureError> {
         if !self.is_strict() {
             return Ok(());
@@ -254,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_is_believed_at_its_place_alone_and_by_those_who_know_its_key() {
+    fn message_is_accepted_only_at_its_location_with_a_trusted_key() {
         let (ours, other) = (SigningKey::generate().expect("a key"), SigningKey::generate().expect("a key"));
         let signer = authority(&ours, &[]);
         let signature = signer.sign("runs/1/spec", b"all").expect("a signature");
@@ -270,10 +269,14 @@ mod tests {
         }
         let elsewhere = Authority { prefix: "other".to_owned(), ..authority(&ours, &[&ours]) };
         assert_eq!(elsewhere.check("runs/1/spec", b"all", Some(&signature)), Err(SignatureError::Forged));
-        let stranger = authority(&other, &[&other]).check("runs/1/spec", b"all", Some(&signature));
-        assert!(matches!(stranger, Err(SignatureError::UnknownKey(_))), "{stranger:?}");
-        assert_eq!(signer.check("runs/1/spec", b"all", None), Ok(()), "who trusts no key in particular");
-        // Where a part ends is signed as well.
+        let unknown = authority(&other, &[&other]).check("runs/1/spec", b"all", Some(&signature));
+        assert!(matches!(unknown, Err(SignatureError::UnknownKey(_))), "{unknown:?}");
+        assert_eq!(
+            signer.check("runs/1/spec", b"all", None),
+            Ok(()),
+            "without trusted keys, all are accepted"
+        );
+        // The boundaries of the parts are signed as well.
         let joined = SignedMessage { prefix: "ab", place: "c", payload: b"d" }.bytes();
         assert_ne!(joined, SignedMessage { prefix: "a", place: "bc", payload: b"d" }.bytes());
     }

@@ -1,5 +1,5 @@
-//! Hash slots of Redis Cluster: which slot a key has, a tag for any slot, and sets of slots.
-//! Who owns a slot is the business of [`crate::cluster`].
+//! Hash slots of Redis Cluster: the slot of a key, a hash tag for any slot, and sets of slots. The ownership of slots
+//! is handled by [`crate::cluster`].
 
 mod set;
 
@@ -10,38 +10,38 @@ use serde::de::{self, Deserialize, Deserializer};
 
 pub use set::{SlotRangeError, SlotSet};
 
-/// How many slots a cluster has; slots are numbered from 0 to `SLOTS - 1`.
+/// The number of slots of a cluster; slots are numbered from 0 to `SLOTS - 1`.
 pub const SLOTS: u16 = 16_384;
 
-/// The checksum that the Redis Cluster specification prescribes. Sixteen bytes at a time: each candidate is checked.
+/// The checksum of the Redis Cluster specification. Sixteen bytes at a time: it is computed for each candidate.
 static CRC: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&CRC_16_XMODEM);
 
-/// Reads the number of a slot that somebody sent.
+/// Deserializes a slot number.
 ///
 /// # Errors
-/// When there is no such slot.
+/// If there is no such slot.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
     let slot = u16::deserialize(deserializer)?;
     if slot < SLOTS { Ok(slot) } else { Err(de::Error::custom(format!("slot {slot} does not exist"))) }
 }
 
-/// The slot of `key`. Where the key holds a hash tag (`{…}`, not empty), only the tag counts.
+/// The slot of `key`. If the key contains a non-empty hash tag (`{…}`), only the tag counts.
 #[must_use]
 pub fn slot_of(key: &[u8]) -> u16 {
     CRC.checksum(hash_tag(key).unwrap_or(key)) % SLOTS
 }
 
-/// What stands between the first `{` and the first `}` after it, unless that is nothing.
+/// The text between the first `{` and the first `}` after it, unless it is empty.
 fn hash_tag(key: &[u8]) -> Option<&[u8]> {
     let open = key.iter().position(|&byte| byte == b'{')? + 1;
     let length = key[open..].iter().position(|&byte| byte == b'}')?;
     (length > 0).then(|| &key[open..open + length])
 }
 
-/// Four is the shortest length at which words of `[a-z0-9]` reach every slot.
+/// Four is the shortest length at which words of `[a-z0-9]` cover every slot.
 const TAG_BYTES: usize = 4;
 
-/// One tag per slot, end to end, so that the table is one allocation (64 KiB).
+/// One tag per slot, concatenated, so that the table is one allocation (64 KiB).
 static TAGS: LazyLock<String> = LazyLock::new(|| {
     const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let (mut tags, mut left) = (vec![b' '; usize::from(SLOTS) * TAG_BYTES], SLOTS);
@@ -50,7 +50,7 @@ static TAGS: LazyLock<String> = LazyLock::new(|| {
         let letter = |place: u32| LETTERS[number / LETTERS.len().pow(place) % LETTERS.len()];
         let tag = [letter(3), letter(2), letter(1), letter(0)];
         let start = usize::from(slot_of(&tag)) * TAG_BYTES;
-        // The alphabetically first tag of a slot is the one that stays.
+        // The alphabetically first tag of a slot is kept.
         if tags[start] == b' ' {
             tags[start..start + TAG_BYTES].copy_from_slice(&tag);
             left -= 1;
@@ -60,8 +60,8 @@ static TAGS: LazyLock<String> = LazyLock::new(|| {
     tags.into_iter().map(char::from).collect()
 });
 
-/// A tag of four letters or digits that hashes to `slot`: a key with `{tag}` in it lives there.
-/// The same on every run and machine. `slot` is taken modulo [`SLOTS`].
+/// A tag of four letters or digits that hashes to `slot`: a key with `{tag}` belongs to it. The same on every run and
+/// machine. `slot` is taken modulo [`SLOTS`].
 #[must_use]
 pub fn tag_for(slot: u16) -> &'static str {
     let start = usize::from(slot % SLOTS) * TAG_BYTES;

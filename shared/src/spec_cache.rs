@@ -1,6 +1,6 @@
-//! The specs of runs, read once per worker: they never change. Where orders have to be signed (`[nats] trusted_keys`),
-//! these are specs whose signatures fit, for this run and this prefix: a worker may rest on what such a spec asks for, and
-//! on nothing that only a batch or a report says.
+//! The specs of runs, read once per worker: they never change. With `[nats] trusted_keys`, only specs with a valid
+//! signature for this run and prefix are accepted: a worker may rely on such a spec, and not on what only a batch or a
+//! report claims.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,27 +12,27 @@ use crate::messages::RunSpec;
 use crate::records::RecordError;
 use crate::time::now_ms;
 
-/// Runs remembered at a time; older ones are read again if somebody asks.
+/// The number of cached runs; older ones are read again on demand.
 const KEPT: usize = 16;
 
-/// See the module.
+/// A cache of specs.
 pub struct SpecCache {
     context: Context,
     known: Mutex<BTreeMap<RunId, Arc<RunSpec>>>,
 }
 
 impl SpecCache {
-    /// None read yet.
+    /// An empty cache.
     #[must_use]
     pub fn new(context: &Context) -> Self {
         Self { context: context.clone(), known: Mutex::default() }
     }
 
-    /// The spec of `run`, verified; `None` if there is no such run, or one so old that its records are no longer kept: an
-    /// order that was stored once more is not carried out again.
+    /// The spec of `run`, verified; `None` if there is no such run, or if it is older than the retention of records: a
+    /// replayed spec is not executed again.
     ///
     /// # Errors
-    /// [`RecordError::BadSignature`] for one that is not believed.
+    /// [`RecordError::BadSignature`] if the signature is not accepted.
     pub async fn get(&self, run: RunId) -> Result<Option<Arc<RunSpec>>, RecordError> {
         if let Some(spec) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&run) {
             return Ok(Some(Arc::clone(spec)));
@@ -40,7 +40,7 @@ impl SpecCache {
         let Some(spec) = self.context.records(run).spec().await?.map(Arc::new) else { return Ok(None) };
         let age = Duration::from_millis(now_ms().saturating_sub(spec.started_at_ms));
         if age > self.context.timing.retention {
-            tracing::warn!(%run, "the run is older than records are kept; nothing is done for it");
+            tracing::warn!(%run, "the run is older than the retention of its records, ignored");
             return Ok(None);
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

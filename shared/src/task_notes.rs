@@ -1,5 +1,5 @@
-//! What scanners tell of tasks that they are still reading, for people who watch a run. A note may come late, twice, out
-//! of order or never: no count of a run, and no decision, rests on one.
+//! Progress notes of scan tasks, for display. A note may arrive late, twice, out of order or never: no count of a run
+//! and no decision depends on one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,26 +18,26 @@ use crate::wire;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadSoFar {
-    /// Keys listed, matching or not.
+    /// Keys listed, including those that match no pattern.
     pub listed: u64,
-    /// Matching keys looked at.
+    /// Matching keys that were looked up.
     pub scanned: u64,
     /// Those without TTL.
     pub stale: u64,
 }
 
-/// How far a task is.
+/// The progress of a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskNote {
     /// The run.
     pub run: RunId,
     /// The task.
     pub task: TaskId,
-    /// Its part.
+    /// Its counts so far.
     pub read: ReadSoFar,
 }
 
-/// The way of notes from scanners to whoever drives the run.
+/// The channel for notes from scanners to the driver of the run.
 #[derive(Clone)]
 pub enum TaskNotes {
     /// Within this process.
@@ -64,10 +64,10 @@ pub struct NoteListener {
 enum NoteSource {
     Memory(broadcast::Receiver<TaskNote>),
     Remote(BoxStream<'static, Vec<u8>>),
-    Nobody,
+    Closed,
 }
 
-/// What the tasks of a run that have no report yet have told last.
+/// The latest notes of the tasks of a run that have no report yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InFlightTasks {
     tasks: BTreeMap<TaskId, ReadSoFar>,
@@ -80,10 +80,10 @@ impl Default for TaskNotes {
 }
 
 impl TaskNotes {
-    /// Tells a note. Never waits: where nobody listens, or NATS is away, the note is lost.
+    /// Publishes a note. Never waits: without a subscriber, or without NATS, the note is lost.
     pub fn publish(&self, note: TaskNote) {
         match self {
-            // An error says that nobody listens.
+            // An error means that there are no subscribers.
             Self::Memory(sender) => drop(sender.send(note)),
             Self::Remote(channel) => {
                 if let Ok(payload) = wire::encode(&note) {
@@ -93,12 +93,12 @@ impl TaskNotes {
         }
     }
 
-    /// Listens to the notes of `run`. Where that is not allowed, none comes.
+    /// Subscribes to the notes of `run`. Without permission, none arrives.
     pub async fn listen(&self, run: RunId) -> NoteListener {
         let source = match self {
             Self::Memory(sender) => NoteSource::Memory(sender.subscribe()),
             Self::Remote(channel) => {
-                channel.subscribe(run).await.map_or(NoteSource::Nobody, NoteSource::Remote)
+                channel.subscribe(run).await.map_or(NoteSource::Closed, NoteSource::Remote)
             }
         };
         NoteListener { run, source }
@@ -106,7 +106,7 @@ impl TaskNotes {
 }
 
 impl NoteListener {
-    /// The next note of the run; waits for it, for ever if none can come. Dropping the future loses nothing.
+    /// The next note of the run; waits for it, forever if none can arrive. Dropping the future loses nothing.
     pub async fn next(&mut self) -> TaskNote {
         loop {
             let note = match &mut self.source {
@@ -115,18 +115,18 @@ impl NoteListener {
                     // Newer ones follow.
                     Err(RecvError::Lagged(_)) => None,
                     Err(RecvError::Closed) => {
-                        self.source = NoteSource::Nobody;
+                        self.source = NoteSource::Closed;
                         None
                     }
                 },
                 NoteSource::Remote(heard) => match heard.next().await {
                     Some(payload) => wire::decode(&payload).ok(),
                     None => {
-                        self.source = NoteSource::Nobody;
+                        self.source = NoteSource::Closed;
                         None
                     }
                 },
-                NoteSource::Nobody => std::future::pending().await,
+                NoteSource::Closed => std::future::pending().await,
             };
             if let Some(note) = note.filter(|note| note.run == self.run) {
                 return note;
@@ -136,7 +136,7 @@ impl NoteListener {
 }
 
 impl ReadSoFar {
-    /// The larger one of each count.
+    /// The maximum of each count.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         Self {
@@ -158,13 +158,13 @@ impl ReadSoFar {
 }
 
 impl InFlightTasks {
-    /// Takes in a note of a task that has no report yet. An older one changes nothing.
+    /// Records a note of a task that has no report yet. An older one has no effect.
     pub fn record(&mut self, task: TaskId, read: ReadSoFar) {
         let before = self.tasks.entry(task).or_default();
         *before = before.max(read);
     }
 
-    /// A task has its report: that counts from now on.
+    /// Drops the notes of a task with a report, which counts instead.
     pub fn reported(&mut self, task: TaskId) {
         self.tasks.remove(&task);
     }
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_listener_hears_the_notes_of_its_run_and_nobody_waits_for_it() {
+    async fn listener_receives_the_notes_of_its_run_without_blocking_publishers() {
         let (notes, run) = (TaskNotes::default(), RunId::new());
         let note = |run, listed| TaskNote { run, task: TaskId::new(), read: read(listed) };
         notes.publish(note(run, 1));

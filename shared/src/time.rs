@@ -1,4 +1,4 @@
-//! The clock, where the core cannot be told the time as an argument.
+//! The system clock, for code that cannot get the time as an argument.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ pub fn now_ms() -> u64 {
     u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
 }
 
-/// A moment in milliseconds since the epoch, as RFC 3339 in UTC.
+/// A time in milliseconds since the epoch, as RFC 3339 in UTC.
 #[must_use]
 pub fn rfc3339(ms: u64) -> String {
     let stamp = i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());

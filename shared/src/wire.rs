@@ -1,5 +1,5 @@
-//! The codec of what stages tell each other: a format version, then MessagePack with named fields.
-//! Nothing else names `rmp_serde`. What people and other programs read is JSON and not made here.
+//! The codec of messages between stages: a format version, then MessagePack with named fields. The only file that uses
+//! `rmp_serde`. Output for people and other programs is JSON, and is created elsewhere.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -8,19 +8,19 @@ use thiserror::Error;
 use crate::limits::{DOCUMENT_BYTES_MAX, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX, REASON_BYTES_MAX};
 use crate::printable::one_line;
 
-/// The format that this build writes, unless a message must not be taken by those who know nothing of a part of it.
+/// The default format. A message must use another one if a worker that does not support a part of it must reject it.
 pub const FORMAT: u8 = 1;
 
-/// That of batches with fingerprints of values. The last one that this build reads.
+/// The format of batches with value fingerprints. The latest one that this build reads.
 pub const FORMAT_VERIFIED: u8 = 2;
 
-/// Why a message could not be written or read.
+/// Why a message could not be encoded or decoded.
 #[derive(Debug, Error)]
 pub enum WireError {
-    /// The message is larger than a message may be.
+    /// The message exceeds the size limit.
     #[error("a message of {0} bytes is larger than the limit of {MESSAGE_BYTES_MAX}")]
     TooLarge(usize),
-    /// There is not even a version.
+    /// The version is missing.
     #[error("an empty message")]
     Empty,
     /// Written by another version of keysweep.
@@ -28,16 +28,16 @@ pub enum WireError {
         "a message of format {0}, but this build reads formats up to {FORMAT_VERIFIED}; use the same version everywhere"
     )]
     Format(u8),
-    /// The body could not be written.
+    /// The body could not be encoded.
     #[error("failed to encode a message")]
     Encode(#[from] rmp_serde::encode::Error),
     /// It is nested too deeply.
     #[error("a message that is nested more than {MESSAGE_DEPTH_MAX} deep")]
     TooDeep,
-    /// The body is not what was expected: why, without more of what was sent than a line.
+    /// The body is invalid. The text repeats at most one line of it.
     #[error("failed to decode a message: {0}")]
     Decode(String),
-    /// A document is larger than one may be.
+    /// A document exceeds the size limit.
     #[error("a document of {0} bytes is larger than the limit of {DOCUMENT_BYTES_MAX}")]
     LongDocument(usize),
 }
@@ -47,7 +47,7 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, WireError> {
     encode_as(FORMAT, message)
 }
 
-/// Encodes `message` in `format`, which decides who reads it.
+/// Encodes `message` in `format`, which determines the workers that accept it.
 pub fn encode_as<T: Serialize>(format: u8, message: &T) -> Result<Vec<u8>, WireError> {
     let mut bytes = vec![format];
     let mut serializer = rmp_serde::Serializer::new(&mut bytes).with_struct_map();
@@ -74,10 +74,10 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     }
 }
 
-/// Reads a JSON document that was kept, or sent, by others. Nesting is bounded by the library, at 128.
+/// Decodes a JSON document from the store or from a client. The library limits nesting to 128.
 ///
 /// # Errors
-/// When it is too long, or not what was expected.
+/// If it is too long, or invalid.
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     if bytes.len() > DOCUMENT_BYTES_MAX {
         return Err(WireError::LongDocument(bytes.len()));
@@ -85,7 +85,7 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     serde_json::from_slice(bytes).map_err(|e| WireError::Decode(shortened(&e.to_string())))
 }
 
-/// The beginning of `text`, in one line: it may hold what others sent.
+/// The beginning of `text`, on one line: it may be untrusted.
 #[must_use]
 pub fn shortened(text: &str) -> String {
     let plain = one_line(text);
@@ -107,7 +107,7 @@ mod tests {
     struct Empty {}
 
     #[test]
-    fn what_is_too_large_too_deep_or_strange_is_refused_in_a_line() {
+    fn too_large_too_deep_or_invalid_input_gives_a_short_error() {
         let check = |bytes: Vec<u8>, expected: &str| {
             let said = decode::<ScanTask>(&bytes).expect_err("it is refused").to_string();
             assert!(said.contains(expected) && said.len() < REASON_BYTES_MAX + 100, "{said}");
@@ -115,10 +115,10 @@ mod tests {
         check(vec![FORMAT; MESSAGE_BYTES_MAX + 1], "is larger than the limit of");
         check(Vec::new(), "an empty message");
         check(vec![FORMAT_VERIFIED + 1], "of format 3");
-        // Under a name that we do not know, so that it is passed over.
+        // In an unknown field, which is skipped.
         let nested = [&[FORMAT, 0x81, 0xa1, b'x'][..], &[0x91; 1_000], &[0xc0]].concat();
         check(nested, "nested more than 32 deep");
-        // An array that claims to have four billion items.
+        // An array that claims four billion items.
         check(
             vec![FORMAT, 0x81, 0xa4, b'k', b'e', b'y', b's', 0xdd, 0xff, 0xff, 0xff, 0xff],
             "failed to decode",
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_sent_is_not_repeated_at_length() {
+    fn errors_repeat_only_the_beginning_of_input() {
         let name = "x\n".repeat(100_000);
         let said = from_json::<Empty>(format!("{{\"{name}\": 1}}").as_bytes()).expect_err("no such field");
         assert!(said.to_string().len() < 600, "{} bytes", said.to_string().len());

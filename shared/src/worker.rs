@@ -78,7 +78,7 @@ impl Failure {
         match self {
             Self::Redis(fault) => fault.kind.is_transient(),
             // Another worker may have a backup target. A target that failed was retried for long enough.
-            Self::Backup(e) => matches!(e, BackupError::NoPlace(_)),
+            Self::Backup(e) => matches!(e, BackupError::NoTarget(_)),
             Self::Records(_) | Self::Queue(_) => true,
             Self::Message(_) | Self::Refused(_) => false,
         }
@@ -292,7 +292,7 @@ async fn attempt<H: Handler>(
             out_of_reach.fetch_add(1, Ordering::Relaxed);
         }
     }
-    if let Failure::Backup(BackupError::NoPlace(_)) = &failure {
+    if let Failure::Backup(BackupError::NoTarget(_)) = &failure {
         out_of_reach.fetch_add(1, Ordering::Relaxed);
     }
     let records = context.records(run);

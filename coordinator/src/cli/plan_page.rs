@@ -38,7 +38,7 @@ pub fn text(plan: &Preflight, options: &Options) -> String {
         note(&mut page, &format!("{verb} would free {} of memory", memory(freed)));
     }
     if let Some(order) = plan.spec.backup.as_ref().filter(|_| !question::nothing_to_do(plan)) {
-        note(&mut page, &format!("Each of them would be saved in {} before it is deleted", order.place));
+        note(&mut page, &format!("Each of them would be saved in {} before it is deleted", order.target));
     }
     trim_lines(&page)
 }
@@ -225,7 +225,7 @@ pub fn json(plan: &Preflight, options: &Options) -> Value {
             "slots": node.slots.to_string(),
         })).collect::<Vec<_>>(),
         "insecure": plan.spec.insecure,
-        "backup": plan.spec.backup.as_ref().map(|order| &order.place),
+        "backup": plan.spec.backup.as_ref().map(|order| &order.target),
         "deleteBackend": plan.rights_unchecked.is_none().then(|| plan.spec.delete_backend()),
         "rightsUnchecked": plan.rights_unchecked,
         "scriptsRefused": plan.spec.scripts_refused,
@@ -234,8 +234,8 @@ pub fn json(plan: &Preflight, options: &Options) -> Value {
         "freedBytes": plan.freed,
         "percent": estimate.percent(),
         "maxDeletePercent": options.max_delete_percent,
-        "latencyBudgetMs": options.pace.latency_budget_ms,
-        "rateLimit": options.pace.keys_per_s_max,
+        "latencyBudgetMs": options.pacing.latency_budget_ms,
+        "rateLimit": options.pacing.keys_per_s_max,
         "missingSlots": (!plan.missing.is_empty()).then(|| plan.missing.to_string()),
         "issues": issues(plan),
         "tasks": plan.tasks.len(),

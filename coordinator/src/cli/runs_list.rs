@@ -47,7 +47,7 @@ pub(super) async fn list(
 
 /// Adds the duration of the run, up to `now` if it has not ended, in milliseconds; null if its times cannot be parsed.
 fn with_duration(line: &RunLine, now: Timestamp) -> Value {
-    let mut value = line.told();
+    let mut value = line.as_json();
     value["durationMs"] =
         json!(took(line, now).map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
     value

@@ -130,7 +130,7 @@ impl<'a> PlanBuilder<'a> {
             bytes_max,
             action: options.rules.action,
             inactive: activity.known.is_some(),
-            breaks: Throttle::of(&options.pace),
+            breaks: Throttle::of(&options.pacing),
         }
     }
 

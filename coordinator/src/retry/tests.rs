@@ -9,7 +9,7 @@ use shared::http::JobIntegrations;
 use shared::ids::Alias;
 use shared::key::Key;
 use shared::messages::{
-    Action, ActivitySource, Application, HitRateSource, InactivePolicy, Pace, ReadFrom, Verify,
+    Action, ActivitySource, Application, HitRateSource, InactivePolicy, PacingLimits, ReadFrom, Verify,
 };
 use shared::wire;
 
@@ -93,7 +93,7 @@ fn options(rng: &mut Rng) -> Options {
         state_dir: some(rng, |rng| PathBuf::from(format!("/state/{}", rng.u8(..)))),
         report_dir: some(rng, |rng| PathBuf::from(format!("/reports/{}", rng.u8(..)))),
         integrations: JobIntegrations::default(),
-        pace: Pace {
+        pacing: PacingLimits {
             latency_budget_ms: some(rng, |rng| rng.u64(..100)),
             keys_per_s_max: some(rng, |rng| rng.u64(..100)),
         },

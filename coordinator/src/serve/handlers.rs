@@ -153,7 +153,7 @@ pub(super) async fn runs(shared: &ServiceState, request: &RunsRequest) -> ApiRes
         }
     }
     let surplus = runs.len().saturating_sub(request.limit.unwrap_or(usize::MAX));
-    Ok(Runs { runs: runs[surplus..].iter().map(RunLine::told).collect() })
+    Ok(Runs { runs: runs[surplus..].iter().map(RunLine::as_json).collect() })
 }
 
 /// The state of one run.
@@ -238,7 +238,7 @@ pub(super) fn options(job: &ServedJob, request: &RunRequest) -> ApiResult<Option
         options.dry_run = dry_run;
         options.rules.action = if dry_run { Action::Report } else { job.action };
     }
-    options.pace = pace::changed(options.pace, request)?;
+    options.pacing = pace::changed(options.pacing, request)?;
     options.check().map_err(|e| ApiError { code: 400, why: e.to_string() })?;
     override_policy::check(job, request)?;
     options.attempt = Attempt { number: 1, of: job.attempts, previous: None };

@@ -81,7 +81,7 @@ fn widenings(job: &ServedJob, request: &RunRequest) -> Vec<OverrideViolation> {
     if *dry_run == Some(false) && options.dry_run {
         found.push(OverrideViolation::new("dryRun", false, true));
     }
-    if let Some(budget_ms) = options.pace.latency_budget_ms {
+    if let Some(budget_ms) = options.pacing.latency_budget_ms {
         let has = duration::show(Duration::from_millis(budget_ms));
         let asked = latency_budget
             .as_deref()
@@ -92,7 +92,7 @@ fn widenings(job: &ServedJob, request: &RunRequest) -> Vec<OverrideViolation> {
             found.push(OverrideViolation { field: "maxSpeed", requested: "`true`".to_owned(), has });
         }
     }
-    if let Some(keys) = options.pace.keys_per_s_max {
+    if let Some(keys) = options.pacing.keys_per_s_max {
         more(&mut found, "rateLimit", *rate_limit, keys);
     }
     found

@@ -2,13 +2,13 @@
 
 use shared::config::{self, duration};
 use shared::limits::LATENCY_BUDGET;
-use shared::messages::Pace;
+use shared::messages::PacingLimits;
 
 use super::handlers::{ApiError, ApiResult, RunRequest, refused};
 use crate::options::millis;
 
 /// The job's `pace`, changed by the request. The bounds are those of the settings.
-pub(super) fn changed(mut pace: Pace, request: &RunRequest) -> ApiResult<Pace> {
+pub(super) fn changed(mut pace: PacingLimits, request: &RunRequest) -> ApiResult<PacingLimits> {
     let check =
         |name, field, text: &str| config::check(name, field, text).map_err(|why| ApiError { code: 400, why });
     if let Some(text) = &request.latency_budget {
@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn requests_change_the_pace_within_its_bounds() {
         let check = |request: &str, expected: Result<(Option<u64>, Option<u64>), &str>| {
-            let pace = Pace { latency_budget_ms: Some(5), keys_per_s_max: None };
+            let pace = PacingLimits { latency_budget_ms: Some(5), keys_per_s_max: None };
             let changed = changed(pace, &serde_json::from_str(request).expect("JSON"));
             match (changed, expected) {
                 (Ok(pace), expected) => {
@@ -57,7 +57,8 @@ mod tests {
         check(r#"{"latencyBudget": "fast"}"#, Err("`latencyBudget` is `fast`"));
         check(r#"{"rateLimit": 0}"#, Err("`rateLimit` is `0`; it takes a whole number from 1"));
         check(r#"{"maxSpeed": true, "latencyBudget": "2ms"}"#, Err("omit one of them"));
-        let free = changed(Pace::default(), &serde_json::from_str(r#"{"maxSpeed": false}"#).expect("JSON"));
+        let free =
+            changed(PacingLimits::default(), &serde_json::from_str(r#"{"maxSpeed": false}"#).expect("JSON"));
         assert_eq!(free.expect("good").latency_budget_ms, Some(1), "the default");
     }
 }

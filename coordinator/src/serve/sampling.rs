@@ -74,7 +74,7 @@ async fn sample(
         job: options.job.clone(),
         redis: options.alias.clone(),
         run: None,
-        moment: SnapshotPhase::Between,
+        phase: SnapshotPhase::Between,
     };
     let taken = purpose.snapshot(&check_health(&client).await, application, now_ms());
     if !counter_snapshot::create_at(&*env.history_store, slot, &taken).await? {

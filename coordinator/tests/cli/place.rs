@@ -87,7 +87,7 @@ impl Place {
 
     /// Whether the servers are older than Redis 7.0.
     pub async fn is_older(&self) -> bool {
-        !node::status(&self.conns[0], 0).await.expect("a status").tells_expiry
+        !node::status(&self.conns[0], 0).await.expect("a status").reports_expiry
     }
 
     /// Whether the servers have a command.

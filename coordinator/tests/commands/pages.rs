@@ -183,7 +183,7 @@ fn planned(options: &Options, addresses: &[&str], version: &str, keys: u64, miss
             job: options.job.clone(),
             redis: options.alias.clone(),
             run: Some(run_id()),
-            moment: SnapshotPhase::Begin,
+            phase: SnapshotPhase::Begin,
         }
         .snapshot(&HealthCheck::default(), None, 0),
         tasks: Vec::new(),

@@ -142,8 +142,7 @@ type Next = fn(u64, u64) -> u64;
 
 #[test]
 fn cursors_that_never_return_to_0_end_plans_and_runs_with_an_error() {
-    let (circle, on) =
-        ("SCAN came back to a cursor that it had answered before", "SCAN did not come to an end");
+    let (circle, on) = ("SCAN returned to an earlier cursor", "SCAN did not end");
     let cases: [(&str, u64, Next, &str); 4] = [
         ("a circle", 1, |n, _| n % 5 + 1, circle),
         ("a cursor that stays", 1, |_, _| 7, circle),

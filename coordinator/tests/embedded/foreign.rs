@@ -90,7 +90,7 @@ async fn a_scan_that_does_not_end_ends_the_plan_with_an_error() {
     for name in [Some("kvrocks_version:2.9.0"), None] {
         let manner = Manner { name, circle_from: Some(0), ..Manner::default() };
         let said = kit::in_time(plan(&options, manner, server.port())).await.err();
-        let why = "SCAN came back to a cursor that it had answered before";
+        let why = "SCAN returned to an earlier cursor";
         assert!(said.as_ref().is_some_and(|said| said.contains(why)), "{said:?}");
     }
 }
@@ -108,7 +108,7 @@ async fn a_set_whose_scan_does_not_end_refuses_inactive_users() {
     let each = |_: &[u8], _: Option<f64>| true;
     let read = read_members(&conn, SetKind::Sorted, crowd::WARMING.as_bytes(), &mut lookups, each).await;
     let Err(ActivityReadError::Fault(fault)) = read else { panic!("{read:?}") };
-    assert!(fault.detail.contains("came back to a cursor"), "{fault}");
+    assert!(fault.detail.contains("returned to an earlier cursor"), "{fault}");
 }
 
 /// After the plan, its scan does not end any more.

@@ -55,7 +55,7 @@ async fn a_mean_whose_sum_does_not_fit_is_not_known() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_is_never_taken_for_an_inactive_users() {
     let server = kit::standalone().await;
-    if !node::status(&server.conn().await.unwrap(), 0).await.unwrap().tells_expiry {
+    if !node::status(&server.conn().await.unwrap(), 0).await.unwrap().reports_expiry {
         println!("skipped: keys of inactive users are not looked for on this server");
         return;
     }

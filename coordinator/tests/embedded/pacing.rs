@@ -7,20 +7,20 @@ use crate::kit::foreground::Foreground;
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
 use shared::context::Timing;
-use shared::messages::{Cancel, CancelKind, Pace};
+use shared::messages::{Cancel, CancelKind, PacingLimits};
 use shared::result::{Status, Waited};
 use shared::servers::Server;
 
 /// A run beside which nobody may notice anything.
-const GENTLE: Pace = Pace { latency_budget_ms: Some(1), keys_per_s_max: None };
+const GENTLE: PacingLimits = PacingLimits { latency_budget_ms: Some(1), keys_per_s_max: None };
 
 /// A run at full speed, but for a limit.
-fn limited(keys_per_s: u64) -> Pace {
-    Pace { latency_budget_ms: None, keys_per_s_max: Some(keys_per_s) }
+fn limited(keys_per_s: u64) -> PacingLimits {
+    PacingLimits { latency_budget_ms: None, keys_per_s_max: Some(keys_per_s) }
 }
 
-fn options(url: String, pace: Pace) -> Options {
-    Options { pace, ..kit::options(vec![url]) }
+fn options(url: String, pacing: PacingLimits) -> Options {
+    Options { pacing, ..kit::options(vec![url]) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -51,7 +51,7 @@ async fn a_gentle_run_completes_and_reports_its_latency() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_node_of_a_cluster_is_probed() {
     let cluster = kit::cluster().await;
-    let options = Options { pace: GENTLE, ..kit::options(cluster.urls()) };
+    let options = Options { pacing: GENTLE, ..kit::options(cluster.urls()) };
     let truth = Truth::mixture(20_000, "");
     truth.seed(&options.access).await;
     let result = kit::run(&options).await;
@@ -124,7 +124,7 @@ async fn a_run_that_waits_can_be_cancelled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_full_speed_no_task_waits_and_no_probe_is_sent() {
     let server = kit::standalone().await;
-    let options = options(server.url(), Pace::default());
+    let options = options(server.url(), PacingLimits::default());
     let truth = Truth::mixture(3_000, "");
     truth.seed(&options.access).await;
     let env = kit::env(&options, Timing::default());
@@ -143,7 +143,7 @@ async fn at_full_speed_no_task_waits_and_no_probe_is_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_answers_no_probe_for_a_while_fails_nothing() {
     let server = Server::start(&["--enable-debug-command", "yes"]).await.expect("a server can be started");
-    let options = options(server.url(), Pace { keys_per_s_max: Some(5_000), ..GENTLE });
+    let options = options(server.url(), PacingLimits { keys_per_s_max: Some(5_000), ..GENTLE });
     let truth = Truth::mixture(10_000, "");
     truth.seed(&options.access).await;
     let blocked = async {

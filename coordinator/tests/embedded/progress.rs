@@ -7,7 +7,7 @@ use crate::kit::truth::Truth;
 use coordinator::drive::Progress;
 use coordinator::embedded;
 use coordinator::options::Options;
-use shared::messages::Pace;
+use shared::messages::PacingLimits;
 use tokio::time::sleep;
 
 /// Every state of a run that a watcher sees who looks every 100 ms.
@@ -28,8 +28,8 @@ async fn watched(options: &Options) -> (Vec<Progress>, shared::result::CleanupRe
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn progress_moves_while_no_task_is_done() {
     let server = kit::standalone().await;
-    let pace = Pace { latency_budget_ms: None, keys_per_s_max: Some(1_500) };
-    let options = Options { pace, ..kit::options(vec![server.url()]) };
+    let pacing = PacingLimits { latency_budget_ms: None, keys_per_s_max: Some(1_500) };
+    let options = Options { pacing, ..kit::options(vec![server.url()]) };
     let truth = Truth::mixture(12_000, "");
     truth.seed(&options.access).await;
     let (seen, result) = kit::in_time(watched(&options)).await;

@@ -15,7 +15,7 @@ use fastrand::Rng;
 use shared::cluster::{ConnectOptions, RedisClient};
 use shared::context::Timing;
 use shared::limits::LOCK_LEASE;
-use shared::messages::{Pace, ReadFrom};
+use shared::messages::{PacingLimits, ReadFrom};
 use shared::queue::Topic;
 use shared::result::{CleanupResult, Status};
 use shared::servers::{ClusterServers, ServersError};
@@ -41,7 +41,7 @@ const SOAK_SCENARIOS: u64 = 30;
 pub fn slow(urls: Vec<String>) -> Options {
     let mut options = kit::options(urls);
     options.rules.delete_batch_keys = 10;
-    options.pace = Pace { keys_per_s_max: Some(PER_SECOND), latency_budget_ms: None };
+    options.pacing = PacingLimits { keys_per_s_max: Some(PER_SECOND), latency_budget_ms: None };
     options
 }
 
@@ -248,7 +248,7 @@ pub async fn check(options: &Options, (access, truth): (&ConnectOptions, &Truth)
         Status::Failed | Status::Cancelled => panic!("{result:#?}"),
     }
     // A failover may bring back the lock of the first run, like anything that was removed, until its lease ends.
-    let options = Options { pace: Pace::default(), lock_wait: 2 * LOCK_LEASE, ..options.clone() };
+    let options = Options { pacing: PacingLimits::default(), lock_wait: 2 * LOCK_LEASE, ..options.clone() };
     let second = kit::run(&options).await;
     assert_eq!(second.status, Status::Completed, "the second run finishes the work: {second:#?}");
     assert_eq!(keys::existing(access, &truth.stale).await.len(), 0);

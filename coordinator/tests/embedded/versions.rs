@@ -18,7 +18,7 @@ async fn caches_of_inactive_users_stay_where_a_server_does_not_report_expiry_tim
         .await
         .unwrap();
     assert_eq!((result.status, result.accounting.balanced), (Status::Completed, true), "{:?}", result.issues);
-    if node::status(&conn, 0).await.unwrap().tells_expiry {
+    if node::status(&conn, 0).await.unwrap().reports_expiry {
         crowd.check_numbers(&result, Action::Delete);
         assert_eq!(result.inactive.refused, None);
     } else {

@@ -11,7 +11,7 @@ pub async fn least(access: &mut ConnectOptions, servers: &[Server]) {
     let line = std::fs::read_to_string(path).expect("the file is there");
     for server in servers {
         let conn = server.conn().await.unwrap();
-        let older = !node::status(&conn, 0).await.unwrap().tells_expiry;
+        let older = !node::status(&conn, 0).await.unwrap().reports_expiry;
         let known =
             if older { line.replace("+pexpiretime ", "").replace("+eval_ro ", "") } else { line.clone() };
         conn.info_text(&format!("ACL SETUSER {}", known.trim().trim_start_matches("user "))).await.unwrap();

@@ -90,7 +90,7 @@ impl Scene {
     async fn ask(&self, request: &Value) -> ServiceReply {
         let asked = async || match ask(&self.nats, "run", request.to_string().into_bytes()).await.unwrap() {
             // It has just been started.
-            ServiceReply::Nobody => None,
+            ServiceReply::NoResponder => None,
             answer => Some(answer),
         };
         kit::in_time(net::found(asked)).await
@@ -217,8 +217,8 @@ async fn a_second_attempt_at_a_dry_run_is_one() {
     });
     Box::pin(asked_again(request, (false, false), |spec, _| {
         assert!(spec.dry_run && spec.rules.action == Action::Report);
-        assert_eq!((spec.rules.scan_batch_keys, spec.pace.keys_per_s_max), (77, Some(1_000_000)));
-        assert_eq!(spec.pace.latency_budget_ms, Some(7));
+        assert_eq!((spec.rules.scan_batch_keys, spec.pacing.keys_per_s_max), (77, Some(1_000_000)));
+        assert_eq!(spec.pacing.latency_budget_ms, Some(7));
     }))
     .await;
 }

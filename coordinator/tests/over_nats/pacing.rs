@@ -5,13 +5,13 @@ use crate::kit::net::{self, Counts, Net};
 use crate::kit::truth::Truth;
 use coordinator::options::Options;
 use shared::context::Timing;
-use shared::messages::Pace;
+use shared::messages::PacingLimits;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_keep_to_the_budget_and_the_rate_limit_of_a_run() {
     let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
-    let pace = Pace { latency_budget_ms: Some(2), keys_per_s_max: Some(9_000) };
-    let options = Options { pace, ..kit::options(cluster.urls()) };
+    let pacing = PacingLimits { latency_budget_ms: Some(2), keys_per_s_max: Some(9_000) };
+    let options = Options { pacing, ..kit::options(cluster.urls()) };
     let truth = Truth::mixture(12_000, "");
     truth.seed(&options.access).await;
     let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);

@@ -12,7 +12,7 @@ use coordinator::runs;
 use serde_json::Value;
 use shared::context::{Context, Timing};
 use shared::ids::{RunId, TaskId};
-use shared::messages::Pace;
+use shared::messages::PacingLimits;
 use shared::task_notes::{ReadSoFar, TaskNote};
 use tokio::time::sleep;
 
@@ -21,8 +21,8 @@ const COUNTS: Counts = Counts { scanners: 2, reapers: 1, reporters: 1 };
 /// A run of some 8 seconds, of which no task is done before the end.
 async fn slow() -> (Net, kit::Ours, Options, Truth) {
     let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
-    let pace = Pace { latency_budget_ms: None, keys_per_s_max: Some(1_500) };
-    let options = Options { pace, ..kit::options(cluster.urls()) };
+    let pacing = PacingLimits { latency_budget_ms: None, keys_per_s_max: Some(1_500) };
+    let options = Options { pacing, ..kit::options(cluster.urls()) };
     let truth = Truth::mixture(12_000, "");
     truth.seed(&options.access).await;
     (net, cluster, options, truth)

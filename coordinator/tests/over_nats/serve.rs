@@ -113,7 +113,7 @@ impl Site {
             loop {
                 match ask(&self.nats, endpoint, request.to_string().into_bytes()).await.unwrap() {
                     // It has just been started.
-                    ServiceReply::Nobody => tokio::time::sleep(Duration::from_millis(50)).await,
+                    ServiceReply::NoResponder => tokio::time::sleep(Duration::from_millis(50)).await,
                     answer => return answer,
                 }
             }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use coordinator::options::Options;
 use shared::context::Timing;
-use shared::messages::{Action, Pace, Verify};
+use shared::messages::{Action, PacingLimits, Verify};
 use shared::result::Status;
 use shared::servers::Seeder;
 
@@ -51,9 +51,10 @@ async fn workers_delete_only_values_that_the_scanner_saw() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_time_of_a_run_ends_it_on_workers() {
     let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
-    let pace = Pace { latency_budget_ms: None, keys_per_s_max: Some(1_500) };
+    let pacing = PacingLimits { latency_budget_ms: None, keys_per_s_max: Some(1_500) };
     let max_runtime = Some(Duration::from_secs(4));
-    let mut options = Options { pace, max_runtime, max_delete_percent: 100, ..kit::options(cluster.urls()) };
+    let mut options =
+        Options { pacing, max_runtime, max_delete_percent: 100, ..kit::options(cluster.urls()) };
     options.rules.delete_batch_keys = 20;
     let mut truth = Truth::mixture(6_000, "");
     (0..6_000).for_each(|n| truth.add(kit::truth::Class::Stale, format!("permissions:more:{n}")));

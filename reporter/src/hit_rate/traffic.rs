@@ -198,7 +198,7 @@ fn of_node(readings: &[Option<NodeSnapshot<'_>>], unended: RunReads) -> Traffic 
             // A node that appeared later: its earlier counts are unknown.
             None => total.resets += u32::from(readings.first().is_some_and(Option::is_none)),
         }
-        if let (SnapshotPhase::Begin, Some(run)) = (now.sample.moment, now.sample.run_id) {
+        if let (SnapshotPhase::Begin, Some(run)) = (now.sample.phase, now.sample.run_id) {
             part.begun.push(run);
         }
         before = Some((*now, commands));
@@ -247,7 +247,7 @@ impl NodeTraffic {
         self.scripts = self.scripts.saturating_add(commands.scripts.unwrap_or_default());
         self.own += was.own_after;
         // A run's own lookups are only known as a whole: those before a reset are not in these counters.
-        let known = now.sample.moment != SnapshotPhase::End
+        let known = now.sample.phase != SnapshotPhase::End
             || now.sample.run_id.is_none_or(|run| self.begun.contains(&run));
         if known {
             self.own += is.own_before;

@@ -224,7 +224,7 @@ fn the_hit_rate_alert_fires_after_24_hours() {
             job: "j".to_owned(),
             redis: Alias::new("main"),
             run_id: None,
-            moment: SnapshotPhase::Between,
+            phase: SnapshotPhase::Between,
             at_ms: now_ms,
             nodes: vec![NodeCounters {
                 node: NodeId::new("n"),

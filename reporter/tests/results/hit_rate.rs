@@ -29,7 +29,7 @@ fn sample(at_ms: u64, hits: u64, misses: u64) -> CounterSnapshot {
         job: "j".to_owned(),
         redis: Alias::new("main"),
         run_id: None,
-        moment: SnapshotPhase::Between,
+        phase: SnapshotPhase::Between,
         at_ms,
         nodes: vec![reading],
         application: None,
@@ -52,8 +52,8 @@ fn own(hits: u64) -> Lookups {
 /// A run between two samples that looks up `lookups` keys, and two more after each sample.
 fn run(mut begin: CounterSnapshot, mut end: CounterSnapshot, lookups: u64) -> [CounterSnapshot; 2] {
     let id = Some(RunId::new());
-    (begin.run_id, begin.moment, begin.nodes[0].own_after) = (id, SnapshotPhase::Begin, own(2));
-    (end.run_id, end.moment, end.nodes[0].own_before) = (id, SnapshotPhase::End, own(lookups));
+    (begin.run_id, begin.phase, begin.nodes[0].own_after) = (id, SnapshotPhase::Begin, own(2));
+    (end.run_id, end.phase, end.nodes[0].own_before) = (id, SnapshotPhase::End, own(lookups));
     end.nodes[0].own_after = own(2);
     [begin, end]
 }
@@ -375,7 +375,7 @@ proptest! {
             if noted {
                 samples.last_mut().unwrap().nodes[0].own_after = own(ours);
             }
-            next.moment = SnapshotPhase::Between;
+            next.phase = SnapshotPhase::Between;
             samples.push(next);
         }
         let all = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis);

@@ -4,8 +4,8 @@ use reporter::{Fold, ResultContext, finish};
 use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use shared::memory::{GroupCounts, PrefixMemory, SampleKind, StratifiedSample};
 use shared::messages::{
-    Covered, GroupReceipt, Guards, ListedBatch, Pace, ReadFrom, ReadSource, Reason, Receipt, Rules, RunSpec,
-    ScanTask, TaskReport,
+    Covered, GroupReceipt, Guards, ListedBatch, PacingLimits, ReadFrom, ReadSource, Reason, Receipt, Rules,
+    RunSpec, ScanTask, TaskReport,
 };
 use shared::outcome::Outcome;
 use shared::range::{Scope, SlotListing};
@@ -25,14 +25,14 @@ fn spec(run: RunId) -> RunSpec {
         rules: Rules::deleting(&["permissions:*"], &[]).unwrap(),
         started_at_ms: 1_795_341_074_000,
         guards: Guards { deletions_max: Some(50), ..Guards::default() },
-        pace: Pace { latency_budget_ms: Some(1), keys_per_s_max: None },
+        pacing: PacingLimits { latency_budget_ms: Some(1), keys_per_s_max: None },
         read_from: ReadFrom::Replica { lag_max_ms: 5_000 },
         ..spec
     }
 }
 
 /// The memory of some keys.
-fn weights() -> PrefixMemory {
+fn prefix_memory() -> PrefixMemory {
     let mut strata = StratifiedSample::default();
     for n in 0..90_u64 {
         strata.add_named(
@@ -70,7 +70,7 @@ fn seeds() -> Vec<Vec<u8>> {
     report.counts.ttl_sum_ms = 9_000;
     report.statistics.ttls.add(500.0, 97);
     report.statistics.keys.add("permissions:", 100);
-    (report.statistics.weights, report.statistics.reported) = (weights(), weights());
+    (report.statistics.memory, report.statistics.reported) = (prefix_memory(), prefix_memory());
     report.pacing.probes_us.add(90.0, 20);
     (report.pacing.share_min, report.pacing.before_us) = (Some(0.3), Some(80));
     let receipt = Receipt {
@@ -84,7 +84,7 @@ fn seeds() -> Vec<Vec<u8>> {
         scan_generation: 0,
         unreplicated: Vec::new(),
         all: None,
-        freed: Some(Box::new(weights())),
+        freed: Some(Box::new(prefix_memory())),
     };
     let part = |kind: u8, bytes: Result<Vec<u8>, wire::WireError>| [vec![kind], bytes.unwrap()].concat();
     vec![

@@ -19,12 +19,12 @@ fn measured(keys: u64, whole: bool) -> (usize, ScanStatistics) {
     }
     let waited = statistics.waiting();
     // In the last fifth of 900 s for 120 s; used 10 s ago, which is within it.
-    let weights: Vec<KeyMemory> = statistics
+    let memories: Vec<KeyMemory> = statistics
         .next_to_measure(usize::MAX)
         .iter()
         .map(|(_, idle)| KeyMemory { bytes: Some(100), idle_s: idle.then_some(10) })
         .collect();
-    statistics.measured(&Found { weights, ..Found::default() });
+    statistics.measured(&Found { memories, ..Found::default() });
     (waited, statistics.finish(3))
 }
 
@@ -34,7 +34,7 @@ fn a_sample_represents_all_keys() {
     let (waited, found) = measured(keys, false);
     // The first keys, and one in a hundred of the others.
     assert!((400..600).contains(&waited), "{waited} keys are measured");
-    let rows = found.weights.rows(None);
+    let rows = found.memory.rows(None);
     let [(name, row)] = rows.as_slice() else { panic!("{rows:?}") };
     // All measured keys are alike. A few others may be tiny.
     assert_eq!((name.as_str(), row.estimate), ("a:", 100 * keys));
@@ -52,8 +52,8 @@ fn all_keys_of_a_small_run_are_measured() {
     let (waited, found) = measured(3_000, true);
     assert_eq!(waited, 3_000);
     let exact = |bytes, samples| ByteEstimate { estimate: bytes, low: bytes, high: Some(bytes), samples };
-    assert_eq!(found.weights.all(None), exact(300_000, 3_000));
-    assert_eq!(found.weights.rows(None), [("a:".to_owned(), exact(300_000, 3_000))]);
+    assert_eq!(found.memory.all(None), exact(300_000, 3_000));
+    assert_eq!(found.memory.rows(None), [("a:".to_owned(), exact(300_000, 3_000))]);
     assert_eq!(found.reported.all(None), exact(75_000, 750));
 }
 
@@ -65,9 +65,9 @@ fn measuring_stops_after_the_server_denies_it() {
     };
     seen(&mut statistics);
     let refused = Some("no rights".to_owned());
-    statistics.measured(&Found { weights: vec![KeyMemory::default()], refused, ..Found::default() });
+    statistics.measured(&Found { memories: vec![KeyMemory::default()], refused, ..Found::default() });
     seen(&mut statistics);
     assert_eq!(statistics.waiting(), 0);
     let found = statistics.finish(0);
-    assert_eq!((found.refused.as_deref(), found.weights), (Some("no rights"), PrefixMemory::unknown()));
+    assert_eq!((found.refused.as_deref(), found.memory), (Some("no rights"), PrefixMemory::unknown()));
 }

@@ -1,4 +1,4 @@
-//! The active users of a run, and how they are gathered. Pure.
+//! The active users of a run, and their builder. Pure.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(super) const PART_USERS: usize = 60_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActiveUsers {
     pub(super) seed: u64,
-    /// Sorted, each once.
+    /// Sorted, without duplicates.
     pub(super) hashes: Arc<Vec<u64>>,
     pub(super) matching: UserMatching,
 }
@@ -35,7 +35,7 @@ impl ActiveUsers {
         }
     }
 
-    /// Whether `id`, however it is written, is that of one of them.
+    /// Whether `id`, in any spelling, is one of the active ids.
     #[must_use]
     pub fn has(&self, id: &[u8]) -> bool {
         let form = normal(id);
@@ -44,7 +44,7 @@ impl ActiveUsers {
         has(&form) || prefixes.filter_map(|prefix| behind(&form, prefix)).any(has)
     }
 
-    /// A number that stands for the user with this id, however it is written.
+    /// The hash of the user with this id, in any spelling.
     #[must_use]
     pub fn number(&self, id: &[u8]) -> u64 {
         self.hash(&normal(id))
@@ -62,19 +62,19 @@ impl ActiveUsers {
         Self { matching: UserMatching { key_prefixes, ..self.matching.clone() }, ..self.clone() }
     }
 
-    /// How ids are compared, and what was seen of it.
+    /// How ids are compared, with the observed prefixes.
     #[must_use]
     pub fn matching(&self) -> &UserMatching {
         &self.matching
     }
 
-    /// How many they are.
+    /// The number of users.
     #[must_use]
     pub fn len(&self) -> usize {
         self.hashes.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no users.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.hashes.is_empty()
@@ -97,14 +97,14 @@ impl ActiveUsers {
     }
 }
 
-/// Users as they come, in any order, some of them more than once.
+/// Collects users in any order; duplicates are allowed.
 #[derive(Debug)]
 pub struct ActiveUsersBuilder {
     seed: u64,
     hashes: Vec<u64>,
-    /// How many were there when they were last sorted.
+    /// The number of users when they were last sorted.
     sorted: usize,
-    /// The normal forms of the first ones, until their common prefix is known. Sets are listed by the hashes of their
+    /// The normal forms of the first users, until their common prefix is known. Sets are listed by the hashes of their
     /// members, so these are a fair sample.
     first: Vec<Vec<u8>>,
     /// That prefix.
@@ -116,7 +116,7 @@ impl ActiveUsersBuilder {
     pub fn add(&mut self, id: &[u8]) {
         let form = if id.len() > MEMBER_BYTES_MAX { Cow::Borrowed(id) } else { normal(id) };
         if self.prefix.is_none() {
-            // Nothing that is too long has a form, or is worth its memory.
+            // A form that is too long is not worth its memory.
             self.first.push(form[..form.len().min(MEMBER_BYTES_MAX)].to_vec());
             if self.first.len() >= SAMPLED_IDS {
                 self.learn_prefix();
@@ -124,7 +124,7 @@ impl ActiveUsersBuilder {
             return;
         }
         self.add_form(&form);
-        // What is listed again, because the set is changing, must not pile up.
+        // Duplicates from a set that changes while it is listed must not accumulate.
         if self.hashes.len() >= 2 * self.sorted.max(PART_USERS) {
             self.tidy();
         }
@@ -142,13 +142,13 @@ impl ActiveUsersBuilder {
         self.hashes.push(xxh3_64_with_seed(form, self.seed));
     }
 
-    /// How many there are by now, some of them counted twice.
+    /// The number of users so far, including duplicates.
     #[must_use]
     pub fn len(&self) -> usize {
         self.hashes.len() + self.first.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no users.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -160,7 +160,7 @@ impl ActiveUsersBuilder {
         self.sorted = self.hashes.len();
     }
 
-    /// All that were added.
+    /// The collected users.
     #[must_use]
     pub fn finish(mut self) -> ActiveUsers {
         if self.prefix.is_none() {
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_were_added_are_there_once() {
+    fn added_users_are_kept_once() {
         let users = users(100_000);
         assert_eq!((users.len(), users.is_empty()), (100_000, false));
         assert!((0..100_000).all(|n| users.has(n.to_string().as_bytes())));
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_listed_again_and_again_does_not_pile_up() {
+    fn duplicates_do_not_accumulate() {
         let mut gathering = ActiveUsers::gather();
         (0..1_000_000).for_each(|n| gathering.add((n % 10).to_string().as_bytes()));
         assert!(gathering.len() <= 2 * PART_USERS);

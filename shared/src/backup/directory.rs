@@ -1,7 +1,7 @@
-//! Backups in a directory: a folder per run, a file per name. A file with keys appears under its name when all of it is on
-//! the disk, so one with an end missing was damaged later. Blocks the thread.
+//! Backups in a directory: a folder per run, a file per name. A file with keys is renamed to its final name when all
+//! of it is on disk, so a file without an end was damaged later. Blocks the thread.
 //!
-//! Files hold what was in the cache, so nobody but their owner may read them.
+//! Files contain cached data, so only their owner may read them.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -20,7 +20,7 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    /// Makes the directory if it is missing, and tries whether files can be made there.
+    /// Creates the directory if it is missing, and checks that files can be created in it.
     pub(super) fn check(&self) -> Result<(), BackupError> {
         let folder = Folder::any(&self.path)?;
         let probe = format!("probe-{}.{UNFINISHED}", uuid::Uuid::now_v7());
@@ -28,17 +28,17 @@ impl Directory {
             place.put("probe", &[0; 4096], true)?;
             place.remove("probe")
         });
-        // If it stays, it is told as unfinished.
+        // If it stays, it is reported as unfinished.
         let _ = folder.remove_child(&probe);
         Ok(tried?)
     }
 
-    /// Stores a file, and returns when it is on the disk; if it need not be `durable`, when the system has it.
+    /// Stores a file. If `durable`, returns when it is on disk, otherwise when the system has it.
     pub(super) fn put(&self, name: &FileName, bytes: &[u8], durable: bool) -> Result<(), BackupError> {
         let (folder, text) = (Folder::any(&self.path)?, name.to_string());
         let file = text.rsplit('/').next().unwrap_or(&text);
         folder.child(&name.run.to_string())?.put(file, bytes, durable)?;
-        // Whoever made the run's folder may not have come as far as this.
+        // The process that created the run's folder may have stopped before it synced the parent.
         if durable { Ok(folder.sync()?) } else { Ok(()) }
     }
 
@@ -68,9 +68,9 @@ impl Directory {
     pub(super) fn get(&self, name: &FileName) -> Result<Vec<u8>, BackupError> {
         let path = self.path.join(name.to_string());
         let read = |e| failed("read", &path, e);
-        // Opening a pipe would wait for its writer.
+        // Opening a pipe would block until it has a writer.
         if !fs::metadata(&path).map_err(read)?.is_file() {
-            return Err(read(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file")));
+            return Err(read(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
         }
         let file = File::open(&path).map_err(read)?;
         let bytes = file.metadata().map_err(read)?.len();

@@ -1,4 +1,4 @@
-//! What keeps a backup from being written or read.
+//! Errors of writing and reading backups.
 
 use std::io;
 
@@ -12,44 +12,44 @@ pub enum BackupError {
     /// A file or directory could not be used.
     #[error("failed to {what} `{path}`: {source}")]
     File {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
         /// The file or directory.
         path: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A file was not written.
     #[error(transparent)]
     Written(#[from] FileError),
-    /// A file is larger than any that we write.
-    #[error("`{path}` has {bytes} bytes, more than a backup file ever has")]
+    /// A file is larger than any that keysweep writes.
+    #[error("`{path}` has {bytes} bytes, more than any backup file")]
     TooLarge {
         /// The file.
         path: String,
         /// Its size.
         bytes: u64,
     },
-    /// A bucket of NATS could not be used.
+    /// A NATS bucket could not be used.
     #[error("failed to {what} bucket `{bucket}` of NATS: {why}")]
     Bucket {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
         /// The bucket.
         bucket: String,
-        /// What NATS said.
+        /// The error of NATS.
         why: String,
     },
-    /// The run wants a backup, and this worker has no place for one.
+    /// The run requires a backup, and this worker has no target for it.
     #[error(
         "the run wants what it deletes to be saved, and this worker has no place for it; start it with `--backup`, or with \
          the job file of job `{0}`"
     )]
-    NoPlace(String),
+    NoTarget(String),
 }
 
 impl BackupError {
-    /// Whether nothing but settings or rights will change it.
+    /// Whether only a change of settings or permissions can resolve it.
     #[must_use]
     pub fn is_setting(&self) -> bool {
         let setting = |kind| {
@@ -65,7 +65,7 @@ impl BackupError {
         match self {
             Self::File { source, .. } => setting(source.kind()),
             Self::Written(e) => e.kind().is_none_or(setting),
-            Self::NoPlace(_) => true,
+            Self::NoTarget(_) => true,
             Self::TooLarge { .. } | Self::Bucket { .. } => false,
         }
     }

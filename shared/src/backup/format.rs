@@ -1,8 +1,8 @@
-//! A backup file as bytes: keys with the values that they had, or what became of them. Pure.
+//! The encoding of a backup file: keys with their values, or the outcomes of keys. Pure.
 //!
-//! A file begins with [`MAGIC`] and a version, and goes on with frames (`frame.rs`): whose file it is, any number of
-//! blocks of entries, and the end, which says the header once more and how many entries there are. A file whose end is
-//! missing was cut off, and one whose end names more entries than were found has lost some.
+//! A file consists of [`MAGIC`], a version, and frames (`frame.rs`): the header, any number of blocks of entries, and
+//! the end, which repeats the header and contains the number of entries. A file without an end was truncated, and one
+//! whose end counts more entries than were found has lost some.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,23 +20,23 @@ const MAGIC: &[u8; 8] = b"keysweep";
 /// The version of the format that this build writes, and the only one that it reads.
 const VERSION: u16 = 1;
 
-/// Bytes of entries that are compressed together: small values alike compress well only together, and damage costs one
-/// block.
+/// Bytes of entries that are compressed together: similar small values compress well only together, and damage costs
+/// one block.
 const BLOCK_BYTES: usize = 64 << 10;
 
-/// The most that a file holds, in bytes before compression: whoever reads one holds all of it.
+/// The maximum content of a file, in bytes before compression: a reader loads the whole file into memory.
 const FILE_CONTENT_MAX: usize = BACKUP_FILE_BYTES + CONTENT_BYTES_MAX;
 
-// Uncompressed, and with what stands beside it, it still can be read.
+// Even uncompressed and with its overhead, it can be read.
 const _: () = assert!(((FILE_CONTENT_MAX + (1 << 20)) as u64) < BACKUP_READ_MAX);
 
-/// Keys, or outcomes and groups, of which one file tells: it is of one batch.
+/// Keys, or outcomes and groups, in one file: it belongs to one batch.
 const ENTRIES_MAX: usize = 2 * BATCH_KEYS_MAX;
 
 /// Group, index, reason, expiry, length of the key, length of the value.
 const ENTRY_HEAD: usize = 4 + 4 + 1 + 8 + 4 + 4;
 
-/// Whose keys a file holds.
+/// Identifies the keys of a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
     /// The run.
@@ -55,20 +55,20 @@ pub struct Header {
     pub at_ms: u64,
 }
 
-/// A key as it was.
+/// A key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupEntry {
     /// The number of its group in the batch.
     pub group: u32,
-    /// Its place in the group.
+    /// Its index in the group.
     pub index: u32,
-    /// Why it was to be deleted.
+    /// Why it qualified for deletion.
     pub reason: Reason,
-    /// When it was to expire, in milliseconds since the epoch; `None` if it had no TTL.
+    /// When it would have expired, in milliseconds since the epoch; `None` if it had no TTL.
     pub expires_at_ms: Option<u64>,
     /// Its name.
     pub key: Key,
-    /// Its value, as RESTORE takes it.
+    /// Its value, in the format of RESTORE.
     pub value: Vec<u8>,
 }
 
@@ -87,7 +87,7 @@ struct End {
     entries: u64,
 }
 
-/// A file of saved keys that is being made.
+/// A file of saved keys that is being written.
 pub struct Saved {
     header: Header,
     file: Vec<u8>,
@@ -97,7 +97,7 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// A file without keys so far.
+    /// A file without keys.
     #[must_use]
     pub fn new(header: Header) -> Self {
         let file = begin(&header);
@@ -114,13 +114,13 @@ impl Saved {
         self.entries += 1;
     }
 
-    /// Bytes of the keys and values in it, as they are without compression.
+    /// Bytes of its keys and values before compression.
     #[must_use]
     pub fn content_bytes(&self) -> usize {
         self.content_bytes
     }
 
-    /// How many keys it has.
+    /// The number of its keys.
     #[must_use]
     pub fn entries(&self) -> u64 {
         self.entries
@@ -141,7 +141,7 @@ impl Saved {
     }
 }
 
-/// The file that says what became of the keys of a batch.
+/// The file with the outcomes of a batch.
 #[must_use]
 pub fn encode_outcomes(header: Header, recorded: &[Recorded]) -> Vec<u8> {
     let mut file = begin(&header);
@@ -203,36 +203,36 @@ fn number<'a, const N: usize>(block: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     block.split_off(..N)?.try_into().ok()
 }
 
-/// What is wrong with a file, and where.
+/// What is damaged in a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// Bytes from the beginning of the file.
+    /// Offset from the beginning of the file, in bytes.
     pub offset: u64,
     /// What is wrong there.
     pub what: String,
 }
 
-/// What a file holds, as far as it is intact.
+/// The intact content of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Decoded {
-    /// Whose it is, if that is known.
+    /// Its header, if intact.
     pub header: Option<Header>,
     /// The keys.
     pub entries: Vec<BackupEntry>,
-    /// What became of them.
+    /// The outcomes of the keys.
     pub recorded: Vec<Recorded>,
-    /// What is not intact, as far as it is named.
+    /// The damaged positions, up to a limit.
     pub damages: Vec<Damage>,
-    /// How often something was not intact.
+    /// The number of damaged positions.
     pub damaged: u64,
-    /// Keys that are lost, if their number is known.
+    /// The number of lost keys, if known.
     pub lost: Option<u64>,
-    /// Outcomes in `recorded`, and the groups that they are of.
+    /// Outcomes in `recorded`, and their groups.
     outcomes: usize,
 }
 
 impl Decoded {
-    /// What is known of a file that could not be read because of `what`.
+    /// The content of a file that could not be read because of `what`.
     #[must_use]
     pub fn unreadable(what: impl Into<String>) -> Self {
         let mut found = Self::default();
@@ -247,9 +247,9 @@ impl Decoded {
         }
     }
 
-    /// What was read of a file that goes on at `offset` with more than a backup file ever holds.
+    /// The content of a file that continues at `offset` with more than a backup file may contain.
     fn ended(mut self, offset: usize) -> Self {
-        self.damaged(offset, "it holds more than a backup file ever does; what follows was not read");
+        self.damaged(offset, "it contains more than any backup file; the rest was not read");
         self
     }
 
@@ -288,7 +288,7 @@ impl Decoded {
     }
 }
 
-/// Reads a file, all that is intact of it.
+/// Reads the intact content of a file.
 #[must_use]
 pub fn decode(file: &[u8]) -> Decoded {
     let mut found = Decoded::default();
@@ -297,11 +297,11 @@ pub fn decode(file: &[u8]) -> Decoded {
         Some((version, _)) if *version == VERSION.to_le_bytes() => {}
         Some((version, _)) => {
             let version = u16::from_le_bytes(*version);
-            found.damaged(0, format!("its format is {version}, and this build reads {VERSION}"));
+            found.damaged(0, format!("its format version is {version}; this build reads {VERSION}"));
             return found;
         }
         None => {
-            found.damaged(0, "it does not begin as a backup does");
+            found.damaged(0, "it does not begin like a backup file");
             at = 0;
         }
     }
@@ -314,10 +314,10 @@ pub fn decode(file: &[u8]) -> Decoded {
                 let next = frames.find(at + 1);
                 let said = match &next {
                     Ok(Some((next, _))) => format!("the next {} bytes are not intact", next - at),
-                    Ok(None) => "nothing intact was found behind it".to_owned(),
+                    Ok(None) => "nothing intact follows".to_owned(),
                     Err(_) => "the next bytes are not intact".to_owned(),
                 };
-                // A beginning that is no such has been told.
+                // A damaged beginning is already reported.
                 if at > 0 {
                     found.damaged(at, said);
                 }
@@ -329,7 +329,7 @@ pub fn decode(file: &[u8]) -> Decoded {
             }
         };
         if found.take(frame.kind, &frame.content).is_none() {
-            found.damaged(from, "what stands there makes no sense");
+            found.damaged(from, "the content is invalid");
         }
         if found.entries.len() + found.outcomes > ENTRIES_MAX {
             return found.ended(from);

@@ -1,36 +1,36 @@
-//! The frames that a backup file consists of: each says its length, and proves its content by a checksum, so that what
-//! is damaged is noticed, and what lies behind it can still be found. Pure.
+//! The frames of a backup file. Each has a length and a checksum, so that damage is detected and later frames can
+//! still be found. Pure.
 
 use std::borrow::Cow;
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Where a frame begins. None of it is text, so that little else looks like it.
+/// The beginning of a frame. None of it is text, so that other content rarely looks like it.
 const MARK: [u8; 4] = [0xf5, b'k', b's', 0xfa];
 
-/// Mark, kind, length of the content, length as it is stored, checksum.
+/// Mark, kind, length of the content, stored length, checksum.
 const HEAD: usize = 4 + 1 + 4 + 4 + 8;
 
-/// The largest content of a frame, in bytes: a value as large as the settings allow, its key, and what stands beside.
+/// The largest content of a frame, in bytes: the largest permitted value, its key, and the overhead.
 pub(super) const CONTENT_BYTES_MAX: usize = (256 << 20) + (2 << 20);
 
-/// Bytes that one byte of LZ4 unpacks to at most.
+/// The maximum LZ4 decompression ratio.
 const RATIO_MAX: usize = 255;
 
-/// How many times the size of a file is hashed in vain, in search of what is intact behind damage. Where nobody meant
-/// harm, next to nothing but a frame looks like the beginning of one.
+/// The maximum of bytes that are hashed without result in search of intact frames behind damage, as a multiple of the
+/// file's size. Only crafted files contain many false beginnings of frames.
 const WASTE_MAX: usize = 4;
 
-/// What a frame holds.
+/// The content of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FrameKind {
-    /// Whose file it is.
+    /// The header of the file.
     Header = 1,
     /// Keys with their values.
     Entries = 2,
-    /// What became of them.
+    /// The outcomes of keys.
     Outcomes = 3,
-    /// The end of a whole file.
+    /// The end of a complete file.
     End = 4,
 }
 
@@ -40,12 +40,12 @@ impl FrameKind {
     }
 }
 
-/// A frame that was found intact.
+/// An intact frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Frame<'a> {
     pub(super) kind: FrameKind,
     pub(super) content: Cow<'a, [u8]>,
-    /// Where the next one begins.
+    /// The offset of the next frame.
     pub(super) end: usize,
 }
 
@@ -63,36 +63,36 @@ pub(super) fn write(file: &mut Vec<u8>, kind: FrameKind, content: &[u8]) {
     file.extend(stored);
 }
 
-/// Reads the frames of one file. Whoever made the file may have meant harm, so the work is bounded by the size of the
-/// file: bytes that turn out not to be a frame are hashed [`WASTE_MAX`] times over at most, and all frames together hold
-/// no more than a file that was written by [`write`] can.
+/// Reads the frames of one file. The file is untrusted, so the work is bounded by its size: bytes that turn out not to
+/// be a frame are hashed at most [`WASTE_MAX`] times, and all frames together contain no more than a file that was
+/// written by [`write`].
 pub(super) struct Frames<'a> {
     file: &'a [u8],
-    /// Bytes that may still be hashed in vain.
+    /// Bytes that may still be hashed without result.
     waste: usize,
-    /// Bytes of content that may still be unpacked.
+    /// Bytes of content that may still be decompressed.
     content: usize,
 }
 
-/// Why there is no frame at some place.
+/// Why there is no frame at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FrameError {
-    /// What stands there is no intact frame.
+    /// There is no intact frame.
     Damaged,
-    /// The file holds more than a backup file does.
+    /// The file contains more than a backup file may.
     TooMuch,
 }
 
 impl<'a> Frames<'a> {
-    /// The frames of `file`, with `content_max` bytes of content at most.
+    /// The frames of `file`, with at most `content_max` bytes of content.
     pub(super) fn of(file: &'a [u8], content_max: usize) -> Self {
         Self { file, waste: file.len().saturating_mul(WASTE_MAX), content: content_max }
     }
 
-    /// The frame that begins at `at`, if one does, and is intact.
+    /// The intact frame that begins at `at`.
     ///
     /// # Errors
-    /// See [`Missing`].
+    /// See [`FrameError`].
     pub(super) fn read(&mut self, at: usize) -> Result<Frame<'a>, FrameError> {
         let FrameHead { kind, content, stored, sum, begin } =
             FrameHead::read(self.file, at).ok_or(FrameError::Damaged)?;
@@ -101,7 +101,7 @@ impl<'a> Frames<'a> {
             self.waste = self.waste.saturating_sub(stored);
             return Err(FrameError::Damaged);
         }
-        // Before any room is made for it.
+        // Checked before memory is allocated for it.
         self.content = self.content.checked_sub(content).ok_or(FrameError::TooMuch)?;
         let content = match stored == content {
             true => Cow::Borrowed(bytes),
@@ -113,11 +113,11 @@ impl<'a> Frames<'a> {
         Ok(Frame { kind, content, end: begin + stored })
     }
 
-    /// The next intact frame at or after `from`, and where it begins. `None` if there is none, or too much before it
-    /// looks like one.
+    /// The next intact frame at or after `from`, with its offset. `None` if there is none, or if too many bytes before
+    /// it look like one.
     ///
     /// # Errors
-    /// [`Missing::TooMuch`].
+    /// [`FrameError::TooMuch`].
     pub(super) fn find(&mut self, mut from: usize) -> Result<Option<(usize, Frame<'a>)>, FrameError> {
         while self.waste > 0 {
             let Some(ahead) = self.file.get(from..) else { return Ok(None) };
@@ -134,20 +134,20 @@ impl<'a> Frames<'a> {
     }
 }
 
-/// What stands at the beginning of a frame.
+/// The head of a frame.
 struct FrameHead {
     kind: FrameKind,
-    /// Bytes of the content, as it claims.
+    /// The claimed bytes of the content.
     content: usize,
-    /// Bytes of it in the file, which are there.
+    /// The stored bytes of the content, all within the file.
     stored: usize,
     sum: u64,
-    /// Where they begin.
+    /// Their offset.
     begin: usize,
 }
 
 impl FrameHead {
-    /// `None` for a head that [`write`] does not write, and for one whose content ends behind the file.
+    /// `None` for a head that [`write`] does not produce, or if its content ends beyond the file.
     fn read(file: &[u8], at: usize) -> Option<Self> {
         let begin = at.checked_add(HEAD)?;
         let rest = file.get(at..begin)?.strip_prefix(&MARK)?;
@@ -170,7 +170,7 @@ fn length(bytes: usize) -> [u8; 4] {
 }
 
 fn checksum(kind: u8, content_bytes: [u8; 4], stored_bytes: [u8; 4], stored: &[u8]) -> u64 {
-    // The head is part of it: a wrong length is damage, too.
+    // The checksum covers the head: a wrong length is damage, too.
     let head = [&[kind][..], &content_bytes, &stored_bytes].concat();
     xxh3_64(stored) ^ xxh3_64(&head).rotate_left(1)
 }

@@ -1,5 +1,5 @@
-//! What is saved of keys before they are deleted, so that they can be put back: the files as bytes (`format.rs`), their
-//! names (`name.rs`), and where they lie (`place.rs`). Who saves is the reaper; who puts back is `keysweep restore`.
+//! Backups of keys before they are deleted, for a later restore: the encoding of files (`format.rs`), their names
+//! (`name.rs`), and where they are stored (`target.rs`). The reaper writes them; `keysweep restore` reads them.
 
 mod directory;
 mod error;

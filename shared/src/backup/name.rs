@@ -1,20 +1,20 @@
 //! The names of backup files: `<run>/<milliseconds>-<batch>-<attempt>-<part>.save` for keys with their values, and
-//! `<run>/<milliseconds>-<batch>-<attempt>.done` for what became of them. Pure.
+//! `<run>/<milliseconds>-<batch>-<attempt>.done` for the outcomes of keys. Pure.
 //!
-//! The milliseconds are of the server's clock, of the moment when the attempt began: sorted by name, an older save of a
-//! key stands before a newer one.
+//! The milliseconds are the start of the attempt by the server's clock: sorted by name, an older save of a key comes
+//! before a newer one.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::ids::{BatchId, RunId};
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileKind {
-    /// The part of this number (from 0) of the keys that one attempt at a batch saved.
+    /// The keys that one attempt at a batch saved: the part with this number (from 0).
     Save(u32),
-    /// What became of the keys of a batch.
+    /// The outcomes of the keys of a batch.
     Done,
 }
 
@@ -27,9 +27,9 @@ pub struct FileName {
     pub run: RunId,
     /// The batch.
     pub batch: BatchId,
-    /// Tells attempts at one batch apart: a random number.
+    /// Distinguishes attempts at one batch: a random number.
     pub attempt: u32,
-    /// What it holds.
+    /// Its content.
     pub kind: FileKind,
 }
 
@@ -44,7 +44,7 @@ impl fmt::Display for FileName {
     }
 }
 
-/// A name that none of our files has.
+/// A name that is not that of a backup file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Foreign;
 
@@ -71,7 +71,7 @@ impl FromStr for FileName {
             };
             Some(name)
         };
-        // Other spellings of the same are not ours.
+        // Only the canonical spelling is accepted.
         parse().filter(|found: &Self| found.to_string() == name).ok_or(Foreign)
     }
 }

@@ -1,4 +1,4 @@
-//! Where backups lie. What is stored is whole and durable when `put` returns, so whoever waits for it may destroy the
+//! Where backups are stored. A file is complete and durable when `put` returns, so that the caller may delete the
 //! original.
 
 use std::collections::BTreeMap;
@@ -13,24 +13,24 @@ use crate::limits::BACKUP_READ_MAX;
 use crate::messages::BackupPolicy;
 use crate::object_store::{ObjectBucket, ObjectStore};
 
-/// A place for backups. Clones are the same place.
+/// A target for backups. Clones are the same target.
 #[derive(Clone, Debug)]
 pub enum BackupTarget {
     /// A directory of this machine.
-    #[expect(private_interfaces, reason = "made by `Place::directory` alone")]
+    #[expect(private_interfaces, reason = "only created by `BackupTarget::directory`")]
     Directory(Arc<Directory>),
     /// A bucket of an object store.
     Bucket(Arc<dyn ObjectBucket>),
 }
 
-/// What lies at a place.
+/// The content of a target.
 #[derive(Debug, Default)]
 pub struct BackupListing {
-    /// The files, in no order.
+    /// The files, in no particular order.
     pub files: Vec<FileName>,
-    /// Files that were being written when their writer ended: nothing was deleted on their account.
+    /// Files whose writer stopped before it finished; no key was deleted on the strength of them.
     pub unfinished: u64,
-    /// Names of what is not ours.
+    /// Names of other files.
     pub foreign: Vec<String>,
 }
 
@@ -47,10 +47,10 @@ impl BackupTarget {
         Self::Bucket(store.bucket(name))
     }
 
-    /// Tries whether something can be stored there; makes the place if it is missing.
+    /// Checks that files can be stored; creates the target if it is missing.
     ///
     /// # Errors
-    /// When nothing can.
+    /// If they cannot.
     pub async fn check(&self) -> Result<(), BackupError> {
         match self {
             Self::Directory(directory) => on_disk(directory, Directory::check).await,
@@ -58,10 +58,10 @@ impl BackupTarget {
         }
     }
 
-    /// Stores `bytes` under `name`: durably, if it is to be, when this returns.
+    /// Stores `bytes` under `name`; if `durable`, they are durable when this returns.
     ///
     /// # Errors
-    /// When they could not be stored. Nothing, or all, lies there under that name then.
+    /// If they could not be stored. Then the file is either missing or complete.
     pub async fn put(&self, name: FileName, bytes: Arc<[u8]>, durable: bool) -> Result<(), BackupError> {
         match self {
             Self::Directory(directory) => {
@@ -74,10 +74,10 @@ impl BackupTarget {
         }
     }
 
-    /// What lies there.
+    /// Lists the files.
     ///
     /// # Errors
-    /// When that cannot be read.
+    /// If they cannot be listed.
     pub async fn list(&self) -> Result<BackupListing, BackupError> {
         match self {
             Self::Directory(directory) => on_disk(directory, Directory::list).await,
@@ -97,7 +97,7 @@ impl BackupTarget {
     /// The bytes of a file.
     ///
     /// # Errors
-    /// When they cannot be read, or are too many.
+    /// If they cannot be read, or are too many.
     pub async fn get(&self, name: FileName) -> Result<Vec<u8>, BackupError> {
         match self {
             Self::Directory(directory) => on_disk(directory, move |directory| directory.get(&name)).await,
@@ -118,7 +118,7 @@ impl fmt::Display for BackupTarget {
     }
 }
 
-/// A disk may be slow: it keeps no other work of this process from going on.
+/// Runs `work` on the blocking pool: a disk may be slow.
 async fn on_disk<T: Send + 'static>(
     directory: &Arc<Directory>,
     work: impl FnOnce(&Directory) -> Result<T, BackupError> + Send + 'static,
@@ -133,7 +133,7 @@ fn failed(bucket: &dyn ObjectBucket, what: &'static str) -> impl Fn(String) -> B
     move |why| BackupError::Bucket { what, bucket: bucket.name().to_owned(), why }
 }
 
-/// The places that a process knows.
+/// The backup targets of this process.
 #[derive(Default)]
 pub struct BackupTargets {
     jobs: BTreeMap<String, BackupTarget>,
@@ -147,7 +147,7 @@ struct OpenBuckets {
 }
 
 impl BackupTargets {
-    /// Those of these jobs.
+    /// The targets of these jobs.
     #[must_use]
     pub fn new(
         jobs: impl IntoIterator<Item = (String, BackupTarget)>,
@@ -159,19 +159,19 @@ impl BackupTargets {
         }
     }
 
-    /// The place for what `order` of `job` wants to be saved. A bucket is the same for all; a directory is what our own
-    /// settings say for the job, or, where they do not know it, for the only one that they know: then it was given for
-    /// whatever comes.
+    /// The target for the `policy` of `job`. A bucket is the same for all processes. A directory is the one in the
+    /// settings of this process for the job, or, if they do not contain the job, its only directory: then it was
+    /// configured for all jobs.
     #[must_use]
-    pub fn of(&self, job: &str, order: &BackupPolicy) -> Option<BackupTarget> {
-        if let Some((name, buckets)) = order.place.strip_prefix("nats://").zip(self.buckets.as_ref()) {
+    pub fn of(&self, job: &str, policy: &BackupPolicy) -> Option<BackupTarget> {
+        if let Some((name, buckets)) = policy.target.strip_prefix("nats://").zip(self.buckets.as_ref()) {
             return Some(buckets.open(name));
         }
         let only = || self.jobs.values().next().filter(|_| self.jobs.len() == 1);
         self.jobs.get(job).or_else(only).cloned()
     }
 
-    /// Tries all of them.
+    /// Checks all of them.
     ///
     /// # Errors
     /// The first one where nothing can be stored.

@@ -19,19 +19,19 @@ pub struct DumpedValue {
     /// A string as it is, or the DUMP reply.
     pub value: Vec<u8>,
     /// The expected content, to recognize the value later.
-    pub seal: ExpectedContent,
+    pub fingerprint: ExpectedContent,
 }
 
 impl DumpedValue {
     /// A string.
     fn text(text: Vec<u8>) -> Self {
-        Self { seal: ExpectedContent::of_text(&text), value: text }
+        Self { fingerprint: ExpectedContent::of_text(&text), value: text }
     }
 
     /// The value in the format of RESTORE.
     #[must_use]
     pub fn packed(self) -> Vec<u8> {
-        if self.seal.is_text() { packed_string(&self.value) } else { self.value }
+        if self.fingerprint.is_text() { packed_string(&self.value) } else { self.value }
     }
 }
 
@@ -160,7 +160,7 @@ pub async fn values(
         let (there, value) = match reply {
             Value::BulkString(value) if *text => (true, Some(DumpedValue::text(value))),
             Value::BulkString(value) => {
-                (true, Some(DumpedValue { seal: ExpectedContent::of(&value), value }))
+                (true, Some(DumpedValue { fingerprint: ExpectedContent::of(&value), value }))
             }
             Value::Nil => (false, None),
             reply if is_no_string(conn, &reply) => (true, None),

@@ -1,5 +1,5 @@
 //! Queries whether the fields of a hash expire (from Redis 7.4 and Valkey 9 on). A hash without a TTL of its own counts
-//! as a key with a TTL if all its fields expire. At most [`FIELDS_ASKED_MAX`] fields are queried, chosen by the server
+//! as a key with a TTL if all its fields expire. At most [`FIELDS_QUERIED_MAX`] fields are queried, chosen by the server
 //! at random: a large hash in which only those expire is misjudged as one whose fields all do.
 
 use redis::Value;
@@ -7,7 +7,7 @@ use redis::Value;
 use super::conn::{Batch, Conn};
 use super::error::{RedisError, RedisErrorKind};
 use super::reply_size::ReplyUnit;
-use crate::limits::FIELDS_ASKED_MAX;
+use crate::limits::FIELDS_QUERIED_MAX;
 use crate::messages::Lookups;
 
 /// The field TTLs of a key without TTL.
@@ -49,7 +49,7 @@ pub async fn ask(conn: &Conn, keys: &[&[u8]]) -> Result<(Vec<FieldTtls>, Lookups
     let mut named = Vec::new();
     for (at, reply) in scan.names(keys, &hashes).await? {
         match reply {
-            Value::Array(fields) if !fields.is_empty() && fields.len() <= FIELDS_ASKED_MAX => {
+            Value::Array(fields) if !fields.is_empty() && fields.len() <= FIELDS_QUERIED_MAX => {
                 scan.count_read(at, true, FieldTtls::Lasting);
                 named.push((at, fields));
             }
@@ -95,8 +95,8 @@ impl FieldTtlScan<'_> {
     async fn names(&self, keys: &[&[u8]], hashes: &[usize]) -> Result<Vec<(usize, Value)>, RedisError> {
         let (mut named, mut left) = (Vec::new(), hashes);
         while !left.is_empty() {
-            let fields = self.conn.fitting(ReplyUnit::Field, FIELDS_ASKED_MAX * left.len());
-            let each = fields.min(FIELDS_ASKED_MAX);
+            let fields = self.conn.fitting(ReplyUnit::Field, FIELDS_QUERIED_MAX * left.len());
+            let each = fields.min(FIELDS_QUERIED_MAX);
             let (now, later) = left.split_at((fields / each).min(left.len()));
             let (mut batch, most) = (Batch::new(), each.to_string());
             now.iter().for_each(|at| batch.add(&[b"HRANDFIELD", keys[*at], most.as_bytes()]));

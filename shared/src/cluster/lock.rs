@@ -91,7 +91,7 @@ pub fn adopt(backend: DeleteBackend, key: &[u8], holder: &Holder, lease: Duratio
 }
 
 /// Lookups by [`read_lock`] of a lock that exists.
-pub const LOOK_HITS: u64 = 2;
+pub const LOOKUP_HITS: u64 = 2;
 
 /// The state of a lock's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl Lock {
     }
 
     /// Releases the lock, if it is still ours.
-    pub async fn free(&self, conn: &Conn) -> Result<bool, RedisError> {
+    pub async fn release(&self, conn: &Conn) -> Result<bool, RedisError> {
         self.call(conn, None).await
     }
 

@@ -20,7 +20,7 @@ pub struct KeyMemory {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyMemories {
     /// One per key, in their order.
-    pub weights: Vec<KeyMemory>,
+    pub memories: Vec<KeyMemory>,
     /// The lookups.
     pub lookups: Lookups,
     /// Why memory usage could not be queried, if it could not.
@@ -39,9 +39,9 @@ pub async fn memory_usage(conn: &Conn, keys: &[(Key, bool)]) -> Result<KeyMemori
     let mut replies = conn.batch(batch).await?.into_iter();
     let mut found = KeyMemories::default();
     for (_, idle) in keys {
-        let mut weight = KeyMemory::default();
+        let mut memory = KeyMemory::default();
         match replies.next() {
-            Some(Value::Int(bytes)) => weight.bytes = Some(bytes.unsigned_abs()),
+            Some(Value::Int(bytes)) => memory.bytes = Some(bytes.unsigned_abs()),
             Some(reply) => {
                 let refused = |fault: &RedisError| {
                     fault.kind == RedisErrorKind::PermissionDenied || fault.is_unknown_command()
@@ -55,7 +55,7 @@ pub async fn memory_usage(conn: &Conn, keys: &[(Key, bool)]) -> Result<KeyMemori
         if *idle {
             match replies.next() {
                 Some(Value::Int(seconds)) => {
-                    weight.idle_s = Some(seconds.unsigned_abs());
+                    memory.idle_s = Some(seconds.unsigned_abs());
                     found.lookups.hits += 1;
                 }
                 Some(Value::Nil) => found.lookups.misses += 1,
@@ -70,7 +70,7 @@ pub async fn memory_usage(conn: &Conn, keys: &[(Key, bool)]) -> Result<KeyMemori
                 _ => {}
             }
         }
-        found.weights.push(weight);
+        found.memories.push(memory);
     }
     Ok(found)
 }

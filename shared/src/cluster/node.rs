@@ -35,7 +35,7 @@ pub struct NodeStatus {
     /// Whether it knows all commands that a deletion needs (Redis 6.2 or newer, any Valkey).
     pub supported: bool,
     /// Whether it has `PEXPIRETIME` (Redis 7.0 or newer, any Valkey).
-    pub tells_expiry: bool,
+    pub reports_expiry: bool,
     /// Whether it is part of a cluster.
     pub cluster: bool,
     /// Its replication state, if it is a replica.
@@ -110,7 +110,7 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, RedisError> 
         version: version(info),
         // The Redis version that another kind of server reports says little: preflight tries its commands.
         supported: foreign.is_some() || from_redis(info, (6, 2)),
-        tells_expiry: from_redis(info, (7, 0)),
+        reports_expiry: from_redis(info, (7, 0)),
         cluster: info.number("cluster_enabled") == Some(1),
         replica: replication_info::as_replica(info),
         connections_left: connections_left(info),
@@ -326,10 +326,10 @@ mod tests {
 
     #[test]
     fn version_determines_support_and_slot_listing() {
-        let check = |text: &str, supported, tells_expiry, expected| {
+        let check = |text: &str, supported, reports_expiry, expected| {
             let info = Info::parse(text);
             let known = (from_redis(&info, (6, 2)), from_redis(&info, (7, 0)));
-            assert_eq!((known, listing(&info)), ((supported, tells_expiry), expected), "{text}");
+            assert_eq!((known, listing(&info)), ((supported, reports_expiry), expected), "{text}");
         };
         check("redis_version:6.0.16", false, false, SlotListing::KeysInSlot);
         check("redis_version:6.2.14", true, false, SlotListing::KeysInSlot);

@@ -4,19 +4,19 @@ use redis::Value;
 
 use super::conn::Conn;
 use super::error::{RedisError, RedisErrorKind};
-use crate::limits::{COUNT_MAX, SELF_TOLD_BYTES_MAX};
+use crate::limits::{COUNT_MAX, STATUS_TEXT_BYTES_MAX};
 
 /// The text in the reply to `command`.
 pub(super) fn text(conn: &Conn, command: &str, reply: Value) -> Result<String, RedisError> {
     let too_long = |bytes: usize| {
-        let detail = format!("a reply of {bytes} bytes to `{command}`; the limit is {SELF_TOLD_BYTES_MAX}");
+        let detail = format!("a reply of {bytes} bytes to `{command}`; the limit is {STATUS_TEXT_BYTES_MAX}");
         RedisError::new(RedisErrorKind::Protocol, conn.address(), detail)
     };
     match reply {
-        Value::BulkString(bytes) if bytes.len() > SELF_TOLD_BYTES_MAX => Err(too_long(bytes.len())),
+        Value::BulkString(bytes) if bytes.len() > STATUS_TEXT_BYTES_MAX => Err(too_long(bytes.len())),
         Value::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Value::SimpleString(text) | Value::VerbatimString { text, .. }
-            if text.len() > SELF_TOLD_BYTES_MAX =>
+            if text.len() > STATUS_TEXT_BYTES_MAX =>
         {
             Err(too_long(text.len()))
         }

@@ -4,7 +4,7 @@
 use tokio::time::{Instant, sleep};
 
 use crate::limits::{BREAK_RATIO, PAUSE_MAX, SMALL_REQUESTS};
-use crate::messages::Pace;
+use crate::messages::PacingLimits;
 
 /// Whether to pause between requests.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ impl Throttle {
 
     /// Pauses if the run has a latency budget.
     #[must_use]
-    pub fn of(pace: &Pace) -> Self {
+    pub fn of(pace: &PacingLimits) -> Self {
         Self { taken: pace.latency_budget_ms.is_some() }
     }
 

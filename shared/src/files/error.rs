@@ -1,4 +1,4 @@
-//! Why a file was not written.
+//! Errors of writing files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use thiserror::Error;
 
-/// See the module. Each names the place, and the way out where there is one.
+/// Each contains the path, and a remedy if there is one.
 #[derive(Debug, Error)]
 pub enum FileError {
-    /// The system refused.
+    /// A system call failed.
     #[error("failed to {what} `{}`: {source}", path.display())]
     System {
-        /// What was tried.
+        /// The operation.
         what: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A folder or file of another user.
+    /// A folder or file belongs to another user.
     #[error(
         "`{}` belongs to user {owner}, and this process runs as user {user}: name a place that is not there yet, which \
          is then made for this user alone",
@@ -28,12 +28,12 @@ pub enum FileError {
     Foreign {
         /// The file or folder.
         path: PathBuf,
-        /// Who owns it.
+        /// The owner's user id.
         owner: u32,
         /// The user of this process.
         user: u32,
     },
-    /// A folder in which other users can make and rename files.
+    /// Other users can create and rename files in a folder.
     #[error(
         "other users may write to the folder `{}` (mode {mode:o}): run `chmod go-w` on it, or name one that is not \
          there yet",
@@ -45,18 +45,18 @@ pub enum FileError {
         /// Its permissions.
         mode: u32,
     },
-    /// A symbolic link that another user made.
+    /// A symbolic link belongs to another user.
     #[error("the symbolic link `{}` belongs to user {owner}, so it is not followed: name another place", path.display())]
     Link {
         /// The link.
         path: PathBuf,
-        /// Who owns it.
+        /// The owner's user id.
         owner: u32,
     },
-    /// Something else than a plain file, where there should be one.
+    /// A file that must be a regular file is not.
     #[error("`{}` is no plain file: name another place", path.display())]
     Kind {
-        /// What it is instead.
+        /// The file.
         path: PathBuf,
     },
 }
@@ -70,7 +70,7 @@ impl FileError {
         move |source| Self::System { what, path: path.as_ref().to_owned(), source }
     }
 
-    /// What the system said, if it was the system that refused.
+    /// The system's error, if a system call failed.
     #[must_use]
     pub fn kind(&self) -> Option<io::ErrorKind> {
         match self {

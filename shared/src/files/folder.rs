@@ -1,4 +1,4 @@
-//! A folder, held open by a handle: what happens to the path that led to it does not matter any more.
+//! A folder with an open handle: later changes to the path that led to it have no effect.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::walk::{FOLDER, walk};
 use super::{FileError, user};
 
-/// How the name of a file ends that is not all there.
+/// The extension of files that are being written.
 pub const UNFINISHED: &str = "tmp";
 
 /// The permissions of a file.
@@ -32,29 +32,30 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// The folder at `path`, made if it is missing. Whose it is does not matter: it is for further folders, which are
-    /// then [`Folder::child`]ren of it.
+    /// Opens the folder at `path`, created if it is missing. Its owner is not checked: it is the parent of folders
+    /// that are opened with [`Folder::child`].
     ///
     /// # Errors
-    /// When it cannot be opened or made, or another user's link leads there.
+    /// If it cannot be opened or created, or its path contains another user's link.
     pub fn any(path: &Path) -> Result<Self, FileError> {
         Self::opened(&walk(path, true)?, path)
     }
 
-    /// The folder at `path`, made if it is missing, which belongs to us and to which nobody else may write.
+    /// Opens the folder at `path`, created if it is missing, which must belong to this process' user and be writable
+    /// only for it.
     ///
     /// # Errors
-    /// As for [`Folder::any`]; and when it is another user's, or other users may write to it.
+    /// As for [`Folder::any`]; and if it is another user's, or other users may write to it.
     pub fn private(path: &Path) -> Result<Self, FileError> {
         Self::any(path)?.checked()
     }
 
-    /// A new folder with a random name below the system's place for temporary files.
+    /// Creates a folder with a random name in the system's temporary directory.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// If it cannot be created.
     pub fn temporary(name: &str) -> Result<Self, FileError> {
-        // Paths of sockets in it may not be long.
+        // Paths of sockets in it are limited in length.
         let random = &uuid::Uuid::now_v7().simple().to_string()[20..];
         let path = std::env::temp_dir().join(format!("{name}-{random}"));
         let (parent, name) = (path.parent().unwrap_or(&path), path.file_name().unwrap_or_default());
@@ -62,7 +63,7 @@ impl Folder {
         Self::private(&path)
     }
 
-    /// The private folder `name` in this one, made if it is missing.
+    /// Opens the private subfolder `name`, created if it is missing.
     ///
     /// # Errors
     /// As for [`Folder::private`].
@@ -98,17 +99,17 @@ impl Folder {
         Ok(self)
     }
 
-    /// Where it was when it was opened.
+    /// Its path when it was opened.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Stores `bytes` under `name`, in place of what is there: all of it, or nothing. If `durable`, it is on the disk
-    /// when this returns.
+    /// Stores `bytes` under `name` atomically, replacing an existing file. If `durable`, they are on disk when this
+    /// returns.
     ///
     /// # Errors
-    /// When it could not be stored.
+    /// If they could not be stored.
     pub fn put(&self, name: impl AsRef<OsStr>, bytes: &[u8], durable: bool) -> Result<(), FileError> {
         let (name, mut unfinished) = (name.as_ref(), name.as_ref().to_owned());
         let path = self.path.join(name);
@@ -122,17 +123,18 @@ impl Folder {
             renamed.map_err(FileError::system("replace", &path))
         });
         if stored.is_err() {
-            // Room for the next try. If it stays, its name says that it is not all there.
+            // Allows the next attempt. If it stays, its name marks it as unfinished.
             let _ = unlinkat(&self.handle, &unfinished, AtFlags::empty());
             return stored;
         }
         if durable { self.sync() } else { Ok(()) }
     }
 
-    /// Opens our own file `name` for reading and writing; made if it is missing. Never waits, and follows no link.
+    /// Opens the file `name` of this process' user for reading and writing; created if it is missing. Never blocks,
+    /// and follows no link.
     ///
     /// # Errors
-    /// When it cannot be opened, is another user's, or is no plain file.
+    /// If it cannot be opened, belongs to another user, or is not a regular file.
     pub fn open(&self, name: &str) -> Result<File, FileError> {
         let path = self.path.join(name);
         // Without NONBLOCK, opening a named pipe would wait for its other end.
@@ -154,7 +156,7 @@ impl Folder {
     /// Removes the file `name`.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// If it cannot be removed.
     pub fn remove(&self, name: impl AsRef<OsStr>) -> Result<(), FileError> {
         let removed = unlinkat(&self.handle, name.as_ref(), AtFlags::empty());
         removed.map_err(FileError::system("remove", self.path.join(name.as_ref())))
@@ -163,16 +165,16 @@ impl Folder {
     /// Removes the empty folder `name`.
     ///
     /// # Errors
-    /// When it cannot be removed.
+    /// If it cannot be removed.
     pub fn remove_child(&self, name: &str) -> Result<(), FileError> {
         let removed = unlinkat(&self.handle, name, AtFlags::REMOVEDIR);
         removed.map_err(FileError::system("remove", self.path.join(name)))
     }
 
-    /// The names of all that is in it, in no order.
+    /// The names of its entries, in no particular order.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn names(&self) -> Result<Vec<OsString>, FileError> {
         let failed = || FileError::system("list", &self.path);
         let entries = Dir::read_from(&self.handle).map_err(failed())?;
@@ -184,10 +186,10 @@ impl Folder {
         Ok(names)
     }
 
-    /// Makes the names in it durable.
+    /// Makes its entries durable.
     ///
     /// # Errors
-    /// When the system cannot say that they are.
+    /// If the system cannot confirm it.
     pub fn sync(&self) -> Result<(), FileError> {
         fsync(&self.handle).map_err(FileError::system("sync", &self.path))
     }

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// At most `bytes_max` bytes of a text file; a longer one is an error.
+/// Reads a text file of at most `bytes_max` bytes.
 ///
 /// # Errors
-/// When it cannot be read, is no text, or is longer.
+/// If it cannot be read, is not text, or is longer.
 pub fn read_text(path: &Path, bytes_max: u64) -> std::io::Result<String> {
     let mut text = String::new();
     let read = File::open(path)?.take(bytes_max + 1).read_to_string(&mut text)?;

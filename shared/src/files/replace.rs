@@ -1,4 +1,4 @@
-//! A file that the user named, at any place: it may replace a file of the user's own.
+//! Writes a file at a path that the user specified: it may replace a file of that user.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -13,14 +13,14 @@ use super::folder::Folder;
 use super::walk::{followed, walk};
 use super::{FileError, user};
 
-/// Symbolic links that lead from one name to the next.
+/// The maximum number of symbolic links between two names.
 const LINKS_MAX: u32 = 40;
 
-/// Writes `bytes` to `path`, whose folder has to be there: to a new file, in place of our own plain file, or to a
-/// device, a pipe or an open file of ours (`/dev/stdout`). Links are followed like those of folders.
+/// Writes `bytes` to `path`, whose folder must exist: to a new file, in place of a regular file of this user, or to a
+/// device, a pipe or an open file of this process (`/dev/stdout`). Links are followed like those of folders.
 ///
 /// # Errors
-/// When it cannot be written, or another user's file or link is there.
+/// If it cannot be written, or the path is another user's file or link.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
@@ -33,7 +33,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         };
         let stat = fstat(&there).map_err(FileError::system("look at", &path))?;
         match FileType::from_raw_mode(stat.st_mode) {
-            // What is open in this process has a link there that only the system can follow.
+            // An open file of this process is a link that only the system can follow.
             FileType::Symlink if is_proc(&parent) => {
                 return write(&parent, &path, name, OFlags::empty(), bytes);
             }

@@ -1,4 +1,4 @@
-//! What another user of the machine may put in our way. Tests run as root set up what that user owns.
+//! Attacks by another user of the machine. Tests that run as root set up that user's files.
 #![expect(clippy::disallowed_methods, reason = "the attacker's files are not written by `files`")]
 
 use std::fs;
@@ -10,7 +10,7 @@ use super::*;
 /// Another user of the machine.
 const MALLORY: u32 = 65_534;
 
-/// A folder that goes with the test.
+/// A folder that is removed after the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -97,14 +97,14 @@ fn another_users_link_is_never_followed() {
     symlink(victim.join("precious"), &file).unwrap();
     gives_to_mallory(&file);
     refused(replace(&file, b"x"), &["link", "belongs to user 65534"]);
-    // In place of a link, a file is stored; the link's target stays.
+    // A file replaces a link; the link's target stays.
     let folder = Folder::private(&scratch.0).unwrap();
     folder.put("file", b"ours", true).unwrap();
     assert!(!fs::symlink_metadata(&file).unwrap().is_symlink());
     symlink(victim.join("precious"), scratch.at("opened")).unwrap();
     refused(folder.open("opened"), &["opened"]);
     assert_eq!(fs::read(victim.join("precious")).unwrap(), b"precious");
-    // Our own link is.
+    // An own link is.
     symlink(&victim, scratch.at("ours")).unwrap();
     Folder::private(&scratch.at("ours")).unwrap().put("new", b"x", true).unwrap();
     assert!(victim.join("new").exists());

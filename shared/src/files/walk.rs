@@ -1,4 +1,4 @@
-//! From a path to the handle of a folder, step by step, so that what was checked is what is used.
+//! Walks from a path to the handle of a folder, step by step, so that the checked folder is the one that is used.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
@@ -10,17 +10,17 @@ use rustix::io::Errno;
 
 use super::{FileError, user};
 
-/// Symbolic links that one path may lead through: as many as Linux follows.
+/// The maximum number of symbolic links in one path, as in Linux.
 const LINKS_MAX: u32 = 40;
 
-/// What we make is our own: read, write, and enter for the owner alone.
+/// Permissions of new folders: only for the owner.
 pub(super) const FOLDER: Mode = Mode::RWXU;
 
-/// A handle that can be looked at and walked on from, but not read.
+/// A handle for `fstat` and further steps, but not for reading.
 const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-/// The folder at `path`, as a handle for further steps. If `make`, folders that are missing are made, and their names
-/// are durable when this returns.
+/// The folder at `path`, as a handle for further steps. If `make`, missing folders are created, and their names are
+/// durable when this returns.
 pub(super) fn walk(path: &Path, make: bool) -> Result<OwnedFd, FileError> {
     let mut at = start(path.is_absolute())?;
     let mut walked = PathBuf::new();
@@ -43,7 +43,7 @@ pub(super) fn walk(path: &Path, make: bool) -> Result<OwnedFd, FileError> {
                 if links > LINKS_MAX {
                     return Err(FileError::system("follow", path)(Errno::LOOP));
                 }
-                // The next steps start at the folder that holds the link.
+                // The next steps start at the folder that contains the link.
                 rest.extend(steps(&followed(&next, &stat, &here)?));
             }
             _ => return Err(FileError::system("open", path)(Errno::NOTDIR)),
@@ -52,7 +52,7 @@ pub(super) fn walk(path: &Path, make: bool) -> Result<OwnedFd, FileError> {
     Ok(at)
 }
 
-/// Where the symbolic link behind the handle `link` leads, if we may follow it.
+/// The target of the symbolic link behind the handle `link`, if it may be followed.
 pub(super) fn followed(link: &OwnedFd, stat: &Stat, path: &Path) -> Result<PathBuf, FileError> {
     if stat.st_uid != 0 && stat.st_uid != user() {
         return Err(FileError::Link { path: path.to_owned(), owner: stat.st_uid });
@@ -61,7 +61,7 @@ pub(super) fn followed(link: &OwnedFd, stat: &Stat, path: &Path) -> Result<PathB
     Ok(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
 }
 
-/// What `path` is made of, the last step first.
+/// The components of `path`, the last one first.
 fn steps(path: &Path) -> Vec<OsString> {
     let kept = path.components().filter(|component| *component != Component::CurDir);
     let mut steps: Vec<OsString> = kept.map(|component| component.as_os_str().to_owned()).collect();
@@ -74,7 +74,8 @@ fn start(absolute: bool) -> Result<OwnedFd, FileError> {
     openat(CWD, path, LOOK | OFlags::DIRECTORY, Mode::empty()).map_err(FileError::system("open", path))
 }
 
-/// Makes the folder `step` in `at`. Somebody else may be faster; what there is then is checked like any other.
+/// Creates the folder `step` in `at`. Another process may create it first; an existing folder is checked like any
+/// other.
 fn made(at: &OwnedFd, step: &OsStr, path: &Path) -> Result<OwnedFd, FileError> {
     match mkdirat(at, step, FOLDER) {
         Ok(()) | Err(Errno::EXIST) => {}
@@ -82,7 +83,7 @@ fn made(at: &OwnedFd, step: &OsStr, path: &Path) -> Result<OwnedFd, FileError> {
     }
     match openat(at, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()) {
         Ok(parent) => fsync(parent).map_err(FileError::system("sync the folder of", path))?,
-        // A folder that may not be read cannot be synced.
+        // A folder without read permission cannot be synced.
         Err(Errno::ACCESS) => {}
         Err(e) => return Err(FileError::system("open the folder of", path)(e)),
     }

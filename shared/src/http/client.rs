@@ -1,5 +1,5 @@
-//! The HTTP client that everything outside is reached with, and what all requests have in common: time limits, no
-//! redirects, and no address in an error.
+//! The HTTP client for webhooks and Prometheus, and what all requests share: time limits, no redirects, and no URL in
+//! an error.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub struct RetryPolicy {
     pub tries: u32,
     /// The pause before the second try; it doubles from there. See [`limits::WEB_RETRY_DELAY`].
     pub pause: Duration,
-    /// The longest pause that a server may ask for. See [`limits::WEB_RETRY_AFTER_MAX`].
+    /// The longest pause that a server may request. See [`limits::WEB_RETRY_AFTER_MAX`].
     pub pause_max: Duration,
 }
 
@@ -46,12 +46,12 @@ pub struct WebClient {
 }
 
 impl WebClient {
-    /// A client that gives up after `patience`.
+    /// A client with these time limits.
     ///
     /// # Errors
-    /// When the system gives no client.
+    /// If the system provides none.
     pub fn new(patience: RetryPolicy) -> Result<Self, WebError> {
-        // NATS asks for the process' own provider if there is one, and for ring otherwise: it is the same.
+        // The NATS client uses the process' default provider if there is one, and ring otherwise, which is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
             ClientBuilder::new()
@@ -64,8 +64,8 @@ impl WebClient {
                 .pool_idle_timeout(limits::WEB_IDLE)
         };
         let client = builder().build().or_else(|e| {
-            // Images without certificates are common; addresses without TLS work there all the same.
-            tracing::warn!(error = %cause(e), "no certificate of the system can be used, so no HTTPS address can be reached");
+            // Images without certificates are common; URLs without TLS work there nevertheless.
+            tracing::warn!(error = %cause(e), "the system has no usable root certificate, so HTTPS requests will fail");
             builder().tls_certs_only([]).build()
         });
         let client = client.map_err(|e| WebError {
@@ -77,22 +77,22 @@ impl WebClient {
     }
 }
 
-/// Checks that `secret` is an HTTP address with a host.
+/// Checks that `secret` is an HTTP URL with a host.
 ///
 /// # Errors
-/// [`WebErrorKind::Address`], without the address.
+/// [`WebErrorKind::Address`], without the URL.
 pub fn check_address(secret: &Secret) -> Result<(), WebError> {
     address(secret, "read").map(drop)
 }
 
-/// An address, checked.
+/// A URL, validated.
 pub(super) fn address(secret: &Secret, what: &'static str) -> Result<Url, WebError> {
     let url =
         Url::parse(secret.expose()).ok().filter(|url| url.has_host() && url.scheme().starts_with("http"));
     url.ok_or_else(|| WebError { kind: WebErrorKind::Address, what, place: place(secret) })
 }
 
-/// What may be shown of an address: `https://hooks.slack.com/***`.
+/// The part of a URL that may be shown: `https://hooks.slack.com/***`.
 #[must_use]
 pub fn place(secret: &Secret) -> String {
     let Ok(url) = Url::parse(secret.expose()) else { return "***".to_owned() };
@@ -111,7 +111,7 @@ pub(super) async fn send(request: RequestBuilder, patience: &RetryPolicy) -> Res
     }
 }
 
-/// What an error of the client means.
+/// Classifies an error of the client.
 pub(super) fn kind(e: reqwest::Error, patience: &RetryPolicy) -> WebErrorKind {
     match e.is_timeout() {
         true if e.is_connect() => WebErrorKind::Timeout(patience.connect.as_millis()),
@@ -120,7 +120,7 @@ pub(super) fn kind(e: reqwest::Error, patience: &RetryPolicy) -> WebErrorKind {
     }
 }
 
-/// The innermost cause of an error: the outer ones only say that there is one, or name the address.
+/// The innermost cause of an error: the outer ones only wrap it, or contain the URL.
 fn cause(e: reqwest::Error) -> String {
     let e = e.without_url();
     let mut text = e.to_string();

@@ -1,5 +1,5 @@
-//! Why somebody outside could not be told or asked. Holds texts only, so that nothing of an address can be reached
-//! through it; answers of webhooks are not repeated, since they may name the path that was asked for.
+//! Errors of requests to webhooks and Prometheus. They contain only texts, so that no URL can leak through them;
+//! replies of webhooks are not repeated, since they may contain the requested path.
 
 use thiserror::Error;
 
@@ -7,50 +7,50 @@ use thiserror::Error;
 #[derive(Clone, Debug, Error)]
 #[error("failed to {what} `{place}`: {kind}")]
 pub struct WebError {
-    /// What happened.
+    /// The kind of error.
     pub kind: WebErrorKind,
-    /// What was tried.
+    /// The operation.
     pub(super) what: &'static str,
-    /// Whom: scheme and host.
+    /// Its target: scheme and host.
     pub(super) place: String,
 }
 
-/// What happened.
+/// The kinds of errors.
 #[derive(Clone, Debug, PartialEq, Error)]
 pub enum WebErrorKind {
-    /// There is no client.
+    /// There is no HTTP client.
     #[error("HTTP cannot be used here: {0}")]
     Client(String),
-    /// It is no address.
-    #[error("this is no address that begins with `http://` or `https://`")]
+    /// It is not an HTTP URL.
+    #[error("this is not a URL that begins with `http://` or `https://`")]
     Address,
-    /// Nobody is there, or the connection broke.
+    /// The host is unreachable, or the connection broke.
     #[error("{0}")]
     Unreachable(String),
-    /// No answer in time.
-    #[error("no answer within {0} ms")]
+    /// No reply within the time limit.
+    #[error("no reply within {0} ms")]
     Timeout(u128),
-    /// The answer was a refusal.
-    #[error("the answer was HTTP {code}{}", after_colon(.said.as_ref()))]
+    /// An error status.
+    #[error("the reply was HTTP {code}{}", after_colon(.said.as_ref()))]
     Status {
         /// The status.
         code: u16,
-        /// What Prometheus said about it.
+        /// The error message of Prometheus.
         said: Option<String>,
     },
-    /// The answer sends us elsewhere, which we do not follow: what is signed, or a password, would go there, too.
-    #[error("the answer was a redirect (HTTP {0}), which is not followed; give the address that it leads to")]
+    /// A redirect, which is not followed: it would send signed content, or a password, to another host.
+    #[error("the reply was a redirect (HTTP {0}), which is not followed; configure the URL that it leads to")]
     Redirect(u16),
-    /// The answer is longer than we read.
-    #[error("the answer is longer than {0} bytes")]
+    /// The reply is too long.
+    #[error("the reply is longer than {0} bytes")]
     TooLong(usize),
-    /// The answer is not what Prometheus answers.
-    #[error("the answer is none of the Prometheus API: {0}")]
+    /// The reply is not a Prometheus API reply.
+    #[error("the reply is not a Prometheus API reply: {0}")]
     Answer(String),
-    /// The query has several results.
+    /// The query returns several series.
     #[error("the query has {0} series where one number is needed; aggregate with `sum(...)`")]
     Several(usize),
-    /// The query's result is no number that can be reckoned with.
+    /// The query's result is not a finite number.
     #[error("the query has the result `{0}`")]
     NotANumber(String),
 }
@@ -60,7 +60,7 @@ fn after_colon(text: Option<&String>) -> String {
 }
 
 impl WebErrorKind {
-    /// Whether it may be otherwise in a moment.
+    /// Whether a retry may help.
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {

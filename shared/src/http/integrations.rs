@@ -1,5 +1,5 @@
-//! Who is outside, by job: the hooks to tell, and the Prometheus to ask. Filled from each process' own settings and
-//! never in a message, because addresses are secrets.
+//! The external services of each job: its webhooks and its Prometheus. Read from the settings of each process and
+//! never part of a message, because URLs are secrets.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -9,40 +9,40 @@ use super::error::WebError;
 use super::webhook::Webhook;
 use crate::config::Secret;
 
-/// The hooks of a job.
+/// The webhooks of a job.
 #[derive(Clone, Debug, Default)]
 pub struct Webhooks {
-    /// Addresses that get CloudEvents.
+    /// URLs that receive CloudEvents.
     pub generic: Vec<Secret>,
-    /// What signs those.
+    /// The key that signs them.
     pub secret: Option<Secret>,
-    /// Addresses that get messages for Slack.
+    /// URLs that receive Slack messages.
     pub slack: Vec<Secret>,
 }
 
-/// The Prometheus that counts the look-ups of a job's application.
+/// The Prometheus that counts the lookups of a job's application.
 #[derive(Clone, Debug)]
 pub struct PrometheusSource {
-    /// Its address, which may hold a login.
+    /// Its URL, which may contain credentials.
     pub url: Secret,
     /// The query of hits.
     pub hits: String,
     /// The query of misses.
     pub misses: String,
-    /// The query of errors, if it knows them.
+    /// The query of errors, if configured.
     pub errors: Option<String>,
 }
 
-/// Everything outside that one job has to do with.
+/// The external services of one job.
 #[derive(Clone, Debug, Default)]
 pub struct JobIntegrations {
-    /// Who is told about alerts.
+    /// The webhooks for its alerts.
     pub hooks: Webhooks,
-    /// Who counts, if it is a Prometheus.
+    /// The source of hits and misses, if it is a Prometheus.
     pub prometheus: Option<PrometheusSource>,
 }
 
-/// Everything outside, and the client to reach it with.
+/// The external services of all jobs, and the client for them.
 #[derive(Debug, Default)]
 pub struct Integrations {
     client: OnceLock<Result<WebClient, WebError>>,
@@ -50,7 +50,7 @@ pub struct Integrations {
 }
 
 impl Webhooks {
-    /// Each of them.
+    /// All webhooks.
     pub fn all(&self) -> impl Iterator<Item = Webhook> + '_ {
         let generic =
             self.generic.iter().map(|url| Webhook::Generic { url: url.clone(), secret: self.secret.clone() });
@@ -59,13 +59,13 @@ impl Webhooks {
 }
 
 impl Integrations {
-    /// Whom each job has to do with.
+    /// The external services by job.
     #[must_use]
     pub fn new(jobs: impl IntoIterator<Item = (String, JobIntegrations)>) -> Self {
         Self { client: OnceLock::new(), jobs: jobs.into_iter().collect() }
     }
 
-    /// Whom `job` has to do with; `None` for a job that this process does not know.
+    /// The external services of `job`; `None` for a job that this process does not know.
     #[must_use]
     pub fn of(&self, job: &str) -> Option<&JobIntegrations> {
         self.jobs.get(job)
@@ -83,10 +83,10 @@ impl Integrations {
         self.of(job)?.prometheus.as_ref()
     }
 
-    /// The client, made when it is first needed: most runs need none.
+    /// The client, created on first use: most runs need none.
     ///
     /// # Errors
-    /// When there can be none.
+    /// If it cannot be created.
     pub fn client(&self) -> Result<&WebClient, WebError> {
         self.client.get_or_init(|| WebClient::new(RetryPolicy::default())).as_ref().map_err(Clone::clone)
     }

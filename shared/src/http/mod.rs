@@ -1,8 +1,9 @@
-//! HTTP out: alerts go to webhooks, and hits and misses may come from Prometheus. The only files that name the
-//! HTTP client and the cryptography of signatures and tokens. TLS is rustls with ring, and trusts what the system trusts; proxies are taken from `HTTPS_PROXY`,
-//! `HTTP_PROXY` and `NO_PROXY`, as everywhere.
+//! Outgoing HTTP: alerts to webhooks, and hits and misses from Prometheus. The only files that use the HTTP client and
+//! the cryptography of signatures and tokens. TLS is rustls with ring, and trusts the system's certificates;
+//! `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honored.
 //!
-//! Addresses are secrets, because who knows the one of a hook may post to it: errors and logs name scheme and host.
+//! URLs are secrets, because any client that knows the URL of a webhook may post to it: errors and logs contain scheme
+//! and host.
 
 mod client;
 mod error;

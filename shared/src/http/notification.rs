@@ -1,5 +1,5 @@
-//! What webhooks are told: an alert that was raised or resolved, as a CloudEvent or as a message for Slack, and the
-//! signature that proves who says so. `docs/webhooks.md` describes it for those who receive it.
+//! The payloads of webhooks: a firing or resolved alert, as a CloudEvent or as a Slack message, and the signature that
+//! authenticates it. `docs/webhooks.md` describes it for receivers.
 
 use ring::hmac;
 use serde_json::{Value, json};
@@ -10,19 +10,19 @@ use crate::events::Event;
 use crate::metrics::Severity;
 use crate::time::rfc3339;
 
-/// The longest heading that Slack takes, in characters.
+/// The longest heading of a Slack message, in characters.
 const HEADING_CHARS_MAX: usize = 150;
-/// The longest text of a section that Slack takes, in characters.
+/// The longest section text of a Slack message, in characters.
 const SECTION_CHARS_MAX: usize = 3_000;
 
 impl AlertNotification {
-    /// The notice as a CloudEvent 1.0: what subscribers are told as well.
+    /// The notification as a CloudEvent 1.0: the same that subscribers receive.
     #[must_use]
     pub fn cloud_event(&self) -> Value {
         Event::about_alert(&self.alert.job, self).cloud_event()
     }
 
-    /// The notice as a message that Slack, Mattermost and others understand.
+    /// The notification as a message for Slack, Mattermost and compatible services.
     #[must_use]
     pub fn slack(&self) -> Value {
         let alert = &self.alert;
@@ -55,9 +55,8 @@ impl AlertNotification {
     }
 }
 
-/// What proves that `body` was sent at `timestamp` (seconds since the epoch) by somebody who knows the secret:
-/// `sha256=` and the HMAC-SHA256 of `<timestamp>.<body>` in hexadecimal digits. The timestamp is signed with the
-/// body, so that what was overheard cannot be sent again later.
+/// The signature of `body` at `timestamp` (seconds since the epoch): `sha256=` and the HMAC-SHA256 of
+/// `<timestamp>.<body>` in hexadecimal digits. It covers the timestamp to prevent replay attacks.
 #[must_use]
 pub fn signature(secret: &Secret, timestamp: u64, body: &[u8]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes());
@@ -72,7 +71,7 @@ fn figure(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Slack reads these three as markup.
+/// Escapes the three characters that Slack reads as markup.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -1,4 +1,4 @@
-//! Asking Prometheus, and whatever speaks its API, for one number.
+//! Queries Prometheus, or another server with its API, for one number.
 
 use reqwest::{Response, Url};
 use serde::Deserialize;
@@ -9,13 +9,13 @@ use super::error::{WebError, WebErrorKind};
 use crate::config::Secret;
 use crate::limits::WEB_ANSWER_BYTES_MAX;
 
-/// What was tried, for errors.
-const WHAT: &str = "ask Prometheus at";
+/// The operation, for errors.
+const WHAT: &str = "query Prometheus at";
 
-/// The most of what Prometheus says about an error that is repeated.
+/// The maximum length of a Prometheus error message that is repeated.
 const SAID_CHARS_MAX: usize = 200;
 
-/// The part of an answer that we need.
+/// The part of a reply that is used.
 #[derive(Deserialize)]
 #[serde(tag = "status", rename_all = "lowercase")]
 enum QueryReply {
@@ -30,18 +30,18 @@ struct QueryData {
     result: Value,
 }
 
-/// The value of `query` now; `None` if it has no result. `base` is the address without `/api/v1`, a path before it
-/// and a login included.
+/// The current value of `query`; `None` if it has no result. `base` is the URL without `/api/v1`, including a path
+/// prefix and credentials.
 ///
 /// # Errors
-/// When Prometheus does not answer, refuses the query, or its result is not one finite number.
+/// If Prometheus does not answer or rejects the query, or if its result is not one finite number.
 pub async fn query(client: &WebClient, base: &Secret, query: &str) -> Result<Option<f64>, WebError> {
     let refused = |kind| WebError { kind, what: WHAT, place: place(base) };
     let url = instant(address(base, WHAT)?, query).ok_or_else(|| refused(WebErrorKind::Address))?;
     ask(client, url).await.map_err(refused)
 }
 
-/// The address of an instant query.
+/// The URL of an instant query.
 fn instant(mut url: Url, query: &str) -> Option<Url> {
     url.path_segments_mut().ok()?.pop_if_empty().extend(["api", "v1", "query"]);
     url.query_pairs_mut().append_pair("query", query);
@@ -64,7 +64,7 @@ async fn ask(client: &WebClient, url: Url) -> Result<Option<f64>, WebErrorKind> 
     }
 }
 
-/// The body of an answer, if it is not too long.
+/// The body of a reply, within its size limit.
 async fn body(mut response: Response, patience: &RetryPolicy) -> Result<Vec<u8>, WebErrorKind> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|e| kind(e, patience))? {
@@ -76,7 +76,7 @@ async fn body(mut response: Response, patience: &RetryPolicy) -> Result<Vec<u8>,
     Ok(body)
 }
 
-/// The one number of a result. A sample is a pair of a time and a number as text.
+/// The only number of a result. A sample is a pair of a time and a number as text.
 fn number(data: &QueryData) -> Result<Option<f64>, WebErrorKind> {
     let sample = match (data.result_type.as_str(), &data.result) {
         ("scalar", sample) => sample,
@@ -87,18 +87,18 @@ fn number(data: &QueryData) -> Result<Option<f64>, WebErrorKind> {
         },
         (other, _) => {
             let other = shown(other);
-            return Err(WebErrorKind::Answer(format!("a result of the type `{other}` is no single number")));
+            return Err(WebErrorKind::Answer(format!("a result of type `{other}` is not a single number")));
         }
     };
     let text = sample[1].as_str();
-    let text = text.ok_or_else(|| WebErrorKind::Answer("its sample holds no number".to_owned()))?;
+    let text = text.ok_or_else(|| WebErrorKind::Answer("its sample contains no number".to_owned()))?;
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() => Ok(Some(number)),
         _ => Err(WebErrorKind::NotANumber(shown(text))),
     }
 }
 
-/// A text from outside on one line, and not too long.
+/// An external text on one line, truncated.
 fn shown(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_CHARS_MAX).collect()
 }

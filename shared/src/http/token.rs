@@ -1,12 +1,12 @@
-//! Comparing secrets without telling by the time it takes how much of them is right.
+//! Constant-time comparison of secrets.
 
 use ring::hmac::{HMAC_SHA256, Key, sign, verify};
 use ring::rand::SystemRandom;
 
 use crate::config::Secret;
 
-/// Whether `given` is the secret. Both are hashed under a key that nobody knows, so neither content nor length of the
-/// secret shows in the time. Without random numbers, nothing is the same.
+/// Whether `given` is the secret. Both are hashed with a random key, so that the time reveals neither content nor
+/// length of the secret. Without random numbers, the result is `false`.
 #[must_use]
 pub fn constant_time_eq(secret: &Secret, given: &[u8]) -> bool {
     let Ok(key) = Key::generate(HMAC_SHA256, &SystemRandom::new()) else { return false };

@@ -1,5 +1,5 @@
-//! Posting notices to webhooks. A post is repeated a few times where that may help, with the same event id, so that
-//! a receiver can tell a repetition from something new.
+//! Posts notifications to webhooks. A failed post is retried a few times where that may help, with the same event id,
+//! so that a receiver can detect duplicates.
 
 use std::time::Duration;
 
@@ -18,23 +18,23 @@ use crate::time::now_ms;
 pub const EVENT_HEADER: &str = "X-Keysweep-Event";
 /// When the post was made, in seconds since the epoch.
 pub const TIMESTAMP_HEADER: &str = "X-Keysweep-Timestamp";
-/// Proves who made it; see [`signature`].
+/// Authenticates the sender; see [`signature`].
 pub const SIGNATURE_HEADER: &str = "X-Keysweep-Signature";
 
-/// What was tried, for errors.
+/// The operation, for errors.
 const WHAT: &str = "post to";
 
-/// Somebody who wants to be told.
+/// A receiver of notifications.
 #[derive(Clone, Debug)]
 pub enum Webhook {
-    /// Gets a CloudEvent, signed if there is a secret.
+    /// Receives a CloudEvent, signed if there is a secret.
     Generic {
         /// The address.
         url: Secret,
-        /// What signs it.
+        /// The key that signs it.
         secret: Option<Secret>,
     },
-    /// Gets a message as Slack wants it.
+    /// Receives a Slack message.
     Slack {
         /// The address.
         url: Secret,
@@ -42,13 +42,13 @@ pub enum Webhook {
 }
 
 impl Webhook {
-    /// What may be shown of its address.
+    /// The part of its URL that may be shown.
     #[must_use]
     pub fn place(&self) -> String {
         place(self.url())
     }
 
-    /// The word for its sort.
+    /// The name of its kind.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -63,10 +63,10 @@ impl Webhook {
     }
 }
 
-/// Posts a notice; returns when the receiver confirmed it with a status of 2xx.
+/// Posts a notification; returns when the receiver confirmed it with a status of 2xx.
 ///
 /// # Errors
-/// When it did not, after a few tries. None takes longer than [`RetryPolicy`](super::RetryPolicy) says.
+/// If it did not, after a few tries. None takes longer than [`RetryPolicy`](super::RetryPolicy) permits.
 pub async fn post(client: &WebClient, hook: &Webhook, notice: &AlertNotification) -> Result<(), WebError> {
     let url = address(hook.url(), WHAT)?;
     let patience = &client.retry_policy;
@@ -84,7 +84,7 @@ pub async fn post(client: &WebClient, hook: &Webhook, notice: &AlertNotification
         if tries >= patience.tries || !kind.may_pass() {
             return Err(WebError { kind, what: WHAT, place: hook.place() });
         }
-        tracing::debug!(place = hook.place(), error = %kind, tries, "a post to a webhook is tried again");
+        tracing::debug!(place = hook.place(), error = %kind, tries, "retrying a post to a webhook");
         sleep(asked.unwrap_or(pause).min(patience.pause_max)).await;
         (tries, pause) = (tries + 1, pause * 2);
     }
@@ -115,7 +115,7 @@ async fn attempt(
     send(request, &client.retry_policy).await
 }
 
-/// How long the server wants us to wait, as seconds or as a date.
+/// The pause that the server requests, in seconds or as a date.
 fn retry_after(response: &Response) -> Option<Duration> {
     let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {

@@ -1,16 +1,16 @@
-//! Normal forms of user ids. The same user's id is written in several ways: `7`, `0007`, `{7}` and `user:7`, or
-//! `bob@example.com`, `Bob@Example.com` and `bob%40example.com`. Two ids with one normal form are taken for one user's.
-//! If they are two users', the caches of one of them are kept for longer than needed: nothing else can come of it, as
-//! ids that are equal have equal forms. Pure.
+//! Normal forms of user ids. The id of one user has several spellings: `7`, `0007`, `{7}` and `user:7`, or
+//! `bob@example.com`, `Bob@Example.com` and `bob%40example.com`. Two ids with the same normal form count as the same
+//! user. If they are two users, the caches of one of them are kept for longer than needed; no other error is possible,
+//! because equal ids have equal forms. Pure.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Separators of an id behind which a common prefix may end, from its start.
+/// Separators of an id after which a common prefix may end, from its start.
 const PREFIX_ENDS_MAX: usize = 8;
 
-/// The normal form of `id`: percent-decoded (also where that was done several times), in one case, without braces, and
-/// without the leading zeros of its numbers. Only an empty id has an empty form.
+/// The normal form of `id`: percent-decoded (repeatedly, if needed), case-folded, without braces, and without the
+/// leading zeros of its numbers. Only an empty id has an empty form.
 #[must_use]
 pub fn normal(id: &[u8]) -> Cow<'_, [u8]> {
     if is_normal(id) {
@@ -36,14 +36,14 @@ fn is_normal(id: &[u8]) -> bool {
     true
 }
 
-/// What three bytes `%XX` stand for.
+/// The byte that `%XX` encodes.
 fn decoded(three: &[u8]) -> Option<u8> {
     let [b'%', high, low] = *three else { return None };
     let digit = |byte: u8| char::from(byte).to_digit(16);
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-/// What comes of a decoded byte is looked at again together with what follows, so `%2540` is `@`, too.
+/// A decoded byte is examined again together with the bytes after it, so that `%2540` is `@`, too.
 fn percent_decoded(id: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(id.len());
     for byte in id {
@@ -56,8 +56,8 @@ fn percent_decoded(id: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Upper case first: `ß` is `ss` then, and both forms of the Greek sigma are one. Of bytes that are no text, only ASCII
-/// letters have a case.
+/// Folds the case. Upper case first: then `ß` is `ss`, and both forms of the Greek sigma are equal. If the bytes are
+/// not text, only ASCII letters are folded.
 fn in_one_case(id: Vec<u8>) -> Vec<u8> {
     match String::from_utf8(id) {
         Ok(text) => {
@@ -80,10 +80,10 @@ fn without_leading_zeros(id: &[u8]) -> Vec<u8> {
     form
 }
 
-/// The prefixes that more than half of some ids have, such as `user:` of `user:7`, or `u` of `u7`, the shortest first. Each
-/// id is given by the normal forms of its readings, nearly always one. A prefix ends with a separator, or where a form
-/// goes on with nothing but digits: what names happen to have in common is not one. Where tenants or kinds of users are
-/// told apart by a prefix, none of which most ids have, they stay apart.
+/// The prefixes that more than half of the ids have, such as `user:` of `user:7`, or `u` of `u7`, the shortest first.
+/// Each id is given by the normal forms of its readings, nearly always one. A prefix ends with a separator, or before
+/// a form's rest of digits only: a coincidental common beginning of names is not one. Where a prefix distinguishes
+/// tenants or kinds of users, and most ids have none of them, they stay distinct.
 #[must_use]
 pub fn common_prefixes<'a>(ids: impl IntoIterator<Item = &'a [Vec<u8>]>) -> Vec<Vec<u8>> {
     let (mut counts, mut all) = (BTreeMap::<&[u8], usize>::new(), 0);
@@ -101,7 +101,7 @@ pub fn common_prefixes<'a>(ids: impl IntoIterator<Item = &'a [Vec<u8>]>) -> Vec<
     common
 }
 
-/// The lengths of the prefixes that a form may have. Something is always left behind them.
+/// The lengths of the possible prefixes of a form. The rest is never empty.
 fn prefix_ends(form: &[u8]) -> impl Iterator<Item = usize> {
     let separator = |byte: &u8| byte.is_ascii() && !byte.is_ascii_alphanumeric();
     let separated = (1..form.len()).filter(move |end| separator(&form[end - 1])).take(PREFIX_ENDS_MAX);
@@ -111,7 +111,7 @@ fn prefix_ends(form: &[u8]) -> impl Iterator<Item = usize> {
     separated.chain(after_letter.then_some(number))
 }
 
-/// What stands behind `prefix` in a normal form, if it has that and more.
+/// The rest of a normal form after `prefix`, if it starts with that and has more.
 #[must_use]
 pub fn behind<'a>(form: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     form.strip_prefix(prefix).filter(|rest| !rest.is_empty())
@@ -142,7 +142,7 @@ mod tests {
         check("%C3%89mile", "émile");
         check("user:0007", "user:7");
         check("u007", "u7");
-        // What they are, and what they are not.
+        // Texts that are numbers, and texts that only look like it.
         assert_eq!(
             ["0", "000", "10", "%4", "%zz", "a b", "00a"].map(text),
             ["0", "0", "10", "%4", "%zz", "a b", "0a"]
@@ -168,7 +168,7 @@ mod tests {
         check(&["user:7"], "user:");
         check(&["u1", "u22", "u3"], "u");
         check(&["acct/7/x", "acct/8/x"], "acct/");
-        // What names and numbers happen to have in common.
+        // Coincidental common beginnings of names and numbers.
         check(&["1001", "1002", "1003"], "");
         check(&["alice", "alfred"], "");
         check(&["a:1", "b:1"], "");

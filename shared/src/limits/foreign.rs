@@ -1,22 +1,22 @@
-//! Limits of what is read from others. Nothing is taken for granted about it: it is cut off at these sizes, refused with a
-//! message that names what it was and the limit, and no room is made by what it claims of itself.
+//! Limits of untrusted input. Nothing about it is assumed: input beyond these sizes is cut off or refused with a
+//! message that names the input and the limit, and no memory is allocated on the strength of sizes that it claims.
 
 use std::time::Duration;
 
-/// Names of a node's keys of which the beginnings are told where no key matches: a share is off by 3.1 points at most,
-/// 19 times out of 20.
+/// Names of a node's keys that are kept to report their prefixes if no key matches: a share has an error of at most
+/// 3.1 points, 19 times out of 20.
 pub const NAMES_KEPT: usize = 1_000;
 
-/// Bytes of names that the sample of one node holds: a sample that reaches it is smaller than it was to be.
+/// Bytes of names in the sample of one node; a sample that reaches it is smaller than planned.
 pub const SAMPLE_BYTES_MAX: usize = 2 << 20;
 
-/// The same over all nodes of a large cluster, about.
+/// The same, over all nodes of a large cluster; approximate.
 pub const SAMPLE_BYTES_SUM: usize = 16 << 20;
 
-/// Bytes of names that the sample of a node may hold however many nodes there are.
+/// Bytes of names that the sample of a node may always have, however many nodes there are.
 pub const SAMPLE_BYTES_LEAST: usize = 8 << 10;
 
-/// How deep a message may be nested. Ours are not deeper than ten.
+/// Nesting depth of a message. Messages of keysweep have at most ten levels.
 pub const MESSAGE_DEPTH_MAX: usize = 32;
 
 /// Keys in one group of a batch: the largest `--delete-batch-size`.
@@ -28,74 +28,72 @@ pub const TASK_BATCHES_MAX: usize = 1_000;
 /// Ranges of a set of slots: every other slot.
 pub const SLOT_RANGES_MAX: usize = 8_192;
 
-/// Bytes of what is told of a failure, wherever that is kept: what failed may have come from anybody.
+/// Bytes of a failure's text, wherever it is stored: it may come from an untrusted peer.
 pub const REASON_BYTES_MAX: usize = 500;
 
-/// Bytes of a line in an answer to a listing or look-up, such as the words of an error.
+/// Bytes of a line in a reply to a listing or lookup, such as an error.
 pub const REPLY_LINE_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes of a text that a server tells of itself: INFO, CLUSTER NODES. Those of a thousand nodes take less than one
-/// MiB.
-pub const SELF_TOLD_BYTES_MAX: usize = 8 << 20;
+/// Bytes of a status text of a server: INFO, CLUSTER NODES. Those of a thousand nodes take less than one MiB.
+pub const STATUS_TEXT_BYTES_MAX: usize = 8 << 20;
 
-/// Shards, and nodes of one shard, in a description of a cluster: it has no more slots.
+/// Shards, and nodes of one shard, in the topology of a cluster: it has no more slots.
 pub const SHARDS_MAX: usize = 16_384;
 
-/// Bytes of a host name, by the rules of DNS.
+/// Bytes of a host name (DNS).
 pub const HOST_BYTES_MAX: usize = 255;
 
-/// Bytes of the name by which a cluster calls a node. Redis and Valkey give names of 40 bytes.
+/// Bytes of a node id. Redis and Valkey use 40.
 pub const NODE_ID_BYTES_MAX: usize = 128;
 
-/// Keys, or members, that a server may say it has; those of all nodes together fit in 64 bits then.
+/// Keys, or members, that a server may report; the sum over all nodes then fits into 64 bits.
 pub const COUNT_MAX: u64 = 1 << 49;
 
-/// Bytes of a request to the service, over HTTP or NATS; our requests have a few hundred.
+/// Bytes of a request to the service, over HTTP or NATS; typical requests have a few hundred.
 pub const REQUEST_BYTES_MAX: usize = 64 << 10;
 
-/// Bytes of a text within a request that is kept or shown, such as who asks.
+/// Bytes of a text within a request that is stored or shown, such as the client's name.
 pub const REQUEST_TEXT_BYTES_MAX: usize = 500;
 
-/// Bytes of a document that is read back from the store: what NATS holds in one message at most.
+/// Bytes of a document that is read from the store: the maximum of one NATS message.
 pub const DOCUMENT_BYTES_MAX: usize = 8 << 20;
 
-/// Places of one backup file, and of a restoration, that are named because they are not intact; of the others the number
-/// is told.
+/// Damaged positions of one backup file, and of a restore, that are listed; further ones are only counted.
 pub const DAMAGES_NAMED_MAX: usize = 1_000;
 
-/// Different reasons why keys could not be put back that a restoration names.
+/// Distinct restore errors that are listed.
 pub const RESTORE_CAUSES_MAX: usize = 100;
 
-/// Bytes of a job file; a wrong path should not fill the memory.
+/// Bytes of a job file; a wrong path should not exhaust memory.
 pub const JOB_FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Bytes of a file with a password or a token.
 pub const SECRET_FILE_BYTES_MAX: u64 = 64 << 10;
 
-/// Bytes of a file with certificates, keys, or a login.
+/// Bytes of a file with certificates, keys, or credentials.
 pub const LOGIN_FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Entries that the file with the history of runs keeps, where there is no NATS: a sample per hour for months.
+/// Entries of the history file, which is used without NATS: an hourly snapshot for months.
 pub const FILE_ENTRIES_MAX: usize = 10_000;
 
-/// Lines of that file that may be out of date before it is written anew.
+/// Obsolete lines of that file before it is compacted.
 pub const FILE_LINES_SPARE: u64 = 200;
 
-/// Bytes of the file that keeps the history of runs. It is written again at half of this, with a quarter.
+/// Bytes of the history file. At half of this it is compacted to a quarter.
 pub const HISTORY_FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// Bytes of one line of it: an entry, which over NATS has a message's size at most, as an escaped text.
+/// Bytes of one of its lines: an entry, at most as large as a NATS message, as escaped text.
 pub const HISTORY_LINE_BYTES_MAX: u64 = 4 << 20;
 
-/// The largest revision that is read from a file: what a number in JSON holds exactly everywhere. Ours grow by one
-/// with each entry.
+/// The largest revision that is read from a file: the exact range of a JSON number. Revisions grow by one with each
+/// entry.
 pub const REVISION_MAX: u64 = 1 << 53;
 
-/// How long a lock of a file of ours is tried. Others of ours hold it for milliseconds.
+/// How long to try to lock a file. Other processes hold the lock for milliseconds.
 pub const FILE_LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// The pause between two tries.
 pub const FILE_LOCK_POLL: Duration = Duration::from_millis(10);
 
-/// How long using a file of ours may take, waiting for its lock included, until the file is given up.
+/// Time limit for using a file, including the wait for its lock.
 pub const FILE_TIMEOUT: Duration = Duration::from_secs(30);

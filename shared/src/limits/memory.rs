@@ -1,53 +1,52 @@
-//! Limits of what is asked about the memory of keys. MEMORY USAGE takes a server about half a microsecond a key, which is
-//! what a PTTL takes.
+//! Limits of memory measurements. MEMORY USAGE takes a server about half a microsecond per key, as much as a PTTL.
 
-/// A run that expects no more matching keys than this measures each of them: less than a tenth of a second of the
-/// servers' time. Only then is there an upper bound that does not depend on how much memory the servers use.
+/// A run that expects no more matching keys than this measures each of them: less than a tenth of a second of server
+/// time. Only then is there an upper bound that does not depend on the servers' memory usage.
 pub const MEASURED_WHOLE_KEYS: u64 = 150_000;
 
-/// In larger runs, one in so many keys is measured,
+/// Larger runs measure one in this many keys,
 pub const MEASURED_ONE_IN: u64 = 100;
 
-/// and the first ones of each prefix in each task,
+/// the first keys of each prefix in each task,
 pub const MEASURED_OF_PREFIX: u64 = 100;
 
-/// of all prefixes together so many at most, or one key in [`MEASURED_ONE_IN`] if that is more.
+/// and at most this many over all prefixes, or one key in [`MEASURED_ONE_IN`] if that is more.
 pub const MEASURED_OUTRIGHT: u64 = 1_000;
 
-/// In tasks of more than 10,000 keys, prefixes to the second colon are counted of one key in so many: to count them of all
-/// costs as much time as all else that is done with a key.
+/// In tasks of more than 10,000 keys, prefixes to the second colon are counted for one key in this many: counting them
+/// for all takes as much time as all other work on a key.
 pub const PREFIX_DEEP_ONE_IN: u64 = 8;
 
 /// Keys that are measured in one write.
 pub const MEASURED_AT_ONCE: u64 = 500;
 
-/// Bytes of the names of these, about: longer names are measured fewer at a time.
+/// Approximate bytes of their names: fewer long names are measured per write.
 pub const MEASURED_BYTES_AT_ONCE: usize = 256 << 10;
 
-/// A figure that rests on fewer keys than this is not shown.
+/// An estimate from fewer keys than this is not shown.
 pub const MEMORY_SAMPLES_MIN: u64 = 10;
 
-/// Prefixes whose memory one scan task tells.
+/// Prefixes in the memory statistics of one scan task.
 pub const MEMORY_ROWS_OF_TASK: usize = 256;
 
-/// Prefixes whose freed memory one receipt tells.
+/// Prefixes in the freed memory of one receipt.
 pub const MEMORY_ROWS_OF_RECEIPT: usize = 64;
 
-/// Prefixes whose memory is read out of one message.
+/// Prefixes in the memory statistics that are read from one message.
 pub const MEMORY_ROWS_SENT_MAX: usize = 512;
 
-/// Prefixes whose memory is kept of a run.
+/// Prefixes in the memory statistics of a run.
 pub const MEMORY_ROWS_MAX: usize = 2_048;
 
-/// Up to so many candidates of a run, by the plan's estimate, each is measured before it is deleted. The estimate may be
-/// twice what there is, so that this is so for 10,000 candidates in any case.
+/// In a run of at most this many candidates by the plan's estimate, each is measured before it is deleted. The
+/// estimate may be twice the real number, so that runs of up to 10,000 candidates always measure all.
 pub const FREED_EXACT_CANDIDATES: u64 = 20_000;
 
-/// Of more candidates, one in so many is.
+/// With more candidates, one in this many is measured.
 pub const FREED_ONE_IN: u64 = 50;
 
-/// Keys of a node that would be deleted and that a plan measures at most, if it has seen all keys of the node,
+/// The maximum of a node's keys to delete that a plan measures, if it has read all keys of the node,
 pub const PLAN_MEASURED_ALL: usize = 10_000;
 
-/// and if it has seen a sample of them.
+/// and if it has read a sample of them.
 pub const PLAN_MEASURED: usize = 1_000;

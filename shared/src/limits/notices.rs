@@ -1,26 +1,26 @@
-//! Limits of what is told of alerts: how long and how often it is tried.
+//! Limits of alert notifications: how long and how often delivery is attempted.
 
 use std::time::Duration;
 
-/// Notices of a job that wait for their delivery; the oldest go first.
+/// Pending notifications of a job; the oldest are dropped first.
 pub const NOTICES_MAX: usize = 100;
 
-/// How long one try at one receiver may take. Three posts with the pauses between them, and with what a `Retry-After`
-/// asks for, take 35 s at most.
+/// Time limit for one attempt at one receiver. Three posts with the pauses between them, including a `Retry-After`,
+/// take at most 35 s.
 pub const NOTICE_TRY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The pause after the first try that failed; it doubles.
+/// The pause after the first failed attempt; it doubles.
 pub const NOTICE_PAUSE: Duration = Duration::from_secs(10);
 
-/// The longest pause between two tries. A receiver that was down gets what waits within this time.
+/// The longest pause between two attempts. A receiver that was down gets pending notifications within this time.
 pub const NOTICE_PAUSE_MAX: Duration = Duration::from_secs(300);
 
-/// How long a notice is tried.
+/// How long delivery is attempted.
 pub const NOTICE_LIFE: Duration = Duration::from_secs(86_400);
 
-/// How long a process may be at a try before another one takes the notice over: it has ended meanwhile. Four minutes
-/// longer than a try may take, so that clocks may differ by so much.
+/// How long a process may claim a notification before another one takes it over, because the first must have ended.
+/// Four minutes longer than the time limit, to allow for clock skew.
 pub const NOTICE_CLAIM: Duration = Duration::from_secs(300);
 
-/// Rounds of deliveries at the end of a run, before it has its result. What is left then is delivered later.
+/// Delivery passes at the end of a run, before it has its result. The rest is delivered later.
 pub const NOTICE_ROUNDS: usize = 4;

@@ -1,40 +1,40 @@
-//! Limits that come from what servers can do, and from what we ask of them about one key.
+//! Limits that follow from the abilities of servers, and from the queries per key.
 
 use std::time::Duration;
 
-/// Keys that expire at this moment or later are never taken for those of inactive users, in milliseconds of a server's
-/// clock (in 287,000 years). A script has numbers of 53 bits, so it cannot tell such moments apart.
+/// Keys that expire at this time or later never count as those of inactive users, in milliseconds of a server's clock
+/// (in 287,000 years). Numbers in a script have 53 bits, so that it cannot distinguish such times.
 pub const EXPIRY_EXACT_BEFORE_MS: u64 = 1 << 53;
 
-/// Fields of a hash that are asked when they expire. To ask all of 10^6 keeps a server busy for a second.
-pub const FIELDS_ASKED_MAX: usize = 100;
+/// Fields of a hash whose expiry is queried. Querying 10^6 fields keeps a server busy for a second.
+pub const FIELDS_QUERIED_MAX: usize = 100;
 
-/// Keys whose fields are asked for in one write.
+/// Keys whose fields are queried in one write.
 pub const FIELDS_KEYS_AT_ONCE: usize = 100;
 
-/// For how long a reaper goes by what a server said of field TTLs, before it asks again.
+/// How long a reaper caches a server's support for field TTLs.
 pub const FIELD_TTLS_KNOWN_FOR: Duration = Duration::from_secs(1);
 
 /// How long a node that could not be reached is not tried again.
 pub const DOWN_TIME: Duration = Duration::from_secs(1);
 
-/// How far the clock of a server may be from where it should be by ours before it counts as set forward or back.
+/// The deviation of a server's clock from its expected time at which it counts as set forward or back.
 pub const CLOCK_JUMP_MIN: Duration = Duration::from_secs(2);
 
-/// How long the clock of a server is compared with ours from one moment on: two good clocks drift apart by less than a
-/// second in that time. Longer than any grace.
+/// How long a server's clock is compared with the local clock from one reference point: two good clocks drift apart by
+/// less than a second in that time. Longer than any grace.
 pub const CLOCK_COMPARED_FOR: Duration = Duration::from_secs(600);
 
-/// Connections that a process has to one server at most, whatever it does there.
+/// The maximum number of connections of a process to one server.
 pub const CONNECTIONS_MAX: usize = 4;
 
-/// Connections of these that list keys: one for each task that is at work at a server.
+/// The number of these that list keys: one per concurrent task at a server.
 pub const LISTINGS_AT_ONCE: usize = 2;
 
-/// For how long a server is asked again whether it takes as many connections, before a run is refused: those that this
-/// machine has just closed are counted there until it has noticed.
+/// How long a refused connection is retried before a run is refused: the server still counts connections that this
+/// machine has just closed.
 pub const CONNECTIONS_WAIT: Duration = Duration::from_millis(150);
 
-/// The largest value that is compared with what it was at the scan (`verify = "value"`), in bytes: as much as one script call
-/// compares ([`super::BACKUP_WRITE_BYTES`]), because the server serves nobody else meanwhile.
+/// The largest value that is compared with its state at the scan (`verify = "value"`), in bytes: as much as one script
+/// call compares ([`super::BACKUP_WRITE_BYTES`]), because the server does not serve other clients meanwhile.
 pub const VERIFY_VALUE_BYTES_MAX: u64 = 1 << 20;

@@ -123,7 +123,7 @@ impl PrefixMemory {
     /// No part exceeds its group.
     #[must_use]
     pub fn rows(&self, ceiling: Option<u64>) -> Vec<(String, ByteEstimate)> {
-        let mut told: BTreeMap<&str, ByteEstimate> = BTreeMap::new();
+        let mut reported: BTreeMap<&str, ByteEstimate> = BTreeMap::new();
         let lows = self.lows();
         // A group sorts before its parts, because its name is their prefix.
         for (name, row) in &self.rows {
@@ -140,7 +140,7 @@ impl PrefixMemory {
             match within {
                 None => one = bounded(one, ceiling.map(|all| all.saturating_sub(others(None)))),
                 Some(group) => {
-                    let whole = told.get(group).copied().unwrap_or_default();
+                    let whole = reported.get(group).copied().unwrap_or_default();
                     let is_known = self.rows.get(group).is_some_and(|row| !row.weighed.unmeasured);
                     one.high =
                         one.high.filter(|_| is_known).zip(whole.high).map(|(one, whole)| one.min(whole));
@@ -150,12 +150,12 @@ impl PrefixMemory {
                     one.low = one.low.min(whole.low).min(one.estimate);
                 }
             }
-            told.insert(name, one);
+            reported.insert(name, one);
         }
-        let told = told.into_iter().filter(|(_, row)| row.samples >= MEMORY_SAMPLES_MIN);
-        let mut told: Vec<_> = told.map(|(name, row)| (name.to_owned(), row)).collect();
-        told.sort_by_key(|(name, row)| (Reverse(row.estimate), name.clone()));
-        told
+        let reported = reported.into_iter().filter(|(_, row)| row.samples >= MEMORY_SAMPLES_MIN);
+        let mut reported: Vec<_> = reported.map(|(name, row)| (name.to_owned(), row)).collect();
+        reported.sort_by_key(|(name, row)| (Reverse(row.estimate), name.clone()));
+        reported
     }
 
     /// The lower bound of each group's names together, and of all groups under `None`.

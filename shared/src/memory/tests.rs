@@ -92,7 +92,7 @@ const POPULATIONS: [(&str, Draw); 10] = [
 ];
 
 /// What four tasks of a run report of `population`, through messages.
-fn told(population: &Population, rate: SampleRate) -> PrefixMemory {
+fn report(population: &Population, rate: SampleRate) -> PrefixMemory {
     let mut run = PrefixMemory::default();
     for task in 0..4 {
         let (mut sampler, mut strata) = (Sampler::new(rate), StratifiedSample::default());
@@ -119,10 +119,13 @@ struct Score {
 }
 
 impl Score {
-    fn add(&mut self, truth: u64, told: &ByteEstimate) {
-        assert!(told.low <= told.estimate && told.high.is_none_or(|high| told.estimate <= high), "{told:?}");
+    fn add(&mut self, truth: u64, reported: &ByteEstimate) {
+        assert!(
+            reported.low <= reported.estimate && reported.high.is_none_or(|high| reported.estimate <= high),
+            "{reported:?}"
+        );
         self.rows += 1;
-        self.held += u64::from(told.low <= truth && told.high.is_none_or(|high| truth <= high));
+        self.held += u64::from(reported.low <= truth && reported.high.is_none_or(|high| truth <= high));
     }
 
     fn held(&self) -> f64 {
@@ -138,11 +141,11 @@ fn is_group(name: &str) -> bool {
     name.matches(':').count() == 1
 }
 
-/// Adds the result `told` of `population` to `score`.
-fn score(population: &Population, told: &PrefixMemory, in_use: Option<u64>, score: &mut Score) {
+/// Adds the result `reported` of `population` to `score`.
+fn score(population: &Population, reported: &PrefixMemory, in_use: Option<u64>, score: &mut Score) {
     let truth = population.truth();
-    score.add(population.all(), &told.all(in_use));
-    let rows = told.rows(in_use);
+    score.add(population.all(), &reported.all(in_use));
+    let rows = reported.rows(in_use);
     // A byte is in a row with an upper bound if its group has one.
     score.bytes += population.all();
     for (name, row) in &rows {
@@ -174,11 +177,11 @@ fn reported_intervals_hold_on_every_population() {
                 population = draw(&mut Rng::with_seed(seed));
             }
             if seed < 5 {
-                score(&population, &told(&population, WHOLE), None, &mut whole);
+                score(&population, &report(&population, WHOLE), None, &mut whole);
             }
-            let told = told(&population, SAMPLED);
-            score(&population, &told, None, &mut sampled);
-            score(&population, &told, Some(population.all() / 4 * 5), &mut known);
+            let reported = report(&population, SAMPLED);
+            score(&population, &reported, None, &mut sampled);
+            score(&population, &reported, Some(population.all() / 4 * 5), &mut known);
         }
         let cell = |score: &Score| format!("{:.1} / {:.1}", score.held(), score.finite());
         println!("{name:<18} {:>14} {:>14} {:>14}", cell(&whole), cell(&sampled), cell(&known));

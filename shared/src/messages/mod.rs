@@ -35,7 +35,7 @@ pub use replica::{AsReplica, Link};
 pub use requested::RequestedOptions;
 pub use source::ReadSource;
 pub use spec::{
-    Action, Application, Attempt, BackupPolicy, DeleteBackend, Guards, HitRateSource, Measure, Pace,
+    Action, Application, Attempt, BackupPolicy, DeleteBackend, Guards, HitRateSource, Measure, PacingLimits,
     PlannedNode, ReadFrom, Rules, RunSpec, UnreachableNode, Verify,
 };
 

@@ -1,6 +1,6 @@
 //! Plain specs and rules: a starting point for demos and tests.
 
-use super::{Action, Application, Attempt, Guards, Measure, Pace, ReadFrom, Rules, RunSpec, Verify};
+use super::{Action, Application, Attempt, Guards, Measure, PacingLimits, ReadFrom, Rules, RunSpec, Verify};
 use crate::glob::{Pattern, PatternError};
 use crate::ids::{Alias, RunId};
 
@@ -42,14 +42,14 @@ impl RunSpec {
             started_at_ms: 0,
             guards: Guards::default(),
             display_name: "Job".to_owned(),
-            started_by: "nobody".to_owned(),
+            started_by: "test".to_owned(),
             scheduled: false,
             attempt: Attempt::default(),
             activity_source: None,
             inactive_refused: None,
             sampled_users: None,
             application: Application::default(),
-            pace: Pace::default(),
+            pacing: PacingLimits::default(),
             read_from: ReadFrom::default(),
             insecure: false,
             unreachable_nodes: Vec::new(),

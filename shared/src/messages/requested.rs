@@ -51,7 +51,7 @@ impl RunSpec {
             scripts_refused: _,
             // It changes recommendations, not actions.
             application: _,
-            pace,
+            pacing,
             read_from,
             insecure: _,
             unreachable_nodes: _,
@@ -69,7 +69,7 @@ impl RunSpec {
             db,
             dry_run,
             guards,
-            pace,
+            pacing,
             read_from,
             backup,
             requested: asked,
@@ -82,7 +82,7 @@ impl RunSpec {
 mod tests {
     use super::*;
     use crate::glob::Pattern;
-    use crate::messages::{Action, Attempt, BackupPolicy, Pace, ReadFrom};
+    use crate::messages::{Action, Attempt, BackupPolicy, PacingLimits, ReadFrom};
 
     fn spec() -> RunSpec {
         let asked =
@@ -101,7 +101,7 @@ mod tests {
             assert_eq!(one.has_same_request(&other), expected, "{other:?}");
         };
         check(|_| {}, true);
-        check(|spec| spec.started_by = "somebody".to_owned(), true);
+        check(|spec| spec.started_by = "another user".to_owned(), true);
         check(|spec| spec.attempt = Attempt { number: 2, of: 3, previous: None }, true);
         check(|spec| spec.guards.deletions_max = Some(7), true);
         check(|spec| spec.guards.runtime_from_ms = Some(7), true);
@@ -110,9 +110,9 @@ mod tests {
         check(|spec| spec.rules.protect = vec![Pattern::new("a").unwrap()], false);
         check(|spec| spec.dry_run = true, false);
         check(|spec| spec.db = 1, false);
-        check(|spec| spec.pace = Pace { latency_budget_ms: Some(1), keys_per_s_max: None }, false);
+        check(|spec| spec.pacing = PacingLimits { latency_budget_ms: Some(1), keys_per_s_max: None }, false);
         check(|spec| spec.read_from = ReadFrom::Replica { lag_max_ms: 1 }, false);
-        check(|spec| spec.backup = Some(BackupPolicy { place: "/b".to_owned(), value_bytes_max: 1 }), false);
+        check(|spec| spec.backup = Some(BackupPolicy { target: "/b".to_owned(), value_bytes_max: 1 }), false);
         check(|spec| spec.requested.as_mut().unwrap().aggressive = true, false);
         check(|spec| spec.requested.as_mut().unwrap().full_scan = true, false);
         check(|spec| spec.requested.as_mut().unwrap().max_delete_percent = 51, false);

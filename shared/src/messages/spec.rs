@@ -176,7 +176,7 @@ pub struct RunSpec {
     pub application: Application,
     /// Its rate limits.
     #[serde(default)]
-    pub pace: Pace,
+    pub pacing: PacingLimits,
     /// Which servers scan tasks read from.
     #[serde(default)]
     pub read_from: ReadFrom,
@@ -266,21 +266,21 @@ pub struct UnreachableNode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupPolicy {
     /// The target, for people. Each worker takes its own target from its own settings.
-    pub place: String,
+    pub target: String,
     /// Keys that take more bytes than this are neither backed up nor deleted.
     pub value_bytes_max: u64,
 }
 
 /// The rate limits of a run. Without any, it runs at full speed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pace {
+pub struct PacingLimits {
     /// How much the p99 latency of other clients may grow, in milliseconds; `None` without a budget.
     pub latency_budget_ms: Option<u64>,
     /// Keys that scan tasks may list per second, over all nodes and workers.
     pub keys_per_s_max: Option<u64>,
 }
 
-impl Pace {
+impl PacingLimits {
     /// Whether there are no limits.
     #[must_use]
     pub fn is_free(&self) -> bool {

@@ -135,14 +135,14 @@ impl Nats {
         let urls = &access.urls;
         let shown = urls.join(", ");
         let until = patience.map(|patience| Instant::now() + patience);
-        let mut told = false;
+        let mut logged = false;
         let authority = Arc::new(access.authority()?);
         loop {
             let complaint = Complaint::default();
             let options = settled(access, name, &shown, Arc::clone(&complaint)).await?;
             match options.connect(urls.clone()).await {
                 Ok(client) => {
-                    if told {
+                    if logged {
                         tracing::info!("connected to NATS at {shown}");
                     }
                     let layout = Arc::new(Layout::new(access));
@@ -159,9 +159,9 @@ impl Nats {
                     if until.is_some_and(|until| Instant::now() >= until) {
                         return Err(NatsError::Unreachable { urls: shown, cause });
                     }
-                    if !told {
+                    if !logged {
                         tracing::warn!("waiting for NATS at {shown}: {cause}");
-                        told = true;
+                        logged = true;
                     }
                     sleep(RETRY).await;
                 }

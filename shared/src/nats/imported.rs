@@ -27,7 +27,7 @@ async fn is_there(js: &Context, stream: &str) -> bool {
     match js.get_stream(stream).await.map_err(|e| (e.kind(), no_responders(&e))) {
         Ok(_) => true,
         Err((GetStreamErrorKind::JetStream(said), _)) => !off(said.error_code()),
-        Err((_, nobody)) => !nobody,
+        Err((_, no_responders)) => !no_responders,
     }
 }
 

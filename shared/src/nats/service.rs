@@ -72,7 +72,7 @@ pub enum ServiceReply {
     /// The service rejected it: a code as in HTTP, and the reason.
     Refused(usize, String),
     /// No service is running.
-    Nobody,
+    NoResponder,
 }
 
 impl Service {
@@ -142,7 +142,7 @@ pub async fn ask(nats: &Nats, endpoint: &str, payload: Vec<u8>) -> Result<Servic
                 None => ServiceReply::Given(message.payload.to_vec()),
             })
         }
-        Err(e) if e.kind() == RequestErrorKind::NoResponders => Ok(ServiceReply::Nobody),
+        Err(e) if e.kind() == RequestErrorKind::NoResponders => Ok(ServiceReply::NoResponder),
         Err(e) => {
             let what = format!("send `{endpoint}` to the service");
             Err(NatsError::Request { what, cause: nats.explain(chain(&e)) })

@@ -143,7 +143,7 @@ impl NatsStore {
         let (nats, since, patience) = (&self.nats, Instant::now(), self.timeout);
         let stream = nats.layout.stream_of(&nats.layout.key(subject));
         let words = stream.into_iter().chain([subject.to_owned()]).collect();
-        StoreRetry { nats, since, patience, pause: RETRY, told: false, words }
+        StoreRetry { nats, since, patience, pause: RETRY, logged: false, words }
     }
 
     fn entry(&self, message: StreamMessage, read: ReadPath) -> Entry {
@@ -364,7 +364,7 @@ struct StoreRetry<'a> {
     since: Instant,
     patience: Duration,
     pause: Duration,
-    told: bool,
+    logged: bool,
     /// The stream and the subject, to recognize a missing permission.
     words: Vec<String>,
 }
@@ -377,9 +377,9 @@ impl StoreRetry<'_> {
         if waited >= self.patience || self.nats.refusal(self.since, &words).is_some() {
             return Err(StoreError(self.nats.explain(cause)));
         }
-        if waited > LOG_AFTER && !self.told {
+        if waited > LOG_AFTER && !self.logged {
             tracing::warn!(cause = self.nats.explain(cause), "the store does not reply, will keep retrying");
-            self.told = true;
+            self.logged = true;
         }
         sleep(self.pause).await;
         self.pause = (self.pause * 2).min(RETRY_MAX);

@@ -63,7 +63,7 @@ impl Pacers {
     ) -> Pacer {
         let mut pacer = self.enter_to_act(spec, client, node, telemetry).await;
         pacer.work = WorkKind::Reads;
-        pacer.bucket = spec.pace.keys_per_s_max.map(|limit| self.bucket(spec, limit));
+        pacer.bucket = spec.pacing.keys_per_s_max.map(|limit| self.bucket(spec, limit));
         pacer
     }
 
@@ -85,7 +85,7 @@ impl Pacers {
             telemetry,
             rate_wait: Mutex::default(),
         };
-        let Some(budget_ms) = spec.pace.latency_budget_ms else { return pacer };
+        let Some(budget_ms) = spec.pacing.latency_budget_ms else { return pacer };
         let budget = Duration::from_millis(budget_ms);
         let at = self.at_node(spec, node, budget, &pacer.telemetry);
         let target = ProbeTarget { client: Arc::clone(client), node: node.clone() };
@@ -226,9 +226,9 @@ impl Pacer {
     /// The statistics of the node that were not reported yet.
     #[must_use]
     pub fn stats(&self) -> NodePacing {
-        let mut told = self.node.as_ref().map(|node| node.take_stats()).unwrap_or_default();
-        told.rate_wait_ms += millis(std::mem::take(&mut *lock(&self.rate_wait)));
-        told
+        let mut stats = self.node.as_ref().map(|node| node.take_stats()).unwrap_or_default();
+        stats.rate_wait_ms += millis(std::mem::take(&mut *lock(&self.rate_wait)));
+        stats
     }
 }
 

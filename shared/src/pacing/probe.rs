@@ -41,7 +41,7 @@ async fn probe(conn: &Conn) -> (Duration, bool) {
 
 /// Sends the probe latencies before the first work; none if the node does not reply. Dropping the receiver changes
 /// nothing.
-pub(super) async fn before(target: ProbeTarget, told: oneshot::Sender<Vec<Duration>>) {
+pub(super) async fn before(target: ProbeTarget, result: oneshot::Sender<Vec<Duration>>) {
     let mut before = Vec::new();
     if let Ok(conn) = target.connect().await {
         let until = Instant::now() + PROBE_TIMEOUT;
@@ -54,7 +54,7 @@ pub(super) async fn before(target: ProbeTarget, told: oneshot::Sender<Vec<Durati
             sleep(PROBE_BEFORE_EVERY).await;
         }
     }
-    let _ = told.send(before);
+    let _ = result.send(before);
 }
 
 /// Probes a node until no task works there any more. A failed probe counts as late.

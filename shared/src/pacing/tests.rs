@@ -60,8 +60,8 @@ async fn the_node_is_idle_after_work() {
         waited_for + ms(3) >= due && waited_for <= due + ms(3) && pieces == 1,
         "{waited_for:?} for {due:?}"
     );
-    let told = pacer.stats();
-    assert!(told.latency_wait_ms >= 60 && told.rate_wait_ms == 0, "{told:?}");
+    let stats = pacer.stats();
+    assert!(stats.latency_wait_ms >= 60 && stats.rate_wait_ms == 0, "{stats:?}");
     assert_eq!(pacer.stats().latency_wait_ms, 0, "it is reported once");
 }
 

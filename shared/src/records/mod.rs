@@ -181,7 +181,7 @@ impl Records {
     pub async fn cancel(&self) -> Result<Option<Cancel>, RecordError> {
         match self.get(&self.key("cancel")).await {
             Err(RecordError::BadSignature { .. }) => Ok(None),
-            told => told,
+            result => result,
         }
     }
 

@@ -1,11 +1,11 @@
-//! What of a deployment a run has read, and what it has not.
+//! The coverage of a run: what of a deployment it has read, and what it has not.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// How much of something was read. What was read before its server was replaced, or could not be asked any more, does not
-/// count where it had to be read again.
+/// How much of something was read. Reads before a server was replaced or became unreachable do not count if the part
+/// had to be read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Extent {
@@ -13,12 +13,12 @@ pub enum Extent {
     All,
     /// Some of it.
     Part,
-    /// Nothing; of a cluster, no slot to its end.
+    /// Nothing; of a cluster, no complete slot.
     Nothing,
 }
 
 impl Extent {
-    /// That of a whole of which `all` was read, or else `some`.
+    /// The extent of a whole: everything if `all`, a part if `some`.
     #[must_use]
     pub fn of(all: bool, some: bool) -> Self {
         match (all, some) {
@@ -29,7 +29,7 @@ impl Extent {
     }
 }
 
-/// What was read, and what was not. Figures of the result that are counted are those of what was read.
+/// What was read, and what was not. The counts of the result refer to what was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Coverage {
@@ -42,10 +42,10 @@ pub struct Coverage {
     pub slots_covered: Option<u64>,
     /// What was not read: slot ranges such as `0-5460`, `database 0`, or `part of database 0`; null if everything was.
     pub missing: Option<String>,
-    /// Why, with the number of tasks.
+    /// The causes, with the number of tasks.
     pub causes: BTreeMap<String, u64>,
-    /// Slots that were read, and of whose candidates some failed, were not reached or are unconfirmed; null on a
-    /// standalone server, or if there are none.
+    /// Slots that were read, but with candidates that failed, were unreached or are unconfirmed; null on a standalone
+    /// server, or if there are none.
     #[serde(default)]
     pub unresolved: Option<String>,
 }

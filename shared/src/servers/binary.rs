@@ -1,22 +1,22 @@
-//! Where the servers to start are: an environment variable names a binary (of another version, say), otherwise
-//! it is looked for in PATH.
+//! Finds the binaries of servers to start: an environment variable selects one (for example of another version);
+//! otherwise PATH is searched.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::ServersError;
 
-/// A server, and how it is found.
+/// A server program, and where to find it.
 struct Program {
-    /// The program's name, which is that of Debian's package as well.
+    /// The program's name, which is also the name of its Debian package.
     name: &'static str,
-    /// The environment variable that names another binary.
+    /// The environment variable that selects another binary.
     variable: &'static str,
-    /// Which binaries will do.
+    /// The supported versions.
     versions: &'static str,
-    /// A directory to look into after PATH; empty for none.
+    /// A directory to search after PATH; empty for none.
     also_in: &'static str,
-    /// The command of ours that installs it.
+    /// The keysweep command that installs it.
     installed_by: &'static str,
 }
 
@@ -28,7 +28,7 @@ const REDIS: Program = Program {
     installed_by: "cargo xtask demo",
 };
 
-/// Debian keeps nats-server where the PATH of an ordinary user may not lead.
+/// Debian installs nats-server in a directory that may not be in an ordinary user's PATH.
 const NATS: Program = Program {
     name: "nats-server",
     variable: "KEYSWEEP_NATS_SERVER",
@@ -37,18 +37,18 @@ const NATS: Program = Program {
     installed_by: "cargo xtask test",
 };
 
-/// The `redis-server` to start: the one that `KEYSWEEP_REDIS_SERVER` names, or the one in PATH.
+/// The `redis-server` to start: the one in `KEYSWEEP_REDIS_SERVER`, or the one in PATH.
 ///
 /// # Errors
-/// [`ServersError::MissingBinary`], whose text says how to install one, and [`ServersError::WrongBinary`].
+/// [`ServersError::MissingBinary`], which explains how to install one, and [`ServersError::WrongBinary`].
 pub fn redis_server() -> Result<PathBuf, ServersError> {
     look_for(&REDIS)
 }
 
-/// The `nats-server` to start: the one that `KEYSWEEP_NATS_SERVER` names, or the one in PATH or `/usr/sbin`.
+/// The `nats-server` to start: the one in `KEYSWEEP_NATS_SERVER`, or the one in PATH or `/usr/sbin`.
 ///
 /// # Errors
-/// [`ServersError::MissingBinary`], whose text says how to install one, and [`ServersError::WrongBinary`].
+/// [`ServersError::MissingBinary`], which explains how to install one, and [`ServersError::WrongBinary`].
 pub fn nats_server() -> Result<PathBuf, ServersError> {
     look_for(&NATS)
 }
@@ -76,7 +76,7 @@ fn choose(program: &Program, named: Option<String>, path: &str) -> Result<PathBu
             return Ok(named);
         }
         return Err(ServersError::WrongBinary(format!(
-            "`{variable}` names `{}`, which is no executable file: name a {name} binary ({versions}), or unset it",
+            "`{variable}` names `{}`, which is not an executable file: name a {name} binary ({versions}), or unset it",
             named.display()
         )));
     }

@@ -1,4 +1,4 @@
-//! A whole Redis Cluster of our own servers. How slots are moved between them is in `slots.rs`.
+//! A whole Redis Cluster of local servers. `slots.rs` moves slots between them.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::slot::SLOTS;
 /// How long the nodes may take to agree; generous, because tests share small machines.
 const AGREE_LIMIT: Duration = Duration::from_secs(30);
 
-/// Settings of every node: no pause before a replica's first copy, and replicas stay where they were put.
+/// Settings of every node: no delay before a replica's first full copy, and no replica migration.
 const NODE_ARGS: [&str; 6] = [
     "--cluster-node-timeout",
     "5000",
@@ -22,8 +22,8 @@ const NODE_ARGS: [&str; 6] = [
     "no",
 ];
 
-/// A running cluster: first the primaries in the order of their slots, then the replicas, primary by
-/// primary. Dropping it ends all servers.
+/// A running cluster: first the primaries in the order of their slots, then the replicas, primary by primary. Dropping
+/// it ends all servers.
 pub struct ClusterServers {
     nodes: Vec<Server>,
     ids: Vec<String>,
@@ -31,15 +31,15 @@ pub struct ClusterServers {
 }
 
 impl ClusterServers {
-    /// Starts `primaries` nodes that share all slots evenly, each with `replicas_each` replicas; returns
-    /// when every node says that the cluster is ok and every replica is in step.
+    /// Starts `primaries` nodes that share all slots evenly, each with `replicas_each` replicas; returns when every
+    /// node reports the state `ok` and every replica is in sync.
     pub async fn start(primaries: usize, replicas_each: usize) -> Result<Self, ServersError> {
         Self::start_with(primaries, replicas_each, &[], None).await
     }
 
-    /// [`ClusterServers::start`] with more arguments for every node, and with the slots of `leave_out` (both
-    /// ends included) owned by nobody. Without `--cluster-require-full-coverage no` such a cluster refuses
-    /// every key, and this does not wait for its state to be ok.
+    /// [`ClusterServers::start`] with more arguments for every node, and without owners for the slots of `leave_out`
+    /// (inclusive). Without `--cluster-require-full-coverage no` such a cluster rejects every key, and this does not
+    /// wait for the state `ok`.
     pub async fn start_with(
         primaries: usize,
         replicas_each: usize,
@@ -49,8 +49,8 @@ impl ClusterServers {
         Self::start_as(primaries, replicas_each, extra_args, (leave_out, false)).await
     }
 
-    /// [`ClusterServers::start`] with nodes that speak TLS among each other, and to clients on a second port each;
-    /// `extra_args` name the certificates.
+    /// [`ClusterServers::start`] with nodes that use TLS among each other, and have a second port with TLS for
+    /// clients; `extra_args` contain the certificates.
     pub async fn start_tls(
         primaries: usize,
         replicas_each: usize,
@@ -97,7 +97,7 @@ impl ClusterServers {
         Ok(cluster)
     }
 
-    /// Waits until every node sees what is wanted.
+    /// Waits until every node has the expected view.
     async fn agree(&self, conns: &[Conn], wanted: &ExpectedCluster) -> Result<(), ServersError> {
         let deadline = Instant::now() + AGREE_LIMIT;
         for (node, conn) in self.nodes.iter().zip(conns) {
@@ -124,7 +124,7 @@ impl ClusterServers {
         &self.nodes[..self.primaries]
     }
 
-    /// The cluster's name for node `index`: 40 hexadecimal digits.
+    /// The node id of node `index`: 40 hexadecimal digits.
     #[must_use]
     pub fn id(&self, index: usize) -> &str {
         &self.ids[index]
@@ -137,12 +137,12 @@ impl ClusterServers {
     }
 }
 
-/// What every node has to see.
+/// The expected view of every node.
 struct ExpectedCluster {
     nodes: usize,
     replicas: usize,
     slots: usize,
-    /// Whether the state has to be ok, and every replica in step with its primary.
+    /// Whether the state must be `ok`, and every replica in sync with its primary.
     ok: bool,
 }
 
@@ -188,7 +188,7 @@ fn covers_in_part(args: &[&str]) -> bool {
     args.windows(2).any(|pair| pair == ["--cluster-require-full-coverage", "no"])
 }
 
-/// The slot ranges (both ends included) of each primary.
+/// The slot ranges (inclusive) of each primary.
 fn shares(primaries: usize, leave_out: Option<(u16, u16)>) -> Vec<Vec<(u16, u16)>> {
     let start = |index: usize| (usize::from(SLOTS) * index / primaries) as u16;
     (0..primaries).map(|index| without((start(index), start(index + 1) - 1), leave_out)).collect()

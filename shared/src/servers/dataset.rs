@@ -1,20 +1,20 @@
-//! A realistic mixture of keys: a permission cache with the bug that keysweep is for (some writes forgot
-//! the expiry), the keys that must survive, and the other tenants of the same cluster.
+//! A realistic data set: a permission cache with the bug that keysweep is made for (some writes forgot the expiry),
+//! keys that must survive, and other tenants of the same cluster.
 
 use fastrand::Rng;
 
-/// One key to be written.
+/// A key to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DatasetEntry {
-    /// The key; no two entries of a mixture have the same.
+    /// The key, unique within a data set.
     pub key: Vec<u8>,
-    /// What it holds.
+    /// Its value.
     pub value: DatasetValue,
-    /// Its time to live; `None` for none.
+    /// Its TTL; `None` for none.
     pub ttl_ms: Option<u64>,
 }
 
-/// What a key holds.
+/// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DatasetValue {
     /// A string.
@@ -25,34 +25,34 @@ pub enum DatasetValue {
     Set(Vec<String>),
 }
 
-/// What a mixture holds, for the pattern `permissions:*` with `permissions:system:*` protected.
+/// The expected counts of a data set, for the pattern `permissions:*` with `permissions:system:*` protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedCounts {
-    /// Keys that match the pattern, protected ones included: what a run has to scan.
+    /// Keys that match the pattern, including protected ones: all that a run must scan.
     pub matching: u64,
-    /// Matching, unprotected keys without TTL: what a run has to delete.
+    /// Matching, unprotected keys without TTL: all that a run must delete.
     pub stale: u64,
     /// Protected keys; none has a TTL.
     pub protected: u64,
-    /// Keys of other patterns, with and without TTL.
+    /// Keys that match other patterns, with and without TTL.
     pub other: u64,
 }
 
 impl ExpectedCounts {
-    /// All keys of the mixture.
+    /// All keys of the data set.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.matching + self.other
     }
 }
 
-/// The keys of a mixture, in an order in which the classes are mixed evenly.
+/// The keys of a data set; their classes are mixed evenly.
 pub struct Dataset {
     rng: Rng,
     truth: ExpectedCounts,
-    /// How many of each class are still to come; see [`Class`].
+    /// The remaining keys of each class; see [`Class`].
     left: [u64; 4],
-    /// How many have been made.
+    /// The number of keys so far.
     made: u64,
 }
 
@@ -66,13 +66,12 @@ enum Class {
 
 const CLASSES: [Class; 4] = [Class::Fresh, Class::Stale, Class::Protected, Class::Other];
 const RESOURCES: [&str; 6] = ["documents", "projects", "billing", "reports", "settings", "members"];
-/// Every so many keys of the permission cache one is large: 64 KiB of text, or a set of 10,000 members.
+/// The interval of large keys in the permission cache: 64 KiB of text, or a set of 10,000 members.
 const LARGE_EVERY: u64 = 5000;
 
-/// A mixture of `keys` keys: a hundredth are protected, three in twenty are of other patterns, the others
-/// are a permission cache of which `stale_percent` (at most 100) have no TTL. The TTLs lie between 30 s and
-/// 15 min, so a run that ends within 30 s of seeding sees none of them expire. The same arguments give the
-/// same keys.
+/// A data set of `keys` keys: a hundredth are protected, three in twenty match other patterns, the others are a
+/// permission cache of which `stale_percent` (at most 100) have no TTL. TTLs are between 30 s and 15 min, so that none
+/// of them expires in a run that ends within 30 s of seeding. Deterministic for the same arguments.
 #[must_use]
 pub fn demo_mixture(keys: u64, stale_percent: u8, seed: u64) -> Dataset {
     let (protected, other) = (keys / 100, keys * 15 / 100);
@@ -83,7 +82,7 @@ pub fn demo_mixture(keys: u64, stale_percent: u8, seed: u64) -> Dataset {
 }
 
 impl Dataset {
-    /// What the whole mixture holds, however much of it has been taken.
+    /// The expected counts of the whole data set, independent of the iteration.
     #[must_use]
     pub fn truth(&self) -> ExpectedCounts {
         self.truth
@@ -180,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_truth_is_what_the_entries_are() {
+    fn expected_counts_match_the_entries() {
         for (keys, percent) in [(20_000, 10), (7, 50), (0, 10), (1000, 0), (1000, 100)] {
             let mixture = demo_mixture(keys, percent, 1);
             let truth = mixture.truth();

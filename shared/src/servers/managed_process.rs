@@ -1,5 +1,5 @@
-//! One server process that cannot outlive us, whatever it serves: started, signalled, started again and
-//! ended through a shell of its own. What the server is asked, to know that it is ready, is absent.
+//! A server process that cannot outlive this one: a shell starts, signals, restarts and ends it. The readiness check
+//! depends on the server and is elsewhere.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -12,19 +12,18 @@ use std::time::{Duration, Instant};
 use super::ServersError;
 use super::ports::{is_gone, is_running};
 
-/// How often another port is tried when someone took ours before the server could bind it.
+/// How often another port is tried if another process took the chosen one before the server could bind it.
 pub(super) const PORT_ATTEMPTS_MAX: u32 = 8;
-/// How long to wait until the next look at a server that is not ready yet.
+/// The delay between readiness checks.
 pub(super) const READY_POLL: Duration = Duration::from_millis(10);
 /// How long a server may take until it answers; generous, because tests share small machines.
 const READY_LIMIT: Duration = Duration::from_secs(15);
-/// How many lines of a server's log an error shows.
+/// The number of a log's last lines in errors.
 const LOG_TAIL_LINES: usize = 20;
 
-/// The shell that stands between us and the server. It starts the server, tells its pid, passes on the
-/// signals that it is told to send, starts the server again on `START` if it was killed, and ends the server
-/// and its directory when its input ends: when the guard is dropped, or when our process is gone, however
-/// that happened.
+/// The shell between this process and the server. It starts the server, prints its pid, forwards the signals that it
+/// reads, restarts the server on `START` after a kill, and ends the server and its directory when its input ends: when
+/// the guard is dropped, or when this process has ended for any reason.
 const KEEPER: &str = r#"
 dir=$1; shift
 start() { "$@" </dev/null >>"$dir/log" 2>&1 & pid=$!; }
@@ -43,8 +42,8 @@ done
 rm -rf "$dir"
 "#;
 
-/// A server process with its directory and its log. Dropping it kills the server, waits until it is gone and
-/// removes the directory.
+/// A server process with its directory and its log. Dropping it kills the server, waits for its end and removes the
+/// directory.
 pub(super) struct ManagedProcess {
     /// The program's name, for messages.
     program: String,
@@ -59,25 +58,25 @@ struct ProcessState {
     orders: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     pid: u32,
-    /// Where the log of the present process begins in the file, in bytes.
+    /// The offset in the log file where the log of the current process begins, in bytes.
     log_from: usize,
     since: Instant,
 }
 
-/// Why a server is not going to be ready.
+/// Why a server will not become ready.
 pub(super) struct NotReady {
     pub(super) what: &'static str,
-    /// Another port, or the same one a little later, would do.
+    /// Whether another port, or the same one a little later, may work.
     pub(super) port_taken: bool,
 }
 
 impl ManagedProcess {
-    /// Starts `binary` with `args`; from now on `dir` belongs to the keeper, which removes it.
+    /// Starts `binary` with `args`. The shell owns `dir` and removes it.
     pub(super) fn start(dir: PathBuf, binary: &Path, args: &[String]) -> Result<Self, ServersError> {
         let program = binary.file_name().unwrap_or(binary.as_os_str()).to_string_lossy().into_owned();
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "keysweep-keeper"]).arg(&dir).arg(binary).args(args);
-        // A group of its own: Ctrl-C in the terminal is for us; the server ends after us, not before.
+        // Its own process group: Ctrl-C in the terminal must end this process first, then the server.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut shell =
             command.spawn().map_err(ServersError::system(format!("start `sh` to keep {program}")))?;
@@ -91,14 +90,14 @@ impl ManagedProcess {
         Ok(Self { program, binary: binary.to_owned(), dir, state: Mutex::new(state) })
     }
 
-    /// Sends a signal, such as `STOP`. `KILL` returns when the process is gone; a second one does nothing.
+    /// Sends a signal, such as `STOP`. `KILL` returns when the process has ended; a second one has no effect.
     pub(super) fn signal(&self, name: &str) -> Result<(), ServersError> {
         let mut state = self.state();
         let sent = state.order(name).map(drop);
         sent.map_err(ServersError::system(format!("send SIG{name} to {} {}", self.program, state.pid)))
     }
 
-    /// Stops the process as it stands, and returns when all of its threads do: the signal reaches them one by one.
+    /// Pauses the process, and returns when all of its threads are paused: the signal reaches them one by one.
     pub(super) fn pause(&self) -> Result<(), ServersError> {
         self.signal("STOP")?;
         let (pid, since) = (self.pid(), Instant::now());
@@ -108,7 +107,7 @@ impl ManagedProcess {
         Ok(())
     }
 
-    /// Starts the same program with the same arguments again, after a kill; otherwise this does nothing.
+    /// Starts the same program with the same arguments again after a kill; otherwise has no effect.
     pub(super) fn start_again(&self) -> Result<(), ServersError> {
         let mut state = self.state();
         state.log_from = self.log().len();
@@ -119,14 +118,14 @@ impl ManagedProcess {
         Ok(())
     }
 
-    /// An error if the present process ended, or if its time to be ready is over.
+    /// An error if the current process ended, or if the time limit for readiness is over.
     pub(super) fn check_starting(&self) -> Result<(), NotReady> {
         let (pid, since) = {
             let state = self.state();
             (state.pid, state.since)
         };
         let gone = is_gone(pid);
-        // Both ways of writing it: redis-server's (from C) and nats-server's (from Go).
+        // Both spellings: redis-server's (from C) and nats-server's (from Go).
         let log = self.present_log();
         let port_taken = log.contains("Address already in use") || log.contains("address already in use");
         if port_taken || gone {
@@ -138,13 +137,13 @@ impl ManagedProcess {
         Ok(())
     }
 
-    /// The error to show for a server at `url` that is not going to be ready.
+    /// The error for a server at `url` that will not become ready.
     pub(super) fn not_ready(&self, url: &str, why: &NotReady) -> ServersError {
         let what = format!("{} (`{}`) at `{url}` {}", self.program, self.binary.display(), why.what);
         ServersError::NotReady { what, log: self.log_tail() }
     }
 
-    /// The process id; after a kill, that of the process that was killed.
+    /// The process id; after a kill, that of the killed process.
     pub(super) fn pid(&self) -> u32 {
         self.state().pid
     }
@@ -160,7 +159,7 @@ impl ManagedProcess {
         lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
     }
 
-    /// The log of the present process: it cannot be mistaken for that of one that took our port.
+    /// The log of the current process only: a process that took the port must not be mistaken for it.
     pub(super) fn present_log(&self) -> String {
         let from = self.state().log_from;
         self.log().get(from..).unwrap_or_default().to_owned()
@@ -181,7 +180,7 @@ impl Drop for ManagedProcess {
     fn drop(&mut self) {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         drop(state.orders.take());
-        // Nobody is left to tell if this fails; the shell ends by itself then.
+        // A failure cannot be reported here; the shell ends by itself.
         let _ = state.shell.wait();
     }
 }

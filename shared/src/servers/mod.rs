@@ -1,5 +1,5 @@
-//! Redis and NATS servers that we start ourselves, on loopback and on free ports, and that end with us: for
-//! `keysweep demo`, the tests and xtask. Nothing here is used against a server of someone else.
+//! Local Redis and NATS servers, on loopback and free ports, that end with this process: for `keysweep demo`, the
+//! tests and xtask. None of it is used with other servers.
 
 mod binary;
 mod cluster;
@@ -26,38 +26,38 @@ pub use sentinel::Sentinel;
 use crate::cluster::{Conn, RedisError, Reply};
 use crate::files::FileError;
 
-/// Why a server of ours could not be started, steered or filled.
+/// Why a local server could not be started, controlled or filled.
 #[derive(Debug, thiserror::Error)]
 pub enum ServersError {
-    /// No `redis-server` or `nats-server` on this machine; the text says how to get one.
+    /// No `redis-server` or `nats-server` on this machine; the text explains how to install one.
     #[error("{0}")]
     MissingBinary(String),
-    /// The environment names a binary that cannot be started; installing one does not help.
+    /// The environment variable does not name an executable file; installing one does not help.
     #[error("{0}")]
     WrongBinary(String),
-    /// The operating system refused something.
+    /// A system call failed.
     #[error("{what}: {source}")]
     System {
-        /// What was tried, with the path or the program.
+        /// The operation, with the path or the program.
         what: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// Its files could not be written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A server ended, or was not ready in time; the end of its log says why.
+    /// A server ended, or was not ready in time; the end of its log shows the cause.
     #[error("{what}; the end of its log:\n{log}")]
     NotReady {
-        /// Which server, and what it did not do.
+        /// The server, and the failed check.
         what: String,
         /// The last lines of its log.
         log: String,
     },
-    /// No slot owner to send a key to, or an answer that makes no sense here.
+    /// A slot without owner for a key, or an unexpected reply.
     #[error("{0}")]
     Unusable(String),
-    /// A server answered with an error, or not at all.
+    /// A server replied with an error, or not at all.
     #[error(transparent)]
     Redis(#[from] RedisError),
 }
@@ -69,7 +69,7 @@ impl ServersError {
     }
 }
 
-/// A reply that is text, such as those of INFO and CLUSTER NODES.
+/// A text reply, such as those of INFO and CLUSTER NODES.
 fn text(conn: &Conn, command: &str, reply: &Reply) -> Result<String, RedisError> {
     match reply {
         Reply::BulkString(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
@@ -78,7 +78,7 @@ fn text(conn: &Conn, command: &str, reply: &Reply) -> Result<String, RedisError>
     }
 }
 
-/// Sends `command` (words separated by blanks) and returns its answer as text.
+/// Sends `command` (words separated by blanks) and returns the reply as text.
 async fn ask(conn: &Conn, command: &str) -> Result<String, RedisError> {
     let reply = conn.info_text(command).await?;
     text(conn, command, &reply)

@@ -1,5 +1,5 @@
-//! One nats-server process with JetStream that cannot outlive us. Clusters of them are absent, and so is any
-//! NATS client: that the server is ready is seen from the line with which it greets.
+//! A nats-server process with JetStream that cannot outlive this process. Clusters and NATS clients are absent: the
+//! server is ready when it sends its INFO line.
 
 use std::fs;
 use std::path::Path;
@@ -14,32 +14,30 @@ use super::managed_process::{ManagedProcess, NotReady, PORT_ATTEMPTS_MAX, READY_
 use super::ports::{fresh_dir, lasting_port};
 use super::{ServersError, binary};
 
-/// How long one attempt to be greeted may take.
+/// Time limit for one attempt to read the INFO line.
 const GREETING_LIMIT: Duration = Duration::from_secs(1);
-/// How long to wait for a port that someone else holds, before a restart tries to bind it once more.
+/// The delay before a restart tries to bind a port again that another process uses.
 const PORT_PAUSE: Duration = Duration::from_millis(250);
-/// What streams may set aside together. Where it is not said, the server allows three quarters of the free disk, so
-/// that a machine with little of it refuses streams, however little is put into them.
+/// The limit of all streams together. By default, the server allows three quarters of the free disk, so that a machine
+/// with little of it rejects streams, even if they are nearly empty.
 const STORE: &str = "jetstream { max_file_store: 1TB }";
 
-/// A running nats-server with JetStream. Dropping it kills the server, waits until it is gone and removes
-/// its files.
+/// A running nats-server with JetStream. Dropping it kills the server, waits for its end and removes its files.
 pub struct NatsServer {
     keeper: ManagedProcess,
-    /// The server's name for itself, which nobody else's server has.
+    /// The server's name, which is unique.
     name: String,
     port: u16,
 }
 
 impl NatsServer {
-    /// Starts a server whose config file holds `config` (it may be empty); returns when it greets clients.
-    /// Address, port, name and store directory are given as arguments, which win over `config`. Monitoring is
-    /// off, streams may set aside 1 TB and writes are synced as the server does it by default, unless `config` says
-    /// otherwise.
+    /// Starts a server with the config file `config` (it may be empty); returns when it sends its INFO line. Address,
+    /// port, name and store directory are passed as arguments, which override `config`. Monitoring is off, streams may
+    /// reserve 1 TB, and writes are synced with the server's default, unless `config` differs.
     ///
     /// # Errors
-    /// [`ServersError::MissingBinary`] and [`ServersError::WrongBinary`]; [`ServersError::NotReady`] for a
-    /// `config` that the server refuses.
+    /// [`ServersError::MissingBinary`] and [`ServersError::WrongBinary`]; [`ServersError::NotReady`] if the server
+    /// rejects `config`.
     pub async fn start(config: &str) -> Result<Self, ServersError> {
         let binary = binary::nats_server()?;
         for _ in 0..PORT_ATTEMPTS_MAX {
@@ -62,7 +60,7 @@ impl NatsServer {
         let args = match arguments(&dir, port, &name, config) {
             Ok(args) => args,
             Err(error) => {
-                // No keeper removes it yet. Should that fail, the first error is the one to show.
+                // The shell does not remove it yet. If this fails, the first error is the one to report.
                 let _ = fs::remove_dir_all(&dir);
                 return Err(error);
             }
@@ -78,7 +76,7 @@ impl NatsServer {
         Ok(())
     }
 
-    /// Whether this server, and not one that took its port, greets a client. JetStream is up by then.
+    /// Whether this server, and not another one on its port, sends the INFO line. JetStream is available by then.
     async fn greets(&self) -> bool {
         let greeting = tokio::time::timeout(GREETING_LIMIT, greeting(self.port)).await;
         greeting.is_ok_and(|line| {
@@ -88,16 +86,16 @@ impl NatsServer {
         })
     }
 
-    /// Kills the server as `kill -9` does and returns when it is gone. A second call does nothing.
+    /// Kills the server like `kill -9` and returns when it has ended. A second call has no effect.
     pub fn kill(&self) -> Result<(), ServersError> {
         self.keeper.signal("KILL")
     }
 
-    /// Kills the server, if that has not been done, and starts it again on the same port, with the same
-    /// config and the same store directory; returns when it greets clients. It has another pid then.
+    /// Kills the server, if it runs, and starts it again on the same port, with the same config and store directory;
+    /// returns when it sends its INFO line. It has another pid then.
     ///
     /// # Errors
-    /// [`ServersError::NotReady`] if it does not come up, or if someone else keeps its port.
+    /// [`ServersError::NotReady`] if it does not start, or if another process uses its port.
     pub async fn restart(&self) -> Result<(), ServersError> {
         let mut attempts = 1;
         loop {
@@ -112,23 +110,23 @@ impl NatsServer {
         }
     }
 
-    /// Stops the server as it stands (SIGSTOP): connections stay open and nothing answers.
+    /// Pauses the server (SIGSTOP): connections stay open without replies.
     pub fn pause(&self) -> Result<(), ServersError> {
         self.keeper.pause()
     }
 
-    /// Lets a paused server go on.
+    /// Resumes a paused server.
     pub fn resume(&self) -> Result<(), ServersError> {
         self.keeper.signal("CONT")
     }
 
-    /// The server's process id; another one after each restart.
+    /// The server's process id, which changes with each restart.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.keeper.pid()
     }
 
-    /// The port for clients, which stays the same.
+    /// The port for clients, which is constant.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -146,14 +144,14 @@ impl NatsServer {
         self.keeper.dir()
     }
 
-    /// The last lines of the server's log, which goes on over restarts.
+    /// The last lines of the server's log, which continues over restarts.
     #[must_use]
     pub fn log_tail(&self) -> String {
         self.keeper.log_tail()
     }
 }
 
-/// Writes the config file and the store directory, and returns the arguments of the server.
+/// Writes the config file, creates the store directory, and returns the arguments of the server.
 fn arguments(dir: &Path, port: u16, name: &str, config: &str) -> Result<Vec<String>, ServersError> {
     let (file, store) = (dir.join("nats.conf"), dir.join("store"));
     let folder = Folder::private(dir)?;

@@ -1,4 +1,4 @@
-//! What one server takes from this machine: ports, a directory, arguments; and whether a process lives.
+//! The local resources of a server: ports, a directory, arguments; and whether a process is alive.
 
 use std::fs;
 use std::io;
@@ -8,23 +8,23 @@ use std::path::{Path, PathBuf};
 use super::ServersError;
 use crate::files::Folder;
 
-/// Where [`lasting_port`] looks.
+/// The range that [`lasting_port`] searches.
 const LASTING_PORTS: std::ops::Range<u16> = 20_000..32_768;
 /// How many ports it tries before it takes any free one.
 const LASTING_PORT_ATTEMPTS: u32 = 100;
 
-/// How the port of the cluster bus is told to a server.
+/// How the port of the cluster bus is passed to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bus {
-    /// It is no node of a cluster.
+    /// It is not a cluster node.
     None,
-    /// This one, from Redis 7.0 on: without `cluster-port` it would be port + 10000, which may not even exist.
+    /// This one, from Redis 7.0 on: without `cluster-port` it would be port + 10000, which may not exist.
     Port(u16),
-    /// Not at all.
-    Untold,
+    /// It cannot be configured.
+    Fixed,
 }
 
-/// The arguments of every redis-server of ours; what a caller adds comes after them and wins.
+/// The arguments of every local redis-server; the arguments of a caller follow them and override them.
 pub(super) fn arguments(dir: &Path, port: u16, bus: Bus) -> Vec<String> {
     let fixed = ["--save", "", "--appendonly", "no", "--bind", "127.0.0.1", "--protected-mode", "no"];
     let mut args: Vec<String> = fixed.into_iter().map(str::to_owned).collect();
@@ -39,17 +39,16 @@ pub(super) fn arguments(dir: &Path, port: u16, bus: Bus) -> Vec<String> {
     args
 }
 
-/// Three different ports that are free now. Someone may still take one before the server binds it.
+/// Three different ports that are free now. Another process may still take one before the server binds it.
 pub(super) fn free_ports() -> io::Result<[u16; 3]> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    // All are held until all are known, so that they differ.
+    // All are bound until all are known, so that they differ.
     let (first, second, third) = (bind()?, bind()?, bind()?);
     Ok([first.local_addr()?.port(), second.local_addr()?.port(), third.local_addr()?.port()])
 }
 
-/// A port that is free now and that a server can come back to: it lies below the ports from which the system
-/// (Linux, macOS) serves outgoing connections, which could take it, or even reach themselves through it,
-/// while the server is down.
+/// A port that is free now and stays available to a server that restarts: it is below the ephemeral ports of the
+/// system (Linux, macOS), which outgoing connections could take while the server is down.
 pub(super) fn lasting_port() -> io::Result<u16> {
     for _ in 0..LASTING_PORT_ATTEMPTS {
         let port = fastrand::u16(LASTING_PORTS);
@@ -60,25 +59,25 @@ pub(super) fn lasting_port() -> io::Result<u16> {
     free_ports().map(|[port, ..]| port)
 }
 
-/// A new directory that only we can read.
+/// A new directory that only this user can read.
 pub(super) fn fresh_dir() -> Result<PathBuf, ServersError> {
     Ok(Folder::temporary(&format!("keysweep-server-{}", std::process::id()))?.path().to_owned())
 }
 
-/// The letter that Linux gives to what a process or thread does, by its place in /proc.
+/// The state letter of a process or thread, from its directory in /proc.
 fn state(place: &Path) -> Option<char> {
     let stat = fs::read_to_string(place.join("stat")).ok()?;
-    // The name before it may hold anything.
+    // The name before it may contain anything.
     stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
-/// Whether a thread of a process runs or waits, and is not stopped. Where the system does not say so, none does.
+/// Whether a thread of a process runs or waits, and is not stopped. `false` if the system does not report it.
 pub(super) fn is_running(pid: u32) -> bool {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return false };
     threads.flatten().filter_map(|thread| state(&thread.path())).any(|state| !"TtZX".contains(state))
 }
 
-/// Whether the process has ended (a zombie has). Without /proc nobody knows, and the time limit decides.
+/// Whether the process has ended (zombies count). Without /proc it is unknown, and the time limit decides.
 pub(super) fn is_gone(pid: u32) -> bool {
     match state(Path::new(&format!("/proc/{pid}"))) {
         Some(state) => state == 'Z',
@@ -99,7 +98,7 @@ mod tests {
         );
         let node = arguments(Path::new("/d"), 7000, Bus::Port(7001)).join(" ");
         assert!(node.ends_with("--port 7000 --cluster-enabled yes --cluster-port 7001"), "{node}");
-        let older = arguments(Path::new("/d"), 7000, Bus::Untold).join(" ");
+        let older = arguments(Path::new("/d"), 7000, Bus::Fixed).join(" ");
         assert!(older.ends_with("--port 7000 --cluster-enabled yes"), "{older}");
     }
 
@@ -116,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn we_live() {
+    fn own_process_is_alive() {
         assert!(!is_gone(std::process::id()));
         assert!(is_gone(u32::MAX));
     }

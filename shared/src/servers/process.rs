@@ -1,4 +1,4 @@
-//! One redis-server process that cannot outlive us. Sentinel is absent.
+//! A redis-server process that cannot outlive this process. Sentinel is elsewhere.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use super::ports::{Bus, arguments, free_ports, fresh_dir};
 use super::{ServersError, binary, redis62};
 use crate::cluster::{Conn, ConnectOptions, RedisErrorKind};
 
-/// A running redis-server. Dropping it kills the server, waits until it is gone and removes its files.
+/// A running redis-server. Dropping it kills the server, waits for its end and removes its files.
 pub struct Server {
     keeper: ManagedProcess,
     port: u16,
@@ -15,29 +15,29 @@ pub struct Server {
     tls_port: Option<u16>,
 }
 
-/// What a server is started as.
+/// The variant of a server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Role {
     /// It runs in cluster mode.
     pub(super) in_cluster: bool,
-    /// It has a second port, which speaks TLS.
+    /// It has a second port with TLS.
     pub(super) tls: bool,
 }
 
 impl Server {
-    /// Starts a standalone server with `extra_args` after ours, so that they win; returns when it answers
-    /// (an answer that asks for a password counts).
+    /// Starts a standalone server; `extra_args` override the default arguments. Returns when it answers (a reply that
+    /// requires a password counts).
     pub async fn start(extra_args: &[&str]) -> Result<Self, ServersError> {
         Self::start_as(extra_args, Role::default()).await
     }
 
-    /// [`Server::start`] with a second port, which speaks TLS: `extra_args` name the certificates. What the server
-    /// is asked here goes over the first one.
+    /// [`Server::start`] with a second port with TLS: `extra_args` contain the certificates. The readiness check uses
+    /// the first port.
     pub async fn start_tls(extra_args: &[&str]) -> Result<Self, ServersError> {
         Self::start_as(extra_args, Role { tls: true, ..Role::default() }).await
     }
 
-    /// Starts a server, in cluster mode a member of no cluster yet.
+    /// Starts a server, in cluster mode without joining a cluster.
     pub(super) async fn start_as(extra_args: &[&str], role: Role) -> Result<Self, ServersError> {
         let binary = binary::redis_server()?;
         for _ in 0..PORT_ATTEMPTS_MAX {
@@ -61,7 +61,7 @@ impl Server {
         let (bus_port, tls_port) = (role.in_cluster.then_some(bus_port), role.tls.then_some(tls_port));
         let bus = match bus_port {
             None => Bus::None,
-            Some(_) if older => Bus::Untold,
+            Some(_) if older => Bus::Fixed,
             Some(bus_port) => Bus::Port(bus_port),
         };
         let dir = fresh_dir()?;
@@ -94,17 +94,17 @@ impl Server {
         }
     }
 
-    /// Kills the server as `kill -9` does and returns when it is gone. A second call does nothing.
+    /// Kills the server like `kill -9` and returns when it has ended. A second call has no effect.
     pub fn kill(&self) -> Result<(), ServersError> {
         self.keeper.signal("KILL")
     }
 
-    /// Stops the server as it stands (SIGSTOP): connections stay open and nothing answers.
+    /// Pauses the server (SIGSTOP): connections stay open without replies.
     pub fn pause(&self) -> Result<(), ServersError> {
         self.keeper.pause()
     }
 
-    /// Lets a paused server go on.
+    /// Resumes a paused server.
     pub fn resume(&self) -> Result<(), ServersError> {
         self.keeper.signal("CONT")
     }
@@ -133,13 +133,13 @@ impl Server {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// The port that speaks TLS, if there is one.
+    /// The TLS port, if there is one.
     #[must_use]
     pub fn tls_port(&self) -> Option<u16> {
         self.tls_port
     }
 
-    /// `rediss://127.0.0.1:<port>` of the port that speaks TLS, if there is one.
+    /// `rediss://127.0.0.1:<port>` of the TLS port, if there is one.
     #[must_use]
     pub fn tls_url(&self) -> Option<String> {
         self.tls_port.map(|port| format!("rediss://127.0.0.1:{port}"))

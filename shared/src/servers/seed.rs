@@ -1,5 +1,5 @@
-//! Filling servers fast: commands go to the node that owns the key's slot, in large pipelines, to all
-//! nodes at the same time. It follows no redirects: slots must not move meanwhile.
+//! Fills servers fast: commands go to the owner of the key's slot, in large pipelines, to all nodes concurrently. It
+//! follows no redirects: slots must not move meanwhile.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -9,17 +9,17 @@ use super::{DatasetEntry, DatasetValue, ServersError, ask};
 use crate::cluster::{Batch, Conn, ConnectOptions, RedisError, Reply};
 use crate::slot::{SLOTS, slot_of};
 
-/// How many commands travel in one write.
+/// Commands in one write.
 const BATCH_COMMANDS: usize = 1000;
-/// At how many bytes a batch is sent earlier.
+/// The size at which a batch is sent earlier, in bytes.
 const BATCH_BYTES: usize = 1 << 20;
-/// How many batches per node may wait for their answers: one is worked on while the next is written.
+/// Batches in flight per node: the server executes one while the next is written.
 const BATCHES_PER_NODE: usize = 2;
 
-/// Writes keys to a cluster or a standalone server. What was written is there when [`Seeder::finish`] returned.
+/// Writes keys to a cluster or a standalone server. All keys are written when [`Seeder::finish`] returns.
 pub struct Seeder {
     nodes: Vec<SeedNode>,
-    /// The index of the owner of each slot; `None` where nobody owns it.
+    /// The index of the owner of each slot; `None` without owner.
     owners: Vec<Option<usize>>,
     in_flight: FuturesUnordered<BoxFuture<'static, Result<(), RedisError>>>,
 }
@@ -31,12 +31,12 @@ struct SeedNode {
 }
 
 impl Seeder {
-    /// Connects to the deployment that the first of `urls` belongs to, without a password.
+    /// Connects to the deployment of the first of `urls`, without a password.
     pub async fn connect(urls: &[String]) -> Result<Self, ServersError> {
         Self::open(&ConnectOptions::open(urls.to_vec())).await
     }
 
-    /// Connects to the deployment that the first seed of `access` belongs to, with its credentials and database.
+    /// Connects to the deployment of the first seed of `access`, with its credentials and database.
     pub async fn open(access: &ConnectOptions) -> Result<Self, ServersError> {
         let Some(url) = access.urls.first() else {
             return Err(ServersError::Unusable("no address was given to seed".to_owned()));
@@ -73,7 +73,7 @@ impl Seeder {
         }
     }
 
-    /// Adds any command for the node that owns `key`; `args` is the whole command.
+    /// Adds a command for the owner of `key`; `args` is the whole command.
     pub async fn command(&mut self, key: &[u8], args: &[&[u8]]) -> Result<(), ServersError> {
         let slot = slot_of(key);
         let Some(index) = self.owners[usize::from(slot)] else {
@@ -90,7 +90,7 @@ impl Seeder {
         Ok(())
     }
 
-    /// Adds one entry of a mixture.
+    /// Adds an entry of a data set.
     pub async fn entry(&mut self, entry: &DatasetEntry) -> Result<(), ServersError> {
         let key = entry.key.as_slice();
         let mut args: Vec<&[u8]> = Vec::new();
@@ -112,7 +112,7 @@ impl Seeder {
         }
     }
 
-    /// Sends what is left and waits for all answers.
+    /// Sends the rest and waits for all replies.
     pub async fn finish(&mut self) -> Result<(), ServersError> {
         for index in 0..self.nodes.len() {
             self.send(index).await?;
@@ -123,7 +123,7 @@ impl Seeder {
         Ok(())
     }
 
-    /// How many keys the primaries hold together (in the database of the seeder).
+    /// The number of keys of all primaries (in the database of the seeder).
     pub async fn keys(&self) -> Result<u64, ServersError> {
         let mut keys = 0;
         for node in &self.nodes {
@@ -148,7 +148,7 @@ impl Seeder {
         while self.in_flight.len() > BATCHES_PER_NODE * self.nodes.len() {
             self.in_flight.next().await.unwrap_or(Ok(()))?;
         }
-        // Polled once, so that the new batch is on its way while the next one is filled.
+        // Polled once, so that the new batch is in flight while the next one is filled.
         self.in_flight.next().now_or_never().flatten().unwrap_or(Ok(()))?;
         Ok(())
     }
@@ -166,7 +166,7 @@ struct SeedPrimary {
     slots: Vec<(u16, u16)>,
 }
 
-/// The primaries with slots, from the answer to CLUSTER NODES. Lines that make no sense are passed over.
+/// The primaries with slots, from the reply to CLUSTER NODES. Invalid lines are skipped.
 fn primaries(nodes: &str) -> Vec<SeedPrimary> {
     nodes.lines().filter_map(primary).filter(|primary| !primary.slots.is_empty()).collect()
 }
@@ -183,7 +183,7 @@ fn primary(line: &str) -> Option<SeedPrimary> {
     Some(SeedPrimary { host: host.to_owned(), port: port.parse().ok()?, slots })
 }
 
-/// `7` or `0-5460`; an open slot (`[7->-…]`) is named among the owned ones as well.
+/// `7` or `0-5460`; an open slot (`[7->-…]`) is listed among the owned ones as well.
 fn slot_range(text: &str) -> Option<(u16, u16)> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (first.parse().ok()?, last.parse().ok()?);

@@ -1,5 +1,5 @@
-//! One Sentinel that cannot outlive us. It watches a server of ours and makes its replica the primary when that is
-//! gone; alone it is the majority.
+//! A Sentinel that cannot outlive this process. It watches a local server and promotes its replica when that is down;
+//! alone it is the majority.
 
 use super::managed_process::{ManagedProcess, PORT_ATTEMPTS_MAX, READY_POLL};
 use super::ports::{free_ports, fresh_dir};
@@ -7,7 +7,7 @@ use super::{Server, ServersError, ask, binary};
 use crate::cluster::{Conn, ConnectOptions, RedisErrorKind};
 use crate::files::Folder;
 
-/// After how many milliseconds without an answer the primary counts as down.
+/// The time without a reply after which the primary counts as down, in milliseconds.
 const DOWN_AFTER_MS: u32 = 500;
 
 /// A running Sentinel. Dropping it kills it and removes its files.
@@ -23,7 +23,7 @@ impl Sentinel {
         Self::start_at(name, (primary.port(), false), more).await
     }
 
-    /// [`Sentinel::start`] with a second port, which speaks TLS, and watching `primary` over TLS; `more` names the
+    /// [`Sentinel::start`] with a second port with TLS, and watching `primary` over TLS; `more` contains the
     /// certificates.
     pub async fn start_tls(name: &str, primary: &Server, more: &[&str]) -> Result<Self, ServersError> {
         let port = primary.tls_port().unwrap_or_default();
@@ -79,7 +79,7 @@ impl Sentinel {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// `127.0.0.1:<port>` of the port that speaks TLS, if there is one.
+    /// `127.0.0.1:<port>` of the TLS port, if there is one.
     #[must_use]
     pub fn tls_address(&self) -> Option<String> {
         self.tls_port.map(|port| format!("127.0.0.1:{port}"))
@@ -91,7 +91,7 @@ impl Sentinel {
         Ok(ConnectOptions::open(vec![url.clone()]).connect_dedicated(&url).await?)
     }
 
-    /// Waits until it knows `count` replicas of `name` that may be promoted.
+    /// Waits until it knows `count` replicas of `name` that can be promoted.
     pub async fn knows_replicas(&self, name: &str, count: usize) -> Result<(), ServersError> {
         let conn = self.conn().await?;
         loop {

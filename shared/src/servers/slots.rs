@@ -1,21 +1,21 @@
-//! Moving slots between the nodes of a cluster of ours, in one go or half-way, as `redis-cli --cluster
-//! reshard` does it. Nodes are named by their index in [`ClusterServers::nodes`]; both must be primaries.
+//! Moves slots between the nodes of a local cluster, completely or partially, like `redis-cli --cluster reshard`.
+//! Nodes are given by their index in [`ClusterServers::nodes`]; both must be primaries.
 
 use super::{ClusterServers, ServersError};
 use crate::cluster::{Conn, RedisError, Reply};
 
-/// How many keys one MIGRATE takes along.
+/// Keys per MIGRATE.
 const MIGRATE_KEYS: usize = 100;
 
 impl ClusterServers {
-    /// Moves `slot` with its keys from node `from` to node `to`, and tells all primaries.
+    /// Moves `slot` with its keys from node `from` to node `to`, and notifies all primaries.
     pub async fn move_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
         self.open_slot(slot, from, to).await?;
         self.move_keys(slot, from, to, usize::MAX).await?;
         self.close_slot(slot, from, to).await
     }
 
-    /// Begins to move `slot`: node `to` imports it, node `from` still owns it and migrates it. No key moves.
+    /// Starts to move `slot`: node `to` imports it, node `from` still owns it and migrates it. No key moves.
     pub async fn open_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
         let (source, target) = (self.nodes()[from].conn().await?, self.nodes()[to].conn().await?);
         target.info_text(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", self.id(from))).await?;
@@ -23,7 +23,7 @@ impl ClusterServers {
         Ok(())
     }
 
-    /// Moves at most `keys_max` keys of an open slot, and returns how many there were to move.
+    /// Moves at most `keys_max` keys of an open slot, and returns their number.
     pub async fn move_keys(
         &self,
         slot: u16,
@@ -48,10 +48,10 @@ impl ClusterServers {
         Ok(moved)
     }
 
-    /// Ends the move of an open slot whose keys have all been moved: `to` owns it from now on.
+    /// Completes the move of an open slot without remaining keys: `to` owns it from now on.
     pub async fn close_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
         let owner = format!("CLUSTER SETSLOT {slot} NODE {}", self.id(to));
-        // The target first: should this stop in between, the slot has an owner that knows it.
+        // The target first: if this is interrupted, the slot has an owner that knows it.
         let others = (0..self.primaries().len()).filter(|index| ![from, to].contains(index));
         for index in [to, from].into_iter().chain(others) {
             self.nodes()[index].conn().await?.info_text(&owner).await?;
@@ -59,8 +59,8 @@ impl ClusterServers {
         Ok(())
     }
 
-    /// Takes a half-way move back as far as the nodes are concerned: `from` owns the slot, which is open no
-    /// more. Keys that were moved stay where they are.
+    /// Aborts a partial move at the nodes: `from` owns the slot, which is no longer open. Moved keys stay where they
+    /// are.
     pub async fn calm_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
         for index in [to, from] {
             self.nodes()[index].conn().await?.info_text(&format!("CLUSTER SETSLOT {slot} STABLE")).await?;

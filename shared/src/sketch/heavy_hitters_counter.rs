@@ -18,7 +18,7 @@ const NAMES_MAX: usize = 2 * COUNTERS;
 const NAMED_ONE_IN: u32 = 8;
 
 /// The maximum number of names in the result.
-const TOLD_MAX: usize = 128;
+const REPORTED_MAX: usize = 128;
 
 /// Bits of the filter for names seen once, a power of two.
 const ONCE_BITS: usize = 1 << 17;
@@ -127,18 +127,20 @@ impl HeavyHittersCounter {
     pub fn finish(mut self, name: impl Fn(&[u8]) -> String) -> HeavyHitters {
         self.flush(name);
         let exact = self.sketch.maximum_error() == 0;
-        let (mut told, mut error) = (Vec::new(), self.sketch.maximum_error());
+        let (mut reported, mut error) = (Vec::new(), self.sketch.maximum_error());
         // The heaviest come first.
         for row in self.sketch.frequent_items(ErrorType::NoFalseNegatives) {
             match self.names.remove(row.item()) {
-                Some(name) if exact || told.len() < TOLD_MAX => told.push((name, row.lower_bound())),
+                Some(name) if exact || reported.len() < REPORTED_MAX => {
+                    reported.push((name, row.lower_bound()));
+                }
                 _ => error = error.max(row.upper_bound()),
             }
         }
         // A weight w comes from w / n keys, each of which is sampled with the probability 1 / n.
-        let heaviest = told.iter().map(|(_, weight)| *weight).max().unwrap_or(0);
+        let heaviest = reported.iter().map(|(_, weight)| *weight).max().unwrap_or(0);
         let variance = heaviest.saturating_mul(self.one_in - 1);
-        HeavyHitters::of(told.into_iter(), self.total, (error.saturating_add(self.lost), variance))
+        HeavyHitters::of(reported.into_iter(), self.total, (error.saturating_add(self.lost), variance))
     }
 }
 
@@ -179,9 +181,9 @@ mod tests {
         let heavy = gather.finish(text);
         assert_eq!(heavy.total(), 200_000);
         assert!(heavy.error_max() <= 200_000 * 4 / COUNTERS as u64, "{}", heavy.error_max());
-        let told: HashMap<String, u64> = heavy.heaviest(usize::MAX).into_iter().collect();
+        let reported: HashMap<String, u64> = heavy.heaviest(usize::MAX).into_iter().collect();
         for (name, weight) in exact {
-            let least = told.get(&name).copied().unwrap_or(0);
+            let least = reported.get(&name).copied().unwrap_or(0);
             assert!(least <= weight && weight <= least + heavy.error_max(), "{name}: {least} for {weight}");
         }
     }

@@ -59,9 +59,9 @@ mod tests {
         let fine = fine.finish();
         assert_eq!(fine.count(), plain.count());
         for q in [0.0, 0.1, 0.5, 0.9, 0.99, 1.0] {
-            let (told, expected) = (fine.quantile(q).unwrap(), plain.quantile(q).unwrap());
+            let (estimate, expected) = (fine.quantile(q).unwrap(), plain.quantile(q).unwrap());
             // A value at the edge of a bucket may fall into the next one, 2 % away.
-            assert!((told / expected - 1.0).abs() < 0.0205, "{q}: {told} for {expected}");
+            assert!((estimate / expected - 1.0).abs() < 0.0205, "{q}: {estimate} for {expected}");
         }
     }
 
@@ -70,8 +70,8 @@ mod tests {
         for value in (0..64).flat_map(|bit| [1_u64 << bit, (1 << bit) + (1 << bit) / 3]) {
             let mut fine = LogHistogram::default();
             fine.add(value, 1);
-            let told = fine.finish().quantile(0.5).unwrap();
-            assert!((told / value as f64 - 1.0).abs() < 0.0106, "{told} for {value}");
+            let estimate = fine.finish().quantile(0.5).unwrap();
+            assert!((estimate / value as f64 - 1.0).abs() < 0.0106, "{estimate} for {value}");
         }
     }
 }

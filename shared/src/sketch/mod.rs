@@ -35,8 +35,8 @@ mod tests {
         assert_eq!(merged.count(), 50_000);
         for q in [0.5, 0.9, 0.99] {
             let exact = values[(q * 49_999.0) as usize];
-            let told = merged.quantile(q).unwrap();
-            assert!((told / exact - 1.0).abs() <= 0.0101, "{q}: {told} for {exact}");
+            let estimate = merged.quantile(q).unwrap();
+            assert!((estimate / exact - 1.0).abs() <= 0.0101, "{q}: {estimate} for {exact}");
         }
         assert_eq!(Quantiles::default().quantile(0.5), None);
         let none: Quantiles = wire::decode(&wire::encode(&Quantiles::default()).unwrap()).unwrap();

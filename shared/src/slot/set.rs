@@ -1,4 +1,4 @@
-//! Sets of hash slots as merged ranges: small on the wire and quick to ask, since nodes own few ranges.
+//! Sets of hash slots as merged ranges: small on the wire and fast to query, since nodes own few ranges.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::SLOTS;
 use crate::limits::SLOT_RANGES_MAX;
 
-/// A range that is none: it ends before it starts, or goes beyond the last slot.
+/// An invalid range: it ends before it starts, or goes beyond the last slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("accept the slot range {first}-{last}: slots go from 0 to 16383, in ascending order")]
 pub struct SlotRangeError {
@@ -15,14 +15,14 @@ pub struct SlotRangeError {
     last: u16,
 }
 
-/// A set of slots, kept as ascending inclusive ranges that neither overlap nor touch.
-/// That is also its form on the wire; ranges in another order or overlapping are put right on reading.
+/// A set of slots: ascending inclusive ranges that neither overlap nor touch. That is also its encoding; other ranges
+/// are normalized when they are read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Vec<(u16, u16)>", into = "Vec<(u16, u16)>")]
 pub struct SlotSet(Vec<(u16, u16)>);
 
 impl SlotSet {
-    /// No slot.
+    /// The empty set.
     #[must_use]
     pub const fn new() -> Self {
         Self(Vec::new())
@@ -37,7 +37,7 @@ impl SlotSet {
     /// The union of inclusive ranges, in any order.
     ///
     /// # Errors
-    /// [`SlotRangeError`] for the first range that is none.
+    /// [`SlotRangeError`] for the first invalid range.
     pub fn from_ranges(ranges: impl IntoIterator<Item = (u16, u16)>) -> Result<Self, SlotRangeError> {
         let mut set = Self::new();
         for (first, last) in ranges {
@@ -49,7 +49,7 @@ impl SlotSet {
     /// Adds the slots from `first` to `last`, both included.
     ///
     /// # Errors
-    /// [`SlotRangeError`] if `first > last` or `last` is no slot; the set is then unchanged.
+    /// [`SlotRangeError`] if `first > last` or `last` is not a slot; the set is then unchanged.
     pub fn insert_range(&mut self, first: u16, last: u16) -> Result<(), SlotRangeError> {
         if first > last || last >= SLOTS {
             return Err(SlotRangeError { first, last });
@@ -58,7 +58,7 @@ impl SlotSet {
         Ok(())
     }
 
-    /// Replaces all ranges that overlap or touch `first..=last` by one; the range is a valid one.
+    /// Replaces all ranges that overlap or touch the valid range `first..=last` by one.
     fn merge(&mut self, mut first: u16, mut last: u16) {
         let from = self.0.partition_point(|&(_, end)| end + 1 < first);
         let to = self.0.partition_point(|&(start, _)| start <= last + 1);
@@ -78,7 +78,7 @@ impl SlotSet {
         self.0.get(at).is_some_and(|&(first, _)| first <= slot)
     }
 
-    /// How many slots are in the set.
+    /// The number of slots in the set.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.iter().map(|&(first, last)| usize::from(last - first) + 1).sum()
@@ -95,7 +95,7 @@ impl SlotSet {
         self.0.iter().flat_map(|&(first, last)| first..=last)
     }
 
-    /// The inclusive ranges: ascending, apart from each other.
+    /// The inclusive ranges: ascending and disjoint.
     #[must_use]
     pub fn ranges(&self) -> &[(u16, u16)] {
         &self.0
@@ -157,8 +157,7 @@ impl SlotSet {
 impl FromIterator<u16> for SlotSet {
     /// Collects slots, in any order.
     ///
-    /// # Panics
-    /// On a number that is no slot: dropping it silently could hide a gap in coverage.
+    /// # Panics If a number is not a slot: ignoring it could hide a gap in coverage.
     fn from_iter<I: IntoIterator<Item = u16>>(slots: I) -> Self {
         let mut set = Self::new();
         for slot in slots {
@@ -230,7 +229,7 @@ mod tests {
     type Ranges = Vec<(u16, u16)>;
 
     fn ranges() -> impl Strategy<Value = Ranges> {
-        // Few slots, at both ends of the field, so that ranges often touch.
+        // Few slots, at both ends, so that ranges often touch.
         let slot = prop_oneof![0..40_u16, SLOTS - 20..SLOTS];
         proptest::collection::vec((slot, 0..6_u16).prop_map(|(a, n)| (a, (a + n).min(SLOTS - 1))), 0..12)
     }

@@ -1,6 +1,6 @@
-//! Metrics of this process for Prometheus: made once per process, counted into by whoever does the thing, and read
-//! at `/metrics`. Each process counts what it did itself, from its start; what a run did as a whole, exactly and over
-//! crashes, stands in its result. `docs/metrics.md` lists all metrics, and a test compares.
+//! Prometheus metrics of this process: created once per process, incremented where the events occur, and exposed at
+//! `/metrics`. Each process counts its own work since its start; the exact numbers of a whole run, crashes included,
+//! are in its result. `docs/metrics.md` lists all metrics, and a test compares it with the code.
 
 mod labels;
 mod registry;
@@ -30,18 +30,18 @@ pub struct Telemetry {
     metrics: MetricFamilies,
 }
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryOutcome {
     /// It was handled, and acknowledged.
     Done,
-    /// It was not its time yet, or queue or store failed.
+    /// It was too early, or the queue or the store failed.
     Requeued,
-    /// It failed, and is tried again.
+    /// It failed and is retried.
     Failed,
-    /// It failed for good.
+    /// It failed permanently.
     DeadLettered,
-    /// It cannot be read.
+    /// It cannot be decoded.
     Undecodable,
 }
 
@@ -57,14 +57,14 @@ impl DeliveryOutcome {
     }
 }
 
-/// The requests to Redis whose time is measured.
+/// The kinds of requests to Redis whose duration is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
     /// A page of keys with the TTLs of others, in one write.
     Window,
     /// The sizes of keys, or their values, in one write.
     Values,
-    /// Calls of the script that acts on candidates, in one write.
+    /// Calls of the script that checks and deletes candidates, in one write.
     Script,
 }
 
@@ -75,7 +75,7 @@ impl Telemetry {
         self.metrics.text()
     }
 
-    /// A scan task was reported, and its report counts.
+    /// Counts a scan task whose report was accepted.
     pub fn scanned(&self, job: &str, redis: &Alias, counts: &ScanCounts) {
         let (place, metrics) = (place(job, redis), &self.metrics);
         for (family, keys) in [
@@ -91,7 +91,7 @@ impl Telemetry {
         }
     }
 
-    /// A batch of `keys` candidates has its receipt, and it counts.
+    /// Counts the outcomes of a batch whose receipt was accepted.
     pub fn reaped(&self, job: &str, redis: &Alias, receipt: &Receipt, keys: u64) {
         let mut counts: BTreeMap<Outcome, u64> =
             receipt.all.map(|outcome| (outcome, keys)).into_iter().collect();
@@ -108,7 +108,7 @@ impl Telemetry {
         }
     }
 
-    /// A delivery ended, the `deliveries`-th of its message.
+    /// Counts the end of a delivery, the `deliveries`-th of its message.
     pub fn delivered(&self, queue: &'static str, outcome: DeliveryOutcome, deliveries: u32) {
         let outcome = outcome.as_str();
         self.metrics.deliveries.get_or_create(&QueueOutcome { queue, outcome }).inc();
@@ -117,12 +117,12 @@ impl Telemetry {
         }
     }
 
-    /// A message waited, because its queue was full.
+    /// Counts a message that waited because its queue was full.
     pub fn waited(&self, queue: &'static str) {
         self.metrics.queue_full_waits.get_or_create(&Queue { queue }).inc();
     }
 
-    /// A request to Redis was answered.
+    /// Records the duration of a request to Redis.
     pub fn request(&self, redis: &Alias, asked: RequestKind, took: Duration) {
         let request = match asked {
             RequestKind::Window => "window",
@@ -133,13 +133,13 @@ impl Telemetry {
         self.metrics.redis_request_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
-    /// A request to Redis failed.
+    /// Counts a failed request to Redis.
     pub fn failed(&self, redis: &Alias, kind: &'static str) {
         let labels = Failure { redis: redis.to_string(), kind };
         self.metrics.redis_failures.get_or_create(&labels).inc();
     }
 
-    /// A run has its result.
+    /// Records the result of a run.
     pub fn ended(&self, redis: &Alias, result: &CleanupResult) {
         let (place, metrics) = (place(&result.job, redis), &self.metrics);
         let Place { cleanup_job, redis } = place.clone();
@@ -151,13 +151,13 @@ impl Telemetry {
         metrics.run_duration.get_or_create(&place).observe(seconds);
         match result.current_metrics.hit_rate {
             Some(percent) => drop(metrics.hit_ratio.get_or_create(&place).set(percent / 100.0)),
-            // It is one of a window, and that of an earlier window says nothing of this one.
+            // It belongs to a time window; the value of an earlier window does not apply to this one.
             None => drop(metrics.hit_ratio.remove(&place)),
         }
         self.counted(&place, result);
     }
 
-    /// Tells how many keys there are. A run that does not know leaves what an earlier one has told, and when that was.
+    /// Sets the number of keys. A run that does not know it keeps the previous value and its time.
     fn counted(&self, place: &Place, result: &CleanupResult) {
         let (metrics, now) = (&self.metrics, &result.current_metrics);
         let Some(keys) = now.total_keys else { return };
@@ -172,7 +172,7 @@ impl Telemetry {
         }
     }
 
-    /// The fullest primary's memory is so full, in percent of its limit; `None` if it is not known.
+    /// Sets the memory usage of the fullest primary, in percent of its limit; `None` if unknown.
     pub fn memory(&self, redis: &Alias, percent: Option<f64>) {
         let labels = Redis { redis: redis.to_string() };
         match percent {
@@ -181,7 +181,7 @@ impl Telemetry {
         }
     }
 
-    /// Of all alerts that `job` can have, by `names`, those in `active` hold.
+    /// Sets which of the alerts of `job`, by `names`, are firing: those in `active`.
     pub fn alerts(&self, job: &str, names: &[&str], active: &[Alert]) {
         let active = active.iter().map(|alert| alert.alert.as_str()).collect::<BTreeSet<_>>();
         for alert in names {
@@ -190,17 +190,17 @@ impl Telemetry {
         }
     }
 
-    /// A node is worked at, at a share of its time.
+    /// Sets the duty cycle at a node.
     pub fn paced(&self, redis: &Alias, node: &str, share: f64) {
         self.metrics.pace_share.get_or_create(&at_node(redis, node)).set(share);
     }
 
-    /// Nobody works there any more.
+    /// Removes the duty cycle of a node without work.
     pub fn not_paced(&self, redis: &Alias, node: &str) {
         self.metrics.pace_share.remove(&at_node(redis, node));
     }
 
-    /// A node was probed, and after that works at `share`, which was halved for it or was not.
+    /// Records a probe of a node, and the duty cycle after it, which was halved because of the probe or not.
     pub fn probed(&self, (redis, node): (&Alias, &str), took: Duration, share: f64, halved: bool) {
         let labels = Redis { redis: redis.to_string() };
         self.metrics.probe_duration.get_or_create(&labels).observe(took.as_secs_f64());
@@ -210,13 +210,13 @@ impl Telemetry {
         }
     }
 
-    /// Work was held back for `reason`: `latency` or `rate_limit`.
+    /// Records that work was throttled for `reason`: `latency` or `rate_limit`.
     pub fn held_back(&self, redis: &Alias, reason: &'static str, waited: Duration) {
         let labels = Reason { redis: redis.to_string(), reason };
         self.metrics.pace_waits.get_or_create(&labels).inc_by(waited.as_secs_f64());
     }
 
-    /// A notice was posted to a hook, or could not be.
+    /// Counts a post of a notification to a webhook.
     pub fn posted(&self, job: &str, hook: &'static str, delivered: bool) {
         let outcome = if delivered { "delivered" } else { "failed" };
         let labels = Post { cleanup_job: job.to_owned(), hook, outcome };

@@ -1,4 +1,4 @@
-//! The metrics with their names and helps. Base units; counters get `_total` from the library.
+//! The metrics with their names and help texts. Base units; the library appends `_total` to counters.
 
 use std::sync::atomic::AtomicU64;
 
@@ -14,11 +14,11 @@ use super::labels::{
     AlertOf, Build, Failure, Node, Place, PlaceOutcome, Post, Queue, QueueOutcome, Reason, Redis, Request,
 };
 
-/// Seconds of a request to Redis: from far below a round trip to the longest that we wait.
+/// Seconds of a request to Redis: from far below a round trip to the longest time limit.
 const REQUEST_SECONDS: [f64; 13] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
-/// Seconds of a probe: finest where latency budgets are.
+/// Seconds of a probe: finest in the range of latency budgets.
 const PROBE_SECONDS: [f64; 12] =
     [0.000_1, 0.000_2, 0.000_5, 0.001, 0.001_5, 0.002, 0.003, 0.005, 0.01, 0.025, 0.1, 1.0];
 
@@ -42,7 +42,7 @@ impl MetricConstructor<Histogram> for Buckets {
     }
 }
 
-/// All of them, and the registry that knows their names.
+/// All metrics, and the registry with their names.
 #[derive(Debug)]
 pub(super) struct MetricFamilies {
     registry: Registry,
@@ -81,8 +81,8 @@ impl Default for MetricFamilies {
         registry.register("build", "The program; always 1", Info::new(Build { version }));
         let mut add = Names(registry);
         Self {
-            keys_listed: add.metric("keys_listed", "Keys listed by scan tasks, of whatever pattern"),
-            keys_scanned: add.metric("keys_scanned", "Matching keys that scan tasks looked at"),
+            keys_listed: add.metric("keys_listed", "Keys listed by scan tasks, of any pattern"),
+            keys_scanned: add.metric("keys_scanned", "Matching keys that scan tasks looked up"),
             keys_stale: add.metric("keys_stale", "Matching keys without TTL that scan tasks found"),
             keys_inactive: add.metric("keys_inactive", "Keys of inactive users that scan tasks found"),
             keys_protected: add
@@ -98,7 +98,7 @@ impl Default for MetricFamilies {
                 .metric("queue_full_waits", "Times that a message waited because its queue was full"),
             redis_request_duration: add.seconds(
                 "redis_request_duration",
-                "Time until Redis answered a write: a window of keys and TTLs, or calls of the script",
+                "Time until Redis replied to a write: a window of keys and TTLs, or calls of the script",
                 Family::new_with_constructor(Buckets(&REQUEST_SECONDS)),
             ),
             redis_failures: add
@@ -111,25 +111,25 @@ impl Default for MetricFamilies {
             ),
             hit_ratio: add.metric(
                 "hit_ratio",
-                "Share of the application's look-ups that hit, 0 to 1; absent while it is not known",
+                "Share of the application's lookups that hit, 0 to 1; absent while it is not known",
             ),
             matching_keys: add
-                .metric("matching_keys", "Matching keys that were left by the last run that knew them"),
+                .metric("matching_keys", "Matching keys after the last run that knew their number"),
             average_ttl: add.seconds("average_ttl", AVERAGE_TTL, Family::default()),
             counted_at: add.seconds("matching_keys_timestamp", COUNTED_AT, Family::default()),
             memory_used: add.metric(
                 "memory_used_ratio",
-                "The fullest primary's memory when it was last looked at, 0 to 1 of its limit",
+                "The fullest primary's memory when it was last measured, 0 to 1 of its limit",
             ),
-            alerts_active: add.metric("alerts_active", "Whether an alert holds, 0 or 1"),
+            alerts_active: add.metric("alerts_active", "Whether an alert is firing, 0 or 1"),
             webhook_posts: add
-                .metric("webhook_posts", "Notices posted to webhooks, repetitions not counted, by outcome"),
-            pace_share: add.metric("duty_cycle", "Share of a node's time that this process takes, up to 1"),
+                .metric("webhook_posts", "Notifications posted to webhooks, retries not counted, by outcome"),
+            pace_share: add.metric("duty_cycle", "Share of a node's time that this process uses, up to 1"),
             pace_slowdowns: add
                 .metric("pacing_slowdowns", "Times that the share of a node's time was halved"),
             pace_waits: add.seconds(
                 "pacing_waits",
-                "Time that work was held back, for the latency of others or for the rate limit",
+                "Time that work was throttled by the latency budget or the rate limit",
                 Family::default(),
             ),
             probe_duration: add.seconds(
@@ -152,7 +152,7 @@ impl MetricFamilies {
     }
 }
 
-/// Registers metrics as they are made.
+/// Registers metrics as they are created.
 struct Names(Registry);
 
 impl Names {

@@ -1,4 +1,4 @@
-//! Every metric moves when it should, and the page about them is true.
+//! Every metric is updated, and its documentation is complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -41,7 +41,7 @@ fn alert() -> Alert {
     }
 }
 
-/// Everything happened once.
+/// Records each event once.
 fn busy() -> Telemetry {
     let (telemetry, redis) = (Telemetry::default(), Alias::new("main"));
     let counts = ScanCounts {
@@ -191,17 +191,17 @@ fn a_run_with_an_unknown_key_count_keeps_the_reported_one() {
     assert!(!has(&emptied, "keysweep_average_ttl_seconds"));
 }
 
-/// Whether a metric is told of anything.
+/// Whether a metric has a value.
 fn has(text: &str, name: &str) -> bool {
     text.lines().any(|line| line.starts_with(&format!("{name}{{")))
 }
 
-/// Name, type and labels of each metric that is told.
-fn told() -> BTreeSet<String> {
+/// Name, type and labels of each metric that is exposed.
+fn exposed() -> BTreeSet<String> {
     let text = busy().text();
     let types: BTreeMap<&str, &str> =
         text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
-    let mut told = BTreeSet::new();
+    let mut metrics = BTreeSet::new();
     for (metric, kind) in types {
         let name = match kind {
             "counter" => format!("{metric}_total"),
@@ -214,9 +214,9 @@ fn told() -> BTreeSet<String> {
         let labels: Vec<&str> =
             labels.filter_map(|pair| Some(pair.split_once('=')?.0)).filter(|label| *label != "le").collect();
         let kind = if kind == "info" { "gauge" } else { kind };
-        told.insert(format!("{name} {kind} {}", labels.join(" ")));
+        metrics.insert(format!("{name} {kind} {}", labels.join(" ")));
     }
-    told
+    metrics
 }
 
 #[test]
@@ -231,5 +231,5 @@ fn the_page_lists_what_there_is_and_nothing_else() {
             format!("{} {} {}", cells[1], cells[2], cells[3])
         })
         .collect();
-    assert_eq!(listed, told());
+    assert_eq!(listed, exposed());
 }

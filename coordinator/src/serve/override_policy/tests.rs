@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use shared::config::OVERRIDES;
 use shared::key::Key;
-use shared::messages::{Action, ActivitySource, InactivePolicy, Pace, Rules};
+use shared::messages::{Action, ActivitySource, InactivePolicy, PacingLimits, Rules};
 
 use super::super::handlers::options;
 use super::*;
@@ -46,7 +46,7 @@ prop_compose! {
             aggressive,
             inactive: Some(order),
             dry_run,
-            pace: Pace { latency_budget_ms, keys_per_s_max },
+            pacing: PacingLimits { latency_budget_ms, keys_per_s_max },
             ..Options::plain(ConnectOptions::open(Vec::new()), Rules { action, scan_batch_keys, ..rules })
         };
         job(options, allowed)
@@ -85,8 +85,8 @@ fn wider(run: &Options, job: &Options) -> Vec<&'static str> {
     let endless = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
     let order = |options: &Options| options.inactive_policy().cloned();
     let (here, there) = (order(run), job.inactive.clone().expect("every job has one"));
-    let budget = endless(run.pace.latency_budget_ms) > endless(job.pace.latency_budget_ms);
-    let none = run.pace.latency_budget_ms.is_none();
+    let budget = endless(run.pacing.latency_budget_ms) > endless(job.pacing.latency_budget_ms);
+    let none = run.pacing.latency_budget_ms.is_none();
     let wider = [
         ("scanBatchSize", run.rules.scan_batch_keys > job.rules.scan_batch_keys),
         ("aggressiveCleanup", here.is_some() && !job.aggressive),
@@ -94,7 +94,7 @@ fn wider(run: &Options, job: &Options) -> Vec<&'static str> {
         ("allowNoActive", here.is_some_and(|here| here.allow_no_active && !there.allow_no_active)),
         ("dryRun", job.dry_run && (!run.dry_run || run.rules.action.writes())),
         ("latencyBudget", budget && !none),
-        ("rateLimit", endless(run.pace.keys_per_s_max) > endless(job.pace.keys_per_s_max)),
+        ("rateLimit", endless(run.pacing.keys_per_s_max) > endless(job.pacing.keys_per_s_max)),
         ("maxSpeed", budget && none),
     ];
     assert!(wider.iter().map(|(field, _)| field).eq(OVERRIDES), "every field that can widen is compared");
@@ -105,11 +105,11 @@ fn wider(run: &Options, job: &Options) -> Vec<&'static str> {
 fn rest(run: &Options, job: &Options) -> String {
     let rules =
         Rules { scan_batch_keys: job.rules.scan_batch_keys, action: job.rules.action, ..run.rules.clone() };
-    let (started_by, attempt, pace) = (job.started_by.clone(), job.attempt, job.pace);
+    let (started_by, attempt, pacing) = (job.started_by.clone(), job.attempt, job.pacing);
     let (aggressive, inactive, dry_run) = (job.aggressive, job.inactive.clone(), job.dry_run);
     format!(
         "{:?}",
-        Options { rules, started_by, attempt, pace, aggressive, inactive, dry_run, ..run.clone() }
+        Options { rules, started_by, attempt, pacing, aggressive, inactive, dry_run, ..run.clone() }
     )
 }
 
@@ -149,8 +149,8 @@ proptest! {
 #[test]
 fn a_refusal_names_the_field_the_jobs_value_and_the_way_out() {
     let rules = Rules::deleting(&["permissions:*"], &[]).expect("good patterns");
-    let pace = Pace { latency_budget_ms: Some(1), keys_per_s_max: Some(100) };
-    let options = Options { pace, ..Options::plain(ConnectOptions::open(Vec::new()), rules) };
+    let pacing = PacingLimits { latency_budget_ms: Some(1), keys_per_s_max: Some(100) };
+    let options = Options { pacing, ..Options::plain(ConnectOptions::open(Vec::new()), rules) };
     let check = |request: &str, expected: &str| {
         let job = job(options.clone(), Vec::new());
         let refusal = check(&job, &serde_json::from_str(request).expect("JSON")).expect_err("it is refused");

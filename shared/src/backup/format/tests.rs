@@ -1,4 +1,4 @@
-//! Files are read as they were written, and of damaged ones what is intact.
+//! Files are read as they were written; of damaged ones, the intact content is read.
 
 use proptest::prelude::*;
 
@@ -39,13 +39,13 @@ fn entries() -> Vec<BackupEntry> {
 }
 
 #[test]
-fn an_intact_file_holds_what_was_put_in() {
+fn intact_file_contains_all_entries() {
     let (header, mut entries) = (header(), entries());
     let mut random = fastrand::Rng::with_seed(7);
     entries.push(entry(40, (0..300_000).map(|_| random.u8(..)).collect()));
     entries.push(BackupEntry { key: Key::new(*b""), value: Vec::new(), ..entry(41, Vec::new()) });
     let bytes = file(&header, &entries);
-    assert!(bytes.len() < 320_000, "{} bytes: what repeats is compressed", bytes.len());
+    assert!(bytes.len() < 320_000, "{} bytes: repeated content is compressed", bytes.len());
     let expected = Decoded { header: Some(header), entries, lost: Some(0), ..Decoded::default() };
     assert_eq!(decode(&bytes), expected);
 }
@@ -65,7 +65,7 @@ fn outcomes_are_read_as_they_were_written() {
 }
 
 #[test]
-fn a_byte_that_changed_costs_one_block_and_is_named() {
+fn changed_byte_costs_one_block_and_is_reported() {
     let (header, entries) = (header(), entries());
     let bytes = file(&header, &entries);
     for at in 0..bytes.len() {
@@ -75,13 +75,13 @@ fn a_byte_that_changed_costs_one_block_and_is_named() {
         let [damage, ..] = found.damages.as_slice() else { panic!("byte {at}: no damage was noticed") };
         assert!(damage.offset <= at as u64, "{at}: {damage:?}");
         if (8..10).contains(&at) {
-            // A version of which nothing is known.
+            // An unknown version.
             assert!(found.entries.is_empty() && damage.what.contains("format"), "{at}: {found:?}");
             continue;
         }
         assert!(found.entries.len() + 6 >= entries.len(), "{at}: {} entries", found.entries.len());
         assert!(found.entries.iter().all(|entry| entries.contains(entry)), "byte {at}");
-        assert_eq!(found.header.as_ref(), Some(&header), "byte {at}: it stands at both ends");
+        assert_eq!(found.header.as_ref(), Some(&header), "byte {at}: it is stored at both ends");
         if let Some(lost) = found.lost {
             assert_eq!(lost, (entries.len() - found.entries.len()) as u64, "byte {at}");
         }
@@ -100,13 +100,13 @@ fn a_truncated_file_is_reported_and_read_up_to_the_cut() {
     }
 }
 
-/// The head of a frame that claims this.
+/// The head of a frame with these claims.
 fn head(kind: FrameKind, content: u32, stored: u32) -> Vec<u8> {
     let sum = 7_u64.to_le_bytes();
     [&[0xf5, b'k', b's', 0xfa, kind as u8][..], &content.to_le_bytes(), &stored.to_le_bytes(), &sum].concat()
 }
 
-/// Reads `file`, which is done in time that grows with its size alone.
+/// Reads `file`, which takes time that grows only with its size.
 #[track_caller]
 fn read_quickly(file: &[u8]) -> Decoded {
     let began = std::time::Instant::now();
@@ -122,7 +122,7 @@ fn read_quickly(file: &[u8]) -> Decoded {
 }
 
 #[test]
-fn beginnings_of_frames_that_claim_the_rest_of_the_file_are_not_all_hashed() {
+fn false_frame_heads_are_not_all_hashed() {
     // 8 MiB of heads, each of which claims all that follows: together, 1.6 TiB to hash.
     const HEADS: u32 = (8 << 20) / 21;
     let mut file = begin(&header());
@@ -149,7 +149,7 @@ fn a_frame_behind_some_false_beginnings_is_found() {
 }
 
 #[test]
-fn frames_that_unpack_to_more_than_a_file_holds_are_not_unpacked() {
+fn frames_beyond_the_content_limit_are_not_decompressed() {
     let mut bytes = begin(&header());
     // One MiB each.
     let mut bomb = Vec::new();
@@ -157,14 +157,14 @@ fn frames_that_unpack_to_more_than_a_file_holds_are_not_unpacked() {
     (0..200).for_each(|_| bytes.extend(&bomb));
     let found = read_quickly(&bytes);
     assert!(
-        found.damages.iter().any(|damage| damage.what.contains("more than a backup file")),
+        found.damages.iter().any(|damage| damage.what.contains("more than any backup file")),
         "{:?}",
         found.damages
     );
 }
 
 #[test]
-fn a_claim_that_compression_cannot_keep_makes_no_room() {
+fn impossible_compression_ratio_allocates_no_memory() {
     let mut bytes = begin(&header());
     bytes.extend(head(FrameKind::Entries, 250 << 20, 21));
     bytes.extend([0; 21]);
@@ -187,7 +187,7 @@ fn more_keys_than_a_batch_has_are_not_read() {
 }
 
 #[test]
-fn frames_without_sense_are_counted_and_not_all_named() {
+fn invalid_frames_are_counted_and_only_some_are_listed() {
     let mut bytes = begin(&header());
     for _ in 0..200_000 {
         frame::write(&mut bytes, FrameKind::Outcomes, b"");
@@ -202,7 +202,7 @@ fn frames_without_sense_are_counted_and_not_all_named() {
 
 proptest! {
     #[test]
-    fn no_bytes_at_all_do_any_harm(mut bytes in prop::collection::vec(any::<u8>(), 0..400), begin: bool) {
+    fn any_bytes_are_read_without_panic(mut bytes in prop::collection::vec(any::<u8>(), 0..400), begin: bool) {
         if begin {
             bytes.splice(0..0, *b"keysweep\x01\x00");
         }
@@ -211,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn blocks_that_make_no_sense_do_no_harm(content in prop::collection::vec(any::<u8>(), 0..200), kind in 0..4_usize) {
+    fn invalid_blocks_are_read_without_panic(content in prop::collection::vec(any::<u8>(), 0..200), kind in 0..4_usize) {
         let kinds = [FrameKind::Header, FrameKind::Entries, FrameKind::Outcomes, FrameKind::End];
         let mut bytes = begin(&header());
         frame::write(&mut bytes, kinds[kind], &content);

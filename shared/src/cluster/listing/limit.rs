@@ -3,8 +3,8 @@
 use super::Listing;
 use super::listing_socket::CloseCause;
 use crate::limits::{
-    LOOK_ANSWER_BYTES_MAX, READ_BYTES, REPLIES_BYTES_MAX, REPLY_BYTES_LEAST, REPLY_BYTES_MAX, REPLY_KEYS_MAX,
-    SMALLEST_PAGE_BYTES_MAX,
+    LOOKUP_REPLY_BYTES_MAX, READ_BYTES, REPLIES_BYTES_MAX, REPLY_BYTES_LEAST, REPLY_BYTES_MAX,
+    REPLY_KEYS_MAX, SMALLEST_PAGE_BYTES_MAX,
 };
 
 /// How many bytes and keys are read of the replies to one write.
@@ -19,7 +19,7 @@ impl Limit {
     /// The limit for this many lookups and for `listings`. A single key may be as long as all of them together. `SCAN`
     /// with `COUNT 1` is the smallest request, and still returns all keys of a bucket.
     pub(super) fn of(lookups: usize, listings: &[Listing]) -> Self {
-        let lookup_bytes = lookups.saturating_mul(LOOK_ANSWER_BYTES_MAX).saturating_add(READ_BYTES);
+        let lookup_bytes = lookups.saturating_mul(LOOKUP_REPLY_BYTES_MAX).saturating_add(READ_BYTES);
         let (bytes, all) = match listings {
             [] => (lookup_bytes.min(REPLY_BYTES_MAX), REPLIES_BYTES_MAX),
             [Listing::Scan { count: ..=1, .. }] => (SMALLEST_PAGE_BYTES_MAX, SMALLEST_PAGE_BYTES_MAX),
@@ -63,7 +63,7 @@ mod tests {
         check(Limit::of(0, &smallest), (most + 1, 1, most + 1), Some(CloseCause::TooLong));
         check(Limit::of(0, &smallest), (REPLY_BYTES_MAX, 1, most + 1), Some(CloseCause::Crowded));
         check(Limit::of(10, &[]), (REPLY_BYTES_LEAST, 0, REPLY_BYTES_LEAST), Some(CloseCause::TooLong));
-        check(Limit::of(10, &[]), (10 * LOOK_ANSWER_BYTES_MAX, 0, 0), None);
+        check(Limit::of(10, &[]), (10 * LOOKUP_REPLY_BYTES_MAX, 0, 0), None);
         check(Limit::of(usize::MAX, &[]), (REPLY_BYTES_MAX, 0, REPLY_BYTES_MAX), None);
     }
 }

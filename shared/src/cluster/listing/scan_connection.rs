@@ -38,7 +38,7 @@ impl ScanConnection {
     }
 
     /// Forbids requesting the same page twice, because a cursor may be valid for one use only.
-    pub fn asks_once(&mut self) {
+    pub fn use_cursors_once(&mut self) {
         self.once = true;
     }
 

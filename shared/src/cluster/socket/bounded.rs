@@ -13,8 +13,8 @@ use super::Socket;
 use crate::cluster::reply_budget::{COMMANDS, ReplyBudget};
 use crate::limits::{
     ANSWER_BYTES_MAX, ANSWER_LINE_BYTES, ANSWER_LINES_MAX, ANSWER_VALUES_FACTOR, ANSWERS_BYTES_MAX,
-    DESCRIPTIONS_BYTES_MAX, REPLY_BYTES_LEAST, SELF_TOLD_BYTES_MAX, TOPOLOGY_LINES_MAX, WORDS_BYTES_LEAST,
-    WORDS_BYTES_MAX, WORDS_LINES_MAX,
+    DESCRIPTIONS_BYTES_MAX, REPLY_BYTES_LEAST, SHORT_REPLY_BYTES_LEAST, SHORT_REPLY_BYTES_MAX,
+    SHORT_REPLY_LINES_MAX, STATUS_TEXT_BYTES_MAX, TOPOLOGY_LINES_MAX,
 };
 
 /// The beginning of the error text, by which the error is recognized: the client library passes on only the text.
@@ -52,10 +52,12 @@ struct Limits {
 impl Expected {
     fn limits(self) -> Limits {
         let (bytes, lines, all, least) = match self {
-            Self::Words => (WORDS_BYTES_MAX, WORDS_LINES_MAX, ANSWERS_BYTES_MAX, WORDS_BYTES_LEAST),
+            Self::Words => {
+                (SHORT_REPLY_BYTES_MAX, SHORT_REPLY_LINES_MAX, ANSWERS_BYTES_MAX, SHORT_REPLY_BYTES_LEAST)
+            }
             Self::Data => (ANSWER_BYTES_MAX, ANSWER_LINES_MAX, ANSWERS_BYTES_MAX, REPLY_BYTES_LEAST),
             Self::Description => {
-                (SELF_TOLD_BYTES_MAX, TOPOLOGY_LINES_MAX, DESCRIPTIONS_BYTES_MAX, WORDS_BYTES_LEAST)
+                (STATUS_TEXT_BYTES_MAX, TOPOLOGY_LINES_MAX, DESCRIPTIONS_BYTES_MAX, SHORT_REPLY_BYTES_LEAST)
             }
         };
         let values = VALUE_BYTES.load(Ordering::Relaxed);

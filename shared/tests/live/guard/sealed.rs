@@ -41,7 +41,7 @@ impl Bench {
             ProbedValue::Other { .. } => values.next().unwrap(),
             ProbedValue::Gone => None,
         });
-        held.map(|held| held.map_or(ExpectedContent::Absent, |held| held.seal)).collect()
+        held.map(|held| held.map_or(ExpectedContent::Absent, |held| held.fingerprint)).collect()
     }
 
     async fn call_sealed(&self, seals: Vec<ExpectedContent>) -> GuardVerdict {
@@ -190,7 +190,7 @@ async fn small_strings_are_told_from_all_else() {
     let seals: Vec<Option<ExpectedContent>> = found
         .iter()
         .map(|found| match found {
-            ProbedValue::Text(DumpedValue { seal, .. }) => Some(seal.clone()),
+            ProbedValue::Text(DumpedValue { fingerprint, .. }) => Some(fingerprint.clone()),
             _ => None,
         })
         .collect();

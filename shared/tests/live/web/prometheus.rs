@@ -58,9 +58,9 @@ async fn several_series_and_odd_numbers_are_errors() {
 
 #[tokio::test]
 async fn what_is_no_answer_of_prometheus_is_an_error() {
-    check(&answered(Reply::body("<html>hello</html>")).await.unwrap_err(), "none of the Prometheus API");
-    check(&answered(Reply::body("")).await.unwrap_err(), "none of the Prometheus API");
-    check(&answered(Reply::body("[]")).await.unwrap_err(), "none of the Prometheus API");
+    check(&answered(Reply::body("<html>hello</html>")).await.unwrap_err(), "not a Prometheus API reply");
+    check(&answered(Reply::body("")).await.unwrap_err(), "not a Prometheus API reply");
+    check(&answered(Reply::body("[]")).await.unwrap_err(), "not a Prometheus API reply");
     check(&answered(Reply(404, Vec::new(), "404 page not found".to_owned())).await.unwrap_err(), "HTTP 404");
     check(
         &answered(Reply(302, vec![("location", "/login".to_owned())], String::new())).await.unwrap_err(),
@@ -78,6 +78,6 @@ async fn what_is_no_answer_of_prometheus_is_an_error() {
 async fn a_prometheus_that_is_not_there_is_said() {
     check(&ask(nobody().await).await.unwrap_err(), "onnection refused");
     let (_listener, url) = silent().await;
-    check(&ask(url).await.unwrap_err(), "no answer within 500 ms");
-    check(&ask(format!("nonsense {SECRET}")).await.unwrap_err(), "no address");
+    check(&ask(url).await.unwrap_err(), "no reply within 500 ms");
+    check(&ask(format!("nonsense {SECRET}")).await.unwrap_err(), "not a URL");
 }

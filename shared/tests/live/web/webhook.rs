@@ -177,7 +177,7 @@ async fn a_silent_server_does_not_hold_us_up() {
     let (_listener, url) = silent().await;
     let before = Instant::now();
     let error = post(&hasty(), &generic(url), &notice(AlertTransition::Raised)).await.unwrap_err();
-    check(&error, "no answer within 500 ms");
+    check(&error, "no reply within 500 ms");
     assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
 }
 
@@ -228,7 +228,7 @@ async fn tls_is_spoken_and_its_failure_is_said() {
 async fn what_is_no_address_is_not_shown() {
     for text in [format!("http://:{}", SECRET), format!("ftp://host/{}", SECRET), "https://".to_owned()] {
         let error = post(&hasty(), &generic(text), &notice(AlertTransition::Raised)).await.unwrap_err();
-        check(&error, "no address");
+        check(&error, "not a URL");
         assert_eq!(error.kind, WebErrorKind::Address);
     }
     assert_eq!(generic("https://hooks.slack.com/services/T/B?x=1").place(), "https://hooks.slack.com/***");
