@@ -56,11 +56,11 @@ impl DurabilityTracker {
     }
 
     pub(crate) fn apply(&mut self, decision: &Decision) {
-        if let Decision::Check { id, round, gone, unknown, safe } = decision {
+        if let Decision::Check { id, scan_generation, gone, unknown, safe } = decision {
             let set = |histories: &[ReplicationId]| histories.iter().cloned().collect();
             let check =
                 FailoverCheck { id: *id, lost_histories: set(gone), unknown: set(unknown), safe: set(safe) };
-            self.checks.insert(*round, check);
+            self.checks.insert(*scan_generation, check);
         }
     }
 
@@ -149,11 +149,11 @@ mod tests {
         all.iter().copied().collect()
     }
 
-    fn check(round: u32, gone: &[&str], safe: &[&str]) -> Decision {
+    fn check(scan_generation: u32, gone: &[&str], safe: &[&str]) -> Decision {
         let named = |names: &[&str]| names.iter().map(|name| history(name)).collect();
         Decision::Check {
             id: TaskId::new(),
-            round,
+            scan_generation,
             gone: named(gone),
             unknown: Vec::new(),
             safe: named(safe),
@@ -166,7 +166,7 @@ mod tests {
         tracker.add(0, history("a"), &slots(&[1]));
         let gone = vec![history("a")];
         let (id, unknown) = (TaskId::new(), gone.clone());
-        tracker.apply(&Decision::Check { id, round: 1, gone, unknown, safe: Vec::new() });
+        tracker.apply(&Decision::Check { id, scan_generation: 1, gone, unknown, safe: Vec::new() });
         assert_eq!((tracker.replaced(), tracker.lost_slots(1)), (BTreeSet::new(), slots(&[1])));
         assert_eq!(tracker.unconfirmed(), BTreeSet::from([NodeId::new("n")]));
     }

@@ -41,17 +41,28 @@ const BANNED_PHRASES: [&str; 6] =
     ["became of", "came of", "goes by", "is to be", "of its own accord", "are to be"];
 
 /// Where none of these stand any more. The list only grows.
-const PLAIN: [&str; 9] = [
+const PLAIN: [&str; 17] = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "README.md",
+    "coordinator/tests/cli/",
+    "coordinator/tests/fleet/",
+    "coordinator/tests/kit/",
+    "coordinator/tests/measured/",
+    "coordinator/tests/over_nats/",
+    "coordinator/tests/processes/",
+    "coordinator/tests/soak/",
     "deploy/",
     "docs/",
     "examples/",
     "reaper/",
     "reporter/",
     "scanner/",
+    "shared/",
 ];
+
+/// Parts of [`PLAIN`] with banned words. The list only shrinks.
+const NOT_PLAIN: [&str; 1] = ["shared/src/config/"];
 
 /// Files below `folder` with one of `extensions`, by path below the root, with their texts.
 fn texts(folder: &Path, extensions: &[&str]) -> Vec<(String, String)> {
@@ -126,7 +137,8 @@ fn plain_files_hold_no_banned_words() {
     let mut found = Vec::new();
     let mut lines = 0;
     for (file, text) in texts(&root(), &["rs", "md", "lua", "html", "toml", "js", "sh"]) {
-        if !PLAIN.iter().any(|plain| file.starts_with(plain)) {
+        let within = |folders: &[&str]| folders.iter().any(|folder| file.starts_with(folder));
+        if !within(&PLAIN) || within(&NOT_PLAIN) {
             continue;
         }
         for (number, line) in text.lines().enumerate() {
@@ -136,7 +148,7 @@ fn plain_files_hold_no_banned_words() {
             }
         }
     }
-    assert!(lines > 15_000, "{lines} lines: this test looks in the wrong place");
+    assert!(lines > 40_000, "{lines} lines: this test looks in the wrong place");
     assert!(found.is_empty(), "{} lines have banned words:\n{}", found.len(), found.join("\n"));
 }
 

@@ -82,7 +82,8 @@ impl Driver<'_> {
             let unconfirmed = unknown.len();
             tracing::warn!(%run, replaced, unconfirmed, "slots are read again: their deletions may not hold");
         }
-        self.decide(vec![Decision::Check { id: TaskId::new(), round, gone, unknown, safe }]).await
+        self.decide(vec![Decision::Check { id: TaskId::new(), scan_generation: round, gone, unknown, safe }])
+            .await
     }
 
     /// Decides which tasks read again what does not hold by the last check, unless that has been decided.

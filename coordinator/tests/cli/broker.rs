@@ -1,4 +1,4 @@
-//! Everything that a run on workers needs: a Redis server with keys, a way to NATS, and the roles as processes.
+//! A distributed setup: a Redis server with keys, access to NATS, and the roles as processes.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,20 +6,20 @@ use std::path::PathBuf;
 use serde_json::Value;
 use shared::servers::Server;
 
-use super::place::Place;
+use super::deployment::TestDeployment;
 use super::{Ended, Keysweep, Running, keysweep};
 
-/// The roles that a run needs beside whoever starts it.
+/// The roles that a run needs in addition to the process that starts it.
 pub const WORKERS: [&str; 3] = ["scanner", "reaper", "reporter"];
 
-/// Keys that [`Broker::start`] writes; a tenth of them is stale.
+/// Keys that [`Broker::start`] writes; a tenth of them are stale.
 pub const KEYS: u64 = 600;
 
-/// A Redis server with keys, and how every process reaches it and NATS.
+/// A Redis server with keys, and the settings for it and NATS.
 pub struct Broker {
-    pub place: Place,
+    pub place: TestDeployment,
     pub stale: u64,
-    /// Given to every command.
+    /// Passed to every command.
     pub flags: Vec<String>,
     /// Set for every command.
     pub env: BTreeMap<String, String>,
@@ -27,15 +27,15 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// With `flags` that say where NATS is.
+    /// `flags` contain the connection to NATS.
     pub async fn start(flags: &[&str]) -> Self {
-        let redis = Server::start(&super::place::DIGEST).await.expect("a Redis server can be started");
-        let place = Place::standalone(&redis).await;
+        let redis = Server::start(&super::deployment::DIGEST).await.expect("a Redis server can be started");
+        let place = TestDeployment::standalone(&redis).await;
         Self::at(redis, place, flags).await
     }
 
-    /// With a server of the caller's own.
-    pub async fn at(redis: Server, place: Place, flags: &[&str]) -> Self {
+    /// Uses the caller's server.
+    pub async fn at(redis: Server, place: TestDeployment, flags: &[&str]) -> Self {
         let stale = place.seed(KEYS).await;
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         // Not every command has a flag for it.
@@ -48,14 +48,14 @@ impl Broker {
         self
     }
 
-    /// `keysweep <words>` with the flags that are always given, and `more`.
+    /// `keysweep <words>` with the flags of every command, and `more`.
     pub fn command(&self, words: &[&str], more: &[&str]) -> Keysweep {
         let flags = self.flags.iter().map(String::as_str);
         let args: Vec<&str> = words.iter().copied().chain(flags).chain(more.iter().copied()).collect();
         self.env.iter().fold(keysweep(&args), |command, (name, value)| command.env(name, value))
     }
 
-    /// A role, ready for work.
+    /// Starts a role and waits until it is ready.
     pub fn role(&self, name: &str) -> Running {
         let mut role = self.command(&[name], &[]).start();
         role.wait_for(&format!("{name} is ready"));
@@ -66,13 +66,13 @@ impl Broker {
         WORKERS.into_iter().map(|name| self.role(name)).collect()
     }
 
-    /// `keysweep run` to its end.
+    /// Runs `keysweep run` to its end.
     pub fn run(&self, more: &[&str]) -> Ended {
         let args = [&["--yes", "--json", "--grace", "0s"], more].concat();
         self.command(&["run"], &args).run()
     }
 
-    /// A whole run by workers of our own: setup, roles, run, and everybody ends well.
+    /// A whole distributed run: setup, roles, run; all processes must exit successfully.
     #[track_caller]
     pub fn whole_run(&self) -> Value {
         let setup = self.command(&["nats", "setup"], &["--apply", "--json"]).run();
@@ -90,7 +90,7 @@ impl Broker {
     }
 }
 
-/// A file of a test binary's own, with `content`.
+/// Writes `content` to a file for this test binary.
 pub fn file(name: &str, content: &str) -> String {
     let dir = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("files-{}", std::process::id()));
     std::fs::create_dir_all(&dir).expect("a directory can be made");

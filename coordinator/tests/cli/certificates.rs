@@ -1,4 +1,4 @@
-//! Certificates for TLS, made by `openssl` for one test: an authority, a server and a client.
+//! TLS certificates for one test, created with `openssl`: an authority, a server and a client.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -40,8 +40,8 @@ openssl ca -batch -notext -config ca.cnf -cert ca.pem -keyfile ca.key -in old.cs
   -startdate 20200101000000Z -enddate 20200201000000Z -extfile old.ext
 "#;
 
-/// A directory with `ca.pem`, and `.pem` and `.key` of `server` and `client`; of `elsewhere`, which is for another
-/// host, and of `old`, which has expired, and of `first`, of version 1.
+/// A directory with `ca.pem`, and `.pem` and `.key` files of `server` and `client`; of `elsewhere`, for another host;
+/// of `old`, which has expired; and of `first`, of version 1.
 pub struct Certificates {
     dir: PathBuf,
 }
@@ -61,7 +61,7 @@ impl Certificates {
         self.dir.join(name).to_str().expect("the path is UTF-8").to_owned()
     }
 
-    /// What a redis-server needs to speak TLS, and only with clients of the same authority.
+    /// Arguments for a redis-server that requires TLS with client certificates of this authority.
     pub fn redis(&self) -> [String; 6] {
         let file = |name: &str, path: &str| [format!("--tls-{name}-file"), self.path(path)];
         let [[a, b], [c, d], [e, f]] =
@@ -69,13 +69,13 @@ impl Certificates {
         [a, b, c, d, e, f]
     }
 
-    /// What a client needs to take part: `--cacert`, `--cert` and `--key`.
+    /// Arguments for a client: `--cacert`, `--cert` and `--key`.
     pub fn client(&self) -> [String; 6] {
         let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| self.path(name));
         ["--cacert".to_owned(), ca, "--cert".to_owned(), cert, "--key".to_owned(), key]
     }
 
-    /// What makes nats-server speak TLS, and only with clients of the same authority.
+    /// The configuration for a nats-server that requires TLS with client certificates of this authority.
     pub fn config(&self) -> String {
         let path = |name| self.path(name);
         let (ca, cert, key) = (path("ca.pem"), path("server.pem"), path("server.key"));
@@ -85,7 +85,7 @@ impl Certificates {
 
 impl Drop for Certificates {
     fn drop(&mut self) {
-        // Left-overs of a test do no harm.
+        // Files that remain are harmless.
         let _ = std::fs::remove_dir_all(&self.dir);
     }
 }

@@ -1,5 +1,4 @@
-//! Servers that are no Redis, or one in a bad way: each answers as it is told on a port of its own, until the
-//! test ends.
+//! Fake servers that are not a working Redis: each has its own port and replies, until the test ends.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +16,7 @@ fn listener(serve: fn(TcpStream)) -> String {
     address
 }
 
-/// A port that nobody listens on.
+/// A port without listener.
 pub fn unused_port() -> String {
     TcpListener::bind("127.0.0.1:0")
         .and_then(|listener| listener.local_addr())
@@ -25,27 +24,27 @@ pub fn unused_port() -> String {
         .to_string()
 }
 
-/// Answers as a web server does.
+/// Replies like a web server.
 pub fn http() -> String {
     listener(|stream| answer(stream, |_| b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec()))
 }
 
-/// Answers with bytes that mean nothing.
+/// Replies with random bytes.
 pub fn garbage() -> String {
     listener(|stream| answer(stream, |_| (0..=255).cycle().skip(7).take(999).collect()))
 }
 
-/// Accepts and never says a word.
+/// Accepts connections and never replies.
 pub fn silent() -> String {
     listener(|stream| answer(stream, |_| Vec::new()))
 }
 
-/// Hangs up at the first word.
+/// Closes the connection on the first data.
 pub fn hangs_up() -> String {
     listener(drop)
 }
 
-/// A Redis server that never gets its data loaded.
+/// A Redis server that never finishes loading its data.
 pub fn loading() -> String {
     listener(|stream| {
         answer(stream, |request| {

@@ -1,18 +1,18 @@
-//! A Redis server that answers as a test wants, command by command, on a port of its own until the test ends.
+//! A scripted Redis server with a reply per command, on its own port, until the test ends.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
-/// What INFO answers unless a test wants something else: a Redis 7 with one key.
+/// The default reply to INFO: a Redis 7 with one key.
 pub const INFO: &str = "# Server\r\nredis_version:7.0.15\r\nrun_id:0123456789012345678901234567890123456789\r\n\
     uptime_in_seconds:100\r\nrole:master\r\nmaster_replid:9876543210987654321098765432109876543210\r\n\
     connected_slaves:0\r\nused_memory:1000000\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\nloading:0\r\n\
     keyspace_hits:0\r\nkeyspace_misses:0\r\ntotal_commands_processed:1\r\ntotal_connections_received:1\r\n\
     cmdstat_ping:calls=1,usec=1,usec_per_call=1.00\r\n";
 
-/// `host:port` of a server that answers each command with the bytes that `answer` makes of its words.
+/// `host:port` of a server that replies to each command with the bytes that `answer` returns for its words.
 pub fn server(answer: impl Fn(&[String]) -> Vec<u8> + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
@@ -57,7 +57,7 @@ pub fn bulk(text: &str) -> Vec<u8> {
     format!("${}\r\n{text}\r\n", text.len()).into_bytes()
 }
 
-/// What a server answers that has one key, for all that a plan asks; for anything else, an error.
+/// The replies of a server with one key to all commands of a plan; an error for others.
 pub fn usual(words: &[String]) -> Vec<u8> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -70,7 +70,7 @@ pub fn usual(words: &[String]) -> Vec<u8> {
     }
 }
 
-/// CLUSTER SHARDS of these primaries: id, host, and the first and last slot.
+/// A CLUSTER SHARDS reply with these primaries: id, host, and the first and last slot.
 pub fn shards(primaries: &[(&str, &str, u16, u16)]) -> Vec<u8> {
     let shard = |&(id, host, first, last): &(&str, &str, u16, u16)| shard(id, (host, 6_379), (first, last));
     let all: Vec<Vec<u8>> = primaries.iter().map(shard).collect();

@@ -1,4 +1,4 @@
-//! What `nsc` makes, by hand: an operator with an account with a user, as JSON Web Tokens that sign each other.
+//! Creates what `nsc` creates: an operator with an account with a user, as signed JSON Web Tokens.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 pub struct Operator {
     operator: KeyPair,
     account: KeyPair,
-    /// The account of the server itself, without which it has no JetStream.
+    /// The system account, without which the server has no JetStream.
     system: KeyPair,
     user: KeyPair,
 }
@@ -20,7 +20,7 @@ impl Operator {
         Self { operator, account, system: KeyPair::new_account(), user: KeyPair::new_user() }
     }
 
-    /// What makes nats-server trust this operator, and know the account.
+    /// The configuration for a nats-server that trusts this operator and knows the account.
     pub fn config(&self) -> String {
         let system = self.system.public_key();
         let operator = token(&self.operator, &self.operator, "operator", json!({ "system_account": system }));
@@ -39,7 +39,7 @@ impl Operator {
         )
     }
 
-    /// The user's file, as `nsc generate creds` prints it.
+    /// The user's credentials file, in the format of `nsc generate creds`.
     pub fn creds(&self) -> String {
         let all = json!({ "subs": -1, "data": -1, "payload": -1 });
         let user = token(&self.account, &self.user, "user", all);

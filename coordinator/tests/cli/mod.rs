@@ -1,5 +1,5 @@
-//! What the tests of the command line share: the real binary with its output captured, servers to run it
-//! against, and fakes for faults that a real server does not produce on demand.
+//! Shared by the tests of the command line: the real binary with captured output, real servers, and fakes for faults
+//! that a real server does not produce on demand.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -11,10 +11,10 @@
 
 pub mod broker;
 pub mod certificates;
+pub mod deployment;
 pub mod fake;
 pub mod hostile;
 pub mod jwt;
-pub mod place;
 pub mod proxy;
 pub mod raw;
 
@@ -27,32 +27,32 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// The password of every test. It may never be printed, which is looked for in all that any test runs.
+/// The password of every test. It must never be printed, which is checked in the output of all tests.
 pub const SECRET: &str = "hunter2-hunter2";
 
-/// Longer than anything here takes: only a hang gets there.
+/// Longer than any operation of a test: exceeded only by a hang.
 const HANG: Duration = Duration::from_secs(110);
 
-/// Where the commands of the tests keep what outlives them.
+/// Where the commands of the tests store files that outlive them.
 pub const STATE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/state");
 
-/// What no user may ever see.
+/// Texts that no user may ever see.
 const NEVER: [&str; 4] = ["panicked", "RUST_BACKTRACE", "stack backtrace", SECRET];
 
-/// A command line that is not started yet.
+/// A command line that was not started yet.
 pub struct Keysweep {
     command: Command,
     line: String,
 }
 
-/// `keysweep` with `args`, no settings in its environment, and no terminal.
+/// `keysweep` with `args`, without settings in its environment, and without a terminal.
 pub fn keysweep(args: &[&str]) -> Keysweep {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keysweep"));
     command.args(args);
     Keysweep { command, line: format!("keysweep {}", args.join(" ")) }.bare()
 }
 
-/// The same where no file may grow beyond `bytes`, as if the disk was full then.
+/// The same with a maximum size for files, to simulate a full disk.
 pub fn with_small_files(bytes: u64, args: &[&str]) -> Keysweep {
     let script = format!("trap '' XFSZ; exec prlimit --fsize={bytes} \"$0\" \"$@\"");
     let mut command = Command::new("sh");
@@ -60,7 +60,7 @@ pub fn with_small_files(bytes: u64, args: &[&str]) -> Keysweep {
     Keysweep { command, line: format!("keysweep {}", args.join(" ")) }.bare()
 }
 
-/// The same on a terminal of 80 columns: the standard output holds all that shows there.
+/// The same on a terminal of 80 columns: the standard output contains all that the terminal shows.
 pub fn on_terminal(args: &[&str]) -> Keysweep {
     let quoted: Vec<String> = args.iter().map(|arg| format!("'{arg}'")).collect();
     let line = format!("{} {}", env!("CARGO_BIN_EXE_keysweep"), quoted.join(" "));
@@ -74,8 +74,8 @@ impl Keysweep {
         let path = std::env::var_os("PATH").unwrap_or_default();
         self.command.env_clear().env("PATH", path).env("TERM", "xterm").env("RUST_BACKTRACE", "1");
         self.command.current_dir(env!("CARGO_TARGET_TMPDIR"));
-        // Reports and histories go there, and not to where those of the user are.
-        // Of this test run alone: ports come again, and with them the names of histories.
+        // Reports and histories are stored there, not in the user's directories. Separate for each test process: ports
+        // are reused, and with them the names of histories.
         let state = format!("{STATE}/{}", std::process::id());
         self.command.env("XDG_STATE_HOME", state).env("TMPDIR", env!("CARGO_TARGET_TMPDIR"));
         self
@@ -86,7 +86,7 @@ impl Keysweep {
         self
     }
 
-    /// Starts it and reads along.
+    /// Starts it and captures its output.
     pub fn start(mut self) -> Running {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap_or_else(|e| panic!("{}: {e}", self.line));
@@ -103,12 +103,12 @@ impl Keysweep {
         running.end()
     }
 
-    /// Runs it to its end with an input that stays open: `script` takes the end of its own for an answer.
+    /// Runs it to its end with an open input: `script` would take the end of its own input for an answer.
     pub fn run_open(self) -> Ended {
         self.start().end()
     }
 
-    /// Runs it with nobody who reads its output.
+    /// Runs it without a reader of its output.
     pub fn run_unread(mut self) -> ExitStatus {
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().expect("keysweep starts");
@@ -117,7 +117,7 @@ impl Keysweep {
     }
 }
 
-/// What a stream has brought so far.
+/// The output of a stream so far.
 struct Stream {
     seen: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
@@ -141,7 +141,7 @@ impl Stream {
     }
 }
 
-/// A `keysweep` at work. Dropping it kills it.
+/// A running `keysweep`. Dropping it kills it.
 pub struct Running {
     child: Child,
     input: Option<ChildStdin>,
@@ -156,7 +156,7 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits until `text` shows, on whichever stream.
+    /// Waits until `text` appears on either stream.
     #[track_caller]
     pub fn wait_for(&mut self, text: &str) -> &mut Self {
         while !self.stderr.text().contains(text) && !self.stdout.text().contains(text) {
@@ -167,7 +167,7 @@ impl Running {
         self
     }
 
-    /// Where a role with `--admin-addr 127.0.0.1:0` listens: it says so.
+    /// The address of a role with `--admin-addr 127.0.0.1:0`, from its log.
     #[track_caller]
     pub fn admin_address(&mut self) -> String {
         let (before, after) = ("metrics at http://", "/metrics");
@@ -190,17 +190,17 @@ impl Running {
         self
     }
 
-    /// How long ago it was started.
+    /// The time since its start.
     pub fn age(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// Whether it has ended by itself.
+    /// Whether it has ended.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("a child can be waited for").is_some()
     }
 
-    /// Kills it as `kill -9` does, and returns when it is gone; what it had to say.
+    /// Kills it like `kill -9`, and returns its output when it has ended.
     pub fn kill(mut self) -> String {
         self.child.kill().expect("a child can be killed");
         self.child.wait().expect("a child can be waited for");
@@ -213,7 +213,7 @@ impl Running {
         self.end_within(HANG)
     }
 
-    /// Waits for the end of something that takes longer than usual; `limit` counts from its start.
+    /// Waits for the end of a longer operation; `limit` counts from its start.
     #[track_caller]
     pub fn end_within(mut self, limit: Duration) -> Ended {
         let status = loop {
@@ -236,7 +236,7 @@ impl Running {
         ended
     }
 
-    /// Runs it to its end; and the most memory that it had, in KiB, as far as it was seen.
+    /// Runs it to its end; also returns its peak memory in KiB, as far as it was sampled.
     pub fn end_with_peak(mut self) -> (Ended, u64) {
         let mut peak = 0;
         while let Ok(None) = self.child.try_wait() {
@@ -246,10 +246,10 @@ impl Running {
         (self.end(), peak)
     }
 
-    /// The most memory that it had so far, in KiB; 0 once it has ended.
+    /// Its peak memory so far, in KiB; 0 once it has ended.
     pub fn peak_kib(&self) -> u64 {
         let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
-        // For a moment, its memory is still that of the test.
+        // Right after the fork, its memory is still that of the test.
         if !text.starts_with("Name:\tkeysweep\n") {
             return 0;
         }
@@ -257,7 +257,7 @@ impl Running {
         text.lines().find_map(peak).unwrap_or(0)
     }
 
-    /// What it was asked, and has said so far.
+    /// Its command line and its output so far.
     pub fn so_far(&self) -> String {
         format!("$ {}\n--- stdout\n{}\n--- stderr\n{}", self.line, self.stdout.text(), self.stderr.text())
     }
@@ -265,7 +265,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -295,7 +295,7 @@ impl Ended {
         self
     }
 
-    /// The log holds all of `texts`.
+    /// The log must contain all of `texts`.
     #[track_caller]
     pub fn log_contains(&self, texts: &[&str]) -> &Self {
         for text in texts {
@@ -304,14 +304,14 @@ impl Ended {
         self
     }
 
-    /// The standard output is one JSON document, and this is it.
+    /// The standard output must be one JSON document, which is returned.
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("not one JSON document: {e}\n{self}"))
     }
 
-    /// It was run with `--json` and ended with an error that holds all of `texts`: as the log's last line, and
-    /// in the document.
+    /// It was run with `--json` and must have ended with an error that contains all of `texts`: in the last line of
+    /// the log, and in the document.
     #[track_caller]
     pub fn fails(&self, code: i32, texts: &[&str]) -> &Self {
         self.exits(code);
@@ -325,7 +325,7 @@ impl Ended {
         self
     }
 
-    /// The result of a run with `--json`, which ended as `status`, and whose accounts balance.
+    /// The result of a run with `--json`, which must have ended as `status` with a balanced accounting.
     #[track_caller]
     pub fn result(&self, status: &str) -> Value {
         let result = self.json();

@@ -1,4 +1,4 @@
-//! A proxy before a real Redis server that answers some commands itself, in ways in which no server does.
+//! A proxy in front of a real Redis server that replaces some replies by excessive ones.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,33 +10,33 @@ use std::time::Duration;
 /// Elements of a long array.
 const ELEMENTS: usize = 1_000_000;
 
-/// How long an answer is sent that never ends, one byte a second: longer than anybody waits.
+/// How long the proxy sends an endless reply, one byte per second: longer than any client waits.
 const DRIPPING: usize = 60;
 
-/// An answer without measure.
+/// An excessive reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Odd {
-    /// A text of 2^31 bytes is announced, and never comes.
+pub enum ReplyFault {
+    /// A text of 2^31 bytes that is announced, and never sent.
     ClaimedText,
-    /// An array of 2^31 elements is announced, and never comes.
+    /// An array of 2^31 elements that is announced, and never sent.
     ClaimedArray,
-    /// Arrays in arrays, 10^4 deep.
+    /// Nested arrays, 10^4 levels.
     Nested,
     /// An array of 10^6 numbers.
     Numbers,
     /// An array of 10^6 texts.
     Texts,
-    /// A text of 512 MiB, the most that a server may hold, which does not end.
+    /// An endless text, announced with 512 MiB, the maximum of a server.
     EndlessText,
-    /// A line that does not end.
+    /// An endless line.
     EndlessLine,
-    /// An array that does not end.
+    /// An endless array.
     EndlessArray,
-    /// One byte a second.
+    /// One byte per second.
     Dripping,
 }
 
-impl Odd {
+impl ReplyFault {
     pub const ALL: [Self; 9] = [
         Self::ClaimedText,
         Self::ClaimedArray,
@@ -49,16 +49,16 @@ impl Odd {
         Self::Dripping,
     ];
 
-    /// Those that come as fast as they are read.
+    /// Those that are sent as fast as they are read.
     pub const AT_ONCE: [Self; 6] =
         [Self::Nested, Self::Numbers, Self::Texts, Self::EndlessText, Self::EndlessLine, Self::EndlessArray];
 
-    /// Whether its reader waits for the end of an answer that does not come.
+    /// Whether the client waits for the end of a reply that does not arrive.
     pub fn takes_long(self) -> bool {
         !Self::AT_ONCE.contains(&self)
     }
 
-    /// Sends it until its reader closes the connection.
+    /// Sends it until the client closes the connection.
     fn send(self, out: &mut TcpStream) -> Option<()> {
         let repeated = |unit: &[u8]| unit.repeat((64 << 10) / unit.len());
         let (head, body, times) = match self {
@@ -91,16 +91,16 @@ impl Odd {
 pub const LISTS: &str = "keysweep-lists";
 pub const ACTS: &str = "keysweep-acts";
 
-/// Which commands get odd answers.
+/// Selects the commands with replaced replies.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct On {
-    /// How they begin, word by word; any if it is empty.
+    /// The first words of the command; any if empty.
     pub command: &'static str,
-    /// The name of their connection; any if it is empty.
+    /// The name of the connection; any if empty.
     pub connection: &'static str,
-    /// Only once such a command was seen.
+    /// Only after such a command was seen.
     pub after: &'static str,
-    /// Such commands are refused then, as older servers do.
+    /// Such commands are then rejected, as by older servers.
     pub refused: &'static str,
 }
 
@@ -109,28 +109,28 @@ impl On {
         Self { command, connection: "", after: "", refused: "" }
     }
 
-    /// Those over connections that list keys.
+    /// Commands on connections that list keys.
     pub const fn listing(command: &'static str) -> Self {
         Self { connection: LISTS, ..Self::any(command) }
     }
 
-    /// Those over connections that delete.
+    /// Commands on connections that delete.
     pub const fn acting(command: &'static str) -> Self {
         Self { connection: ACTS, ..Self::any(command) }
     }
 
-    /// Those that come once a plan is nearly made: it measures what would be deleted.
+    /// Commands at the end of a plan, when it measures the keys to delete.
     pub const fn after_the_plan(self) -> Self {
         Self { after: "MEMORY USAGE", ..self }
     }
 }
 
-/// Whether a command begins so; each does with nothing.
+/// Whether a command starts with these words; always if there are none.
 fn begins(words: &[String], with: &str) -> bool {
     with.split_whitespace().zip(words).all(|(one, other)| one.eq_ignore_ascii_case(other))
 }
 
-/// See the module.
+/// A proxy with replaced replies.
 pub struct Proxy {
     /// `host:port`.
     pub address: String,
@@ -144,18 +144,18 @@ struct Shared {
     given: AtomicUsize,
 }
 
-/// What is answered oddly now.
+/// The current rule.
 struct Rule {
     on: On,
-    /// Whether what is waited for was seen.
+    /// Whether the command to wait for was seen.
     armed: bool,
-    /// One after the other, from the first one again.
-    odd: Vec<Odd>,
+    /// The replies, used in turn.
+    odd: Vec<ReplyFault>,
     next: usize,
 }
 
 impl Rule {
-    fn new(on: On, odd: &[Odd]) -> Self {
+    fn new(on: On, odd: &[ReplyFault]) -> Self {
         Self { on, armed: on.after.is_empty(), odd: odd.to_vec(), next: 0 }
     }
 
@@ -173,19 +173,19 @@ impl Rule {
             return None;
         }
         self.next += 1;
-        Some(Answer::Odd(self.odd[(self.next - 1) % self.odd.len()]))
+        Some(Answer::ReplyFault(self.odd[(self.next - 1) % self.odd.len()]))
     }
 }
 
-/// What the proxy answers itself.
+/// What the proxy does with a command.
 enum Answer {
     Refused,
-    Odd(Odd),
+    ReplyFault(ReplyFault),
 }
 
 impl Proxy {
-    /// A proxy before the real server at `port`, that answers what `on` names with `odd`, one after the other.
-    pub fn new(on: On, odd: &[Odd], port: u16) -> Self {
+    /// A proxy for the real server at `port` that replies with `odd`, in turn, to the commands in `on`.
+    pub fn new(on: On, odd: &[ReplyFault], port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         let rule = Mutex::new(Rule::new(on, odd));
@@ -200,12 +200,12 @@ impl Proxy {
         Self { address, shared }
     }
 
-    /// From now on it answers so.
-    pub fn turn_to(&self, on: On, odd: &[Odd]) {
+    /// Replaces the rule.
+    pub fn turn_to(&self, on: On, odd: &[ReplyFault]) {
         *self.shared.rule.lock().unwrap() = Rule::new(on, odd);
     }
 
-    /// Odd answers that were given.
+    /// The number of replaced replies.
     pub fn given(&self) -> usize {
         self.shared.given.load(Ordering::Relaxed)
     }
@@ -236,10 +236,10 @@ impl Shared {
                     out.write_all(b"-ERR unknown command\r\n").ok()?;
                     continue;
                 }
-                Some(Answer::Odd(odd)) => {
+                Some(Answer::ReplyFault(odd)) => {
                     self.given.fetch_add(1, Ordering::Relaxed);
                     if words[0] == "SCAN" {
-                        // So that the answer is read as keys.
+                        // So that the reply is parsed as keys.
                         out.write_all(b"*2\r\n$1\r\n0\r\n").ok()?;
                     }
                     odd.send(&mut out)?;
@@ -254,7 +254,7 @@ impl Shared {
     }
 }
 
-/// Reads a line into `bytes`; the number behind its first byte, if there is one.
+/// Reads a line into `bytes`; returns the number after its first byte, if there is one.
 fn line(from: &mut impl BufRead, bytes: &mut Vec<u8>) -> Option<(u8, i64)> {
     let begin = bytes.len();
     from.read_until(b'\n', bytes).ok().filter(|read| *read > 0)?;
@@ -281,7 +281,7 @@ fn request(from: &mut impl BufRead, bytes: &mut Vec<u8>) -> Option<Vec<String>> 
     Some(words)
 }
 
-/// Reads one answer.
+/// Forwards one reply.
 fn relay(from: &mut impl BufRead, bytes: &mut Vec<u8>) -> Option<()> {
     match line(from, bytes)? {
         (b'$', length @ 0..) => exactly(from, bytes, length + 2),

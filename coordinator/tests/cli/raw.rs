@@ -1,4 +1,4 @@
-//! A request to nats-server in its own words, for what no client of ours would ask: a stream that is not ours.
+//! Raw requests to nats-server, for requests that keysweep's clients never send: to a foreign stream.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use shared::servers::NatsServer;
 
-/// Asks `subject`; the answer, which is JSON.
+/// Sends a request to `subject`; returns the reply, which is JSON.
 pub fn request(server: &NatsServer, subject: &str, body: &Value) -> Value {
     ask(server, "", subject, body)
 }
@@ -33,8 +33,7 @@ fn ask(server: &NatsServer, login: &str, subject: &str, body: &Value) -> Value {
     }
 }
 
-/// `None` if there is no subscriber yet: a request would not be answered, and the server says so with a message that has
-/// headers.
+/// `None` if there is no subscriber yet: then the server replies with a message that has headers.
 fn try_ask(server: &NatsServer, login: &str, subject: &str, body: &Value) -> Option<Value> {
     let stream = TcpStream::connect(("127.0.0.1", server.port())).expect("the server listens");
     let (mut reader, mut writer) = (BufReader::new(stream.try_clone().expect("a socket")), stream);
@@ -61,16 +60,16 @@ fn try_ask(server: &NatsServer, login: &str, subject: &str, body: &Value) -> Opt
     }
 }
 
-/// A connection that says what it likes, as somebody hostile would.
+/// A client that can send anything, like an attacker.
 pub struct Client {
     reader: BufReader<TcpStream>,
     writer: TcpStream,
     subscriptions: u32,
-    /// What came between a PING and its PONG.
+    /// Messages between a PING and its PONG.
     heard: Vec<Heard>,
 }
 
-/// A message as it came.
+/// A received message.
 #[derive(Clone, Debug)]
 pub struct Heard {
     pub subject: String,
@@ -81,7 +80,7 @@ pub struct Heard {
 }
 
 impl Client {
-    /// As a user, or as nobody.
+    /// Connects as a user, or without credentials.
     pub fn connect(server: &NatsServer, login: Option<(&str, &str)>) -> Self {
         let writer = TcpStream::connect(("127.0.0.1", server.port())).expect("the server listens");
         writer.set_read_timeout(Some(PATIENCE)).expect("a timeout");
@@ -105,12 +104,12 @@ impl Client {
         self.say(&format!("SUB {subject} {}\r\n", self.subscriptions));
     }
 
-    /// `headers` are lines as they are sent, without the end of the last one.
+    /// `headers` are lines as on the wire, without the end of the last one.
     pub fn publish(&mut self, subject: &str, reply: &str, headers: &str, body: &str) {
         self.publish_bytes(subject, reply, headers, body.as_bytes());
     }
 
-    /// The same with a body of any bytes.
+    /// The same with a binary body.
     pub fn publish_bytes(&mut self, subject: &str, reply: &str, headers: &str, body: &[u8]) {
         if headers.is_empty() {
             self.say(&format!("PUB {subject} {reply} {}\r\n", body.len()));
@@ -122,7 +121,7 @@ impl Client {
         self.writer.write_all(&[body, b"\r\n"].concat()).expect("the server reads");
     }
 
-    /// Waits until the server has taken all that was sent; what came by then, since it was asked last.
+    /// Waits until the server has processed all input; returns the messages since the last call.
     pub fn settle(&mut self) -> Vec<Heard> {
         self.say("PING\r\n");
         loop {
@@ -137,7 +136,7 @@ impl Client {
                     let heard = self.message(kind == "HMSG", &words);
                     self.heard.push(heard);
                 }
-                // What it refuses is seen from what does not happen.
+                // Rejections are recognized by missing effects.
                 _ => {}
             }
         }
@@ -159,7 +158,7 @@ impl Client {
         }
     }
 
-    /// Asks, and waits for the first answer.
+    /// Sends a request, and waits for the first reply.
     pub fn request(&mut self, subject: &str, headers: &str, body: &str) -> Heard {
         let inbox = format!("_INBOX.raw.{}", fastrand::u64(..));
         self.subscribe(&inbox);
@@ -169,7 +168,7 @@ impl Client {
             if let Some(answer) = self.settle().into_iter().find(|heard| heard.subject == inbox) {
                 return answer;
             }
-            assert!(begin.elapsed() < PATIENCE, "nobody answers at `{subject}`");
+            assert!(begin.elapsed() < PATIENCE, "no reply at `{subject}`");
             sleep(Duration::from_millis(5));
         }
     }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::cli::place::Place;
+use crate::cli::deployment::TestDeployment;
 use crate::cli::{Ended, SECRET, keysweep};
 use serde_json::Value;
 use shared::servers::Server;
@@ -11,7 +11,7 @@ use shared::servers::Server;
 /// A server with caches of an active and an inactive user, and a stale key.
 struct Scene {
     _server: Server,
-    place: Place,
+    place: TestDeployment,
 }
 
 const CACHES: u64 = 20;
@@ -19,7 +19,7 @@ const CACHES: u64 = 20;
 impl Scene {
     async fn set() -> Self {
         let server = Server::start(&[]).await.unwrap();
-        let place = Place::standalone(&server).await;
+        let place = TestDeployment::standalone(&server).await;
         let scene = Self { _server: server, place };
         scene.fill().await;
         scene

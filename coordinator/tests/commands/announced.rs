@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, keysweep};
 use shared::servers::{ClusterServers, Server};
 
@@ -25,7 +25,7 @@ fn addresses(ended: &Ended) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nodes_announce() {
     let cluster = ClusterServers::start_with(3, 0, &DIGEST, None).await.unwrap();
-    let place = Place::cluster(&cluster).await;
+    let place = TestDeployment::cluster(&cluster).await;
     let stale = place.seed(900).await;
     let ports: Vec<u16> = cluster.nodes().iter().map(Server::port).collect();
     let at = |host: &str| {

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::keysweep;
-use crate::cli::place::{DIGEST, Place};
 use crate::guards::{run, until};
 use serde_json::Value;
 use shared::servers::Server;
@@ -23,10 +23,10 @@ async fn in_step_and_after_its_primary_has_gone() {
     let follows = ["--replicaof", "127.0.0.1", &primary.port().to_string()];
     let replica = Server::start(&[&follows[..], &DIGEST].concat()).await.unwrap();
     let (url, address) = (replica.url(), format!("127.0.0.1:{}", primary.port()));
-    let stale = Place::standalone(&primary).await.seed(300).await;
+    let stale = TestDeployment::standalone(&primary).await.seed(300).await;
     until(&replica, "master_link_status:up").await;
     until(&replica, "db0:keys=300").await;
-    let before = Place::standalone(&replica).await.digest().await;
+    let before = TestDeployment::standalone(&replica).await.digest().await;
     let named = format!("is a replica of `{address}`, and last heard of it");
 
     let planned = plan(&url);
@@ -61,7 +61,7 @@ async fn in_step_and_after_its_primary_has_gone() {
     run(&url, &[]).fails(1, &["is a replica and takes no writes", &address]);
     let stats = keysweep(&["stats", "--json", "--redis", &url]).run();
     assert_eq!(stats.json()["redisHealth"]["status"], "degraded", "{stats}");
-    assert_eq!(Place::standalone(&replica).await.digest().await, before);
+    assert_eq!(TestDeployment::standalone(&replica).await.digest().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -80,7 +80,7 @@ async fn a_primary_that_is_lost_while_the_run_goes_on() {
     let primary = Server::start(&["--repl-diskless-sync-delay", "0"]).await.unwrap();
     let follows = ["--replicaof", "127.0.0.1", &primary.port().to_string()];
     let replica = Server::start(&follows).await.unwrap();
-    Place::standalone(&primary).await.seed(3_000).await;
+    TestDeployment::standalone(&primary).await.seed(3_000).await;
     until(&replica, "db0:keys=3000").await;
     // Six seconds of reading.
     let args = [

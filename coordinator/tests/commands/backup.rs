@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, Running, keysweep, with_small_files};
 use shared::backup::{self, BackupEntry, FileKind, FileName, Header, Saved};
 use shared::cluster::{Reply, packed_string};
@@ -30,12 +30,12 @@ fn files(folder: &str, ending: &str) -> usize {
     files.filter(|file| file.path().extension().is_some_and(|found| found == ending)).count()
 }
 
-fn run<'a>(place: &'a Place, folder: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+fn run<'a>(place: &'a TestDeployment, folder: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let args = ["run", "--yes", "--json", "--grace", "0s", "--redis", place.url(), "--backup", folder];
     args.iter().chain(more).copied().collect()
 }
 
-fn restore(place: &Place, folder: &str, more: &[&str]) -> Ended {
+fn restore(place: &TestDeployment, folder: &str, more: &[&str]) -> Ended {
     let args = ["restore", folder, "--json", "--redis", place.url()];
     keysweep(&args.iter().chain(more).copied().collect::<Vec<_>>()).run()
 }
@@ -43,7 +43,7 @@ fn restore(place: &Place, folder: &str, more: &[&str]) -> Ended {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn places_that_cannot_be_used() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(300).await;
     let before = place.digest().await;
     let check = |folder: &str, code, texts: &[&str]| {
@@ -73,7 +73,7 @@ async fn places_that_cannot_be_used() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_is_full_stops_the_run_and_nothing_is_lost() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let (place, folder) = (Place::standalone(&server).await, folder("full"));
+    let (place, folder) = (TestDeployment::standalone(&server).await, folder("full"));
     let stale = place.seed(20_000).await;
     let before = place.digest().await;
     // No file may be larger than 8 KiB: the first try fits, the keys of a batch do not.
@@ -125,7 +125,7 @@ async fn killed(mut running: Running, look: impl AsyncFn() -> bool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_9_in_the_middle_of_a_run_and_of_a_restoration() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let (place, folder, keys) = (Place::standalone(&server).await, folder("killed"), 60_000_u64);
+    let (place, folder, keys) = (TestDeployment::standalone(&server).await, folder("killed"), 60_000_u64);
     place.all(&format!("DEBUG POPULATE {keys} permissions 40")).await;
     let before = place.digest().await;
     let more = ["--max-delete-percent", "100"];
@@ -150,7 +150,7 @@ async fn kill_9_in_the_middle_of_a_run_and_of_a_restoration() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_person_sees() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let (place, folder) = (Place::standalone(&server).await, folder("seen"));
+    let (place, folder) = (TestDeployment::standalone(&server).await, folder("seen"));
     let stale = place.seed(300).await;
     let before = place.digest().await;
     let args = ["run", "--yes", "--grace", "0s", "--redis", place.url(), "--backup", &folder];
@@ -186,7 +186,7 @@ const HASHES: [(&str, &[u8]); 2] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn values_of_another_version_name_the_servers_that_accept_them() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let (place, folder) = (Place::standalone(&server).await, folder("versions"));
+    let (place, folder) = (TestDeployment::standalone(&server).await, folder("versions"));
     save(&folder, "main", &HASHES).await;
     let ended = restore(&place, &folder, &["--yes"]);
     let account = ended.exits(3).json();
@@ -219,7 +219,7 @@ async fn save(folder: &str, alias: &str, values: &[(&str, &[u8])]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_names_its_deployment_among_several() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let (config, backup) = (folder("several.toml.d"), folder("several"));
     fs::create_dir(&config).unwrap();
     let config = format!("{config}/keysweep.toml");

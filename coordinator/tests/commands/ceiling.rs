@@ -4,9 +4,9 @@
 use std::sync::Mutex;
 use std::thread;
 
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::keysweep;
-use crate::cli::place::{DIGEST, Place};
-use crate::cli::proxy::{Odd, On, Proxy};
+use crate::cli::proxy::{On, Proxy, ReplyFault};
 use shared::cluster::ConnectOptions;
 use shared::limits::SMALLEST_PAGE_BYTES_MAX;
 use shared::servers::{Seeder, Server};
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 6;
 struct Case {
     args: &'static [&'static str],
     on: On,
-    odd: Odd,
+    odd: ReplyFault,
 }
 
 const PLAN: &[&str] = &["plan", "--json"];
@@ -33,7 +33,7 @@ const DRY_RUN: &[&str] = &["run", "--dry-run", "--json"];
 const RUN: &[&str] = &["run", "--yes", "--json", "--grace", "0s"];
 
 fn cases() -> Vec<Case> {
-    let with = |odd: &'static [Odd]| {
+    let with = |odd: &'static [ReplyFault]| {
         move |(args, on): (&'static [&'static str], On)| {
             odd.iter().map(move |odd| Case { args, on, odd: *odd })
         }
@@ -45,9 +45,9 @@ fn cases() -> Vec<Case> {
     let runs = [On::listing("SCAN"), On::any("EVALSHA")].map(|on| (RUN, on.after_the_plan()));
     let more = [(DRY_RUN, On::listing("SCAN")), (RUN, On::listing("PTTL"))];
     let more = more.into_iter().map(|(args, on)| (args, on.after_the_plan()));
-    let cases = readers.into_iter().flat_map(with(&Odd::ALL));
-    let cases = cases.chain(runs.into_iter().flat_map(with(&Odd::AT_ONCE)));
-    cases.chain(others.chain(more).flat_map(with(&[Odd::Numbers, Odd::EndlessText]))).collect()
+    let cases = readers.into_iter().flat_map(with(&ReplyFault::ALL));
+    let cases = cases.chain(runs.into_iter().flat_map(with(&ReplyFault::AT_ONCE)));
+    cases.chain(others.chain(more).flat_map(with(&[ReplyFault::Numbers, ReplyFault::EndlessText]))).collect()
 }
 
 /// Runs a case to its end; what it took, for people.
@@ -70,7 +70,7 @@ fn ends_below_the_ceiling(case: &Case, port: u16) -> String {
 
 async fn with_keys() -> Server {
     let server = Server::start(&DIGEST).await.unwrap();
-    Place::standalone(&server).await.seed(600).await;
+    TestDeployment::standalone(&server).await.seed(600).await;
     server
 }
 

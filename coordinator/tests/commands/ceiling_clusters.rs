@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use crate::cli::deployment::TestDeployment;
 use crate::cli::keysweep;
-use crate::cli::place::Place;
-use crate::cli::proxy::{Odd, On, Proxy};
+use crate::cli::proxy::{On, Proxy, ReplyFault};
 use shared::cluster::Reply;
 use shared::servers::ClusterServers;
 use tokio::time::{Instant, sleep};
@@ -28,7 +28,7 @@ struct Behind {
 impl Behind {
     async fn start(primaries: usize) -> Self {
         let servers = ClusterServers::start(primaries, 0).await.expect("a cluster can be started");
-        Place::cluster(&servers).await.seed(600).await;
+        TestDeployment::cluster(&servers).await.seed(600).await;
         let proxies: Vec<_> =
             servers.nodes().iter().map(|node| Proxy::new(On::any(""), &[], node.port())).collect();
         let port = |proxy: &Proxy| proxy.address.rsplit(':').next().expect("a port").to_owned();
@@ -56,13 +56,18 @@ impl Behind {
     }
 
     /// Runs a command to its end where all nodes answer `on` in one way after the other, each node in another one.
-    fn ends_below_the_ceiling(&self, args: &[&str], (on, first_asked): (On, &'static str), odd: &[Odd]) {
+    fn ends_below_the_ceiling(
+        &self,
+        args: &[&str],
+        (on, first_asked): (On, &'static str),
+        odd: &[ReplyFault],
+    ) {
         let peak_kib = self.peak_kib(args, (on, first_asked), odd);
         assert!((1..CEILING_KIB).contains(&peak_kib), "{peak_kib} KiB: {args:?} {on:?} {odd:?}");
     }
 
     /// The same; what it took.
-    fn peak_kib(&self, args: &[&str], (on, first_asked): (On, &'static str), odd: &[Odd]) -> u64 {
+    fn peak_kib(&self, args: &[&str], (on, first_asked): (On, &'static str), odd: &[ReplyFault]) -> u64 {
         let before: usize = self.proxies.iter().map(Proxy::given).sum();
         for (n, proxy) in self.proxies.iter().enumerate() {
             let mut odd = odd.to_vec();
@@ -96,11 +101,11 @@ async fn six_primaries_that_answer_without_measure_take_no_more_than_one() {
     let all =
         [On::any("INFO"), On::any("PING"), On::any("MEMORY USAGE"), On::listing(""), On::listing("PTTL")];
     for on in all {
-        cluster.ends_below_the_ceiling(PLAN, (on, "CLUSTER SHARDS"), &Odd::AT_ONCE);
+        cluster.ends_below_the_ceiling(PLAN, (on, "CLUSTER SHARDS"), &ReplyFault::AT_ONCE);
     }
-    cluster.ends_below_the_ceiling(PLAN, (On::any("INFO"), "CLUSTER SHARDS"), &[Odd::EndlessText]);
+    cluster.ends_below_the_ceiling(PLAN, (On::any("INFO"), "CLUSTER SHARDS"), &[ReplyFault::EndlessText]);
     for on in [On::listing("").after_the_plan(), On::acting("").after_the_plan()] {
-        cluster.ends_below_the_ceiling(RUN, (on, ""), &Odd::AT_ONCE);
+        cluster.ends_below_the_ceiling(RUN, (on, ""), &ReplyFault::AT_ONCE);
     }
 }
 
@@ -109,11 +114,11 @@ async fn no_description_of_a_cluster_takes_64_mib() {
     let cluster = Behind::start(3).await;
     let slots = On { refused: "CLUSTER SHARDS", ..On::any("CLUSTER SLOTS") };
     for on in [On::any("CLUSTER SHARDS"), slots, On::any("CLUSTER NODES")] {
-        for odd in Odd::AT_ONCE {
+        for odd in ReplyFault::AT_ONCE {
             cluster.ends_below_the_ceiling(PLAN, (on, ""), &[odd]);
         }
     }
-    cluster.ends_below_the_ceiling(PLAN, (On::any("CLUSTER NODES"), ""), &[Odd::Dripping]);
-    let peak_kib = cluster.peak_kib(RUN, (On::any("CLUSTER").after_the_plan(), ""), &Odd::AT_ONCE);
+    cluster.ends_below_the_ceiling(PLAN, (On::any("CLUSTER NODES"), ""), &[ReplyFault::Dripping]);
+    let peak_kib = cluster.peak_kib(RUN, (On::any("CLUSTER").after_the_plan(), ""), &ReplyFault::AT_ONCE);
     assert!((1..DESCRIBED_AGAIN_KIB).contains(&peak_kib), "{peak_kib} KiB");
 }

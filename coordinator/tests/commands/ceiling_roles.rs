@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cli::Running;
 use crate::cli::broker::{Broker, KEYS, WORKERS};
-use crate::cli::proxy::{Odd, On, Proxy};
+use crate::cli::proxy::{On, Proxy, ReplyFault};
 use crate::cli::raw::Client;
 use shared::servers::NatsServer;
 use tokio::runtime::Handle;
@@ -66,7 +66,7 @@ impl Fleet {
     }
 
     /// Asks for runs until each way of answering was tried, or time is over.
-    async fn meets(&self, on: On, odd: &[Odd]) {
+    async fn meets(&self, on: On, odd: &[ReplyFault]) {
         self.proxy.turn_to(on, odd);
         let (begun, before, mut last) = (Instant::now(), self.proxy.given(), String::new());
         let given = || self.proxy.given() - before;
@@ -106,7 +106,7 @@ fn with_all(meet: impl Fn(&Fleet, Vec<On>, &Handle) + Sync) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_reply_makes_a_role_take_64_mib() {
     with_all(|fleet, ons, handle| {
-        ons.into_iter().for_each(|on| handle.block_on(fleet.meets(on, &Odd::AT_ONCE)));
+        ons.into_iter().for_each(|on| handle.block_on(fleet.meets(on, &ReplyFault::AT_ONCE)));
     });
 }
 
@@ -114,7 +114,7 @@ async fn no_reply_makes_a_role_take_64_mib() {
 #[ignore = "takes two minutes: each answer is waited for"]
 async fn no_endless_reply_makes_a_role_take_64_mib() {
     with_all(|fleet, ons, handle| {
-        for odd in [&[Odd::Dripping][..], &[Odd::ClaimedText], &[Odd::ClaimedArray]] {
+        for odd in [&[ReplyFault::Dripping][..], &[ReplyFault::ClaimedText], &[ReplyFault::ClaimedArray]] {
             handle.block_on(fleet.meets(ons[0], odd));
         }
     });

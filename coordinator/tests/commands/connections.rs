@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::cli::deployment::TestDeployment;
 use crate::cli::keysweep;
-use crate::cli::place::Place;
 use shared::cluster::{Conn, Reply};
 use shared::servers::{ClusterServers, Sentinel, Server};
 use tokio::task::JoinSet;
@@ -27,7 +27,7 @@ async fn info(conn: &Conn, name: &str) -> u64 {
 }
 
 /// Connections of others, so many that the server takes `left` more. Dropping them closes them.
-async fn crowd(conn: &Conn, server: &Server, left: u64) -> Vec<TcpStream> {
+async fn open_clients(conn: &Conn, server: &Server, left: u64) -> Vec<TcpStream> {
     conn.info_text(&format!("CONFIG SET maxclients {CLIENTS_MAX}")).await.unwrap();
     let there = info(conn, "connected_clients").await + info(conn, "connected_slaves").await;
     let others =
@@ -68,7 +68,7 @@ impl Watch {
 }
 
 /// Whether a run with `more` finishes at a server that takes four connections and no more, with none refused.
-async fn finishes(server: &Server, place: &Place, more: &[&str]) {
+async fn finishes(server: &Server, place: &TestDeployment, more: &[&str]) {
     let conn = &place.conns()[0];
     conn.info_text("FLUSHALL").await.unwrap();
     conn.info_text("CONFIG RESETSTAT").await.unwrap();
@@ -78,7 +78,7 @@ async fn finishes(server: &Server, place: &Place, more: &[&str]) {
     place.all(&format!("ZADD permissions:warming {now_s} 7")).await;
     // Those of the seeder are gone when the server has noticed.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let others = crowd(conn, server, 4).await;
+    let others = open_clients(conn, server, 4).await;
     let watch = Watch::start(conn).await;
     let url = server.url();
     let args = ["run", "--yes", "--json", "--grace", "0s", "--max-delete-percent", "100", "--redis", &url];
@@ -97,7 +97,7 @@ const AGGRESSIVE: [&str; 5] =
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_opens_at_most_four_connections() {
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("four-connections");
     let folder = folder.to_str().unwrap();
     finishes(&server, &place, &["--max-speed"]).await;
@@ -111,11 +111,11 @@ async fn a_run_opens_at_most_four_connections() {
 async fn a_run_opens_at_most_four_with_transactions_and_replica_waits() {
     let renamed = ["EVAL", "EVALSHA", "SCRIPT"].map(|name| ["--rename-command", name, ""]).concat();
     let server = Server::start(&renamed).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     finishes(&server, &place, &["--max-speed"]).await;
     finishes(&server, &place, &["--latency-budget", "20ms"]).await;
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let port = server.port().to_string();
     let _replica = Server::start(&["--replicaof", "127.0.0.1", &port]).await.unwrap();
     while info(&place.conns()[0], "connected_slaves").await == 0 {
@@ -129,10 +129,10 @@ async fn a_run_opens_at_most_four_with_transactions_and_replica_waits() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_opens_at_most_four_per_cluster_node_and_behind_sentinels() {
     let cluster = ClusterServers::start(3, 0).await.unwrap();
-    let place = Place::cluster(&cluster).await;
+    let place = TestDeployment::cluster(&cluster).await;
     let stale = place.seed(60_000).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let check = async |place: &Place, url: &str, stale: u64, more: &[&str]| {
+    let check = async |place: &TestDeployment, url: &str, stale: u64, more: &[&str]| {
         let mut watches = Vec::new();
         for conn in place.conns() {
             watches.push(Watch::start(conn).await);
@@ -152,7 +152,7 @@ async fn a_run_opens_at_most_four_per_cluster_node_and_behind_sentinels() {
     let named = place.url().replace("127.0.0.1", "localhost");
     check(&place, &named, stale, &["--latency-budget", "20ms"]).await;
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let sentinel = Sentinel::start("main", &server, &[]).await.unwrap();
     let stale = place.seed(20_000).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -162,12 +162,12 @@ async fn a_run_opens_at_most_four_per_cluster_node_and_behind_sentinels() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_with_a_lower_limit_is_named_with_it() {
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(1_000).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let address = &server.url()["redis://".len()..];
     for left in 0..4 {
-        let others = crowd(&place.conns()[0], &server, left).await;
+        let others = open_clients(&place.conns()[0], &server, left).await;
         // Older servers do not tell their limit.
         if left > 0 && place.is_older().await {
             continue;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, keysweep, on_terminal};
 use shared::servers::{ClusterServers, Server};
 
@@ -26,7 +26,7 @@ pub async fn until(server: &Server, what: &str) {
 async fn a_replica() {
     let primary = Server::start(&DIGEST).await.unwrap();
     let replica = Server::start(&["--repl-diskless-sync-delay", "0"]).await.unwrap();
-    let place = Place::standalone(&primary).await;
+    let place = TestDeployment::standalone(&primary).await;
     let stale = place.seed(300).await;
     let before = place.digest().await;
     replica
@@ -54,7 +54,7 @@ async fn a_full_disk_and_a_full_memory() {
     std::fs::create_dir_all(&dir).unwrap();
     let args = [DIGEST[0], DIGEST[1], "--dir", dir.to_str().expect("the path is UTF-8")];
     let server = Server::start(&args).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     // It saves nowhere, so it takes no writes: a disk that is full behaves the same.
     std::fs::remove_dir_all(&dir).unwrap();
@@ -77,7 +77,7 @@ async fn a_full_disk_and_a_full_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_without_databases_and_disk_errors_on_every_node() {
     let cluster = ClusterServers::start_with(3, 0, &DIGEST, None).await.unwrap();
-    let place = Place::cluster(&cluster).await;
+    let place = TestDeployment::cluster(&cluster).await;
     place.seed(300).await;
     let before = place.digest().await;
     // Clusters of Valkey 9 know numbers, but have one database if nothing else is said.
@@ -97,7 +97,7 @@ async fn a_cluster_without_databases_and_disk_errors_on_every_node() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_without_confirmation_is_refused() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     let before = place.digest().await;
     let url = place.url().to_owned();

@@ -8,8 +8,8 @@ use serde_json::Value;
 use shared::cluster::{Batch, Conn, Reply};
 use shared::servers::Server;
 
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::keysweep;
-use crate::cli::place::{DIGEST, Place};
 
 /// Keys that match.
 const KEYS: u64 = 1_000;
@@ -20,7 +20,7 @@ const READS_ELSEWHERE: u64 = 10;
 
 /// A server, the application that reads its cache there, and what it has counted since the last run.
 struct Bench {
-    place: Place,
+    place: TestDeployment,
     conn: Conn,
     hits: u64,
     misses: u64,
@@ -30,7 +30,7 @@ struct Bench {
 impl Bench {
     async fn new() -> Self {
         let server = Server::start(&DIGEST).await.unwrap();
-        let place = Place::standalone(&server).await;
+        let place = TestDeployment::standalone(&server).await;
         place.seed(KEYS).await;
         let conn = server.conn().await.unwrap();
         Self { place, conn, hits: 0, misses: 0, _server: server }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, Keysweep, keysweep};
 use shared::servers::{ClusterServers, Server};
 
@@ -26,7 +26,7 @@ fn partial(ended: &Ended, missing: &str, stale: u64) {
 async fn unserved_slots_and_lost_primaries() {
     let args = [DIGEST[0], DIGEST[1], "--cluster-require-full-coverage", "no"];
     let cluster = ClusterServers::start_with(3, 0, &args, Some((100, 200))).await.unwrap();
-    let place = Place::cluster(&cluster).await;
+    let place = TestDeployment::cluster(&cluster).await;
     let urls = cluster.urls();
     let stale = place.seed(2_000).await;
     partial(&run(&urls, "0s").run(), "100-200", stale);
@@ -74,7 +74,7 @@ async fn a_cluster_that_is_down_because_slots_are_missing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_standalone_server_that_is_killed_half_way() {
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(2_000).await;
     let mut running = run(&[server.url()], "4s").start();
     running.wait_for("Deleting ");

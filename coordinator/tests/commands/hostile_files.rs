@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::cli::place::Place;
+use crate::cli::deployment::TestDeployment;
 use crate::cli::{Ended, Keysweep, keysweep};
 use shared::servers::Server;
 
@@ -65,7 +65,7 @@ fn mode(path: impl AsRef<Path>) -> u32 {
     fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-fn run(place: &Place, scratch: &Scratch, more: &[&str]) -> Keysweep {
+fn run(place: &TestDeployment, scratch: &Scratch, more: &[&str]) -> Keysweep {
     let args = ["run", "--yes", "--json", "--grace", "0s", "--redis", place.url()];
     let args = [&args, more].concat();
     keysweep(&args).env("KEYSWEEP_STATE_DIR", &scratch.text("state"))
@@ -81,7 +81,7 @@ fn state_file(scratch: &Scratch, ending: &str) -> PathBuf {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_goes_through_no_link_of_another_user() {
     let (server, scratch) = (Server::start(&[]).await.unwrap(), Scratch::new());
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;
     let victim = scratch.trap("reports/permission-cache-cleanup");
     let ended = run(&place, &scratch, &["--report-dir", &scratch.text("reports")]).run();
@@ -122,7 +122,7 @@ async fn the_demo_and_backups_go_through_no_link_of_another_user() {
     let report = Path::new(said.lines().next().unwrap().trim());
     assert!(report.starts_with(&scratch.0) && mode(report) == 0o600, "{ended}");
     assert_eq!(mode(report.ancestors().nth(2).unwrap()), 0o700, "{ended}");
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;
     let ended = run(&place, &scratch, &["--backup", &scratch.text("keysweep-demo-0")]).run();
     ended.fails(2, &["the symbolic link", "belongs to user 65534"]);
@@ -133,7 +133,7 @@ async fn the_demo_and_backups_go_through_no_link_of_another_user() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_state_directory_that_is_not_ours_is_not_used() {
     let (server, scratch) = (Server::start(&[]).await.unwrap(), Scratch::new());
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;
     let state = scratch.at("state");
     fs::create_dir(&state).unwrap();
@@ -155,7 +155,7 @@ async fn a_state_directory_that_is_not_ours_is_not_used() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_permanently_locked_state_file_stops_no_run() {
     let (server, scratch) = (Server::start(&[]).await.unwrap(), Scratch::new());
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;
     run(&place, &scratch, &[]).run().exits(0);
     let lock = fs::File::open(state_file(&scratch, ".lock")).unwrap();
@@ -175,7 +175,7 @@ async fn a_permanently_locked_state_file_stops_no_run() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn numbers_of_a_damaged_history_end_no_run() {
     let (server, scratch) = (Server::start(&[]).await.unwrap(), Scratch::new());
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;
     run(&place, &scratch, &[]).run().exits(0);
     let path = state_file(&scratch, ".jsonl");
@@ -212,7 +212,7 @@ async fn numbers_of_a_damaged_history_end_no_run() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_hangs_ends_at_the_second_signal() {
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;
     for signal in ["INT", "TERM"] {
         let (_unread, mut full) = std::io::pipe().unwrap();

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::cli::broker::{Broker, WORKERS};
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, keysweep};
 use crate::rights::rules;
 use shared::cluster::{Conn, Reply};
@@ -31,7 +31,7 @@ async fn writes(conn: &Conn, command: &str) -> bool {
 }
 
 /// That `look`, which ends with `code`, leaves no trace of a write on the servers of `place`.
-async fn only_looks(place: &Place, look: impl Fn() -> Ended, code: i32) {
+async fn only_looks(place: &TestDeployment, look: impl Fn() -> Ended, code: i32) {
     assert!(writes(&place.conns()[0], "unlink").await, "the server tells");
     place.all("CONFIG RESETSTAT").await;
     let before = place.digest().await;
@@ -49,7 +49,7 @@ async fn only_looks(place: &Place, look: impl Fn() -> Ended, code: i32) {
     assert_eq!(place.digest().await, before);
 }
 
-async fn every_look(place: &Place) {
+async fn every_look(place: &TestDeployment) {
     place.seed(600).await;
     let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/looks-only-backup");
     let look = |args: &[&str]| {
@@ -74,13 +74,13 @@ async fn every_look(place: &Place) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_look_at_a_standalone_server_writes() {
     let server = Server::start(&DIGEST).await.unwrap();
-    Box::pin(every_look(&Place::standalone(&server).await)).await;
+    Box::pin(every_look(&TestDeployment::standalone(&server).await)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_look_at_a_cluster_writes() {
     let cluster = ClusterServers::start_with(3, 0, &DIGEST, None).await.unwrap();
-    Box::pin(every_look(&Place::cluster(&cluster).await)).await;
+    Box::pin(every_look(&TestDeployment::cluster(&cluster).await)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,7 +98,7 @@ async fn no_dry_run_over_nats_writes() {
 }
 
 /// What a plan says of the way and of the rights.
-fn plan(place: &Place, user: &str) -> (serde_json::Value, String) {
+fn plan(place: &TestDeployment, user: &str) -> (serde_json::Value, String) {
     let json = keysweep(&["plan", "--json", "--redis", &place.url_of(user)]).run().exits(0).json();
     (json, keysweep(&["plan", "--redis", &place.url_of(user)]).run().exits(0).stdout.clone())
 }
@@ -106,7 +106,7 @@ fn plan(place: &Place, user: &str) -> (serde_json::Value, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plan_reports_whether_it_could_check_the_rights() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     let asks = !place.is_older().await;
     let all = rules("redis.acl");
@@ -139,7 +139,7 @@ async fn a_plan_reports_whether_it_could_check_the_rights() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plan_names_each_right_that_a_run_would_lack() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(300).await;
     if place.is_older().await {
         println!("skipped: this server does not tell rights without a write");

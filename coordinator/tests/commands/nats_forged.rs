@@ -161,24 +161,15 @@ struct Raw {
     not_before_ms: u64,
     not_after_ms: u64,
     groups: Vec<(u16, Reason, Vec<Key>, Vec<u64>)>,
-    round: u32,
+    scan_generation: u32,
 }
 
 /// A batch of 100,000 groups without keys, listed as one of seven.
 fn hollow(task: &ScanTask) -> Forged {
-    let ReapBatch {
-        run,
-        batch,
-        task: of,
-        alias,
-        node,
-        not_before_ms,
-        not_after_ms,
-        scan_generation: round,
-        ..
-    } = batch(task, Reason::Stale, &[], 0);
+    let ReapBatch { run, batch, task: of, alias, node, not_before_ms, not_after_ms, scan_generation, .. } =
+        batch(task, Reason::Stale, &[], 0);
     let groups = (0..100_000).map(|_| (0, Reason::Stale, Vec::new(), Vec::new())).collect();
-    let raw = Raw { run, batch, task: of, alias, node, not_before_ms, not_after_ms, groups, round };
+    let raw = Raw { run, batch, task: of, alias, node, not_before_ms, not_after_ms, groups, scan_generation };
     let batches = vec![(batch.to_string(), wire::encode(&raw).expect("it fits"))];
     Forged {
         batches,

@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::cli::place::Place;
+use crate::cli::deployment::TestDeployment;
 use crate::cli::{Ended, keysweep};
 use crate::soak::Cases;
-use crate::soak::odd::{Oddities, Sort};
+use crate::soak::faulty_proxy::{FaultyProxy, Sort};
 use fastrand::Rng;
 use serde_json::Value;
 use shared::cluster::{Conn, Reply};
@@ -43,8 +43,8 @@ const COMMANDS: [&[&str]; 5] = [
 
 /// One deployment with somebody odd before each of its servers.
 struct Lane {
-    place: Place,
-    odd: Oddities,
+    place: TestDeployment,
+    odd: FaultyProxy,
     flags: Vec<String>,
     /// How often each command is sent when nothing is odd.
     usual: BTreeMap<String, u64>,
@@ -54,7 +54,7 @@ struct Lane {
 impl Lane {
     /// The first one is a cluster, the others are standalone servers.
     async fn start(lane: usize) -> Self {
-        let odd = Oddities::default();
+        let odd = FaultyProxy::default();
         let mut flags = vec!["--protect".to_owned(), "permissions:system:*".to_owned()];
         flags.extend(["--state-dir", "none", "--redis"].map(str::to_owned));
         let (place, servers) = if lane == 0 {
@@ -65,11 +65,11 @@ impl Lane {
             for (port, there) in ports.iter().zip(&before) {
                 flags.extend(["--address-map".to_owned(), format!("127.0.0.1:{port}={there}")]);
             }
-            (Place::cluster(&cluster).await, (None, Some(cluster)))
+            (TestDeployment::cluster(&cluster).await, (None, Some(cluster)))
         } else {
             let server = Server::start(&[]).await.expect("a server can be started");
             flags.push(format!("redis://{}", odd.before(server.port())));
-            (Place::standalone(&server).await, (Some(server), None))
+            (TestDeployment::standalone(&server).await, (Some(server), None))
         };
         let mut lane = Self { place, odd, flags, usual: BTreeMap::new(), _servers: servers };
         lane.seed().await;

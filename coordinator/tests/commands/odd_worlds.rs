@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use crate::cli::deployment::DIGEST;
 use crate::cli::hostile::{INFO, bulk, server, shards, usual};
 use crate::cli::keysweep;
-use crate::cli::place::DIGEST;
 use serde_json::json;
 use shared::backup::{BackupEntry, FileKind, FileName, Header, Saved};
 use shared::cluster::{Reply, packed_string};

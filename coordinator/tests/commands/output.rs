@@ -1,12 +1,12 @@
 //! What a run prints, and where: the document's log lines, one JSON document, nothing at all, JSON lines; and
 //! readers that leave before the end.
 
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, Keysweep, keysweep};
 use serde_json::Value;
 use shared::servers::Server;
 
-fn run(place: &Place, more: &[&str]) -> Keysweep {
+fn run(place: &TestDeployment, more: &[&str]) -> Keysweep {
     let args = ["run", "--yes", "--redis", place.url()];
     keysweep(&args.iter().chain(more).copied().collect::<Vec<_>>()).env("KEYSWEEP_GRACE", "0s")
 }
@@ -18,7 +18,7 @@ fn lines(ended: &Ended) -> Vec<&str> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documents_lines() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;
     // Without being asked for, they are left to the page that says the same.
     let ended = run(&place, &["--dry-run"]).run();
@@ -68,7 +68,7 @@ async fn the_documents_lines() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_way_to_print() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     let quiet = run(&place, &["-q", "--dry-run"]).run();
     assert!(quiet.exits(0).stderr.is_empty() && quiet.stdout.contains("dry run"), "{quiet}");
@@ -106,7 +106,7 @@ async fn every_way_to_print() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_is_written_where_it_is_wanted() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;
     let directory = format!("{}/reports-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
     let written = run(&place, &["--dry-run", "--json", "--report-dir", &directory]).run();
@@ -134,7 +134,7 @@ async fn a_report_is_written_where_it_is_wanted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_closed_output_does_not_stop_the_work() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     for more in [&[][..], &["--json", "-vv"], &["--log-format", "json"]] {
         let stale = place.seed(300).await;
         assert_eq!(run(&place, more).run_unread().code(), Some(0), "{more:?}");
@@ -148,7 +148,7 @@ async fn a_closed_output_does_not_stop_the_work() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_database() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(200).await;
     place.all("COPY permissions:0:documents permissions:0:documents DB 3").await;
     for n in 1..5 {
@@ -165,7 +165,7 @@ async fn another_database() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_ends_no_task_announces_no_numbers() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(1_000).await;
     let slow =
         ["--dry-run", "--full-scan", "--rate-limit", "20", "--max-runtime", "3s", "--log-format", "text"];

@@ -1,7 +1,7 @@
 //! What a run says before it changes anything: what it would do to how many keys and where, nothing where there is
 //! nothing to do, and what keys there are where none matches.
 
-use crate::cli::place::Place;
+use crate::cli::deployment::TestDeployment;
 use crate::cli::{Ended, keysweep, on_terminal};
 use shared::servers::{ClusterServers, Server};
 
@@ -28,7 +28,7 @@ fn shows(ended: &Ended, texts: &[&str]) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_confirmation_prompt_names_action_key_count_and_place() {
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(300).await;
     let (url, address) = (place.url(), place.url().trim_start_matches("redis://"));
     shows(&asked(url, &[]).await, &["Delete 30 keys (", &format!("KiB) on {address}? [y/N]")]);
@@ -46,7 +46,7 @@ async fn the_confirmation_prompt_names_action_key_count_and_place() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_confirmation_prompt_of_a_cluster_names_its_nodes() {
     let cluster = ClusterServers::start(3, 0).await.unwrap();
-    let place = Place::cluster(&cluster).await;
+    let place = TestDeployment::cluster(&cluster).await;
     place.seed(300).await;
     shows(
         &asked(place.url(), &[]).await,
@@ -57,7 +57,7 @@ async fn the_confirmation_prompt_of_a_cluster_names_its_nodes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_with_nothing_to_do_prompts_for_nothing() {
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     for n in 0..20 {
         place.all(&format!("SET permissions:{n}:x y EX 900")).await;
     }
@@ -83,7 +83,7 @@ async fn a_run_with_nothing_to_do_prompts_for_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_without_matching_keys_lists_existing_prefixes() {
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let args = ["--redis", place.url(), "--state-dir", "none"];
     let run = |more: &[&str]| keysweep(&more.iter().chain(&args).copied().collect::<Vec<_>>()).run();
     run(&["plan"]).exits(0);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, SECRET, fake, keysweep};
 use shared::servers::Server;
 
@@ -68,7 +68,7 @@ fn soak_waiting_for_a_server_that_never_gets_ready_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_loads_for_a_moment_is_waited_for() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(2_000).await;
     // A pause of so many microseconds per key, during which clients are told that it is loading.
     place.all("CONFIG SET loading-process-events-interval-bytes 1024 key-load-delay 1000").await;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, SECRET, keysweep};
 use shared::servers::{ClusterServers, Server};
 
@@ -23,7 +23,7 @@ pub fn rules(file: &str) -> String {
 
 /// Makes a user who has the rights of the file but for `less`, which is a rule that takes one away, or the key
 /// pattern to leave out.
-async fn user(place: &Place, name: &str, less: &str) {
+async fn user(place: &TestDeployment, name: &str, less: &str) {
     let rules = match less.starts_with('~') {
         true => rules(FILE).replace(&format!("{less} "), ""),
         false => format!("{} {less}", rules(FILE)),
@@ -39,7 +39,7 @@ fn run(url: &str, more: &[&str]) -> Ended {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passwords() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(300).await;
     let before = place.digest().await;
     let hint = "check `--user`, and the password";
@@ -62,7 +62,7 @@ async fn passwords() {
 }
 
 /// A run is refused for lack of one right, whose name and rule it gives, and changes nothing.
-async fn refused(place: &Place, less: &str, rule: &str, more: &[&str]) {
+async fn refused(place: &TestDeployment, less: &str, rule: &str, more: &[&str]) {
     user(place, "lacking", less).await;
     let before = place.digest().await;
     let ended = run(&place.url_of("lacking"), more);
@@ -79,7 +79,7 @@ const EVERYWHERE: [&str; 11] =
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_right_on_a_standalone_server() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     for right in EVERYWHERE {
         let rule = if right == "script|load" { "-script".to_owned() } else { format!("-{right}") };
@@ -120,7 +120,7 @@ async fn every_right_on_a_standalone_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_right_on_a_cluster() {
     let cluster = ClusterServers::start_with(3, 0, &DIGEST, None).await.unwrap();
-    let place = Place::cluster(&cluster).await;
+    let place = TestDeployment::cluster(&cluster).await;
     let stale = place.seed(600).await;
     // A subcommand cannot be taken away from a user whose other subcommands were allowed one by one.
     let without = |names: &[&str]| {
@@ -147,11 +147,13 @@ async fn every_right_on_a_cluster() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_users_file_is_one_that_redis_loads() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("users.acl");
-    let known =
-        Place::standalone(&Server::start(&[]).await.unwrap()).await.known_rules(&users_file(FILE)).await;
+    let known = TestDeployment::standalone(&Server::start(&[]).await.unwrap())
+        .await
+        .known_rules(&users_file(FILE))
+        .await;
     std::fs::write(&file, known).unwrap();
     let server = Server::start(&["--aclfile", file.to_str().expect("the path is UTF-8")]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     let url = place.url().replace("redis://", "redis://keysweep:replace-this-password@");
     assert_eq!(run(&url, &[]).exits(0).result("completed")["cleanedKeys"], stale);
@@ -166,7 +168,7 @@ async fn commands_that_were_renamed_away() {
     };
     // Without WATCH, there is no way around scripts.
     let server = start(&["UNLINK", "SCRIPT", "WATCH"]).await;
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     let before = place.digest().await;
     let ended = run(place.url(), &[]);
@@ -177,7 +179,7 @@ async fn commands_that_were_renamed_away() {
     assert_eq!(run(place.url(), &["--dry-run"]).exits(0).result("completed")["staleTTLKeys"], stale);
     // Without these, less is known of the keys, and the rest goes on.
     let server = start(&["MEMORY", "CLIENT"]).await;
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     let ended = run(place.url(), &[]);
     let result = ended.exits(0).result("completed");
@@ -192,7 +194,7 @@ async fn commands_that_were_renamed_away() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_that_is_changed_half_way() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(2_000).await;
     user(&place, "rotated", "").await;
     let url = place.url_of("rotated");
@@ -216,7 +218,7 @@ async fn a_password_that_is_changed_half_way() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rights_to_fields_are_needed_where_fields_expire() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     if !place.knows("hpexpire").await {
         println!("skipped: this server knows no TTLs of fields");
         return;

@@ -15,7 +15,7 @@ use shared::servers::{NatsServer, Server};
 use shared::store::Store;
 
 use crate::cli::broker::{WORKERS, file};
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, Keysweep, Running, keysweep};
 
 /// Words that stand nowhere else. Each is looked for in every form in which it might be shown.
@@ -69,7 +69,7 @@ struct Guarded {
 impl Guarded {
     async fn start() -> Self {
         let redis = Server::start(&DIGEST).await.unwrap();
-        let place = Place::standalone(&redis).await;
+        let place = TestDeployment::standalone(&redis).await;
         place.seed(300).await;
         place.all(&format!("CONFIG SET requirepass {REDIS}")).await;
         let login = format!("authorization {{ users: [{{ user: ks, password: \"{NATS}\" }}] }}");
@@ -212,7 +212,7 @@ async fn no_command_shows_a_secret_and_nothing_that_is_kept_holds_one() {
     assert!(stored(&place.nats).await > 20, "there is something that could hold one");
     // A run in one process keeps its history and its report in files.
     let redis = Server::start(&[]).await.unwrap();
-    Place::standalone(&redis).await.seed(50).await;
+    TestDeployment::standalone(&redis).await.seed(50).await;
     redis.conn().await.unwrap().info_text(&format!("CONFIG SET requirepass {REDIS}")).await.unwrap();
     let url = redis.url().replace("redis://", &format!("redis://:{REDIS}@"));
     let flags = [

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cli::certificates::Certificates;
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, SECRET, fake, keysweep};
 use shared::cluster::{ConnectOptions, RedisClient};
 use shared::servers::{Sentinel, Server};
@@ -34,7 +34,7 @@ async fn replica_of(primary: &Server) -> Server {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_is_found_by_its_name() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(600).await;
     place.all(&format!("ACL SETUSER me on >{SECRET} ~* +@all")).await;
     let (sentinel, silent) = (Sentinel::start(NAME, &server, &[]).await.unwrap(), fake::unused_port());
@@ -72,7 +72,7 @@ async fn a_primary_is_found_by_its_name() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn after_a_failover_the_other_server_is_found() {
     let primary = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&primary).await;
+    let place = TestDeployment::standalone(&primary).await;
     let stale = place.seed(300).await;
     let replica = replica_of(&primary).await;
     let sentinel = Sentinel::start(NAME, &primary, &[]).await.unwrap();
@@ -126,7 +126,7 @@ async fn sentinels_and_server_over_tls() {
     let server = ours.redis();
     let args: Vec<&str> = server.iter().map(String::as_str).chain(DIGEST).collect();
     let server = Server::start_tls(&args).await.unwrap();
-    let place = Place::standalone(&server).await.over_tls(&[&server], &ours);
+    let place = TestDeployment::standalone(&server).await.over_tls(&[&server], &ours);
     let stale = place.seed(300).await;
     let lines = ours.redis();
     let lines: Vec<String> =

@@ -4,24 +4,24 @@
 use std::sync::Once;
 use std::time::Duration;
 
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, Running, keysweep};
 use shared::servers::{ClusterServers, Server};
 
 /// A run of `job` that deletes nothing for half a minute, once it is in the middle of that.
-fn patient(place: &Place, job: &str) -> Running {
+fn patient(place: &TestDeployment, job: &str) -> Running {
     let mut running = run(place, job, &["--grace", "30s", "--log-format", "text"]);
     running.wait_for("Deleting ");
     running
 }
 
-fn quick(place: &Place, job: &str, more: &[&str]) -> Running {
+fn quick(place: &TestDeployment, job: &str, more: &[&str]) -> Running {
     let more: Vec<&str> = ["--grace", "0s"].iter().chain(more).copied().collect();
     run(place, job, &more)
 }
 
 /// A run of one of the jobs of a file.
-fn run(place: &Place, job: &str, more: &[&str]) -> Running {
+fn run(place: &TestDeployment, job: &str, more: &[&str]) -> Running {
     let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/jobs.toml");
     static WRITTEN: Once = Once::new();
     let jobs = "[[job]]\nname = \"nightly\"\n[[job]]\nname = \"hourly\"\n";
@@ -40,7 +40,7 @@ fn cancelled(ended: &Ended, code: i32, stale: u64) {
     assert!(ended.took < Duration::from_secs(15), "{ended}");
 }
 
-async fn stopped_by(place: &Place, signal: &str, code: i32) {
+async fn stopped_by(place: &TestDeployment, signal: &str, code: i32) {
     let stale = place.seed(3_000).await;
     let before = place.digest().await;
     let running = patient(place, "nightly");
@@ -54,7 +54,7 @@ async fn stopped_by(place: &Place, signal: &str, code: i32) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_on_a_standalone_server_is_interrupted() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     stopped_by(&place, "INT", 130).await;
     // Twice: it leaves at once, although the server does not answer.
     let mut running = patient(&place, "nightly");
@@ -70,14 +70,14 @@ async fn a_run_on_a_standalone_server_is_interrupted() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_on_a_cluster_is_terminated() {
     let cluster = ClusterServers::start_with(3, 0, &DIGEST, None).await.unwrap();
-    let place = Place::cluster(&cluster).await;
+    let place = TestDeployment::cluster(&cluster).await;
     stopped_by(&place, "TERM", 143).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_run_of_a_job_at_a_time() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(1_000).await;
     let first = patient(&place, "nightly");
     let pid = format!("process {}", first.pid());
@@ -102,7 +102,7 @@ async fn one_run_of_a_job_at_a_time() {
 }
 
 /// A run that was killed in its middle; the lock is still there.
-async fn killed(place: &Place) -> u64 {
+async fn killed(place: &TestDeployment) -> u64 {
     let stale = place.seed(1_000).await;
     let first = patient(place, "nightly");
     first.signal("KILL");
@@ -114,14 +114,14 @@ async fn killed(place: &Place) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_run_keeps_its_lock_until_the_lease_ends() {
     let server = Server::start(&[]).await.unwrap();
-    killed(&Place::standalone(&server).await).await;
+    killed(&TestDeployment::standalone(&server).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "waits for LOCK_LEASE"]
 async fn soak_a_killed_run_is_followed_by_one_that_waits() {
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = killed(&place).await;
     let ended = quick(&place, "nightly", &["--lock-wait", "40s"]).end();
     assert_eq!(ended.exits(0).result("completed")["cleanedKeys"], stale, "{ended}");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, Keysweep, keysweep};
 use serde_json::{Value, json};
 use shared::servers::Server;
@@ -36,7 +36,7 @@ impl Drop for State {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_history_of_a_machine() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let state = State::new();
     let url = place.url();
     let nothing = state.command(&["stats", "--redis", url]).run();
@@ -87,7 +87,7 @@ async fn the_history_of_a_machine() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_history_is_that_of_a_job_and_of_the_keys_it_counts() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     for n in 0..40 {
         place.all(&format!("SET user:{n} x PX 3600000")).await;
         place.all(&format!("SET rl:{n} x PX 3600000")).await;
@@ -146,7 +146,7 @@ async fn two_failures_in_a_row_are_an_alert() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unusable_state_directory_stops_no_run() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;
     for (dir, message) in [("/dev/null/x", "the history of runs is not kept"), ("none", "Cleanup complete")] {
         let run = keysweep(&[

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cli::broker::{Broker, file};
 use crate::cli::certificates::Certificates;
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, SECRET, keysweep};
 use shared::servers::{ClusterServers, NatsServer, Server};
 
@@ -13,7 +13,7 @@ use shared::servers::{ClusterServers, NatsServer, Server};
 struct Secured {
     ours: Certificates,
     server: Server,
-    place: Place,
+    place: TestDeployment,
     url: String,
 }
 
@@ -21,7 +21,7 @@ impl Secured {
     async fn start() -> Self {
         let ours = Certificates::make();
         let server = Server::start_tls(&args(&ours)).await.unwrap();
-        let place = Place::standalone(&server).await.over_tls(&[&server], &ours);
+        let place = TestDeployment::standalone(&server).await.over_tls(&[&server], &ours);
         let url = place.url().to_owned();
         Self { ours, server, place, url }
     }
@@ -90,7 +90,7 @@ async fn a_cluster_of_three_primaries() {
     let ours = Certificates::make();
     let cluster = ClusterServers::start_tls(3, 0, &args(&ours)).await.unwrap();
     let nodes: Vec<&Server> = cluster.nodes().iter().collect();
-    let place = Place::cluster(&cluster).await.over_tls(&nodes, &ours);
+    let place = TestDeployment::cluster(&cluster).await.over_tls(&nodes, &ours);
     let stale = place.seed(3_000).await;
     let client = ours.client();
     let flags = client.iter().map(String::as_str);

@@ -4,8 +4,8 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::hostile::{INFO, bulk, server, shard, usual};
-use crate::cli::place::{DIGEST, Place};
 use crate::cli::{Ended, keysweep, on_terminal};
 use shared::servers::Server;
 
@@ -91,7 +91,7 @@ fn the_time_of_a_run_counts_from_the_start_of_its_plan() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_for_the_lock_counts_and_waiting_for_an_answer_does_not() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     let (before, url) = (place.digest().await, place.url().to_owned());
     place.all("SET keysweep:lock:cleanup somebody PX 60000").await;

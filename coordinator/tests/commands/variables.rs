@@ -1,8 +1,8 @@
 //! Variables that begin with `KEYSWEEP_`: a mistyped one is an error of every command that reads settings, and those
 //! that Kubernetes sets are left alone.
 
+use crate::cli::deployment::TestDeployment;
 use crate::cli::keysweep;
-use crate::cli::place::Place;
 use shared::servers::Server;
 
 /// What Kubernetes gives to a container beside the Services `keysweep` and `keysweep-nats`.
@@ -56,7 +56,7 @@ fn commands_without_settings_ignore_wrong_variables() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_mistyped_variable_changes_nothing_and_what_kubernetes_sets_is_left_alone() {
     let server = Server::start(&[]).await.expect("a server");
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;
     let run = |name: &str| {
         let args = ["run", "--yes", "--json", "--grace", "0s", "--redis", place.url(), "--state-dir", "none"];

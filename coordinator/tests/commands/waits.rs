@@ -1,7 +1,7 @@
 //! The wait for the grace has a reason in the log, and on a terminal.
 
 use crate::cli::broker::Broker;
-use crate::cli::place::{DIGEST, Place};
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, keysweep, on_terminal};
 use serde_json::Value;
 use shared::servers::{NatsServer, Server};
@@ -17,7 +17,7 @@ fn times(ended: &Ended, grace: &str) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_wait_for_the_grace_is_logged_once_with_its_reason() {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let run = |more: &[&str]| {
         let args = ["run", "--yes", "--redis", place.url()];
         keysweep(&args.iter().chain(more).copied().collect::<Vec<_>>()).run()

@@ -1,6 +1,6 @@
 //! Servers and users that may run no scripts: the run is the same by transactions, and says so.
 
-use crate::cli::place::Place;
+use crate::cli::deployment::TestDeployment;
 use crate::cli::{Ended, keysweep};
 use crate::rights::rules;
 use shared::servers::{ClusterServers, Server};
@@ -29,7 +29,7 @@ fn done(ended: &Ended) -> (u64, u64, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_without_the_commands() {
     let server = Server::start(&RENAMED).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     let plan = keysweep(&["plan", "--json", "--redis", place.url()]).run();
     let plan = plan.exits(0).json();
@@ -57,7 +57,7 @@ async fn a_server_without_the_commands() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_without_the_commands() {
     let cluster = ClusterServers::start_with(3, 0, &RENAMED, None).await.unwrap();
-    let place = Place::cluster(&cluster).await;
+    let place = TestDeployment::cluster(&cluster).await;
     let stale = place.seed(600).await;
     assert_eq!(done(&run(place.url(), &[])), (stale, stale, "watch".to_owned()));
     assert_eq!(place.keys("keysweep:*").await, 0);
@@ -66,7 +66,7 @@ async fn a_cluster_without_the_commands() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_who_may_run_no_scripts() {
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     let rules = rules("redis-without-scripts.acl");
     place.user("no-scripts", &rules).await;

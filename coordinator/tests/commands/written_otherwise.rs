@@ -4,8 +4,8 @@
 use serde_json::{Value, json};
 use shared::servers::Server;
 
+use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::keysweep;
-use crate::cli::place::{DIGEST, Place};
 
 /// Users with a cache each.
 const USERS: u64 = 100;
@@ -18,9 +18,9 @@ type MemberOf = fn(u64) -> Option<String>;
 
 /// A server with a cache of each user as `key` names it, 200 other keys, and the activity set with all users that
 /// `member` names: they were active an hour ago.
-async fn scene(key: KeyOf, member: MemberOf) -> (Server, Place) {
+async fn scene(key: KeyOf, member: MemberOf) -> (Server, TestDeployment) {
     let server = Server::start(&DIGEST).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let hour_ago_s = shared::time::now_ms() / 1_000 - 3_600;
     for n in 0..USERS {
         place.all(&format!("SET {} x PX 3600000", key(n))).await;
@@ -34,7 +34,7 @@ async fn scene(key: KeyOf, member: MemberOf) -> (Server, Place) {
     (server, place)
 }
 
-fn run(place: &Place, more: &[&str]) -> Value {
+fn run(place: &TestDeployment, more: &[&str]) -> Value {
     let args = ["run", "--yes", "--json", "--grace", "0s", "--max-delete-percent", "100", "--aggressive"];
     let source = ["--activity", "zset:act", "--identity", "permissions:{user}:*", "--redis", place.url()];
     keysweep(&[&args[..], &source, more].concat()).run().exits(0).result("completed")

@@ -6,8 +6,8 @@ use crate::kit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::kit::crowd::{self, Crowd, DAY_MS, TTL_MS, WARMING};
 use crate::kit::keys;
+use crate::kit::population::{self, DAY_MS, Population, TTL_MS, WARMING};
 use crate::kit::queues::Twice;
 use coordinator::embedded::RunError;
 use coordinator::inactive_policy::ActivitySource;
@@ -23,25 +23,25 @@ const USERS: u64 = 5_000;
 
 /// Seeds, plans, runs, and holds both against the truth.
 async fn check(urls: Vec<String>, users: u64, action: Action) -> CleanupResult {
-    let mut options = crowd::options(urls, crowd::zset());
+    let mut options = population::options(urls, population::zset());
     options.rules.action = action;
-    let crowd = Crowd::of(users);
-    crowd.seed(&options.access).await;
+    let population = Population::of(users);
+    population.seed(&options.access).await;
     let begun = Instant::now();
     let preflight = kit::preflight_of(&options).await;
     let looked = begun.elapsed();
     if preflight.estimate.exact {
-        assert_eq!(preflight.estimate.inactive_keys, Some(crowd.inactive.len() as u64));
-        assert_eq!(preflight.estimate.stale_candidates(), crowd.stale.len() as u64);
+        assert_eq!(preflight.estimate.inactive_keys, Some(population.inactive.len() as u64));
+        assert_eq!(preflight.estimate.stale_candidates(), population.stale.len() as u64);
     }
     let env = kit::env(&options, Timing::default());
     let result = kit::run_in(&env, &options, &preflight).await.unwrap();
-    crowd.check_numbers(&result, action);
-    crowd::check_lookups(&result, 0);
-    assert_eq!(result.inactive.active_users, Some(crowd.active_users()));
+    population.check_numbers(&result, action);
+    population::check_lookups(&result, 0);
+    assert_eq!(result.inactive.active_users, Some(population.active_users()));
     assert_eq!(result.inactive.source.as_deref(), Some("zset:permissions:warming"));
     let gone = (action == Action::Delete, action != Action::Report);
-    crowd.check_keys(&options.access, gone).await;
+    population.check_keys(&options.access, gone).await;
     println!(
         "{users} users, {} keys: looked at in {} ms, cleaned in {} ms, {} deleted",
         result.scanned_keys,
@@ -84,22 +84,22 @@ async fn stale_keys_may_get_a_ttl_and_inactive_users_caches_go_all_the_same() {
 async fn a_dry_run_reports_and_writes_nothing() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
-        let mut options = crowd::options(urls, crowd::zset());
+        let mut options = population::options(urls, population::zset());
         (options.dry_run, options.rules.action) = (true, Action::Report);
-        let crowd = Crowd::of(500);
-        crowd.seed(&options.access).await;
+        let population = Population::of(500);
+        population.seed(&options.access).await;
         for conn in keys::conns(&options.access).await {
             conn.info_text("CONFIG RESETSTAT").await.unwrap();
         }
         let result = kit::run(&options).await;
-        crowd.check_numbers(&result, Action::Report);
-        crowd::check_lookups(&result, 0);
+        population.check_numbers(&result, Action::Report);
+        population::check_lookups(&result, 0);
         for text in keys::info(&options.access, "commandstats").await {
             for written in ["unlink", "set", "pexpire", "evalsha", "del", "eval"] {
                 assert!(!text.contains(&format!("cmdstat_{written}:")), "{text}");
             }
         }
-        crowd.check_keys(&options.access, (false, false)).await;
+        population.check_keys(&options.access, (false, false)).await;
     }
 }
 
@@ -108,22 +108,22 @@ async fn a_set_of_active_users() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
         let source = ActivitySource::Set(Key::new(WARMING.as_bytes()));
-        let options = crowd::options(urls, source);
-        let crowd = Crowd::of(1_000);
-        crowd.seed_keys(&options.access).await;
+        let options = population::options(urls, source);
+        let population = Population::of(1_000);
+        population.seed_keys(&options.access).await;
         let mut seeder = Seeder::open(&options.access).await.unwrap();
         let since_ms = (shared::time::now_ms() - 30 * DAY_MS) as f64;
-        for (member, score) in &crowd.members {
+        for (member, score) in &population.members {
             if *score >= since_ms || *score < 1e11 && *score * 1_000.0 >= since_ms {
                 seeder.command(WARMING.as_bytes(), &[b"SADD", WARMING.as_bytes(), member]).await.unwrap();
             }
         }
         seeder.finish().await.unwrap();
         let result = kit::run(&options).await;
-        crowd.check_numbers(&result, Action::Delete);
-        crowd::check_lookups(&result, 0);
-        crowd.check_keys(&options.access, (true, true)).await;
-        assert_eq!(result.inactive.active_users, Some(crowd.active_users()));
+        population.check_numbers(&result, Action::Delete);
+        population::check_lookups(&result, 0);
+        population.check_keys(&options.access, (true, true)).await;
+        assert_eq!(result.inactive.active_users, Some(population.active_users()));
     }
 }
 
@@ -131,11 +131,11 @@ async fn a_set_of_active_users() {
 async fn caches_that_change_between_scan_and_deletion_are_spared() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
-        let mut options = crowd::options(urls, crowd::zset());
+        let mut options = population::options(urls, population::zset());
         options.rules.grace_ms = GRACE_MS;
-        let mut crowd = Crowd::of(1_000);
-        crowd.seed(&options.access).await;
-        let changed: Vec<Vec<u8>> = crowd.inactive.drain(..200).collect();
+        let mut population = Population::of(1_000);
+        population.seed(&options.access).await;
+        let changed: Vec<Vec<u8>> = population.inactive.drain(..200).collect();
         let change = async || {
             let mut seeder = Seeder::open(&options.access).await.unwrap();
             let later = (TTL_MS + 1_000).to_string();
@@ -153,20 +153,23 @@ async fn caches_that_change_between_scan_and_deletion_are_spared() {
             seeder.finish().await.unwrap();
         };
         let result = run_and_change(&options, change).await;
-        let mut expected = crowd.accounting(Action::Delete);
+        let mut expected = population.accounting(Action::Delete);
         (expected.spared, expected.vanished) = (160, 40);
         expected.candidates += 200;
         assert_eq!(result.accounting, expected);
-        assert_eq!(result.inactive_user_caches, crowd.inactive.len() as u64);
-        assert_eq!(result.inactive.found, Some((crowd.inactive.len() + crowd.protected.len()) as u64 + 200));
+        assert_eq!(result.inactive_user_caches, population.inactive.len() as u64);
+        assert_eq!(
+            result.inactive.found,
+            Some((population.inactive.len() + population.protected.len()) as u64 + 200)
+        );
         assert_eq!(keys::existing(&options.access, &changed).await.len(), 160);
-        crowd.active.extend_from_slice(&changed[..160]);
-        crowd.check_keys(&options.access, (true, true)).await;
+        population.active.extend_from_slice(&changed[..160]);
+        population.check_keys(&options.access, (true, true)).await;
     }
 }
 
 /// A run in which nobody can tell who is active: nothing of anybody's goes, and an issue says why.
-pub async fn refused(options: &Options, crowd: &Crowd, why: &str) {
+pub async fn refused(options: &Options, population: &Population, why: &str) {
     let result = kit::run(options).await;
     println!("{:?}", result.inactive.refused);
     let issue = result.issues.iter().find(|issue| issue.starts_with("Aggressive cleanup was refused: "));
@@ -174,13 +177,13 @@ pub async fn refused(options: &Options, crowd: &Crowd, why: &str) {
     assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
     assert_eq!((result.inactive_user_caches, result.inactive.found), (0, None));
     assert!(!result.inactive.searched && result.inactive.source.is_some());
-    assert_eq!(result.cleaned_keys, crowd.stale.len() as u64);
-    crowd::check_lookups(&result, 0);
-    crowd.check_keys(&options.access, (true, false)).await;
-    crowd.seed_stale(&options.access).await;
+    assert_eq!(result.cleaned_keys, population.stale.len() as u64);
+    population::check_lookups(&result, 0);
+    population.check_keys(&options.access, (true, false)).await;
+    population.seed_stale(&options.access).await;
 }
 
-impl Crowd {
+impl Population {
     async fn seed_stale(&self, access: &ConnectOptions) {
         let mut seeder = Seeder::open(access).await.unwrap();
         for key in &self.stale {
@@ -194,38 +197,42 @@ impl Crowd {
 async fn without_activity_data_no_user_is_inactive() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
-        let options = crowd::options(urls, crowd::zset());
-        let crowd = Crowd::of(500);
-        crowd.seed_keys(&options.access).await;
+        let options = population::options(urls, population::zset());
+        let population = Population::of(500);
+        population.seed_keys(&options.access).await;
         let say = async |args: &[&[u8]]| {
             let mut seeder = Seeder::open(&options.access).await.unwrap();
             seeder.command(WARMING.as_bytes(), args).await.unwrap();
             seeder.finish().await.unwrap();
         };
         let key = WARMING.as_bytes();
-        refused(&options, &crowd, "`permissions:warming` is empty or missing; an empty set must never mean")
-            .await;
+        refused(
+            &options,
+            &population,
+            "`permissions:warming` is empty or missing; an empty set must never mean",
+        )
+        .await;
         // A hash, and a set where a sorted set is asked for, and the other way round.
         say(&[b"HSET", key, b"user-0", b"1"]).await;
-        refused(&options, &crowd, "no set of the type").await;
+        refused(&options, &population, "no set of the type").await;
         say(&[b"DEL", key]).await;
         say(&[b"SADD", key, b"user-0"]).await;
-        refused(&options, &crowd, "no set of the type").await;
+        refused(&options, &population, "no set of the type").await;
         say(&[b"DEL", key]).await;
         // Everyone was active long ago, in seconds and in milliseconds.
         say(&[b"ZADD", key, b"1500000000", b"user-0", b"1500000000000", b"user-5"]).await;
-        refused(&options, &crowd, "nobody in the activity set `permissions:warming` was active").await;
-        let as_set = crowd::options(options.access.urls.clone(), ActivitySource::Set(Key::new(key)));
-        refused(&as_set, &crowd, "no set of the type").await;
+        refused(&options, &population, "nobody in the activity set `permissions:warming` was active").await;
+        let as_set = population::options(options.access.urls.clone(), ActivitySource::Set(Key::new(key)));
+        refused(&as_set, &population, "no set of the type").await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_set_that_may_not_be_read_refuses_and_names_the_rule() {
     let server = kit::standalone().await;
-    let crowd = Crowd::of(200);
-    let mut options = crowd::options(vec![server.url()], crowd::zset());
-    crowd.seed(&options.access).await;
+    let population = Population::of(200);
+    let mut options = population::options(vec![server.url()], population::zset());
+    population.seed(&options.access).await;
     let conn = server.conn().await.unwrap();
     for (less, why) in [
         ("~* -zscan", "`+zscan`"),
@@ -234,8 +241,8 @@ async fn a_set_that_may_not_be_read_refuses_and_names_the_rule() {
     ] {
         conn.info_text(&format!("ACL SETUSER lacking reset on nopass +@all {less}")).await.unwrap();
         let elsewhere = ActivitySource::SortedSet(Key::new(*b"users:active"));
-        let source = if less.starts_with("~*") { crowd::zset() } else { elsewhere };
-        options.inactive = crowd::options(Vec::new(), source).inactive;
+        let source = if less.starts_with("~*") { population::zset() } else { elsewhere };
+        options.inactive = population::options(Vec::new(), source).inactive;
         options.access.username = Some("lacking".to_owned());
         options.access.password = Some("any".to_owned());
         let result = kit::run(&options).await;
@@ -243,7 +250,10 @@ async fn a_set_that_may_not_be_read_refuses_and_names_the_rule() {
         assert!(issue.is_some_and(|issue| issue.contains(why)), "{why}: {:?}", result.issues);
         assert_eq!(result.inactive_user_caches, 0);
         options.access = ConnectOptions::open(vec![server.url()]);
-        assert_eq!(keys::existing(&options.access, &crowd.inactive).await.len(), crowd.inactive.len());
+        assert_eq!(
+            keys::existing(&options.access, &population.inactive).await.len(),
+            population.inactive.len()
+        );
     }
 }
 
@@ -251,18 +261,18 @@ async fn a_set_that_may_not_be_read_refuses_and_names_the_rule() {
 async fn every_delivery_twice() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
-        let mut options = crowd::options(urls, crowd::zset());
+        let mut options = population::options(urls, population::zset());
         options.rules.grace_ms = 100;
         let timing = Timing { ack_wait: Duration::from_millis(500), ..Timing::default() };
         let mut env = kit::env(&options, timing);
         let twice = Arc::new(Twice::new(Arc::clone(&env.queue)));
         env.queue = Arc::clone(&twice) as _;
-        let crowd = Crowd::of(2_000);
-        crowd.seed(&options.access).await;
+        let population = Population::of(2_000);
+        population.seed(&options.access).await;
         let preflight = kit::preflight_of(&options).await;
         let result = kit::run_in(&env, &options, &preflight).await.unwrap();
-        crowd.check_numbers(&result, Action::Delete);
-        crowd.check_keys(&options.access, (true, true)).await;
+        population.check_numbers(&result, Action::Delete);
+        population.check_keys(&options.access, (true, true)).await;
         assert!(twice.doubled() > preflight.tasks.len() as u64);
     }
 }
@@ -271,15 +281,15 @@ async fn every_delivery_twice() {
 async fn inactive_users_caches_count_for_the_limit_on_deletions() {
     let server = kit::standalone().await;
     for action in [Action::Delete, Action::Expire { ttl_ms: 600_000, jitter_ms: 0 }] {
-        let mut options = crowd::options(vec![server.url()], crowd::zset());
+        let mut options = population::options(vec![server.url()], population::zset());
         (options.max_delete_percent, options.rules.action) = (20, action);
-        let crowd = Crowd::of(500);
-        crowd.seed(&options.access).await;
+        let population = Population::of(500);
+        population.seed(&options.access).await;
         let refused = coordinator::embedded::run_cleanup_now(&options).await;
         let Err(RunError::TooMany { candidates, limit: 20, .. }) = refused else { panic!("{refused:?}") };
-        let stale = if action == Action::Delete { crowd.stale.len() } else { 0 };
-        assert_eq!(candidates, (crowd.inactive.len() + stale) as u64);
-        crowd.check_keys(&options.access, (false, false)).await;
+        let stale = if action == Action::Delete { population.stale.len() } else { 0 };
+        assert_eq!(candidates, (population.inactive.len() + stale) as u64);
+        population.check_keys(&options.access, (false, false)).await;
         let conn = server.conn().await.unwrap();
         conn.info_text("FLUSHALL").await.unwrap();
     }

@@ -15,8 +15,8 @@ use shared::result::Status;
 use shared::wire;
 
 use crate::kit;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::keys;
-use crate::kit::truth::Truth;
 
 /// Changes a copy of a batch in one thing.
 type Change = fn(&mut ReapBatch);
@@ -93,7 +93,7 @@ async fn changed_copies_of_batches_change_nothing() {
             for conn in keys::conns(&options.access).await {
                 conn.info_text("FLUSHDB").await.unwrap();
             }
-            let truth = Truth::mixture(300, "");
+            let truth = GroundTruth::mixture(300, "");
             truth.seed(&options.access).await;
             let preflight = kit::preflight_of(&options).await;
             let mut env = kit::env(&options, Timing::default());

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::kit::backup::{self, Folder, contents, differences, restore};
-use crate::kit::crowd::{self, Crowd};
-use crate::kit::truth::Truth;
+use crate::kit::ground_truth::GroundTruth;
+use crate::kit::population::{self, Population};
 use crate::kit::{self, keys};
 use coordinator::embedded::RunError;
 use coordinator::job_lock::LockError;
@@ -43,7 +43,7 @@ async fn a_run_in_one_database_of_a_cluster_touches_no_other() {
     let Some(cluster) = cluster().await else { return };
     let mut options = kit::options(cluster.urls());
     let first = options.access.clone();
-    let (truth, elsewhere) = (Truth::mixture(9_000, ""), Truth::mixture(3_000, ""));
+    let (truth, elsewhere) = (GroundTruth::mixture(9_000, ""), GroundTruth::mixture(3_000, ""));
     for db in [0, 3] {
         elsewhere.seed(&at(&first, db)).await;
     }
@@ -71,7 +71,7 @@ async fn a_run_in_one_database_of_a_cluster_touches_no_other() {
 async fn a_cluster_database_without_stale_keys_is_skipped_independently_of_the_others() {
     let Some(cluster) = cluster().await else { return };
     let mut options = kit::options(cluster.urls());
-    Truth::mixture(1_000, "").seed(&options.access).await;
+    GroundTruth::mixture(1_000, "").seed(&options.access).await;
     options.access.db = 6;
     let mut seeder = Seeder::open(&options.access).await.unwrap();
     for n in 0..300 {
@@ -86,13 +86,13 @@ async fn a_cluster_database_without_stale_keys_is_skipped_independently_of_the_o
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inactive_users_of_one_database_of_a_cluster() {
     let Some(cluster) = cluster().await else { return };
-    let mut options = crowd::options(cluster.urls(), crowd::zset());
+    let mut options = population::options(cluster.urls(), population::zset());
     options.access.db = 7;
-    let crowd = Crowd::of(1_000);
-    crowd.seed(&options.access).await;
+    let population = Population::of(1_000);
+    population.seed(&options.access).await;
     let result = kit::run(&options).await;
-    crowd.check_numbers(&result, Action::Delete);
-    crowd.check_keys(&options.access, (true, true)).await;
+    population.check_numbers(&result, Action::Delete);
+    population.check_keys(&options.access, (true, true)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -116,7 +116,7 @@ async fn a_job_is_run_once_at_a_time_in_a_database_of_a_cluster() {
     let mut options = kit::options(cluster.urls());
     options.access.db = 5;
     options.rules.grace_ms = 3_000;
-    Truth::mixture(1_000, "").seed(&options.access).await;
+    GroundTruth::mixture(1_000, "").seed(&options.access).await;
     let (first, second) = tokio::join!(kit::run(&options), async {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         coordinator::embedded::run_cleanup_now(&options).await
@@ -130,9 +130,9 @@ async fn one_database_of_a_cluster_is_read_from_replicas() {
     let Some(cluster) = cluster_with(2, 1).await else { return };
     let mut options = kit::options(cluster.primaries().iter().map(Server::url).collect());
     options.read_from = ReadFrom::Replica { lag_max_ms: 60_000 };
-    Truth::mixture(1_000, "").seed(&options.access).await;
+    GroundTruth::mixture(1_000, "").seed(&options.access).await;
     options.access.db = 5;
-    let truth = Truth::mixture(3_000, "");
+    let truth = GroundTruth::mixture(3_000, "");
     truth.seed(&options.access).await;
     let result = kit::run(&options).await;
     truth.check(&options.access, &result).await;

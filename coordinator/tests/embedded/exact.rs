@@ -2,7 +2,7 @@
 //! this with 50,000 keys; the `soak_` tests with `KEYSWEEP_SOAK_KEYS` (a million).
 
 use crate::kit;
-use crate::kit::truth::{Class, Truth};
+use crate::kit::ground_truth::{Class, GroundTruth};
 use coordinator::options::Options;
 use shared::glob::Pattern;
 use shared::limits::{BATCHES_QUEUE_BYTES_MAX, KEY_BYTES_MAX, SLOT_KEYS_MAX};
@@ -12,7 +12,7 @@ use shared::result::{CleanupResult, Status};
 const KEYS: u64 = 50_000;
 
 /// Seeds, runs, and holds the run against the truth.
-async fn check(options: &Options, truth: &Truth) -> CleanupResult {
+async fn check(options: &Options, truth: &GroundTruth) -> CleanupResult {
     truth.seed(&options.access).await;
     let result = kit::run(options).await;
     truth.check(&options.access, &result).await;
@@ -21,8 +21,8 @@ async fn check(options: &Options, truth: &Truth) -> CleanupResult {
 }
 
 /// The mixture with the names that are easy to get wrong: binary ones, one that is as long as a name may be.
-fn mixture(keys: u64) -> Truth {
-    let mut truth = Truth::mixture(keys, "");
+fn mixture(keys: u64) -> GroundTruth {
+    let mut truth = GroundTruth::mixture(keys, "");
     truth.add_binary();
     truth.add(Class::Stale, long_name(b'x', KEY_BYTES_MAX));
     truth.add(Class::Fresh, long_name(b'y', KEY_BYTES_MAX));
@@ -56,8 +56,8 @@ async fn with_a_giant_slot(giant: u64) {
     assert!(giant > SLOT_KEYS_MAX, "only then it is giant");
     let cluster = kit::cluster().await;
     let options = kit::options(cluster.urls());
-    let mut truth = Truth::mixture(giant, "{x}");
-    let others = Truth::mixture(giant / 4, "");
+    let mut truth = GroundTruth::mixture(giant, "{x}");
+    let others = GroundTruth::mixture(giant / 4, "");
     for (class, keys) in [(Class::Stale, others.stale), (Class::Fresh, others.fresh)] {
         keys.into_iter().for_each(|key| truth.add(class, key));
     }
@@ -79,7 +79,7 @@ async fn another_database_of_a_standalone_server() {
     let server = kit::standalone().await;
     let mut options = kit::options(vec![server.url()]);
     // The same names in database 0 are not ours to touch.
-    let elsewhere = Truth::mixture(3_000, "");
+    let elsewhere = GroundTruth::mixture(3_000, "");
     elsewhere.seed(&options.access).await;
     let first = options.access.clone();
     options.access.db = 3;
@@ -98,7 +98,7 @@ async fn the_empty_name_is_a_name_like_any_other() {
     for urls in [vec![server.url()], cluster.urls()] {
         let mut options = kit::options(urls);
         options.rules.patterns = vec![Pattern::new("*").unwrap()];
-        let mut truth = Truth::default();
+        let mut truth = GroundTruth::default();
         truth.add(Class::Stale, "");
         for n in 0..2_000 {
             truth.add(if n % 3 == 0 { Class::Stale } else { Class::Fresh }, format!("{n}"));
@@ -113,7 +113,7 @@ async fn a_name_that_is_too_long_is_counted_named_and_left_alone() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
         let options = kit::options(urls);
-        let mut truth = Truth::mixture(1_000, "");
+        let mut truth = GroundTruth::mixture(1_000, "");
         truth.add(Class::Stale, long_name(b'l', KEY_BYTES_MAX));
         truth.add(Class::TooLong, long_name(b'm', KEY_BYTES_MAX + 1));
         truth.add(Class::TooLong, long_name(b'n', KEY_BYTES_MAX + 500));
@@ -133,7 +133,7 @@ async fn more_long_names_than_the_queue_of_batches_holds() {
     for (urls, tag) in [(vec![server.url()], ""), (cluster.urls(), ""), (cluster.urls(), "{x}")] {
         let mut options = kit::options(urls);
         options.max_delete_percent = 100;
-        let mut truth = Truth::default();
+        let mut truth = GroundTruth::default();
         for n in 0..names {
             let mut name = format!("permissions:{tag}{n}:").into_bytes();
             name.resize(KEY_BYTES_MAX, b'x');
@@ -148,8 +148,8 @@ async fn nothing_there_and_nothing_that_matches() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
         let options = kit::options(urls);
-        check(&options, &Truth::default()).await;
-        let mut truth = Truth::default();
+        check(&options, &GroundTruth::default()).await;
+        let mut truth = GroundTruth::default();
         (0..20_000).for_each(|n| truth.add(Class::Other, format!("product:{n}")));
         check(&options, &truth).await;
     }
@@ -161,7 +161,7 @@ async fn everything_stale_goes_if_that_is_allowed() {
     for urls in [vec![server.url()], cluster.urls()] {
         let mut options = kit::options(urls);
         options.max_delete_percent = 100;
-        let mut truth = Truth::default();
+        let mut truth = GroundTruth::default();
         (0..20_000).for_each(|n| truth.add(Class::Stale, format!("permissions:{n}")));
         check(&options, &truth).await;
     }

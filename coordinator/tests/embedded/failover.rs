@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::kit;
 use crate::kit::gate::Gate;
-use crate::kit::truth::Truth;
+use crate::kit::ground_truth::GroundTruth;
 use coordinator::drive::Progress;
 use coordinator::options::Options;
 use coordinator::preflight::Preflight;
@@ -58,7 +58,7 @@ pub async fn takes_over(server: &Server) {
 struct Held<'a> {
     cluster: &'a ClusterServers,
     options: Options,
-    truth: Truth,
+    truth: GroundTruth,
     planned: Preflight,
     /// The node, by its index, that has deleted what it had to.
     done: usize,
@@ -67,7 +67,7 @@ struct Held<'a> {
 impl<'a> Held<'a> {
     /// A mixture in `cluster`, and the plan of a run whose lock is elsewhere than its first task.
     async fn new(cluster: &'a ClusterServers) -> Self {
-        let truth = Truth::mixture(KEYS, "");
+        let truth = GroundTruth::mixture(KEYS, "");
         truth.seed(&kit::options(cluster.urls()).access).await;
         loop {
             let mut options = kit::options(cluster.urls());

@@ -1,9 +1,9 @@
 //! Servers that scan and count otherwise than a hash table: what is deleted is exact, or the run says that it is not.
 
 use crate::kit;
-use crate::kit::crowd::{self, Crowd};
 use crate::kit::foreign::{Foreign, Manner};
-use crate::kit::truth::Truth;
+use crate::kit::ground_truth::GroundTruth;
+use crate::kit::population::{self, Population};
 use coordinator::options::Options;
 use coordinator::preflight::{Preflight, preflight};
 use shared::cluster::ConnectOptions;
@@ -19,9 +19,9 @@ const KEYS: u64 = 40_000;
 const OPAQUE: Option<u64> = Some(0);
 
 /// A run through such a server, and the truth of it.
-async fn run(manner: Manner) -> (CleanupResult, Truth, Options, Server) {
+async fn run(manner: Manner) -> (CleanupResult, GroundTruth, Options, Server) {
     let server = Server::start(&[]).await.unwrap();
-    let truth = Truth::mixture(KEYS, "");
+    let truth = GroundTruth::mixture(KEYS, "");
     let real = kit::options(vec![server.url()]);
     truth.seed(&real.access).await;
     let foreign = Foreign::before(server.port(), manner).await;
@@ -85,7 +85,7 @@ async fn plan(options: &Options, manner: Manner, port: u16) -> Result<Preflight,
 async fn a_scan_that_does_not_end_ends_the_plan_with_an_error() {
     let server = Server::start(&[]).await.unwrap();
     let options = kit::options(vec![server.url()]);
-    Truth::mixture(400, "").seed(&options.access).await;
+    GroundTruth::mixture(400, "").seed(&options.access).await;
     // Also where nothing but its cursors gives it away.
     for name in [Some("kvrocks_version:2.9.0"), None] {
         let manner = Manner { name, circle_from: Some(0), ..Manner::default() };
@@ -98,15 +98,15 @@ async fn a_scan_that_does_not_end_ends_the_plan_with_an_error() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_set_whose_scan_does_not_end_refuses_inactive_users() {
     let server = Server::start(&[]).await.unwrap();
-    let options = crowd::options(vec![server.url()], crowd::zset());
-    Crowd::of(2_000).seed(&options.access).await;
+    let options = population::options(vec![server.url()], population::zset());
+    Population::of(2_000).seed(&options.access).await;
     let manner = Manner { circle_from: Some(0), ..Manner::default() };
     let foreign = Foreign::before(server.port(), manner).await;
     let access = ConnectOptions::open(vec![foreign.url()]);
     let conn = access.connect_dedicated(&foreign.url()).await.unwrap();
     let mut lookups = Lookups::default();
     let each = |_: &[u8], _: Option<f64>| true;
-    let read = read_members(&conn, SetKind::Sorted, crowd::WARMING.as_bytes(), &mut lookups, each).await;
+    let read = read_members(&conn, SetKind::Sorted, population::WARMING.as_bytes(), &mut lookups, each).await;
     let Err(ActivityReadError::Fault(fault)) = read else { panic!("{read:?}") };
     assert!(fault.detail.contains("returned to an earlier cursor"), "{fault}");
 }

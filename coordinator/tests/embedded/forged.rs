@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::kit;
-use crate::kit::crowd;
 use crate::kit::forger::{Forged, Forger, batch, covering, listed};
 use crate::kit::keys;
+use crate::kit::population;
 use coordinator::options::Options;
 use serde::Serialize;
 use shared::context::{Context, Timing};
@@ -325,7 +325,7 @@ struct Raw {
     not_before_ms: u64,
     not_after_ms: u64,
     groups: Vec<(u16, Reason, Vec<shared::key::Key>, Vec<u64>)>,
-    round: u32,
+    scan_generation: u32,
 }
 
 /// What cannot be carried out, or is so large that no receipt could list it, ends as soon as it is met.
@@ -345,8 +345,17 @@ async fn a_batch_that_cannot_be_carried_out_does_not_hold_up_its_run() {
             let key = |n: usize| shared::key::Key::new(format!("permissions:stale{n}:x").as_bytes());
             let group = |_| (0, Reason::Stale, (0..keys).map(key).collect(), Vec::new());
             let groups = (0..groups).map(group).collect();
-            let raw =
-                Raw { run, batch, task: of, alias, node, not_before_ms, not_after_ms, groups, round: 0 };
+            let raw = Raw {
+                run,
+                batch,
+                task: of,
+                alias,
+                node,
+                not_before_ms,
+                not_after_ms,
+                groups,
+                scan_generation: 0,
+            };
             let listed = vec![ListedBatch { batch, keys: 7, deletes: 7, digest: None }];
             let batches = vec![(batch.to_string(), wire::encode(&raw).unwrap())];
             Forged { batches, ..Forged::of(task, &[], listed) }
@@ -363,14 +372,16 @@ async fn a_batch_that_cannot_be_carried_out_does_not_hold_up_its_run() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_active_users_stay_in_forged_batches() {
     let scene = Scene::new().await;
-    let options =
-        Options { max_delete_percent: 100, ..crowd::options(vec![scene.server.url()], crowd::zset()) };
+    let options = Options {
+        max_delete_percent: 100,
+        ..population::options(vec![scene.server.url()], population::zset())
+    };
     let conn = keys::conns(&options.access).await.remove(0);
     let now = (now_ms() / 1_000).to_string();
     // The first half.
     for n in 0..HEALTHY / 2 {
         let user = format!("user{n}");
-        let zadd: [&[u8]; 4] = [b"ZADD", crowd::WARMING.as_bytes(), now.as_bytes(), user.as_bytes()];
+        let zadd: [&[u8]; 4] = [b"ZADD", population::WARMING.as_bytes(), now.as_bytes(), user.as_bytes()];
         conn.command(&zadd).await.unwrap();
     }
     let at_ms = scene.at_ms;

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::kit;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::keys;
-use crate::kit::truth::Truth;
 use coordinator::options::Options;
 use coordinator::run_phase::RunPhase;
 use shared::cluster::ConnectOptions;
@@ -61,7 +61,7 @@ async fn change_some(access: &ConnectOptions, stale: &[Vec<u8>]) {
 async fn changed_keys_are_spared(urls: Vec<String>) {
     let mut options = kit::options(urls);
     options.rules.grace_ms = GRACE_MS;
-    let mut truth = Truth::mixture(6_000, "");
+    let mut truth = GroundTruth::mixture(6_000, "");
     truth.seed(&options.access).await;
     let stale = truth.stale.clone();
     let begun = Instant::now();
@@ -100,7 +100,7 @@ async fn expire_gives_a_ttl_within_the_jitter_and_deletes_nothing() {
     for urls in [vec![server.url()], cluster.urls()] {
         let mut options = kit::options(urls);
         options.rules.action = Action::Expire { ttl_ms: TTL_MS, jitter_ms: JITTER_MS };
-        let truth = Truth::mixture(6_000, "");
+        let truth = GroundTruth::mixture(6_000, "");
         truth.seed(&options.access).await;
         let before = shared::time::now_ms();
         let result = kit::run(&options).await;
@@ -133,7 +133,7 @@ async fn report_and_dry_run_touch_nothing() {
     for urls in [vec![server.url()], cluster.urls()] {
         let mut options = kit::options(urls);
         options.rules.action = Action::Report;
-        let truth = Truth::mixture(6_000, "");
+        let truth = GroundTruth::mixture(6_000, "");
         truth.seed(&options.access).await;
         for dry_run in [false, true] {
             options.dry_run = dry_run;
@@ -200,7 +200,7 @@ async fn an_application_that_sets_and_then_expires_loses_nothing() {
     let (mut runs, mut spared) = (0, 0);
     // As often as it takes to come in between, which is nearly always the first time.
     while runs < 2 || spared == 0 && runs < 10 {
-        let truth = Truth::mixture(20_000, &format!("{runs}:"));
+        let truth = GroundTruth::mixture(20_000, &format!("{runs}:"));
         let mut seeder = Seeder::open(&options.access).await.unwrap();
         for key in &truth.stale {
             seeder.set(key, b"", None).await.unwrap();
@@ -234,7 +234,7 @@ async fn a_server_that_takes_no_more_writes_makes_the_run_partial() {
     let server = kit::standalone().await;
     let mut options = kit::options(vec![server.url()]);
     options.rules.grace_ms = GRACE_MS;
-    let truth = Truth::mixture(6_000, "");
+    let truth = GroundTruth::mixture(6_000, "");
     truth.seed(&options.access).await;
     let conn = server.conn().await.unwrap();
     let refuse = async || drop(conn.info_text("CONFIG SET min-replicas-to-write 1").await.unwrap());

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::kit;
+use crate::kit::ground_truth::{Class, GroundTruth};
 use crate::kit::keys;
-use crate::kit::queues::{Broken, Crowd};
-use crate::kit::truth::{Class, Truth};
+use crate::kit::queues::{Broken, InflightTasks};
 use coordinator::drive::drive;
 use coordinator::embedded::RunError;
 use coordinator::exit;
@@ -72,7 +72,7 @@ async fn a_library_call_writes_its_report() {
 async fn protected_keys_raise_no_alarm() {
     let server = kit::standalone().await;
     let mut options = kit::options(vec![server.url()]);
-    let mut truth = Truth::default();
+    let mut truth = GroundTruth::default();
     (0..20).for_each(|n| truth.add(Class::Protected, format!("permissions:system:{n}")));
     truth.seed(&options.access).await;
     let result = kit::run(&options).await;
@@ -93,7 +93,7 @@ async fn a_dry_run_sends_no_write_command() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
         let mut options = kit::options(urls);
-        let truth = Truth::mixture(5_000, "");
+        let truth = GroundTruth::mixture(5_000, "");
         truth.seed(&options.access).await;
         commands(&options.access).await;
         (options.rules.action, options.dry_run) = (Action::Report, true);
@@ -115,7 +115,7 @@ async fn too_many_deletions_are_refused_before_the_first() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
         let mut options = kit::options(urls);
-        let mut truth = Truth::mixture(2_000, "");
+        let mut truth = GroundTruth::mixture(2_000, "");
         (0..3_000).for_each(|n| truth.add(Class::Stale, format!("permissions:more:{n}")));
         truth.seed(&options.access).await;
         let refused = kit::in_time(coordinator::embedded::run_cleanup_now(&options)).await.unwrap_err();
@@ -139,11 +139,11 @@ async fn a_run_that_finds_more_than_it_may_delete_stops_and_balances() {
     for urls in [vec![server.url()], cluster.urls()] {
         let mut options = kit::options(urls);
         (options.max_delete_percent, options.rules.grace_ms) = (20, LONG_GRACE_MS);
-        let early = Truth::mixture(10_000, "");
+        let early = GroundTruth::mixture(10_000, "");
         early.seed(&options.access).await;
         let preflight = kit::preflight_of(&options).await;
         // They come after the survey, so that its estimate is far too low.
-        let mut late = Truth::default();
+        let mut late = GroundTruth::default();
         (0..20_000).for_each(|n| late.add(Class::Stale, format!("permissions:late:{n}")));
         let mut seeder = shared::servers::Seeder::open(&options.access).await.unwrap();
         for key in &late.stale {
@@ -172,7 +172,7 @@ async fn a_run_is_cancelled_in_the_middle() {
     let server = kit::standalone().await;
     let mut options = kit::options(vec![server.url()]);
     options.rules.grace_ms = LONG_GRACE_MS;
-    let truth = Truth::mixture(20_000, "");
+    let truth = GroundTruth::mixture(20_000, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
@@ -199,7 +199,7 @@ async fn a_run_is_cancelled_in_the_middle() {
 async fn a_run_that_is_cancelled_at_once_reads_nothing() {
     let cluster = kit::cluster().await;
     let options = kit::options(cluster.urls());
-    let truth = Truth::mixture(5_000, "");
+    let truth = GroundTruth::mixture(5_000, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
@@ -220,7 +220,7 @@ async fn a_run_ends_when_its_time_is_over() {
     let cluster = kit::cluster().await;
     let mut options = kit::options(cluster.urls());
     (options.rules.grace_ms, options.max_runtime) = (LONG_GRACE_MS, Some(Duration::from_secs(1)));
-    let truth = Truth::mixture(5_000, "");
+    let truth = GroundTruth::mixture(5_000, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
@@ -270,16 +270,16 @@ async fn no_node_gets_more_tasks_at_a_time_than_its_limit() {
     let cluster = kit::cluster().await;
     let options = kit::options(cluster.urls());
     // Enough for several tasks per node.
-    let truth = Truth::mixture(120_000, "");
+    let truth = GroundTruth::mixture(120_000, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     assert!(preflight.nodes.iter().all(|node| node.tasks > TASKS_PER_NODE as u64), "{:?}", preflight.nodes);
     let mut env = kit::env(&options, Timing::default());
-    let crowd = Arc::new(Crowd::new(&env));
-    env.queue = Arc::clone(&crowd) as _;
+    let population = Arc::new(InflightTasks::new(&env));
+    env.queue = Arc::clone(&population) as _;
     let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     truth.check(&options.access, &result).await;
-    let most: Vec<usize> = crowd.most().into_values().collect();
+    let most: Vec<usize> = population.most().into_values().collect();
     assert_eq!(most, [TASKS_PER_NODE; 3], "the limit is used, and kept");
 }
 
@@ -287,7 +287,7 @@ async fn no_node_gets_more_tasks_at_a_time_than_its_limit() {
 async fn a_stage_that_breaks_ends_the_run_with_an_error_and_frees_the_lock() {
     let server = kit::standalone().await;
     let options = kit::options(vec![server.url()]);
-    let truth = Truth::mixture(1_000, "");
+    let truth = GroundTruth::mixture(1_000, "");
     truth.seed(&options.access).await;
     for topic in [Topic::Tasks, Topic::Batches] {
         let preflight = kit::preflight_of(&options).await;

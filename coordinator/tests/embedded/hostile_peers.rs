@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::kit::truth::{Class, Truth};
+use crate::kit::ground_truth::{Class, GroundTruth};
 use crate::kit::{self, keys};
 use crate::soak::Cases;
 use crate::soak::fields::Kind;
@@ -83,8 +83,8 @@ impl Site {
     /// Servers, and the traffic of an undisturbed run on each.
     async fn start() -> Self {
         let cluster = ClusterServers::start(3, 0).await.expect("a cluster can be started");
-        let kept = |truth: &Truth| [&truth.fresh[..10], &truth.protected, &truth.other].concat();
-        let corpora = [(); 2].map(|()| Corpus::new(kept(&Truth::mixture(KEYS, ""))));
+        let kept = |truth: &GroundTruth| [&truth.fresh[..10], &truth.protected, &truth.other].concat();
+        let corpora = [(); 2].map(|()| Corpus::new(kept(&GroundTruth::mixture(KEYS, ""))));
         let site = Self { server: kit::standalone().await, cluster, corpora };
         for lane in [0, 1] {
             let tamper = Tamper::new(site.corpus(lane), Way::Record, &[], Rng::with_seed(0));
@@ -126,10 +126,10 @@ struct Case<'a> {
 
 impl Case<'_> {
     /// The result, if there is one; the truth that it is held against; and what may be deleted.
-    async fn run(&self) -> (Option<CleanupResult>, Truth, u64) {
+    async fn run(&self) -> (Option<CleanupResult>, GroundTruth, u64) {
         let access = self.site.access(self.lane);
         self.site.empty(&access).await;
-        let mut truth = Truth::mixture(KEYS, "");
+        let mut truth = GroundTruth::mixture(KEYS, "");
         truth.seed(&access).await;
         let options = Options {
             access: access.clone(),

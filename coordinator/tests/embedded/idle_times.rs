@@ -8,8 +8,8 @@ use shared::servers::Seeder;
 use crate::aggressive::refused;
 use crate::gap::{GRACE_MS, run_and_change};
 use crate::kit;
-use crate::kit::crowd::{self, Crowd, DAY_MS, TTL_MS};
 use crate::kit::keys;
+use crate::kit::population::{self, DAY_MS, Population, TTL_MS};
 
 /// Copies of one value, as if each had not been used for so many seconds.
 async fn restore(access: &ConnectOptions, keys: &[Vec<u8>], idle_s: u64) {
@@ -40,26 +40,26 @@ async fn restore(access: &ConnectOptions, keys: &[Vec<u8>], idle_s: u64) {
 async fn idle_times_decide_where_nothing_else_does() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
-        let mut options = crowd::options(urls, ActivitySource::IdleTime);
+        let mut options = population::options(urls, ActivitySource::IdleTime);
         options.rules.grace_ms = GRACE_MS;
-        let mut crowd = Crowd::of(1_000);
+        let mut population = Population::of(1_000);
         // Nobody asks for users: what the template does not tell may go as well.
-        let unknown: Vec<Vec<u8>> = crowd.unknown.drain(..).collect();
-        crowd.inactive.extend(unknown);
-        crowd.seed(&options.access).await;
+        let unknown: Vec<Vec<u8>> = population.unknown.drain(..).collect();
+        population.inactive.extend(unknown);
+        population.seed(&options.access).await;
         let day_s = DAY_MS / 1_000;
-        restore(&options.access, &crowd.inactive, 31 * day_s).await;
-        restore(&options.access, &crowd.protected, 31 * day_s).await;
-        restore(&options.access, &crowd.active, 29 * day_s).await;
+        restore(&options.access, &population.inactive, 31 * day_s).await;
+        restore(&options.access, &population.protected, 31 * day_s).await;
+        restore(&options.access, &population.active, 29 * day_s).await;
         // Keys that expire soon must be idle to count as such.
-        restore(&options.access, &crowd.near, 31 * day_s).await;
+        restore(&options.access, &population.near, 31 * day_s).await;
         let mut seeder = Seeder::open(&options.access).await.unwrap();
-        for key in &crowd.near {
+        for key in &population.near {
             seeder.command(key, &[b"PEXPIRE", key, b"200000"]).await.unwrap();
         }
         seeder.finish().await.unwrap();
-        crowd.active.append(&mut crowd.near);
-        let used: Vec<Vec<u8>> = crowd.inactive.drain(..50).collect();
+        population.active.append(&mut population.near);
+        let used: Vec<Vec<u8>> = population.inactive.drain(..50).collect();
         let change = async || {
             let mut seeder = Seeder::open(&options.access).await.unwrap();
             for key in &used {
@@ -68,25 +68,25 @@ async fn idle_times_decide_where_nothing_else_does() {
             seeder.finish().await.unwrap();
         };
         let result = run_and_change(&options, change).await;
-        let mut expected = crowd.accounting(Action::Delete);
+        let mut expected = population.accounting(Action::Delete);
         expected.spared = 50;
         expected.candidates += 50;
         assert_eq!(result.accounting, expected, "{result:#?}");
-        assert_eq!(result.inactive_user_caches, crowd.inactive.len() as u64);
+        assert_eq!(result.inactive_user_caches, population.inactive.len() as u64);
         assert_eq!((result.inactive.active_users, result.inactive.unknown_user), (None, Some(0)));
-        crowd::check_lookups(&result, 50);
-        crowd.active.extend(used);
-        crowd.check_keys(&options.access, (true, true)).await;
+        population::check_lookups(&result, 50);
+        population.active.extend(used);
+        population.check_keys(&options.access, (true, true)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn idle_times_are_not_known_where_uses_are_counted() {
     let server = kit::standalone().await;
-    let options = crowd::options(vec![server.url()], ActivitySource::IdleTime);
-    let crowd = Crowd::of(200);
-    crowd.seed(&options.access).await;
+    let options = population::options(vec![server.url()], ActivitySource::IdleTime);
+    let population = Population::of(200);
+    population.seed(&options.access).await;
     let conn = server.conn().await.unwrap();
     conn.info_text("CONFIG SET maxmemory-policy volatile-lfu").await.unwrap();
-    refused(&options, &crowd, "LFU").await;
+    refused(&options, &population, "LFU").await;
 }

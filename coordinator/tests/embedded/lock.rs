@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::kit;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::keys;
-use crate::kit::truth::Truth;
 use coordinator::drive::Progress;
 use coordinator::embedded::{self, RunError};
 use coordinator::exit;
@@ -42,7 +42,7 @@ async fn a_second_run_is_refused_or_waits() {
     let cluster = kit::cluster().await;
     let mut options = kit::options(cluster.urls());
     options.rules.grace_ms = 2_500;
-    let truth = Truth::mixture(3_000, "");
+    let truth = GroundTruth::mixture(3_000, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
@@ -78,7 +78,7 @@ async fn a_second_run_is_refused_or_waits() {
 async fn the_lock_of_a_dead_holder_runs_out() {
     let server = kit::standalone().await;
     let mut options = kit::options(vec![server.url()]);
-    let truth = Truth::mixture(1_000, "");
+    let truth = GroundTruth::mixture(1_000, "");
     truth.seed(&options.access).await;
     let dead = Holder {
         run: RunId::new(),
@@ -105,7 +105,7 @@ async fn the_lock_of_a_dead_holder_runs_out() {
 async fn a_lock_that_never_ends_is_named_with_the_way_out() {
     let server = kit::standalone().await;
     let mut options = kit::options(vec![server.url()]);
-    Truth::mixture(10, "").seed(&options.access).await;
+    GroundTruth::mixture(10, "").seed(&options.access).await;
     let (conn, key) = (keeper(&options).await, lock_key(&options));
     let run = RunId::new();
     let holder = Holder { run, host: "h\u{1b}[2J\n".to_owned(), pid: 1, since: "2026-01-01".to_owned() };
@@ -142,7 +142,7 @@ async fn a_run_whose_lock_is_taken_away_stops_deleting() {
     let mut options = kit::options(vec![server.url()]);
     // Longer than it takes the run to notice: it looks every 5 s.
     options.rules.grace_ms = 60_000;
-    let truth = Truth::mixture(3_000, "");
+    let truth = GroundTruth::mixture(3_000, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());

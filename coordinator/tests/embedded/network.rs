@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::failover::PRIMARIES;
 use super::unrest::{KEYS, check, run_in, slow};
 use crate::kit;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::proxy::Proxy;
-use crate::kit::truth::Truth;
 use fastrand::Rng;
 use shared::cluster::{ConnectOptions, RedisErrorKind};
 use shared::config::AddressMapping;
@@ -52,7 +52,7 @@ async fn network_scenario(servers: &[Server], urls: Vec<String>, seed: u64) {
     let mut options = slow(proxies.iter().map(Proxy::url).collect());
     options.access.address_map = address_map;
     kit::rights::least(&mut options.access, servers).await;
-    let truth = Truth::mixture(KEYS, "");
+    let truth = GroundTruth::mixture(KEYS, "");
     truth.seed(&direct).await;
     let (load, bad) = (rng.fork(), rng.fork());
     let result = Box::pin(run_in(&options, (&direct, &truth), load, storm(&proxies, bad))).await;
@@ -93,7 +93,7 @@ async fn a_cut_at_the_beginning_ends_no_run() {
     let server = kit::standalone().await;
     let proxy = Proxy::before(server.port()).await;
     let options = kit::options(vec![proxy.url()]);
-    let truth = Truth::mixture(200, "");
+    let truth = GroundTruth::mixture(200, "");
     for bytes in (0..6_000).step_by(300) {
         truth.seed(&ConnectOptions::open(vec![server.url()])).await;
         let preflight = kit::preflight_of(&options).await;

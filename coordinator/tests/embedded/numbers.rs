@@ -1,7 +1,7 @@
 //! Numbers of 64 bits: a key that expires at the last moment that a server knows, like any other.
 
 use crate::kit;
-use crate::kit::crowd;
+use crate::kit::population;
 use coordinator::options::Options;
 use shared::cluster::node;
 use shared::result::{CleanupResult, Status};
@@ -62,10 +62,10 @@ async fn it_is_never_taken_for_an_inactive_users() {
     let urls = vec![server.url()];
     let mut seeder = Seeder::connect(&urls).await.unwrap();
     let (member, now) = (b"b".as_slice(), now_ms().to_string());
-    let zadd: [&[u8]; 4] = [b"ZADD", crowd::WARMING.as_bytes(), now.as_bytes(), member];
-    seeder.command(crowd::WARMING.as_bytes(), &zadd).await.unwrap();
+    let zadd: [&[u8]; 4] = [b"ZADD", population::WARMING.as_bytes(), now.as_bytes(), member];
+    seeder.command(population::WARMING.as_bytes(), &zadd).await.unwrap();
     seeder.set(b"permissions:b:active", b"x", Some(3_600_000)).await.unwrap();
     seeder.finish().await.unwrap();
-    let result = check(&crowd::options(urls, crowd::zset()), 2, 2).await;
+    let result = check(&population::options(urls, population::zset()), 2, 2).await;
     assert_eq!(result.inactive_user_caches, 1, "the one with a usual TTL: {:?}", result.issues);
 }

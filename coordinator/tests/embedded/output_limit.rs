@@ -11,8 +11,8 @@ use shared::servers::Seeder;
 
 use crate::kit;
 use crate::kit::backup::{self, Folder, contents, differences, restore};
-use crate::kit::crowd::{self, Crowd};
-use crate::kit::truth::{Class, Truth};
+use crate::kit::ground_truth::{Class, GroundTruth};
+use crate::kit::population::{self, Population};
 
 const KB: u64 = 1 << 10;
 
@@ -54,7 +54,7 @@ async fn closed(nodes: &[Conn]) -> Option<Vec<u64>> {
 async fn check(
     nodes: &[Conn],
     options: &Options,
-    truth: &Truth,
+    truth: &GroundTruth,
     limits: (u64, u64, u64),
 ) -> Option<Vec<u64>> {
     truth.seed(&options.access).await;
@@ -71,12 +71,12 @@ async fn check(
     closed
 }
 
-async fn at_a_standalone_server(truth: &Truth, limits: (u64, u64, u64)) -> Option<Vec<u64>> {
+async fn at_a_standalone_server(truth: &GroundTruth, limits: (u64, u64, u64)) -> Option<Vec<u64>> {
     let server = kit::standalone().await;
     check(&[server.conn().await.unwrap()], &options(vec![server.url()]), truth, limits).await
 }
 
-async fn in_a_cluster(truth: &Truth, limits: (u64, u64, u64)) -> Option<Vec<u64>> {
+async fn in_a_cluster(truth: &GroundTruth, limits: (u64, u64, u64)) -> Option<Vec<u64>> {
     let cluster = kit::cluster().await;
     let mut nodes = Vec::new();
     for node in cluster.nodes() {
@@ -94,7 +94,7 @@ fn learned_once(closed: Option<Vec<u64>>) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_under_any_limit_is_exact() {
-    let truth = Truth::mixture(40_000, "");
+    let truth = GroundTruth::mixture(40_000, "");
     for limits in LIMITS {
         at_a_standalone_server(&truth, limits).await;
         in_a_cluster(&truth, limits).await;
@@ -103,7 +103,7 @@ async fn a_run_under_any_limit_is_exact() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_limit_is_learned_once_and_not_in_each_task() {
-    let truth = Truth::mixture(400_000, "");
+    let truth = GroundTruth::mixture(400_000, "");
     learned_once(at_a_standalone_server(&truth, (64 * KB, 0, 0)).await);
     learned_once(in_a_cluster(&truth, (64 * KB, 0, 0)).await);
 }
@@ -111,8 +111,8 @@ async fn the_limit_is_learned_once_and_not_in_each_task() {
 /// A slot is read in one answer where servers have one table for all; one that is larger than the limit is read otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slots_whose_keys_exceed_the_limit_are_read_by_cursors() {
-    let mut truth = Truth::mixture(6_000, "{x}");
-    let others = Truth::mixture(10_000, "");
+    let mut truth = GroundTruth::mixture(6_000, "{x}");
+    let others = GroundTruth::mixture(10_000, "");
     for (class, keys) in [(Class::Stale, others.stale), (Class::Fresh, others.fresh)] {
         keys.into_iter().for_each(|key| truth.add(class, key));
     }
@@ -127,7 +127,7 @@ fn name(n: u64, bytes: usize) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn long_names_among_short_ones() {
-    let mut truth = Truth::default();
+    let mut truth = GroundTruth::default();
     for n in 0..20_000 {
         // All of one length; and a few that nearly fill the limit.
         let bytes = if n % 4_000 == 7 { 200 * 1024 } else { 20 };
@@ -135,7 +135,7 @@ async fn long_names_among_short_ones() {
     }
     at_a_standalone_server(&truth, LIMITS[0]).await;
     in_a_cluster(&truth, LIMITS[0]).await;
-    let mut long = Truth::default();
+    let mut long = GroundTruth::default();
     (0..1_000)
         .for_each(|n| long.add(if n % 5 == 2 { Class::Stale } else { Class::Fresh }, name(n, 20 * 1024)));
     at_a_standalone_server(&long, LIMITS[0]).await;
@@ -147,7 +147,7 @@ async fn a_name_beyond_the_limit_is_a_fault_that_names_it() {
     let server = kit::standalone().await;
     let nodes = [server.conn().await.unwrap()];
     let options = options(vec![server.url()]);
-    let mut truth = Truth::mixture(1_000, "");
+    let mut truth = GroundTruth::mixture(1_000, "");
     truth.add(Class::Stale, name(7, 300 * 1024));
     truth.seed(&options.access).await;
     limit(&nodes, LIMITS[0]).await;
@@ -169,9 +169,9 @@ const SMALL: (u64, u64, u64) = (32 * KB, 0, 0);
 async fn sets_of_active_users_are_read_under_a_limit() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
-        let options = crowd::options(urls, crowd::zset());
-        let crowd = Crowd::of(5_000);
-        crowd.seed(&options.access).await;
+        let options = population::options(urls, population::zset());
+        let population = Population::of(5_000);
+        population.seed(&options.access).await;
         let mut nodes = vec![server.conn().await.unwrap()];
         for node in cluster.nodes() {
             nodes.push(node.conn().await.unwrap());
@@ -179,9 +179,9 @@ async fn sets_of_active_users_are_read_under_a_limit() {
         limit(&nodes, SMALL).await;
         let result = kit::run(&options).await;
         limit(&nodes, (0, 0, 0)).await;
-        assert_eq!(result.inactive.active_users, Some(crowd.active_users()), "{:?}", result.issues);
-        crowd.check_numbers(&result, Action::Delete);
-        crowd.check_keys(&options.access, (true, true)).await;
+        assert_eq!(result.inactive.active_users, Some(population.active_users()), "{:?}", result.issues);
+        population.check_numbers(&result, Action::Delete);
+        population.check_keys(&options.access, (true, true)).await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::kit;
 use crate::kit::foreground::Foreground;
-use crate::kit::truth::Truth;
+use crate::kit::ground_truth::GroundTruth;
 use coordinator::options::Options;
 use shared::context::Timing;
 use shared::messages::{Cancel, CancelKind, PacingLimits};
@@ -27,7 +27,7 @@ fn options(url: String, pacing: PacingLimits) -> Options {
 async fn a_gentle_run_completes_and_reports_its_latency() {
     let server = kit::standalone().await;
     let options = options(server.url(), GENTLE);
-    let truth = Truth::mixture(60_000, "");
+    let truth = GroundTruth::mixture(60_000, "");
     truth.seed(&options.access).await;
     let before = Foreground::alone(&options.access, Duration::from_secs(1)).await;
     let foreground = Foreground::start(&options.access);
@@ -52,7 +52,7 @@ async fn a_gentle_run_completes_and_reports_its_latency() {
 async fn every_node_of_a_cluster_is_probed() {
     let cluster = kit::cluster().await;
     let options = Options { pacing: GENTLE, ..kit::options(cluster.urls()) };
-    let truth = Truth::mixture(20_000, "");
+    let truth = GroundTruth::mixture(20_000, "");
     truth.seed(&options.access).await;
     let result = kit::run(&options).await;
     truth.check(&options.access, &result).await;
@@ -64,7 +64,7 @@ async fn every_node_of_a_cluster_is_probed() {
 async fn a_rate_limit_is_kept() {
     let server = kit::standalone().await;
     let options = options(server.url(), limited(4_000));
-    let truth = Truth::mixture(12_000, "");
+    let truth = GroundTruth::mixture(12_000, "");
     truth.seed(&options.access).await;
     let result = kit::run(&options).await;
     truth.check(&options.access, &result).await;
@@ -81,7 +81,7 @@ async fn a_rate_limit_is_kept() {
 async fn a_task_that_is_held_back_for_long_hands_its_rest_back() {
     let server = kit::standalone().await;
     let options = options(server.url(), limited(2_000));
-    let truth = Truth::mixture(9_000, "");
+    let truth = GroundTruth::mixture(9_000, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     // Four ack deadlines are two seconds, and all of it takes more than four.
@@ -101,7 +101,7 @@ async fn a_task_that_is_held_back_for_long_hands_its_rest_back() {
 async fn a_run_that_waits_can_be_cancelled() {
     let server = kit::standalone().await;
     let options = options(server.url(), limited(20));
-    let truth = Truth::mixture(5_000, "");
+    let truth = GroundTruth::mixture(5_000, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, Timing::default());
@@ -125,7 +125,7 @@ async fn a_run_that_waits_can_be_cancelled() {
 async fn at_full_speed_no_task_waits_and_no_probe_is_sent() {
     let server = kit::standalone().await;
     let options = options(server.url(), PacingLimits::default());
-    let truth = Truth::mixture(3_000, "");
+    let truth = GroundTruth::mixture(3_000, "");
     truth.seed(&options.access).await;
     let env = kit::env(&options, Timing::default());
     let result = kit::run_in(&env, &options, &kit::preflight_of(&options).await).await.unwrap();
@@ -144,7 +144,7 @@ async fn at_full_speed_no_task_waits_and_no_probe_is_sent() {
 async fn a_server_that_answers_no_probe_for_a_while_fails_nothing() {
     let server = Server::start(&["--enable-debug-command", "yes"]).await.expect("a server can be started");
     let options = options(server.url(), PacingLimits { keys_per_s_max: Some(5_000), ..GENTLE });
-    let truth = Truth::mixture(10_000, "");
+    let truth = GroundTruth::mixture(10_000, "");
     truth.seed(&options.access).await;
     let blocked = async {
         tokio::time::sleep(Duration::from_millis(700)).await;

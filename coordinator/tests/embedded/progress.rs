@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::kit;
-use crate::kit::truth::Truth;
+use crate::kit::ground_truth::GroundTruth;
 use coordinator::drive::Progress;
 use coordinator::embedded;
 use coordinator::options::Options;
@@ -30,7 +30,7 @@ async fn progress_moves_while_no_task_is_done() {
     let server = kit::standalone().await;
     let pacing = PacingLimits { latency_budget_ms: None, keys_per_s_max: Some(1_500) };
     let options = Options { pacing, ..kit::options(vec![server.url()]) };
-    let truth = Truth::mixture(12_000, "");
+    let truth = GroundTruth::mixture(12_000, "");
     truth.seed(&options.access).await;
     let (seen, result) = kit::in_time(watched(&options)).await;
     truth.check(&options.access, &result).await;

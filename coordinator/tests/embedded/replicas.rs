@@ -11,8 +11,8 @@ use shared::servers::{ClusterServers, Server};
 use tokio::time::{Instant, sleep};
 
 use crate::kit;
-use crate::kit::truth::Truth;
-use crate::kit::valve::Valve;
+use crate::kit::ground_truth::GroundTruth;
+use crate::kit::pausable_proxy::PausableProxy;
 
 const KEYS: u64 = 6_000;
 
@@ -46,8 +46,8 @@ async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
     let cluster = ClusterServers::start(2, 1).await.unwrap();
     let options = options(cluster.primaries().iter().map(Server::url).collect(), PATIENT);
     // One slot is giant: it is read in ranges.
-    let mut truth = Truth::mixture(KEYS, "");
-    let giant = Truth::mixture(11_000, "{x}");
+    let mut truth = GroundTruth::mixture(KEYS, "");
+    let giant = GroundTruth::mixture(11_000, "{x}");
     truth.stale.extend(giant.stale);
     truth.fresh.extend(giant.fresh);
     truth.seed(&options.access).await;
@@ -75,7 +75,7 @@ async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
 
     // A replica that does not answer keeps nobody waiting, nor keys from being found.
     cluster.nodes()[2].pause().unwrap();
-    let truth = Truth { stale: truth.stale, ..Truth::default() };
+    let truth = GroundTruth { stale: truth.stale, ..GroundTruth::default() };
     cluster.primaries()[0].conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     cluster.primaries()[1].conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     truth.seed(&options.access).await;
@@ -92,16 +92,16 @@ async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
 }
 
 /// A primary, and a replica behind a valve.
-async fn pair() -> (Server, Valve, Server) {
+async fn pair() -> (Server, PausableProxy, Server) {
     let primary = kit::standalone().await;
     primary.conn().await.unwrap().info_text("CONFIG SET repl-diskless-sync-delay 0").await.unwrap();
-    let valve = Valve::before(primary.port()).await;
-    let follows = ["--replicaof", "127.0.0.1", &valve.port().to_string()];
+    let proxy = PausableProxy::before(primary.port()).await;
+    let follows = ["--replicaof", "127.0.0.1", &proxy.port().to_string()];
     let replica = Server::start(&follows).await.unwrap();
     let (of_primary, of_replica) = (primary.conn().await.unwrap(), replica.conn().await.unwrap());
     until(&of_replica, "master_link_status:up").await;
     until(&of_primary, "state=online").await;
-    (primary, valve, replica)
+    (primary, proxy, replica)
 }
 
 async fn until(conn: &Conn, said: &str) {
@@ -118,16 +118,16 @@ async fn keys_of(server: &Server) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_waits_until_a_replica_has_what_was_there_when_it_began() {
-    let (primary, valve, replica) = pair().await;
+    let (primary, proxy, replica) = pair().await;
     let options = options(vec![primary.url()], PATIENT);
-    valve.shut();
-    let truth = Truth::mixture(KEYS, "");
+    proxy.pause();
+    let truth = GroundTruth::mixture(KEYS, "");
     truth.seed(&options.access).await;
     // Whoever read now would find next to nothing, and call that success.
     assert!(keys_of(&replica).await < KEYS / 2, "the replica is behind");
     let late = async {
         sleep(Duration::from_millis(500)).await;
-        valve.open();
+        proxy.resume();
     };
     let (result, ()) = tokio::join!(kit::run(&options), late);
     let [node] = read(&result) else { panic!("{:?}", result.read_from) };
@@ -138,10 +138,10 @@ async fn a_run_waits_until_a_replica_has_what_was_there_when_it_began() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_replica_that_stays_behind_or_is_cut_off_is_not_read() {
-    let (primary, valve, replica) = pair().await;
+    let (primary, proxy, replica) = pair().await;
     let options = options(vec![primary.url()], ReadFrom::Replica { lag_max_ms: 200 });
-    valve.shut();
-    let truth = Truth::mixture(KEYS, "");
+    proxy.pause();
+    let truth = GroundTruth::mixture(KEYS, "");
     truth.seed(&options.access).await;
     let planned = kit::preflight_of(&options).await;
     let source = planned.nodes[0].read_from.as_ref().expect("it is said").sentence();
@@ -152,9 +152,9 @@ async fn a_replica_that_stays_behind_or_is_cut_off_is_not_read() {
     truth.check(&options.access, &result).await;
 
     // Cut off: its data is as old as the cut.
-    drop(valve);
+    drop(proxy);
     replica.conn().await.unwrap().info_text("REPLICAOF 127.0.0.1 1").await.unwrap();
-    let truth = Truth::mixture(KEYS, "again");
+    let truth = GroundTruth::mixture(KEYS, "again");
     primary.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     truth.seed(&options.access).await;
     let result = kit::run(&options).await;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::kit;
+use crate::kit::ground_truth::{Class, GroundTruth};
 use crate::kit::keys;
-use crate::kit::truth::{Class, Truth};
 use coordinator::options::Options;
 use coordinator::run_phase::RunPhase;
 use shared::context::{Context, Timing};
@@ -39,8 +39,8 @@ fn owner(cluster: &ClusterServers, slot: u16) -> usize {
 }
 
 /// A mixture all over the cluster, with [`TAGGED`] more keys in the slot of `{x}`.
-fn truth() -> Truth {
-    let mut truth = Truth::mixture(6_000, "");
+fn truth() -> GroundTruth {
+    let mut truth = GroundTruth::mixture(6_000, "");
     for n in 0..TAGGED {
         truth.add(if n % 2 == 0 { Class::Stale } else { Class::Fresh }, format!("permissions:{{x}}:{n}"));
     }
@@ -115,7 +115,7 @@ pub async fn moves_before_deletion(cluster: &ClusterServers) {
 async fn slots_that_move_all_the_time_miss_no_key() {
     let cluster = kit::cluster().await;
     let options = kit::options(cluster.urls());
-    let truth = Truth::mixture(40_000, "");
+    let truth = GroundTruth::mixture(40_000, "");
     truth.seed(&options.access).await;
     let mut rng = kit::seeded(11);
     // To one node: were there several, each might take an epoch that another one has, and what a former owner said
@@ -177,7 +177,7 @@ async fn a_giant_slot_that_stays_open_is_abandoned_as_one() {
     options.rules.action = Action::Report;
     let Move { slot, from, to } = Move::of(&cluster);
     let tag = shared::slot::tag_for(slot);
-    let mut truth = Truth::default();
+    let mut truth = GroundTruth::default();
     for n in 0..40_000 {
         truth.add(Class::Stale, format!("permissions:{{{tag}}}:{n}"));
     }
@@ -200,7 +200,7 @@ async fn a_giant_slot_that_stays_open_is_abandoned_as_one() {
 
 /// A cluster of its own that goes on in part, options for a job whose lock is not on its last node, and a
 /// truth that is seeded.
-async fn mortal() -> (ClusterServers, Options, Truth) {
+async fn mortal() -> (ClusterServers, Options, GroundTruth) {
     let part = ["--cluster-require-full-coverage", "no"];
     let cluster = ClusterServers::start_with(3, 0, &part, None).await.expect("a cluster can be started");
     let options = loop {
@@ -209,7 +209,7 @@ async fn mortal() -> (ClusterServers, Options, Truth) {
             break options;
         }
     };
-    let truth = Truth::mixture(30_000, "");
+    let truth = GroundTruth::mixture(30_000, "");
     truth.seed(&options.access).await;
     (cluster, options, truth)
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::kit;
-use crate::kit::truth::{Class, Truth};
+use crate::kit::ground_truth::{Class, GroundTruth};
 use coordinator::options::Options;
 use coordinator::plan::Planner;
 use coordinator::preflight::Preflight;
@@ -104,7 +104,7 @@ async fn check(rng: &mut Rng, server: &Server, keys: u64, bits: u32, noise: usiz
     let mut options = kit::options(vec![server.url()]);
     options.max_delete_percent = 100;
     options.rules.scan_batch_keys = rng.u32(10..60);
-    let mut truth = Truth::default();
+    let mut truth = GroundTruth::default();
     (0..keys).for_each(|n| truth.add(Class::Stale, format!("permissions:{n}")));
     truth.seed(&options.access).await;
     println!(

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::failover::{cut_off, takes_over};
 use crate::kit;
 use crate::kit::gate::Gate;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::keys;
-use crate::kit::truth::Truth;
 use coordinator::drive::Progress;
 use shared::cluster::ConnectOptions;
 use shared::context::Timing;
@@ -41,7 +41,7 @@ async fn replica_of(primary: &Server) -> Server {
 /// does not have the last ones by then.
 async fn failed_over(topic: Topic, lossy: bool) {
     let primary = kit::standalone().await;
-    let truth = Truth::mixture(KEYS, "");
+    let truth = GroundTruth::mixture(KEYS, "");
     truth.seed(&ConnectOptions::open(vec![primary.url()])).await;
     let replica = replica_of(&primary).await;
     let sentinel = Sentinel::start(NAME, &primary, &[]).await.expect("a Sentinel can be started");

@@ -2,7 +2,7 @@
 //! there is such a key, they are read.
 
 use crate::kit;
-use crate::kit::crowd;
+use crate::kit::population;
 use coordinator::inactive_policy::ActivitySource;
 use coordinator::options::Options;
 use shared::context::Timing;
@@ -65,7 +65,7 @@ async fn a_healthy_cluster_is_skipped_and_a_switch_reads_it() {
     let all = kit::run(&full_scan).await;
     assert_eq!((all.status, all.scanned_keys, all.skipped_keys), (Status::Completed, KEYS, 0));
     assert_eq!(all.skipped, shared::result::Skipped::default());
-    let aggressive = crowd::options(servers.urls(), ActivitySource::IdleTime);
+    let aggressive = population::options(servers.urls(), ActivitySource::IdleTime);
     let all = kit::run(&aggressive).await;
     assert_eq!((all.scanned_keys, all.skipped_keys), (KEYS, 0), "{:?}", all.issues);
 }

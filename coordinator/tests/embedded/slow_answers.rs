@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::kit;
 use crate::kit::foreign::{Foreign, Manner};
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::keys;
 use crate::kit::proxy::Proxy;
-use crate::kit::truth::Truth;
 
 /// How long a run waits for servers that do not answer at its end.
 const WAIT: Duration = Duration::from_secs(4);
@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_secs(4);
 const DELAY_MS: u64 = 1_200;
 
 /// A run of `options` in which `slowing` happens once everything is deleted.
-async fn slowed(options: &Options, truth: &Truth, slowing: impl AsyncFnOnce()) -> CleanupResult {
+async fn slowed(options: &Options, truth: &GroundTruth, slowing: impl AsyncFnOnce()) -> CleanupResult {
     let preflight = kit::preflight_of(options).await;
     let timing = Timing { primary_wait: WAIT, ..Timing::default() };
     let (progress, mut seen) = kit::progress(&preflight);
@@ -52,8 +52,8 @@ fn names_no_cause(result: &CleanupResult) {
     }
 }
 
-async fn standalone() -> (Server, Truth) {
-    let (server, truth) = (Server::start(&[]).await.unwrap(), Truth::mixture(2_000, ""));
+async fn standalone() -> (Server, GroundTruth) {
+    let (server, truth) = (Server::start(&[]).await.unwrap(), GroundTruth::mixture(2_000, ""));
     truth.seed(&kit::options(vec![server.url()]).access).await;
     (server, truth)
 }
@@ -91,7 +91,7 @@ async fn a_server_that_stays_slow_to_the_end_is_reported_as_unknown() {
 async fn a_node_of_a_cluster_that_stands_still_was_not_replaced() {
     let cluster = ClusterServers::start_with(3, 0, &["--cluster-node-timeout", "1000"], None).await.unwrap();
     let options = kit::options(cluster.urls());
-    let truth = Truth::mixture(2_000, "");
+    let truth = GroundTruth::mixture(2_000, "");
     truth.seed(&options.access).await;
     let node = &cluster.nodes()[1];
     // Longer than it takes the others to say that it fails.

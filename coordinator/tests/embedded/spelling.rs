@@ -12,8 +12,8 @@ use shared::slot::slot_of;
 use shared::time::now_ms;
 
 use crate::kit;
-use crate::kit::crowd::{self, TTL_MS, WARMING};
 use crate::kit::keys;
+use crate::kit::population::{self, TTL_MS, WARMING};
 
 /// Keys with a TTL, and the users who are active.
 async fn seed(options: &Options, caches: &[Vec<u8>], active: impl Iterator<Item = String>) {
@@ -30,7 +30,7 @@ async fn seed(options: &Options, caches: &[Vec<u8>], active: impl Iterator<Item 
 }
 
 fn with_identity(urls: Vec<String>, identity: &str) -> Options {
-    let mut options = crowd::options(urls, crowd::zset());
+    let mut options = population::options(urls, population::zset());
     options.inactive.as_mut().unwrap().identity = identity.to_owned();
     options
 }

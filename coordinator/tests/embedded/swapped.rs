@@ -7,14 +7,14 @@ use shared::context::Timing;
 use shared::result::Status;
 
 use crate::kit;
-use crate::kit::truth::Truth;
+use crate::kit::ground_truth::GroundTruth;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_a_swapped_database_stay() {
     let server = kit::standalone().await;
     let mut options = kit::options(vec![server.url()]);
     options.rules.grace_ms = 1_500;
-    let truth = Truth::mixture(1_000, "");
+    let truth = GroundTruth::mixture(1_000, "");
     truth.seed(&options.access).await;
     let other = ConnectOptions { db: 1, ..options.access.clone() };
     truth.seed(&other).await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::kit;
-use crate::kit::truth::Truth;
+use crate::kit::ground_truth::GroundTruth;
 use coordinator::statistics::cleanup_statistics;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -55,7 +55,7 @@ impl Queue for FullOnce {
 async fn metrics_of_a_run_equal_its_result() {
     let server = Server::start(&["--maxmemory", "1gb"]).await.expect("a server can be started");
     let options = kit::options(vec![server.url()]);
-    Truth::mixture(3_000, "").seed(&options.access).await;
+    GroundTruth::mixture(3_000, "").seed(&options.access).await;
     let mut env = kit::env(&options, Timing::default());
     env.queue = Arc::new(FullOnce { inner: Arc::clone(&env.queue), refused: AtomicBool::new(false) });
     let result = kit::run_in(&env, &options, &kit::preflight_of(&options).await).await.unwrap();
@@ -92,7 +92,7 @@ async fn failures_and_redeliveries_show() {
     let mut options = kit::options(vec![server.url()]);
     // Such a run takes no lock, so it comes as far as its tasks.
     (options.dry_run, options.rules.action) = (true, Action::Report);
-    Truth::mixture(1_000, "").seed(&options.access).await;
+    GroundTruth::mixture(1_000, "").seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let env = kit::env(&options, kit::hasty());
     server.kill().unwrap();

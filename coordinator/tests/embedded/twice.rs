@@ -8,8 +8,8 @@ use coordinator::restore::RestoreRequest;
 
 use crate::kit;
 use crate::kit::backup::{self, Folder};
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::queues::Twice;
-use crate::kit::truth::Truth;
 use shared::context::Timing;
 use shared::failpoint::{FailPoint, FailPoints};
 
@@ -43,7 +43,7 @@ pub async fn delivered_twice(urls: Vec<String>, keys: u64, grace_ms: u64) {
     let mut env = kit::env(&options, timing());
     let twice = Arc::new(Twice::new(Arc::clone(&env.queue)));
     env.queue = Arc::clone(&twice) as _;
-    let truth = Truth::mixture(keys, "");
+    let truth = GroundTruth::mixture(keys, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let result = kit::run_in(&env, &options, &preflight).await.unwrap();
@@ -62,7 +62,7 @@ pub async fn cut_off(urls: Vec<String>, point: FailPoint, visit: u32, happens: b
     if saves {
         options = backup::saving(options, &folder);
     }
-    let truth = Truth::mixture(KEYS, "");
+    let truth = GroundTruth::mixture(KEYS, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let (env, plan) = kit::with_crash(kit::env(&options, timing()), FailPoints::at(point, visit));

@@ -8,8 +8,8 @@ use super::failover::{PRIMARIES, cluster, cut_off, replica, slots, takes_over};
 use super::network::{cluster_network_scenario, server_network_scenario};
 use crate::kit;
 use crate::kit::gate::Gate;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::keys;
-use crate::kit::truth::Truth;
 use coordinator::options::Options;
 use fastrand::Rng;
 use shared::cluster::{ConnectOptions, RedisClient};
@@ -161,7 +161,7 @@ impl Unrest<'_> {
 }
 
 /// An application that goes on writing keys of its own, and renews fresh ones, wherever they are by now.
-async fn write(access: &ConnectOptions, truth: &Truth, mut rng: Rng) {
+async fn write(access: &ConnectOptions, truth: &GroundTruth, mut rng: Rng) {
     let client = RedisClient::discover(access.clone()).await.unwrap();
     for n in 0_u64.. {
         let fresh = rng.choice(&truth.fresh).unwrap().clone();
@@ -186,7 +186,7 @@ async fn write(access: &ConnectOptions, truth: &Truth, mut rng: Rng) {
 /// and the others when the trouble is over: what happens after its end is not its business.
 pub async fn run_in(
     options: &Options,
-    (direct, truth): (&ConnectOptions, &Truth),
+    (direct, truth): (&ConnectOptions, &GroundTruth),
     mut rng: Rng,
     trouble: impl Future<Output = ()>,
 ) -> CleanupResult {
@@ -211,7 +211,11 @@ pub async fn run_in(
 }
 
 /// Holds `result` against the truth, and finishes the work with a second run.
-pub async fn check(options: &Options, (access, truth): (&ConnectOptions, &Truth), result: &CleanupResult) {
+pub async fn check(
+    options: &Options,
+    (access, truth): (&ConnectOptions, &GroundTruth),
+    result: &CleanupResult,
+) {
     for (class, kept) in [("fresh", &truth.fresh), ("protected", &truth.protected), ("other", &truth.other)] {
         assert_eq!(keys::existing(access, kept).await.len(), kept.len(), "{class} keys are gone");
     }
@@ -268,7 +272,7 @@ async fn cluster_scenario(kind: Kind, seed: u64) {
         options.read_from = ReadFrom::Replica { lag_max_ms: 5_000 };
     }
     println!("{kind:?}, {:?}", options.read_from);
-    let truth = Truth::mixture(KEYS, "");
+    let truth = GroundTruth::mixture(KEYS, "");
     truth.seed(&direct).await;
     let load = rng.fork();
     let leaders = (0..PRIMARIES).collect();

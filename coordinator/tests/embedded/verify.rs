@@ -11,8 +11,8 @@ use shared::servers::{ClusterServers, Seeder, Server};
 
 use crate::kit;
 use crate::kit::backup::{self, Folder, contents};
-use crate::kit::crowd::{self, Crowd};
 use crate::kit::keys;
+use crate::kit::population::{self, Population};
 
 /// How a key of each type is made, and made with other content. `K` is its name; strings of `x` and `y` are repeated.
 const TYPES: [(&str, &str, &str); 9] = [
@@ -184,13 +184,13 @@ async fn what_is_too_large_stays_and_is_named_and_a_dry_run_reads_no_value() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_inactive_users_are_compared_and_those_that_get_a_ttl_are_not() {
     let server = kit::standalone().await;
-    let mut options = crowd::options(vec![server.url()], crowd::zset());
-    let crowd = Crowd::of(40);
-    crowd.seed(&options.access).await;
+    let mut options = population::options(vec![server.url()], population::zset());
+    let population = Population::of(40);
+    population.seed(&options.access).await;
     (options.rules.verify, options.rules.grace_ms) = (Verify::Value, 4_000);
     options.rules.action = Action::Expire { ttl_ms: 600_000, jitter_ms: 0 };
     let conn = server.conn().await.unwrap();
-    let (kept, repaired) = (&crowd.inactive[..3], &crowd.stale[..2]);
+    let (kept, repaired) = (&population.inactive[..3], &population.stale[..2]);
     let result = within_grace(&options, async {
         for key in kept {
             conn.command(&[b"SET", key, b"another", b"KEEPTTL"]).await.unwrap();
@@ -204,9 +204,9 @@ async fn keys_of_inactive_users_are_compared_and_those_that_get_a_ttl_are_not() 
     assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
     assert_eq!(
         (accounting.deleted, accounting.spared, accounting.expired, accounting.balanced),
-        (crowd.inactive.len() as u64 - 3, 3, crowd.stale.len() as u64, true)
+        (population.inactive.len() as u64 - 3, 3, population.stale.len() as u64, true)
     );
-    assert_eq!(keys::existing(&options.access, &crowd.inactive).await.len(), 3);
+    assert_eq!(keys::existing(&options.access, &population.inactive).await.len(), 3);
     let ttls = keys::ask(&options.access, "PTTL", repaired).await;
     assert!(ttls.iter().all(|ttl| (0..=600_000).contains(ttl)), "{ttls:?}");
 }

@@ -1,7 +1,7 @@
 //! What differs from version to version of the servers, and what a run says of it.
 
 use crate::kit;
-use crate::kit::crowd::{self, Crowd};
+use crate::kit::population::{self, Population};
 use shared::cluster::node;
 use shared::messages::{Action, DeleteBackend};
 use shared::result::Status;
@@ -10,21 +10,21 @@ use shared::result::Status;
 async fn caches_of_inactive_users_stay_where_a_server_does_not_report_expiry_times() {
     let server = kit::standalone().await;
     let conn = server.conn().await.unwrap();
-    let options = crowd::options(vec![server.url()], crowd::zset());
-    let crowd = Crowd::of(500);
-    crowd.seed(&options.access).await;
+    let options = population::options(vec![server.url()], population::zset());
+    let population = Population::of(500);
+    population.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let result = kit::run_in(&kit::env(&options, shared::context::Timing::default()), &options, &preflight)
         .await
         .unwrap();
     assert_eq!((result.status, result.accounting.balanced), (Status::Completed, true), "{:?}", result.issues);
     if node::status(&conn, 0).await.unwrap().reports_expiry {
-        crowd.check_numbers(&result, Action::Delete);
+        population.check_numbers(&result, Action::Delete);
         assert_eq!(result.inactive.refused, None);
     } else {
         let refused = result.inactive.refused.expect("a reason");
         assert!(refused.contains("older than Redis 7.0"), "{refused}");
-        assert_eq!((result.cleaned_keys, result.inactive_user_caches), (crowd.stale.len() as u64, 0));
+        assert_eq!((result.cleaned_keys, result.inactive_user_caches), (population.stale.len() as u64, 0));
     }
     // Servers crash by it while slots move: see `Conn::introduce`.
     let asked = kit::keys::info(&options.access, "commandstats").await.concat();

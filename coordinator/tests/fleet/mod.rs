@@ -1,6 +1,6 @@
-//! A fleet of role processes over one NATS server and one Redis deployment: the real binary, in as many processes
-//! as wanted, which can be killed, started again, frozen and told to stop. All of them end with the guard, and
-//! show their logs if the test failed.
+//! A fleet of role processes with one NATS server and one Redis deployment: any number of processes of the real
+//! binary, which can be killed, restarted, paused and stopped. All of them end with the guard, and their logs are
+//! shown if the test failed.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -9,9 +9,9 @@
     reason = "every test file uses its own part of the fleet, and stops at what it did not expect"
 )]
 
-pub mod blows;
-pub mod brake;
-pub mod sweeper;
+pub mod fault_injector;
+pub mod process_cleanup;
+pub mod slow_cluster;
 pub mod trace;
 
 use std::collections::BTreeMap;
@@ -25,17 +25,17 @@ use shared::nats::{Nats, NatsOptions};
 use shared::servers::NatsServer;
 use tokio::sync::OnceCell;
 
-use self::sweeper::Sweeper;
+use self::process_cleanup::ProcessCleanup;
 use crate::cli::{Ended, Keysweep, Running, keysweep};
 
-/// After how long work is given out again that nobody confirmed, and how long a coordinator may be silent.
+/// The ack deadline, and the lease of a coordinator.
 pub const ACK_WAIT: Duration = Duration::from_secs(2);
 pub const LEASE: Duration = Duration::from_secs(2);
 
 /// Lines of each process that are shown when a test fails.
 const TAIL: usize = 60;
 
-/// What a process of the fleet does.
+/// The role of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Scanner,
@@ -56,34 +56,34 @@ impl Role {
     }
 }
 
-/// The fleet that the issue names.
+/// The workers of the chaos tests.
 pub const WORKERS: [(Role, usize); 3] = [(Role::Scanner, 3), (Role::Reaper, 3), (Role::Reporter, 2)];
 
 /// The same with a coordinator.
 pub const ALL: [(Role, usize); 4] =
     [(Role::Scanner, 3), (Role::Reaper, 3), (Role::Reporter, 2), (Role::Coordinator, 1)];
 
-/// A place in the fleet, and the process that has it now.
-struct Place {
+/// A member of the fleet, and its current process.
+struct Member {
     role: Role,
     process: Option<Running>,
-    /// What the processes before it had to say.
+    /// The output of its earlier processes.
     before: String,
 }
 
-/// See the module.
+/// The processes.
 pub struct Fleet {
     nats: String,
     prefix: String,
     env: Vec<(&'static str, String)>,
-    places: Vec<Place>,
-    /// Ends what is left: dropped after the places.
-    _sweeper: Sweeper,
+    members: Vec<Member>,
+    /// Ends remaining processes: dropped after the members.
+    _sweeper: ProcessCleanup,
 }
 
 impl Fleet {
-    /// Starts as many processes of each role as asked for, and waits until they are ready. Each fleet has a
-    /// prefix of its own, so several share a server.
+    /// Starts the given number of processes of each role, and waits until they are ready. Each fleet has its own
+    /// prefix, so that several can share a server.
     pub fn start(nats: &str, redis: &[String], roles: &[(Role, usize)]) -> Self {
         static FLEETS: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("t{}-{}", std::process::id(), FLEETS.fetch_add(1, Ordering::Relaxed));
@@ -96,31 +96,32 @@ impl Fleet {
             ("KEYSWEEP_PATTERN", "permissions:*".to_owned()),
             ("KEYSWEEP_PROTECT", "permissions:system:*".to_owned()),
             ("KEYSWEEP_MAX_SPEED", "true".to_owned()),
-            // Not while a test runs, whenever that is.
+            // Never during a test.
             ("KEYSWEEP_SCHEDULE", "0 0 29 2 *".to_owned()),
         ];
-        let sweeper = Sweeper::start(&format!("KEYSWEEP_NATS_PREFIX={prefix}"));
-        let mut fleet = Self { nats: nats.to_owned(), prefix, env, places: Vec::new(), _sweeper: sweeper };
+        let process_cleanup = ProcessCleanup::start(&format!("KEYSWEEP_NATS_PREFIX={prefix}"));
+        let mut fleet =
+            Self { nats: nats.to_owned(), prefix, env, members: Vec::new(), _sweeper: process_cleanup };
         for (role, count) in roles {
             for _ in 0..*count {
-                fleet.places.push(Place { role: *role, process: None, before: String::new() });
+                fleet.members.push(Member { role: *role, process: None, before: String::new() });
             }
         }
-        for place in 0..fleet.places.len() {
-            fleet.restart(place);
+        for index in 0..fleet.members.len() {
+            fleet.restart(index);
         }
-        for place in 0..fleet.places.len() {
-            fleet.process(place).wait_for(" is ready");
+        for index in 0..fleet.members.len() {
+            fleet.process(index).wait_for(" is ready");
         }
         fleet
     }
 
-    /// `keysweep` with `args`, in the surroundings of the fleet.
+    /// `keysweep` with `args`, and the environment of the fleet.
     pub fn command(&self, args: &[&str]) -> Keysweep {
         self.env.iter().fold(keysweep(args), |command, (name, value)| command.env(name, value))
     }
 
-    /// A look into the records from this process.
+    /// Direct access to the records.
     pub async fn records(&self, access: &ConnectOptions) -> Context {
         let nats =
             NatsOptions { prefix: self.prefix.clone(), ack_wait: ACK_WAIT, ..NatsOptions::open(&*self.nats) };
@@ -133,68 +134,68 @@ impl Fleet {
         )
     }
 
-    /// The places of `role`.
+    /// The indices of members with `role`.
     pub fn of(&self, role: Role) -> Vec<usize> {
-        (0..self.places.len()).filter(|place| self.places[*place].role == role).collect()
+        (0..self.members.len()).filter(|index| self.members[*index].role == role).collect()
     }
 
-    /// How many places there are.
+    /// The number of members.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.members.len()
     }
 
-    /// The place and its role, for people.
-    pub fn name(&self, place: usize) -> String {
-        format!("{} {place}", self.places[place].role.command())
+    /// The name of a member, for messages.
+    pub fn name(&self, index: usize) -> String {
+        format!("{} {index}", self.members[index].role.command())
     }
 
-    /// Whether a process has the place, at work or frozen.
-    pub fn is_up(&self, place: usize) -> bool {
-        self.places[place].process.is_some()
+    /// Whether a member has a process, running or paused.
+    pub fn is_up(&self, index: usize) -> bool {
+        self.members[index].process.is_some()
     }
 
-    /// Kills a process as `kill -9` does.
-    pub fn kill(&mut self, place: usize) {
-        let process = self.places[place].process.take().expect("it is up");
+    /// Kills a process like `kill -9`.
+    pub fn kill(&mut self, index: usize) {
+        let process = self.members[index].process.take().expect("it is up");
         let said = process.kill();
         assert!(!said.contains("panicked"), "{said}");
-        self.places[place].before += &said;
+        self.members[index].before += &said;
     }
 
-    /// Starts a process at a place that has none.
-    pub fn restart(&mut self, place: usize) {
-        assert!(!self.is_up(place), "{} is up", self.name(place));
-        let process = self.command(&["-v", self.places[place].role.command()]).start();
-        self.places[place].process = Some(process);
+    /// Starts a process for a member without one.
+    pub fn restart(&mut self, index: usize) {
+        assert!(!self.is_up(index), "{} is up", self.name(index));
+        let process = self.command(&["-v", self.members[index].role.command()]).start();
+        self.members[index].process = Some(process);
     }
 
-    /// Stops a process as it stands: its connections stay open, and nothing moves.
-    pub fn freeze(&mut self, place: usize) {
-        self.process(place).signal("STOP");
+    /// Pauses a process: its connections stay open.
+    pub fn freeze(&mut self, index: usize) {
+        self.process(index).signal("STOP");
     }
 
-    /// Lets a frozen process go on.
-    pub fn thaw(&mut self, place: usize) {
-        self.process(place).signal("CONT");
+    /// Resumes a paused process.
+    pub fn thaw(&mut self, index: usize) {
+        self.process(index).signal("CONT");
     }
 
-    /// Tells a process to stop, and waits until it has finished what is in hand.
-    pub fn terminate(&mut self, place: usize) -> Ended {
-        let process = self.places[place].process.take().expect("it is up");
+    /// Sends SIGTERM to a process, and waits until it has finished its work.
+    pub fn terminate(&mut self, index: usize) -> Ended {
+        let process = self.members[index].process.take().expect("it is up");
         process.signal("TERM");
         process.end()
     }
 
-    /// Processes must not end by themselves.
+    /// Processes must not end on their own.
     pub fn check_alive(&mut self) {
-        for place in 0..self.places.len() {
-            let ended = self.places[place].process.as_mut().is_some_and(Running::has_ended);
-            assert!(!ended, "{} has ended by itself", self.name(place));
+        for index in 0..self.members.len() {
+            let ended = self.members[index].process.as_mut().is_some_and(Running::has_ended);
+            assert!(!ended, "{} has ended by itself", self.name(index));
         }
     }
 
-    fn process(&mut self, place: usize) -> &mut Running {
-        self.places[place].process.as_mut().expect("it is up")
+    fn process(&mut self, index: usize) -> &mut Running {
+        self.members[index].process.as_mut().expect("it is up")
     }
 }
 
@@ -203,9 +204,9 @@ impl Drop for Fleet {
         if !std::thread::panicking() {
             return;
         }
-        for place in 0..self.places.len() {
-            let name = self.name(place);
-            let Place { process, before, .. } = &self.places[place];
+        for index in 0..self.members.len() {
+            let name = self.name(index);
+            let Member { process, before, .. } = &self.members[index];
             let said = format!("{before}{}", process.as_ref().map(Running::so_far).unwrap_or_default());
             let lines: Vec<&str> = said.lines().collect();
             let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n");
@@ -217,6 +218,6 @@ impl Drop for Fleet {
 /// The NATS server that the tests of this binary share.
 pub async fn nats() -> &'static NatsServer {
     static NATS: OnceCell<NatsServer> = OnceCell::const_new();
-    // It ends with this process: nobody drops what is static, but its keeper notices.
+    // Statics are never dropped, but the server's shell notices the end of this process.
     NATS.get_or_init(|| async { NatsServer::start("").await.expect("nats-server can be started") }).await
 }

@@ -1,5 +1,5 @@
-//! What a run over NATS leaves behind for others: its result, its line in the history, its events, its audit
-//! trail. Each is asked for as people do it, by the command line.
+//! The traces of a distributed run: its result, its history entry, its events, its audit log. Each is queried with the
+//! command line, like users do.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use tokio::time::{Instant, sleep};
 use super::Fleet;
 use crate::cli::Ended;
 use crate::kit::HANG;
-use crate::kit::truth::Truth;
+use crate::kit::ground_truth::GroundTruth;
 
-/// The kinds of events with which a run ends.
+/// The kinds of events that end a run.
 const ENDS: [&str; 4] = ["completed", "partial", "failed", "cancelled"];
 
 /// The result that a command printed.
@@ -27,7 +27,7 @@ pub fn result(ended: &Ended) -> CleanupResult {
     serde_json::from_value(ended.json()).unwrap_or_else(|e| panic!("no result: {e}\n{ended}"))
 }
 
-/// Waits until the job's only run is stored, so that it goes on whatever becomes of whoever started it.
+/// Waits until the job's only run is stored: then it continues without the process that started it.
 pub async fn stored(context: &Context) -> RunId {
     let until = Instant::now() + HANG;
     loop {
@@ -40,7 +40,7 @@ pub async fn stored(context: &Context) -> RunId {
     }
 }
 
-/// Waits until a run has a receipt or, at least, a report, so that it is in the middle of its work.
+/// Waits until a run has a receipt or at least a report, so that it is in progress.
 pub async fn under_way(context: &Context, run: RunId, kind: &str) {
     let (prefix, until) = (format!("runs/{run}/{kind}/"), Instant::now() + HANG);
     while context.store.next_after(&prefix, 0).await.unwrap().is_none() {
@@ -49,24 +49,30 @@ pub async fn under_way(context: &Context, run: RunId, kind: &str) {
     }
 }
 
-/// Holds all that a completed run left against the truth: numbers, keys, one line, one end, the audit trail, and
-/// nothing that nobody could handle. `ended` is a command that printed the result.
-pub async fn check(fleet: &Fleet, context: &Context, access: &ConnectOptions, truth: &Truth, ended: &Ended) {
+/// Compares all traces of a completed run with the ground truth: numbers, keys, one history entry, one final event,
+/// the audit log, and no dead letter. `ended` is a command that printed the result.
+pub async fn check(
+    fleet: &Fleet,
+    context: &Context,
+    access: &ConnectOptions,
+    truth: &GroundTruth,
+    ended: &Ended,
+) {
     let result = &result(ended.exits(0));
     truth.check_numbers(result, shared::messages::Action::Delete);
     truth.check_keys_of_workers(access).await;
     let stored = context.records(result.run_id).result().await.unwrap().expect("it is stored");
-    // As texts: numbers with a fraction are not read back to the last digit.
+    // As texts: floating point numbers are not parsed to the last digit.
     assert_eq!(serde_json::to_string_pretty(&stored).unwrap() + "\n", ended.stdout, "the stored result");
     closed(context, result.run_id).await;
     check_history(fleet, result);
     check_events(fleet, result);
     check_audit(fleet, truth, result.run_id);
     let letter = dead_letter::next(&*context.store, 0).await.unwrap();
-    assert!(letter.is_none(), "somebody could not handle a message: {letter:?}");
+    assert!(letter.is_none(), "there is a dead letter: {letter:?}");
 }
 
-/// The line of a run is closed a moment after its result is stored.
+/// The history entry is closed shortly after the result is stored.
 async fn closed(context: &Context, run: RunId) {
     let until = Instant::now() + HANG;
     loop {
@@ -79,7 +85,7 @@ async fn closed(context: &Context, run: RunId) {
     }
 }
 
-/// There is one line, and it says what the result says.
+/// There is one entry, and it agrees with the result.
 fn check_history(fleet: &Fleet, result: &CleanupResult) {
     let ended = fleet.command(&["runs", "list", "--json"]).run();
     let json = ended.exits(0).json();
@@ -90,7 +96,7 @@ fn check_history(fleet: &Fleet, result: &CleanupResult) {
     assert_eq!(line["cleanedKeys"], result.cleaned_keys, "{ended}");
 }
 
-/// The run ended once, and so it was told.
+/// The run has one final event.
 fn check_events(fleet: &Fleet, result: &CleanupResult) {
     let ended = fleet.command(&["events", "--json"]).run();
     let events = ended.exits(0).stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -104,8 +110,8 @@ fn check_events(fleet: &Fleet, result: &CleanupResult) {
     assert_eq!(reported, result.clone().without_keys(), "the result that subscribers got");
 }
 
-/// The trail names the stale keys, each of them once, and no other.
-fn check_audit(fleet: &Fleet, truth: &Truth, run: RunId) {
+/// The audit log contains each stale key once, and no other.
+fn check_audit(fleet: &Fleet, truth: &GroundTruth, run: RunId) {
     let ended = fleet.command(&["runs", "audit", &run.to_string()]).run();
     let mut deleted: Vec<Vec<u8>> = Vec::new();
     for line in ended.exits(0).stdout.lines() {

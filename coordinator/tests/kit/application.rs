@@ -1,4 +1,4 @@
-//! An application beside a run: it looks keys up at every primary, at a hit rate that it knows.
+//! A simulated application: it looks up keys at every primary during a run, with a known hit rate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,13 +11,13 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// Look-ups in one write.
+/// Lookups in one write.
 const AT_ONCE: u64 = 100;
 
-/// The pause between two writes: far from what a server can bear.
+/// The pause between two writes: far below a server's limits.
 const PAUSE: Duration = Duration::from_millis(4);
 
-/// An application at work.
+/// A running application.
 pub struct Application {
     counted: Arc<(AtomicU64, AtomicU64)>,
     stop: CancellationToken,
@@ -25,7 +25,7 @@ pub struct Application {
 }
 
 impl Application {
-    /// Starts one of whose look-ups `percent` find something.
+    /// Starts one with a hit rate of `percent`.
     pub async fn start(access: &ConnectOptions, percent: u64) -> Self {
         let client = RedisClient::discover(access.clone()).await.unwrap();
         let mut places: Vec<(Conn, Vec<u8>, Vec<u8>)> = Vec::new();
@@ -60,13 +60,13 @@ impl Application {
         Self { counted, stop, work }
     }
 
-    /// Its look-ups so far.
+    /// Its lookups so far.
     pub fn counted(&self) -> Lookups {
         let (hits, misses) = &*self.counted;
         Lookups::of(hits.load(Ordering::Relaxed), misses.load(Ordering::Relaxed))
     }
 
-    /// Ends it.
+    /// Stops it.
     pub async fn stop(self) {
         self.stop.cancel();
         self.work.await.unwrap();

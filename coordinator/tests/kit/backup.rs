@@ -1,4 +1,4 @@
-//! Keys of every type, what they hold, and folders for backups of them.
+//! Keys of every type, their contents, and folders for backups of them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,10 +15,10 @@ use shared::slot::slot_of;
 use shared::time::now_ms;
 use tokio_util::sync::CancellationToken;
 
-use super::crowd::{self, TTL_MS, WARMING};
 use super::keys;
+use super::population::{self, TTL_MS, WARMING};
 
-/// A folder of a test's own, which goes with it.
+/// A temporary folder of a test.
 pub struct Folder(pub PathBuf);
 
 impl Folder {
@@ -51,7 +51,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // It may never have been made.
+        // It may not exist.
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }
@@ -62,7 +62,7 @@ pub fn saving(mut options: Options, folder: &Folder) -> Options {
     options
 }
 
-/// The order to put everything in `folder` back.
+/// A request to restore everything in `folder`.
 pub fn order(options: &Options, folder: &Folder) -> RestoreRequest {
     RestoreRequest {
         place: folder.place(),
@@ -75,7 +75,7 @@ pub fn order(options: &Options, folder: &Folder) -> RestoreRequest {
     }
 }
 
-/// Carries `order` out; the account balances.
+/// Executes `order`; its accounting must balance.
 pub async fn restore(order: &RestoreRequest) -> RestoreSummary {
     let found = restore::find(order).await.expect("there is a backup");
     let account =
@@ -84,16 +84,16 @@ pub async fn restore(order: &RestoreRequest) -> RestoreSummary {
     account
 }
 
-/// What a key holds, and when it expires: -1 if it does not. The value is what DUMP answers; of hashes and sets that the
-/// server keeps in a table, whose order means nothing and may be another one after they were made anew, it is all that is
-/// in them.
+/// The content of a key, and its expiry: -1 for none. The content is the reply to DUMP; for hashes and sets that the
+/// server stores in a table, whose order is not significant and may differ after a restore, it is the list of
+/// elements.
 pub type Content = (Vec<u8>, i64);
 
 /// The keys that match `permissions:*`.
 pub async fn contents(access: &ConnectOptions) -> BTreeMap<Vec<u8>, Content> {
     let names = keys::matching(access, "permissions:*").await;
     let mut all = BTreeMap::new();
-    // More is read at once than a run would ask for.
+    // More than a run would read at once.
     expect_values(16 << 20);
     let client = RedisClient::discover(access.clone()).await.unwrap();
     let topology = client.topology();
@@ -122,7 +122,7 @@ pub async fn contents(access: &ConnectOptions) -> BTreeMap<Vec<u8>, Content> {
     all
 }
 
-/// All that is in a hash or a set, in an order of its own.
+/// All elements of a hash or a set, sorted.
 async fn members(conn: &Conn, key: &[u8]) -> Vec<u8> {
     let texts = |reply| {
         let Reply::Array(members) = reply else { panic!("{reply:?}") };
@@ -139,7 +139,7 @@ async fn members(conn: &Conn, key: &[u8]) -> Vec<u8> {
     members.join("\n").into_bytes()
 }
 
-/// What `now` lacks or has otherwise than `before`: values to the byte, expiries to a second.
+/// The differences of `now` from `before`: values to the byte, expiries to a second.
 pub fn differences(before: &BTreeMap<Vec<u8>, Content>, now: &BTreeMap<Vec<u8>, Content>) -> Vec<String> {
     let name = |key: &[u8]| key.escape_ascii().to_string();
     let mut found = Vec::new();
@@ -163,14 +163,14 @@ fn words(texts: &[&str]) -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-/// The commands that make key `n` with a value of the `n`-th sort; `KEY` stands for its name.
+/// The commands that create key `n` with a value of the `n`-th kind; `KEY` is a placeholder for its name.
 fn value(n: u64, field_ttls: bool) -> Vec<Vec<Vec<u8>>> {
     let many = |command: &str, count: u64, member: &dyn Fn(u64) -> Vec<String>| {
         let mut all = words(&[command, "KEY"]);
         all.extend((0..count).flat_map(member).map(String::into_bytes));
         vec![all]
     };
-    // Enough for the encodings of large values, now and then.
+    // Sometimes enough for the encodings of large values.
     let count = if n % 50 < 10 { 600 } else { 3 };
     match n % 10 {
         0 => vec![vec![b"SET".to_vec(), b"KEY".to_vec(), [b"\x00\xff\r\n", &n.to_le_bytes()[..]].concat()]],
@@ -197,7 +197,7 @@ fn value(n: u64, field_ttls: bool) -> Vec<Vec<Vec<u8>>> {
     }
 }
 
-/// Name `n`: some are no text.
+/// Name `n`: some are binary.
 fn name(n: u64) -> Vec<u8> {
     match n % 7 {
         0 => [b"permissions:user-\xff\x00\r\n*?[", &n.to_le_bytes()[..], b":x"].concat(),
@@ -206,10 +206,10 @@ fn name(n: u64) -> Vec<u8> {
     }
 }
 
-/// Keys that are written at a time.
+/// Keys in one write.
 const SEED_BATCH: u64 = 1_000;
 
-/// Makes `count` keys of every type, half of them without TTL, the others of users who are not active.
+/// Writes `count` keys of every type, half of them without TTL, the others of inactive users.
 pub async fn seed(access: &ConnectOptions, count: u64) {
     let client = RedisClient::discover(access.clone()).await.unwrap();
     let topology = client.topology();
@@ -220,14 +220,14 @@ pub async fn seed(access: &ConnectOptions, count: u64) {
     let mut batches: BTreeMap<_, Batch> = BTreeMap::new();
     for n in 0..=count {
         let (name, mut commands) = match n {
-            // At last, who is active.
-            last if last == count => (WARMING.into(), vec![words(&["ZADD", "KEY", &now, "somebody"])]),
+            // At the end, the active user.
+            last if last == count => (WARMING.into(), vec![words(&["ZADD", "KEY", &now, "user"])]),
             n => (name(n), value(n, field_ttls)),
         };
         if n % 2 == 1 && n < count {
             commands.push(words(&["PEXPIRE", "KEY", &(TTL_MS + n * 7).to_string()]));
         }
-        let node = topology.owner(slot_of(&name)).expect("somebody serves the slot").node.clone();
+        let node = topology.owner(slot_of(&name)).expect("the slot has an owner").node.clone();
         let batch = batches.entry(node).or_default();
         for command in commands {
             let args: Vec<&[u8]> =
@@ -242,10 +242,9 @@ pub async fn seed(access: &ConnectOptions, count: u64) {
     }
 }
 
-/// Options of a run that deletes all keys that [`seed`] makes, but for the set of those who are active: none of the keys
-/// is theirs.
+/// Options of a run that deletes all keys of [`seed`], except for the activity set: no key belongs to an active user.
 pub fn options(urls: Vec<String>) -> Options {
-    let mut options = crowd::options(urls, crowd::zset());
+    let mut options = population::options(urls, population::zset());
     options.inactive = options.inactive.map(|order| InactivePolicy { allow_no_active: true, ..order });
     assert!(options.rules.sources.contains(&Key::new(WARMING.as_bytes())));
     options

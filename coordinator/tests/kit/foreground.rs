@@ -1,5 +1,5 @@
-//! A client beside a run that measures how long its requests take: one GET after the other, in a thread of its own, so
-//! that it does not wait for what the test does.
+//! A client that measures the latency of its requests during a run: one GET after the other, in its own thread, so
+//! that it does not wait for the test.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,13 +11,13 @@ use shared::cluster::ConnectOptions;
 /// The pause between two requests.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// A client at work.
+/// A running client.
 pub struct Foreground {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<Duration>>,
 }
 
-/// What its requests took.
+/// The latencies of its requests.
 #[derive(Debug)]
 pub struct Latencies {
     pub requests: usize,
@@ -26,7 +26,7 @@ pub struct Latencies {
 }
 
 impl Foreground {
-    /// Starts one that asks the first seed of `access`.
+    /// Starts one that queries the first seed of `access`.
     pub fn start(access: &ConnectOptions) -> Self {
         let (access, stop) = (access.clone(), Arc::new(AtomicBool::new(false)));
         let reported = Arc::clone(&stop);
@@ -37,7 +37,7 @@ impl Foreground {
                 let mut took = Vec::new();
                 while !reported.load(Ordering::Relaxed) {
                     let sent = Instant::now();
-                    // In a cluster the key may be another node's, whose address comes at the same price.
+                    // In a cluster another node may own the key; its redirection takes as long.
                     let _ = conn.command(&[b"GET", b"application:key"]).await;
                     took.push(sent.elapsed());
                     tokio::time::sleep(PAUSE).await;
@@ -48,7 +48,7 @@ impl Foreground {
         Self { stop, thread }
     }
 
-    /// Ends it.
+    /// Stops it.
     pub fn stop(self) -> Latencies {
         self.stop.store(true, Ordering::Relaxed);
         let mut took = self.thread.join().expect("its requests are answered");
@@ -57,7 +57,7 @@ impl Foreground {
         Latencies { requests: took.len(), median: at(50), p99: at(99) }
     }
 
-    /// What requests take while nothing else goes on, for so long.
+    /// The latencies without other load, measured for this long.
     pub async fn alone(access: &ConnectOptions, length: Duration) -> Latencies {
         let alone = Self::start(access);
         tokio::time::sleep(length).await;

@@ -1,6 +1,5 @@
-//! A server of another kind: a proxy before a real one that gives out opaque cursors, counts keys as it likes, and names
-//! itself otherwise. What it cannot show is how such servers fail; that it took no more than this was read in their
-//! documents.
+//! A simulated Redis-compatible server: a proxy for a real one with opaque cursors, other key counts, and another
+//! name. It cannot show how such servers fail; that they need no more than this comes from their documentation.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -9,24 +8,24 @@ use shared::supervision::TaskGroup;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-/// How it differs.
+/// The differences from Redis.
 #[derive(Clone, Debug, Default)]
 pub struct Manner {
     /// A line of INFO server, such as `kvrocks_version:2.9.0`.
     pub name: Option<&'static str>,
-    /// What INFO keyspace says of database 0, such as `keys=9,expires=9`; empty for nothing.
+    /// The value of database 0 in INFO keyspace, such as `keys=9,expires=9`; empty for no line.
     pub keyspace: Option<&'static str>,
-    /// From which SCAN on (of all connections) cursors are random numbers of 64 bits.
+    /// The number of the SCAN (over all connections) from which cursors are random 64-bit numbers.
     pub opaque_from: Option<u64>,
-    /// From which SCAN on cursors lead in a circle.
+    /// The number of the SCAN from which cursors form a cycle.
     pub circle_from: Option<u64>,
-    /// Every so many pages, the keys of the page before are listed again.
+    /// The interval of pages that repeat the keys of the previous page.
     pub repeats: Option<u64>,
-    /// Whether INFO replication does not name its history, which INFO does.
+    /// Whether INFO replication omits the replication id, which INFO contains.
     pub hides_history: bool,
 }
 
-/// See the module. It ends with its owner.
+/// A proxy with these differences. It ends when it is dropped.
 pub struct Foreign {
     port: u16,
     _serving: TaskGroup,
@@ -40,7 +39,7 @@ struct Cursors {
 }
 
 impl Foreign {
-    /// Such a server before the one at `port`.
+    /// A proxy for the server at `port`.
     pub async fn before(port: u16, manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap().port();
@@ -59,7 +58,7 @@ impl Foreign {
         Self { port: at, _serving: serving }
     }
 
-    /// Where it listens.
+    /// Its URL.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -133,7 +132,7 @@ fn joined(one: &[u8], other: &[u8]) -> Vec<u8> {
     [format!("*{}\r\n", one + other).into_bytes(), first, second].concat()
 }
 
-/// INFO as it likes to be seen.
+/// INFO with the differences.
 fn reported(reply: &[u8], of_section: bool, manner: &Manner) -> Vec<u8> {
     let text = String::from_utf8_lossy(reply);
     let Some((_, body)) = text.split_once("\r\n").filter(|_| text.starts_with('$')) else {
@@ -187,7 +186,7 @@ async fn request(from: &mut (impl AsyncBufRead + Unpin)) -> std::io::Result<Opti
     Ok(Some(words))
 }
 
-/// Appends one whole reply of RESP2 or RESP3, as it came.
+/// Appends one complete RESP2 or RESP3 reply, unchanged.
 async fn read_reply(from: &mut (impl AsyncBufRead + Unpin), out: &mut Vec<u8>) -> std::io::Result<()> {
     let mut left = 1;
     while left > 0 {

@@ -1,4 +1,4 @@
-//! A scanner's rights in the wrong hands: it takes every scan task, and answers with reports and batches of its own.
+//! A compromised scanner: it takes every scan task, and publishes its own reports and batches.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use shared::store::Store;
 use shared::time::now_ms;
 use shared::wire;
 
-/// What it answers to a task.
+/// Its output for a task.
 pub struct Forged {
     pub reports: Vec<TaskReport>,
     /// Messages for reapers, with their ids.
@@ -26,7 +26,7 @@ pub struct Forged {
 }
 
 impl Forged {
-    /// `batches`, and a report on `task` that lists them as told.
+    /// `batches`, and a report on `task` that lists them as `listed`.
     pub fn of(task: &ScanTask, batches: &[ReapBatch], listed: Vec<ListedBatch>) -> Self {
         let encoded = |batch: &ReapBatch| (batch.batch.to_string(), wire::encode(batch).unwrap());
         Self {
@@ -35,18 +35,18 @@ impl Forged {
         }
     }
 
-    /// The same, listed as they are.
+    /// The same, with correct listings.
     pub fn honest(task: &ScanTask, batches: &[ReapBatch]) -> Self {
         Self::of(task, batches, batches.iter().map(listed).collect())
     }
 }
 
-/// How a run that deletes lists a batch.
+/// The listing of a batch in a run that deletes.
 pub fn listed(batch: &ReapBatch) -> ListedBatch {
     ListedBatch::of(batch, Action::Delete)
 }
 
-/// A report that says that all of `task` was read.
+/// A report that claims that all of `task` was read.
 pub fn covering(task: &ScanTask) -> TaskReport {
     let covered = match &task.scope {
         Scope::Slots { slots, .. } => Covered::Slots(slots.clone()),
@@ -57,7 +57,7 @@ pub fn covering(task: &ScanTask) -> TaskReport {
     TaskReport { covered, ..TaskReport::blank(task) }
 }
 
-/// A batch on `task` of `keys`, which may act at once and, if they are inactive users', expire at `expires_at_ms`.
+/// A batch of `task` with `keys`, which may act at once; keys of inactive users expire at `expires_at_ms`.
 pub fn batch(task: &ScanTask, reason: Reason, keys: &[Vec<u8>], expires_at_ms: u64) -> ReapBatch {
     let cluster = !task.scope.slots().is_empty();
     let group = |keys: &[Vec<u8>]| Group {
@@ -81,7 +81,7 @@ pub fn batch(task: &ScanTask, reason: Reason, keys: &[Vec<u8>], expires_at_ms: u
     }
 }
 
-/// See the module.
+/// Runs the compromised scanner.
 pub struct Forger<F> {
     inner: Arc<dyn Queue>,
     store: Arc<dyn Store>,

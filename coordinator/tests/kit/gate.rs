@@ -1,5 +1,5 @@
-//! A queue that lets through only as much as a test wants, and knows what was published; and a coordinator that
-//! stands still as long as a test wants.
+//! A queue that delivers only as much as a test permits, and records what was published; and a coordinator that a test
+//! can pause.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,11 +16,11 @@ use shared::wire;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
-/// Delivers messages of one topic only as they are allowed; all others freely.
+/// Delivers messages of one topic only with permits; all others freely.
 pub struct Gate {
     inner: Arc<dyn Queue>,
     topic: Topic,
-    /// One permit per delivery that may still be made.
+    /// One permit per delivery.
     allowed: Semaphore,
     published: Mutex<Vec<TaskId>>,
 }
@@ -31,17 +31,17 @@ impl Gate {
         Arc::new(Self { inner, topic, allowed, published: Mutex::default() })
     }
 
-    /// Lets `count` more deliveries through.
+    /// Permits `count` more deliveries.
     pub fn allow(&self, count: usize) {
         self.allowed.add_permits(count);
     }
 
-    /// Lets everything through.
+    /// Permits all deliveries.
     pub fn open(&self) {
         self.allow(1 << 20);
     }
 
-    /// The tasks that were handed out through here, as often as they were.
+    /// The tasks that were published here, with repetitions.
     pub fn published(&self) -> Vec<TaskId> {
         self.published.lock().unwrap().clone()
     }
@@ -82,7 +82,7 @@ impl Queue for Gate {
     }
 }
 
-/// Delivers messages of one topic at a measured pace, so that a test can act while they are worked on.
+/// Delivers messages of one topic at a limited rate, so that a test can act while they are handled.
 pub struct Paced {
     inner: Arc<dyn Queue>,
     topic: Topic,
@@ -95,7 +95,7 @@ impl Paced {
         Arc::new(Self { inner: Arc::clone(inner), topic, pause, full: AtomicU64::new(0) })
     }
 
-    /// How often it was too full to take a message.
+    /// How often it was too full to accept a message.
     pub fn full(&self) -> u64 {
         self.full.load(Ordering::SeqCst)
     }
@@ -133,7 +133,7 @@ impl Queue for Paced {
     }
 }
 
-/// `work`, which stands still like a stopped process while `frozen` says so.
+/// Runs `work`, which is paused like a stopped process while `frozen` is true.
 pub async fn freezing<T>(work: impl Future<Output = T>, mut frozen: watch::Receiver<bool>) -> T {
     let mut work = pin!(work);
     loop {
@@ -141,7 +141,7 @@ pub async fn freezing<T>(work: impl Future<Output = T>, mut frozen: watch::Recei
         let _ = frozen.wait_for(|frozen| !frozen).await;
         let mut until_frozen = pin!(async { drop(frozen.wait_for(|frozen| *frozen).await) });
         let done = std::future::poll_fn(|context| {
-            // Looked at first: nothing of the work moves once it is to stand still.
+            // Checked first: nothing of the work may advance while it is paused.
             if until_frozen.as_mut().poll(context).is_ready() {
                 return Poll::Ready(None);
             }

@@ -1,4 +1,4 @@
-//! Looking at keys one by one, wherever they are.
+//! Access to single keys, at any node.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use shared::cluster::{Batch, Conn, ConnectOptions, RedisClient, RedisErrorKind, Reply};
 use shared::slot::slot_of;
 
-/// How often a key is asked for again whose slot has just moved: nodes take a moment to agree on it.
+/// How often a key is queried again whose slot has just moved: nodes take a while to agree.
 const REDIRECTIONS_MAX: u32 = 50;
 
-/// Asks `command` about each key at the node that serves it; the answers are in the order of the keys.
+/// Sends `command` for each key to its node; the replies are in the order of the keys.
 pub async fn ask(access: &ConnectOptions, command: &str, keys: &[Vec<u8>]) -> Vec<i64> {
     let client = RedisClient::discover(access.clone()).await.unwrap();
     let mut answers = vec![0; keys.len()];
@@ -25,7 +25,7 @@ pub async fn ask(access: &ConnectOptions, command: &str, keys: &[Vec<u8>]) -> Ve
     panic!("{} keys are redirected for ever", open.len());
 }
 
-/// Asks about the keys at `indices`, and returns the indices of those that were redirected.
+/// Queries the keys at `indices`, and returns the indices of those that were redirected.
 async fn ask_once(
     client: &RedisClient,
     command: &str,
@@ -36,7 +36,7 @@ async fn ask_once(
     let topology = client.topology();
     let mut nodes: BTreeMap<_, Vec<usize>> = BTreeMap::new();
     for index in indices {
-        let owner = topology.owner(slot_of(&keys[*index])).expect("somebody serves the slot");
+        let owner = topology.owner(slot_of(&keys[*index])).expect("the slot has an owner");
         nodes.entry(owner.node.clone()).or_default().push(*index);
     }
     let mut redirected = Vec::new();
@@ -60,7 +60,7 @@ async fn ask_once(
     redirected
 }
 
-/// Whether a cluster that answers so has only to agree.
+/// Whether the error is temporary until the cluster agrees.
 fn settles(kind: RedisErrorKind) -> bool {
     matches!(kind, RedisErrorKind::Moved | RedisErrorKind::Unavailable)
 }
@@ -96,7 +96,7 @@ pub async fn matching(access: &ConnectOptions, pattern: &str) -> Vec<Vec<u8>> {
     found
 }
 
-/// How many keys there are, of whatever name.
+/// The number of keys, including those that match no pattern.
 pub async fn count(access: &ConnectOptions) -> u64 {
     let mut keys = 0;
     for conn in conns(access).await {

@@ -1,24 +1,23 @@
-//! What the tests of whole runs share: options, clusters that one test leaves to the next, runs that can be watched, and
-//! the truth that a run is held against.
+//! Shared by the tests of whole runs: options, reused clusters, runs with progress, and the ground truth.
 #![allow(dead_code, reason = "every test file uses its own part of the kit")]
 
 pub mod application;
 pub mod backup;
-pub mod crowd;
 pub mod foreground;
 pub mod foreign;
 pub mod forger;
 pub mod gate;
+pub mod ground_truth;
 pub mod keys;
 pub mod net;
-pub mod overheard;
+pub mod pausable_proxy;
+pub mod population;
 pub mod proxy;
 pub mod queues;
 pub mod rights;
 pub mod slow_nodes;
 pub mod spec;
-pub mod truth;
-pub mod valve;
+pub mod subscriber;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -39,11 +38,11 @@ use shared::servers::{ClusterServers, Server};
 use shared::time::now_ms;
 use tokio::sync::watch;
 
-/// Longer than anything here takes, however slow the machine: only a hang gets there.
+/// Longer than any operation of a test on a slow machine: exceeded only by a hang.
 pub const HANG: Duration = Duration::from_secs(300);
 
-/// Options of a run that deletes `permissions:*` without delay and at full speed, but for `permissions:system:*`; every call
-/// names a job of its own, so that no two tests share a lock.
+/// Options of a run that deletes `permissions:*` without delay and at full speed, except for `permissions:system:*`;
+/// every call uses another job name, so that no two tests share a lock.
 pub fn options(urls: Vec<String>) -> Options {
     static JOBS: AtomicU32 = AtomicU32::new(0);
     let job = format!("test-{}-{}", std::process::id(), JOBS.fetch_add(1, Ordering::Relaxed));
@@ -56,13 +55,13 @@ pub fn options(urls: Vec<String>) -> Options {
     }
 }
 
-/// Surroundings of a run with other time limits than usual.
+/// The context of a run with other time limits.
 pub fn env(options: &Options, timing: Timing) -> Context {
     let env = Context::in_process(BTreeMap::from([(options.alias.clone(), options.access.clone())]), timing);
     Context { backups: embedded::context(options).backups, ..env }
 }
 
-/// Time limits for tests in which something fails: it is tried again soon, and not often.
+/// Time limits for tests with failures: few retries, with short delays.
 pub fn hasty() -> Timing {
     Timing {
         ack_wait: Duration::from_millis(500),
@@ -77,19 +76,19 @@ pub fn hasty() -> Timing {
     }
 }
 
-/// What a run of `options` would do, agreed to.
+/// The plan of a run with `options`, confirmed.
 pub async fn preflight_of(options: &Options) -> Preflight {
     let mut planned = preflight(options, RunId::new(), now_ms()).await.expect("the survey succeeds");
     planned.try_out(options).await.expect("the rights suffice");
     planned
 }
 
-/// One run from survey to result, as `keysweep run` does it.
+/// One run from preflight to result, like `keysweep run`.
 pub async fn run(options: &Options) -> CleanupResult {
     in_time(embedded::run_cleanup_now(options)).await.expect("the run has a result")
 }
 
-/// A run in `env` of what `survey` planned.
+/// Executes the plan in `env`.
 pub async fn run_in(
     context: &Context,
     options: &Options,
@@ -99,33 +98,33 @@ pub async fn run_in(
     in_time(embedded::run(context, options, plan, progress)).await
 }
 
-/// A channel on which a run tells how far it is.
+/// A channel with the progress of a run.
 pub fn progress(plan: &Preflight) -> (watch::Sender<Progress>, watch::Receiver<Progress>) {
     watch::channel(Progress::start(embedded::keys(plan)))
 }
 
-/// `env` with a worker cut off as planned.
+/// `env` with a planned stop of a worker.
 pub fn with_crash(mut context: Context, plan: FailPoints) -> (Context, Arc<FailPoints>) {
     context.failpoints = Arc::new(plan);
     let plan = Arc::clone(&context.failpoints);
     (context, plan)
 }
 
-/// `work`, which must not hang.
+/// Runs `work`, which must not hang.
 pub async fn in_time<T>(work: impl Future<Output = T>) -> T {
     let work = Box::pin(work);
     tokio::time::timeout(HANG, work).await.expect("it hangs")
 }
 
-/// A cluster of three primaries, emptied, and ours until dropped: then another test of this binary gets it.
-pub struct Ours {
+/// A cluster of three primaries, initially empty. When it is dropped, another test of this binary may reuse it.
+pub struct PooledCluster {
     cluster: &'static ClusterServers,
 }
 
-/// Clusters that no test has at the moment: as many as tests had at once, since each is started when there is none.
+/// Clusters that are not in use. A new one is started only if there is none.
 static IDLE: Mutex<Vec<&'static ClusterServers>> = Mutex::new(Vec::new());
 
-impl std::ops::Deref for Ours {
+impl std::ops::Deref for PooledCluster {
     type Target = ClusterServers;
 
     fn deref(&self) -> &ClusterServers {
@@ -133,38 +132,38 @@ impl std::ops::Deref for Ours {
     }
 }
 
-impl Drop for Ours {
+impl Drop for PooledCluster {
     fn drop(&mut self) {
-        IDLE.lock().expect("nobody panics with it").push(self.cluster);
+        IDLE.lock().expect("the lock is not poisoned").push(self.cluster);
     }
 }
 
-/// See [`Ours`].
-pub async fn cluster() -> Ours {
-    let idle = IDLE.lock().expect("nobody panics with it").pop();
+/// An empty cluster from the pool.
+pub async fn cluster() -> PooledCluster {
+    let idle = IDLE.lock().expect("the lock is not poisoned").pop();
     let cluster = match idle {
         Some(cluster) => cluster,
-        // The servers end with this process: nobody drops what is leaked, but their keepers notice.
+        // Leaked values are never dropped, but the servers' shells notice the end of this process.
         None => Box::leak(Box::new(ClusterServers::start(3, 0).await.expect("a cluster can be started"))),
     };
     for node in cluster.nodes() {
         node.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     }
-    Ours { cluster }
+    PooledCluster { cluster }
 }
 
-/// A standalone server of our own.
+/// A standalone server.
 pub async fn standalone() -> Server {
     Server::start(&[]).await.expect("a server can be started")
 }
 
-/// A random generator, whose seed is printed so that a failure can be repeated.
+/// A random generator, whose seed is printed so that a failure can be reproduced.
 pub fn seeded(seed: u64) -> fastrand::Rng {
     println!("seed {seed}");
     fastrand::Rng::with_seed(seed)
 }
 
-/// How much a test does, as a number.
+/// A number from the environment that sets the size of a test.
 #[expect(clippy::disallowed_methods, reason = "it is no setting of keysweep")]
 pub fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;

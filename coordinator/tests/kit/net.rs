@@ -1,5 +1,5 @@
-//! Runs over a real nats-server within one process: each role in tasks of its own, and a coordinator that submits,
-//! holds, conducts and follows, as the commands do.
+//! Runs over a real nats-server within one process: the workers of each role as tasks, and a coordinator that submits,
+//! leads and follows a run, like the commands.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -30,10 +30,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{in_time, keys, progress};
 
-/// The pause of whoever waits for something to come true.
+/// The polling interval.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A nats-server, and how we use it.
+/// A nats-server, and its settings.
 pub struct Net {
     pub server: NatsServer,
     pub access: NatsOptions,
@@ -41,28 +41,28 @@ pub struct Net {
 }
 
 impl Net {
-    /// A server of our own, with these time limits.
+    /// Starts a server, with these time limits.
     pub async fn start(timing: Timing) -> Self {
         let server = NatsServer::start("").await.expect("a nats-server can be started");
         let access = NatsOptions { ack_wait: timing.ack_wait, ..NatsOptions::open(server.url()) };
         Self { server, access, timing }
     }
 
-    /// A connection of its own, as a process would have. Waits for the server as long as it takes.
+    /// A new connection, like that of a process. Waits for the server.
     pub async fn connect(&self) -> Nats {
         let nats = Nats::connect(&self.access, "keysweep-test", None).await.unwrap();
         setup::ensure(&nats).await.unwrap();
         nats
     }
 
-    /// The surroundings of one process.
+    /// The context of one process.
     pub async fn env(&self, options: &Options) -> Context {
         let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
         coordinator::nats_context(&self.connect().await, access, self.timing)
     }
 }
 
-/// How many workers of each role.
+/// The number of workers of each role.
 #[derive(Clone, Copy, Debug)]
 pub struct Counts {
     pub scanners: usize,
@@ -71,11 +71,11 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Two of each, so that there is always somebody else.
+    /// Two of each, so that work can move to another one.
     pub const PAIRS: Self = Self { scanners: 2, reapers: 2, reporters: 2 };
 }
 
-/// Workers at work. Dropping them aborts them.
+/// Running workers. Dropping them aborts them.
 pub struct Workers {
     task_group: TaskGroup,
     shutdown: CancellationToken,
@@ -83,19 +83,19 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Nobody yet.
+    /// No workers.
     pub fn none() -> Self {
         Self { task_group: TaskGroup::default(), shutdown: CancellationToken::new(), envs: Vec::new() }
     }
 
-    /// As many in `env` as told.
+    /// Starts `counts` workers in `env`.
     pub fn start(context: &Context, counts: Counts) -> Self {
         let mut workers = Self::none();
         workers.add(context, counts);
         workers
     }
 
-    /// More of them. Each has one message in hand at a time, and is started anew when it is cut off as planned.
+    /// Starts more workers. Each handles one message at a time, and is restarted when it is stopped as planned.
     pub fn add(&mut self, context: &Context, counts: Counts) {
         self.envs.push(context.clone());
         for n in 0..counts.scanners {
@@ -132,7 +132,7 @@ impl Workers {
         });
     }
 
-    /// Lets them finish what is in hand; none of them may have failed.
+    /// Lets them finish their work; none of them may have failed.
     pub async fn stop(self) {
         self.shutdown.cancel();
         assert_eq!(in_time(self.task_group.join()).await, [], "how workers ended");
@@ -142,24 +142,24 @@ impl Workers {
     }
 }
 
-/// Submits what `survey` planned, and takes the hold of its run.
+/// Submits the plan, and acquires the lease of its run.
 pub async fn submitted(context: &Context, options: &Options, plan: &Preflight, who: &str) -> Lease {
-    let run = submit(context, options, plan).await.expect("nobody else has the job").run();
+    let run = submit(context, options, plan).await.expect("the job is free").run();
     assert_eq!(run, plan.spec.run, "it is our run that waits");
     taken(context, options, run, who).await
 }
 
-/// Takes the hold of a job whatever it says, as long as it is of `run`.
+/// Acquires the lease of a job in any state, if it is of `run`.
 pub async fn taken(context: &Context, options: &Options, run: RunId, who: &str) -> Lease {
     let (there, revision) =
         lease::read_lease(&*context.store, &options.job).await.unwrap().expect("there is a hold");
     assert_eq!(there.run, run);
     let hold = LeaseRecord::begin(run, options.alias.clone(), LeasePhase::Driven, who);
     let held = lease::take(&*context.store, &options.job, Some(revision), hold).await.unwrap();
-    held.expect("nobody was faster")
+    held.expect("the lease is free")
 }
 
-/// Conducts a run to its result, as its only coordinator.
+/// Leads a run to its result, as its only coordinator.
 pub async fn conducted(context: &Context, held: Lease) -> CleanupResult {
     match run_as_leader(context, held, &CancellationToken::new()).await.expect("the store answers") {
         LeaderExit::Ended(result) => *result,
@@ -167,13 +167,13 @@ pub async fn conducted(context: &Context, held: Lease) -> CleanupResult {
     }
 }
 
-/// The result of a run that others drive.
+/// The result of a run that other processes drive.
 pub async fn followed(context: &Context, plan: &Preflight) -> CleanupResult {
     let (progress, _) = progress(plan);
     follow(&context.records(plan.spec.run), &progress).await.expect("the records answer")
 }
 
-/// Submits what `survey` planned, and conducts and follows it, side by side.
+/// Submits the plan; leads and follows the run concurrently.
 pub async fn driven(context: &Context, options: &Options, plan: &Preflight) -> CleanupResult {
     let held = submitted(context, options, plan, "a test").await;
     let (conducted, followed) =
@@ -182,7 +182,7 @@ pub async fn driven(context: &Context, options: &Options, plan: &Preflight) -> C
     conducted
 }
 
-/// One run in `env` with workers of its own, from submitting to the result.
+/// One run in `env` with its own workers, from submission to the result.
 pub async fn run_in(context: &Context, options: &Options, plan: &Preflight, counts: Counts) -> CleanupResult {
     let workers = Workers::start(context, counts);
     let result = in_time(driven(context, options, plan)).await;
@@ -191,7 +191,7 @@ pub async fn run_in(context: &Context, options: &Options, plan: &Preflight, coun
     result
 }
 
-/// Waits until the history says how the run ended: the last thing that a reporter does.
+/// Waits until the history entry of the run is closed: the reporter's last step.
 pub async fn closed(context: &Context, run: RunId) -> RunLine {
     let closed = async || {
         let lines = history::read(&*context.store).await.unwrap();
@@ -200,13 +200,13 @@ pub async fn closed(context: &Context, run: RunId) -> RunLine {
     in_time(found(closed)).await
 }
 
-/// Waits until whoever drove the run of a job has given it back, the lock in Redis included.
+/// Waits until the driver of a job's run has released it, including the lock in Redis.
 pub async fn freed(context: &Context, options: &Options) {
     let look = async || lease::read_lease(&*context.store, &options.job).await.unwrap();
     until(async || look().await.is_some_and(|(hold, _)| hold.phase == LeasePhase::Free)).await;
 }
 
-/// What `look` finds at last.
+/// Polls `look` until it returns a value.
 pub async fn found<T>(look: impl AsyncFn() -> Option<T>) -> T {
     loop {
         if let Some(found) = look().await {
@@ -216,12 +216,12 @@ pub async fn found<T>(look: impl AsyncFn() -> Option<T>) -> T {
     }
 }
 
-/// Returns when `look` says so.
+/// Polls `look` until it returns `true`.
 pub async fn until(look: impl AsyncFn() -> bool) {
     in_time(found(async || look().await.then_some(()))).await;
 }
 
-/// The reports that a run has.
+/// The reports of a run.
 pub async fn reports(records: &Records, tasks: &[shared::messages::ScanTask]) -> usize {
     let mut reports = 0;
     for task in tasks {
@@ -230,7 +230,7 @@ pub async fn reports(records: &Records, tasks: &[shared::messages::ScanTask]) ->
     reports
 }
 
-/// `env` with a worker cut off as planned.
+/// `env` with a planned stop of a worker.
 pub fn with_crash(context: &Context, plan: FailPoints) -> Context {
     Context { failpoints: Arc::new(plan), ..context.clone() }
 }
@@ -245,7 +245,7 @@ pub async fn dead_letters(context: &Context) -> Vec<DeadLetter> {
     letters
 }
 
-/// That the queues hold nothing any more, neither now nor after the ack deadline.
+/// Checks that the queues are empty, now and after the ack deadline.
 pub async fn check_empty(context: &Context) {
     let wait = context.timing.ack_wait + Duration::from_millis(500);
     for topic in [Topic::Tasks, Topic::Batches] {
@@ -255,8 +255,7 @@ pub async fn check_empty(context: &Context) {
     }
 }
 
-/// Removes the ledgers that a run over NATS leaves, each of which would go by itself when its batch may act no
-/// more.
+/// Removes the ledgers that a distributed run leaves, which would expire with their batches.
 pub async fn drop_ledgers(options: &Options) {
     let ledgers = keys::matching(&options.access, "keysweep:ledger:*").await;
     let longest = i64::try_from(BATCH_LIFE.as_millis()).unwrap() + 60_000;

@@ -1,4 +1,4 @@
-//! A TCP proxy in front of a server that delays, stalls, or cuts what goes through it.
+//! A TCP proxy that delays, stalls, or cuts connections to a server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,29 +10,29 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-/// How long a stalled connection looks whether it may go on.
+/// How often a stalled connection checks whether it may continue.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// What happens to the bytes; changed at any time, for all connections.
+/// The rules; they can be changed at any time, for all connections.
 #[derive(Default)]
 pub struct Weather {
     delay_ms: AtomicU64,
-    /// Nothing goes through as long as this is 1.
+    /// No data is forwarded while this is 1.
     stalled: AtomicU64,
-    /// Bytes until every connection is cut; negative if none is.
+    /// Bytes until every connection is cut; negative for never.
     left: AtomicI64,
 }
 
-/// See the module. It ends with its owner.
+/// A TCP proxy. It ends when it is dropped.
 pub struct Proxy {
     pub weather: Arc<Weather>,
     address: SocketAddr,
-    /// Dropped with us, which ends all connections.
+    /// Dropping it ends all connections.
     _serving: TaskGroup,
 }
 
 impl Proxy {
-    /// A proxy in front of `127.0.0.1:port`.
+    /// A proxy for `127.0.0.1:port`.
     pub async fn before(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -49,17 +49,17 @@ impl Proxy {
 }
 
 impl Weather {
-    /// Holds up every piece that goes through.
+    /// Delays every chunk.
     pub fn delay(&self, ms: u64) {
         self.delay_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// Lets nothing through, or everything again.
+    /// Stops or resumes all forwarding.
     pub fn stall(&self, is: bool) {
         self.stalled.store(u64::from(is), Ordering::Relaxed);
     }
 
-    /// Cuts the connection that brings the count of bytes to its end, in the middle of what it says.
+    /// Cuts the connection that reaches this number of bytes, in the middle of its data.
     pub fn cut_after(&self, bytes: i64) {
         self.left.store(bytes, Ordering::Relaxed);
     }
@@ -90,7 +90,7 @@ async fn join(client: TcpStream, port: u16, weather: &Weather) -> std::io::Resul
     let server = TcpStream::connect(("127.0.0.1", port)).await?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    // Whichever way ends first ends both.
+    // The end of one direction ends both.
     tokio::select! {
         ended = pour(&mut from_client, &mut to_server, weather) => ended,
         ended = pour(&mut from_server, &mut to_client, weather) => ended,

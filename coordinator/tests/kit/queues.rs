@@ -1,4 +1,4 @@
-//! Queues that misbehave as queues may, or that watch what goes through them.
+//! Queues with faults that real queues may have, or that record messages.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,12 +16,11 @@ use shared::store::Store;
 use shared::wire;
 use tokio::sync::Notify;
 
-/// Delivers every message twice: once to whoever pulls it, and once more to whoever pulls next, which may be
-/// another worker at the same time. Both may answer.
+/// Delivers every message twice: to two pulls, possibly of different workers at the same time. Both may acknowledge.
 pub struct Twice {
     inner: Arc<dyn Queue>,
     again: Mutex<BTreeMap<Topic, VecDeque<Delivery>>>,
-    /// Told when there is something to deliver again.
+    /// Notified when there is a message to deliver again.
     changed: Notify,
     doubled: AtomicU64,
 }
@@ -31,7 +30,7 @@ impl Twice {
         Self { inner, again: Mutex::default(), changed: Notify::new(), doubled: AtomicU64::new(0) }
     }
 
-    /// How many deliveries were made a second time.
+    /// The number of second deliveries.
     pub fn doubled(&self) -> u64 {
         self.doubled.load(Ordering::SeqCst)
     }
@@ -61,7 +60,7 @@ impl Queue for Twice {
                 }
                 tokio::select! {
                     () = self.changed.notified() => {}
-                    // Nothing is awaited once messages were taken, so that dropping this loses none.
+                    // No await after messages were taken, so that dropping this loses none.
                     pulled = self.inner.pull(topic, max, wait) => {
                         let pulled = pulled?;
                         self.again.lock().unwrap().entry(topic).or_default().extend(pulled.iter().cloned());
@@ -75,15 +74,15 @@ impl Queue for Twice {
     }
 }
 
-/// Records how many scan tasks of each node are handed out and not reported yet.
-pub struct Crowd {
+/// Records the number of scan tasks of each node that are published and not reported yet.
+pub struct InflightTasks {
     inner: Arc<dyn Queue>,
     store: Arc<dyn Store>,
     at_work: tokio::sync::Mutex<Vec<(NodeId, Records, TaskId)>>,
     most: Mutex<BTreeMap<NodeId, usize>>,
 }
 
-impl Crowd {
+impl InflightTasks {
     pub fn new(context: &Context) -> Self {
         Self {
             inner: Arc::clone(&context.queue),
@@ -93,7 +92,7 @@ impl Crowd {
         }
     }
 
-    /// The most tasks at work at a time, by node.
+    /// The maximum of concurrent tasks, by node.
     pub fn most(&self) -> BTreeMap<NodeId, usize> {
         self.most.lock().unwrap().clone()
     }
@@ -116,7 +115,7 @@ impl Crowd {
     }
 }
 
-impl Queue for Crowd {
+impl Queue for InflightTasks {
     fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
         let id = id.to_owned();
         async move {
@@ -138,7 +137,7 @@ impl Queue for Crowd {
     }
 }
 
-/// A queue that fails for good as soon as somebody pulls from `topic`.
+/// A queue that fails permanently on the first pull from `topic`.
 pub struct Broken {
     inner: Arc<dyn Queue>,
     topic: Topic,

@@ -1,11 +1,11 @@
-//! The user that operators are given.
+//! The least-privilege user for operators.
 
 use std::path::Path;
 
 use shared::cluster::{ConnectOptions, node};
 use shared::servers::Server;
 
-/// Makes the user of `deploy/redis.acl` on each of `servers`, so that `access` is his.
+/// Creates the user of `deploy/redis.acl` on each of `servers`, and sets it in `access`.
 pub async fn least(access: &mut ConnectOptions, servers: &[Server]) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/redis.acl");
     let line = std::fs::read_to_string(path).expect("the file is there");

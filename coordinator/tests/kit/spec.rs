@@ -1,4 +1,4 @@
-//! Runs that no server was asked about.
+//! Specs of runs without a preflight.
 
 use coordinator::options::Options;
 use coordinator::plan::{NodeKeys, Planner};

@@ -1,15 +1,15 @@
-//! What a key costs us that is no candidate, in allocations: what is read of it stays where the socket put it. Counted,
-//! not timed, so that the figure is the same on any machine.
+//! Allocations per key that is not a candidate: its reply stays in the read buffer. Counted, not timed, so that the
+//! figure is the same on any machine.
 
 use crate::kit;
 use coordinator::options::Options;
 use shared::servers::{Seeder, Server};
 
-/// Allocations per key: there are 0.02, those of tasks and of samples. With a value of its own for each reply, there were
-/// more than three.
+/// The maximum of allocations per key: there are 0.02, those of tasks and of samples. With a separate value for each
+/// reply, there were more than three.
 const PER_KEY_MAX: f64 = 0.05;
 
-/// Allocations of a run that looks at `keys` keys, all of which have a TTL.
+/// Allocations of a run over `keys` keys, all of which have a TTL.
 fn of_a_run(runtime: &tokio::runtime::Runtime, keys: u64) -> u64 {
     let (_server, options) = runtime.block_on(async {
         let server = Server::start(&[]).await.unwrap();
@@ -22,7 +22,7 @@ fn of_a_run(runtime: &tokio::runtime::Runtime, keys: u64) -> u64 {
         let options = Options { full_scan: true, ..kit::options(vec![server.url()]) };
         (server, options)
     });
-    // One thread does all the work, so the counter of this thread sees it.
+    // One thread does all the work, so its counter includes everything.
     let counted = allocation_counter::measure(|| {
         let result = runtime.block_on(kit::run(&options));
         assert_eq!(result.scanned_keys, keys);

@@ -1,4 +1,4 @@
-//! Deleting large values keeps nobody waiting: the server frees them beside its other work.
+//! Deleting large values does not delay other clients: the server frees them in the background.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,16 +8,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::kit;
-use crate::kit::truth::Truth;
+use crate::kit::ground_truth::GroundTruth;
 use shared::result::Status;
 use shared::servers::{Seeder, Server};
 
 const MEMBERS: usize = 1_000_000;
 
-/// What the issue allows.
+/// The maximum latency of other clients.
 const WAIT_MAX: Duration = Duration::from_millis(10);
 
-/// Another client, with a thread of its own, that PINGs one after the other and notes the longest wait.
+/// Another client with its own thread that sends one PING after the other and records the longest latency.
 struct Pinger {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<(Duration, u64)>,
@@ -45,7 +45,7 @@ impl Pinger {
         Self { stop, thread }
     }
 
-    /// The longest wait, and how many PINGs there were.
+    /// The longest latency, and the number of PINGs.
     fn end(self) -> (Duration, u64) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
@@ -69,7 +69,7 @@ async fn no_client_waits_while_a_set_of_a_million_members_is_deleted() {
     let server = kit::standalone().await;
     let mut options = kit::options(vec![server.url()]);
     options.rules.grace_ms = 200;
-    let mut truth = Truth::mixture(2_000, "");
+    let mut truth = GroundTruth::mixture(2_000, "");
     truth.seed(&options.access).await;
     let big = b"permissions:big".to_vec();
     add_set(&server, &big).await;
@@ -78,7 +78,7 @@ async fn no_client_waits_while_a_set_of_a_million_members_is_deleted() {
     let pinger = Pinger::start(&server);
     let begun = Instant::now();
     let result = kit::run(&options).await;
-    // The server goes on freeing after the run.
+    // The server continues to free memory after the run.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (window, (during, pings)) = (begun.elapsed(), pinger.end());
     truth.check(&options.access, &result).await;
@@ -90,7 +90,7 @@ async fn no_client_waits_while_a_set_of_a_million_members_is_deleted() {
     println!("longest PING of {pings}: {during:?} during the run, {idle:?} in {window:?} without one");
     assert!(during <= WAIT_MAX + idle, "{during:?} during the run, {idle:?} without one");
 
-    // That this would show it: the same set, deleted by a command that frees at once.
+    // A counter-check: the same set, deleted by a command that frees at once.
     add_set(&server, b"permissions:big").await;
     let pinger = Pinger::start(&server);
     server.conn().await.unwrap().info_text("DEL permissions:big").await.unwrap();

@@ -1,17 +1,17 @@
-//! The hit rate against the truth: an application with a known rate looks keys up beside two runs. What INFO itself
-//! says in the same time is wrong by tens of points, because a run looks up every key.
+//! The reported hit rate is correct: an application with a known rate looks up keys during two runs. The rate by INFO
+//! alone is wrong by tens of points in this time, because a run looks up every key.
 
 use crate::kit;
 use crate::kit::application::Application;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::net::{self, Counts, Net};
-use crate::kit::truth::Truth;
 use coordinator::options::Options;
 use shared::context::{Context, Timing};
 use shared::counter_snapshot;
 use shared::messages::Lookups;
 use shared::result::{CleanupResult, Status};
 
-/// Of the application's look-ups, in percent.
+/// Percentage of the application's lookups.
 const TRUE_RATE: u64 = 45;
 
 #[expect(clippy::cast_precision_loss, reason = "small numbers")]
@@ -19,7 +19,7 @@ fn rate(lookups: Lookups) -> f64 {
     lookups.hits as f64 * 100.0 / (lookups.hits + lookups.misses) as f64
 }
 
-/// What all counters together say at the moment.
+/// The sum of all current counters.
 async fn counters(options: &Options) -> Lookups {
     let mut sum = Lookups::default();
     for text in kit::keys::info(&options.access, "stats").await {
@@ -32,9 +32,9 @@ async fn counters(options: &Options) -> Lookups {
     sum
 }
 
-/// Two runs of `keys` keys beside the application: the second one is told about the time since the first.
+/// Two runs over `keys` keys with the application running: the second one reports the time since the first.
 async fn check(options: &Options, keys: u64, context: &Context, run: impl AsyncFn() -> CleanupResult) {
-    Truth::mixture(keys, "").seed(&options.access).await;
+    GroundTruth::mixture(keys, "").seed(&options.access).await;
     let application = Application::start(&options.access, TRUE_RATE).await;
     let before = counters(options).await;
     let first = run().await;
@@ -49,10 +49,10 @@ async fn check(options: &Options, keys: u64, context: &Context, run: impl AsyncF
         let metrics = result.current_metrics;
         let reported = metrics.hit_rate.unwrap();
         println!(
-            "truth {truth} %, told {reported:.2} % of {}, naive {naive:.2} %",
+            "truth {truth} %, reported {reported:.2} % of {}, naive {naive:.2} %",
             metrics.hits.unwrap() + metrics.misses.unwrap()
         );
-        assert!((reported - truth).abs() <= 0.5, "told {reported:.3} %");
+        assert!((reported - truth).abs() <= 0.5, "reported {reported:.3} %");
     }
     assert!((naive - truth).abs() > 10.0, "INFO alone would do: {naive:.2} %");
     let since = second.metrics.hit_rates.since_last_run.unwrap();
@@ -109,14 +109,14 @@ async fn soak_the_hit_rate_is_that_of_the_application() {
     embedded(&kit::options(cluster.urls()), keys).await;
 }
 
-/// Without an application there is no rate, not 0 % and not 100 %: none of our own look-ups is left over, neither
-/// those of the lock nor those of the check of rights.
+/// Without an application there is no rate, not 0 % and not 100 %: no own lookup is left over, neither those of the
+/// lock nor those of the permission check.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_traffic_there_is_no_rate() {
     let _turn = crate::TURN.lock().await;
     let server = kit::standalone().await;
     let options = kit::options(vec![server.url()]);
-    Truth::mixture(2_000, "").seed(&options.access).await;
+    GroundTruth::mixture(2_000, "").seed(&options.access).await;
     let env = kit::env(&options, Timing::default());
     for n in 0..3 {
         let result = kit::run_in(&env, &options, &kit::preflight_of(&options).await).await.unwrap();

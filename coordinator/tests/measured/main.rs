@@ -1,5 +1,5 @@
-//! Tests that measure time. They have a binary of their own, since cargo runs one binary after the other: so nothing
-//! that fills the processors runs beside them. Among themselves they take turns.
+//! Tests that measure time. They are in their own binary, since cargo runs one binary after the other: so nothing else
+//! uses the processors. They run one at a time.
 #![cfg(test)]
 
 #[path = "../kit/mod.rs"]
@@ -12,5 +12,5 @@ mod scale_over_nats;
 
 use tokio::sync::Mutex;
 
-/// Each of the tests holds it from its beginning to its end.
+/// Each test locks it for its whole duration.
 static TURN: Mutex<()> = Mutex::const_new(());

@@ -1,5 +1,5 @@
-//! Many slow nodes, simulated: over NATS, four scanners are as good as four times as fast as one, and no node is
-//! crowded however many there are.
+//! Many simulated slow nodes: over NATS, four scanners are nearly four times as fast as one, and the limit per node
+//! holds for any number of scanners.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -18,11 +18,11 @@ const NODES: u16 = 32;
 /// Each node has 2,048 keys.
 const KEYS_PER_SLOT: u64 = 4;
 
-/// So slow that the processor does not matter: a node is busy for 0.6 s with all that a run asks of it.
+/// So slow that the processor does not matter: a node is busy for 0.6 s with all requests of a run.
 const SERVICE: Service = Service { command: Duration::ZERO, key: Duration::from_micros(150) };
 
-/// A dry run over so many nodes with so many scanners of one task each: the time from conducting to the result, and
-/// the most tasks that a node was at.
+/// A dry run over `nodes` nodes with scanners of one task each: the time from election to result, and the maximum of
+/// concurrent tasks at a node.
 async fn dry_run(
     net: &Net,
     (count, keys_per_slot): (u16, u64),
@@ -56,7 +56,7 @@ async fn dry_run(
 async fn four_scanners_are_three_times_as_fast_as_one() {
     let _turn = crate::TURN.lock().await;
     let net = Net::start(Timing::default()).await;
-    // On a machine that does something else at the moment, a try is worth less than the next one.
+    // Other load on the machine may spoil one try.
     let mut best = 0.0_f64;
     for _ in 0..3 {
         let (one, _) = dry_run(&net, (NODES, KEYS_PER_SLOT), SERVICE, 1).await;
@@ -70,7 +70,7 @@ async fn four_scanners_are_three_times_as_fast_as_one() {
     panic!("{best:.2}");
 }
 
-/// Two nodes with tasks for all eight scanners, which would all be there if they could.
+/// Two nodes with enough tasks for eight scanners, which would all be in flight without a limit.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_limit_holds_with_any_number_of_scanners() {
     let _turn = crate::TURN.lock().await;
@@ -83,12 +83,12 @@ async fn node_limit_holds_with_any_number_of_scanners() {
 /// Keys of each slot of the simulated clusters.
 const SOAK_KEYS_PER_SLOT: u64 = 32;
 
-/// Both a listing and a look-up of each key: 105 s of work for one scanner, so that our own work, for which all
-/// processes and all nodes share the processors of this machine, matters little beside it.
+/// Per listing and lookup of each key: 105 s of work for one scanner, so that the processor time, which all processes
+/// and nodes share, matters little.
 const SOAK_SERVICE: Service = Service { command: Duration::ZERO, key: Duration::from_micros(100) };
 
-/// 10, 100 and 1,000 nodes: what planning takes, and how the time falls with the number of scanners. A node is one
-/// thread, so no number of scanners is faster than its slowest node.
+/// 10, 100 and 1,000 nodes: the cost of planning, and the time by number of scanners. A node has one thread, so no
+/// number of scanners is faster than its slowest node.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes; cargo xtask soak runs it"]
 async fn soak_many_slow_nodes() {
@@ -97,7 +97,7 @@ async fn soak_many_slow_nodes() {
         let nodes = SlowNodes::start(count, SOAK_KEYS_PER_SLOT, Service::default()).await;
         let (planned, mb) = planning(&nodes.urls()[0]);
         println!("{count} nodes: `keysweep plan` takes {planned:.2?} and {mb:.1} MB");
-        // What the nodes are busy with in all, and the busiest one.
+        // The busy time of all nodes, and of the busiest one.
         let each = 2 * SOAK_SERVICE.key * u32::try_from(nodes.keys() / u64::from(count)).unwrap();
         drop(nodes);
         let net = Net::start(Timing::default()).await;
@@ -122,7 +122,7 @@ fn cpu_time() -> Duration {
     Duration::from_millis(10 * ticks)
 }
 
-/// What a plan by a process of its own takes: time, and the largest memory in MB.
+/// The cost of a plan by a separate process: time, and peak memory in MB.
 fn planning(url: &str) -> (Duration, f64) {
     let begun = Instant::now();
     let mut keysweep = Command::new(env!("CARGO_BIN_EXE_keysweep"))
@@ -132,7 +132,7 @@ fn planning(url: &str) -> (Duration, f64) {
         .unwrap();
     let mut most = 0.0;
     let ended = loop {
-        // A process that has ended tells nothing.
+        // A process that has ended reports nothing.
         most = peak_memory_mb(keysweep.id()).unwrap_or(most);
         match keysweep.try_wait().unwrap() {
             Some(ended) => break ended,
@@ -143,7 +143,7 @@ fn planning(url: &str) -> (Duration, f64) {
     (begun.elapsed(), most)
 }
 
-/// The largest resident memory of a process so far.
+/// The peak resident memory of a process so far.
 fn peak_memory_mb(process: u32) -> Option<f64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,5 +1,5 @@
-//! Alerts as they go out: raised once, resolved once, to subscribers and to webhooks, whatever is down meanwhile; and
-//! sources of the hit rate that give nonsense, which is named and stops nothing.
+//! Delivery of alerts: raised once, resolved once, to subscribers and to webhooks, even if some are down; and sources
+//! of the hit rate with invalid values, which are reported and do not stop a run.
 
 #[path = "../../../shared/tests/live/web/receiver.rs"]
 #[expect(dead_code, reason = "the tests of the client use the rest of it")]
@@ -7,7 +7,7 @@ pub mod receiver;
 
 use std::sync::Arc;
 
-use self::receiver::{Receiver, Reply, nobody};
+use self::receiver::{Receiver, Reply, unused_url};
 use crate::kit;
 use crate::kit::net::{self, Counts, Net};
 use coordinator::options::Options;
@@ -26,7 +26,7 @@ pub async fn stale(options: &Options, keys: usize) {
     for n in 0..keys {
         seeder.set(format!("permissions:{n}").as_bytes(), b"x", None).await.unwrap();
     }
-    // Others, so that a run does not refuse to delete most of what there is.
+    // Other keys, so that a run does not refuse to delete most of the keys.
     for n in 0..100 {
         seeder.set(format!("permissions:other:{n}").as_bytes(), b"x", Some(3_600_000)).await.unwrap();
     }
@@ -86,17 +86,17 @@ async fn an_alert_is_raised_once_and_resolved_once() {
     assert_eq!(
         (&posted["id"], &posted["data"]),
         (&reported[0]["id"], &reported[0]["data"]),
-        "as subscribers are told"
+        "the same as for subscribers"
     );
     let book = alerts::read(&*env.history_store, &options.job).await.unwrap();
     assert_eq!((book.active, book.outbox, book.last_run), (vec![], vec![], Some(third.run_id)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hook_that_is_down_is_named_and_its_notice_waits() {
+async fn unreachable_webhook_is_reported_and_its_notification_waits() {
     let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
-    let hooks = Webhooks { generic: vec![Secret::new(nobody().await)], ..Webhooks::default() };
+    let hooks = Webhooks { generic: vec![Secret::new(unused_url().await)], ..Webhooks::default() };
     let env = reach(net.env(&options).await, &options, JobIntegrations { hooks, prometheus: None });
     stale(&options, 11).await;
     let result = run(&env, &options).await;
@@ -113,9 +113,9 @@ async fn a_hook_that_is_down_is_named_and_its_notice_waits() {
     assert_eq!((hook.done, hook.tries, hook.claimed_at_ms), (false, 1, None));
 }
 
-/// The same run, whatever is wrong with where the hits are counted.
+/// The same run with each invalid source of hits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sources_that_give_nonsense_are_named() {
+async fn invalid_sources_are_reported() {
     let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
     let admin = kit::options(vec![server.url()]);
     let conn = &kit::keys::conns(&admin.access).await[0];
@@ -154,14 +154,14 @@ async fn sources_that_give_nonsense_are_named() {
     conn.info_text("HSET metrics hits 1").await.unwrap();
     check(hash(), None, "has no field `misses`").await;
     let prometheus = || HitRateSource::Prometheus;
-    check(prometheus(), Some(nobody().await), "refused").await;
+    check(prometheus(), Some(unused_url().await), "refused").await;
     let nothing = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
     let receiver = Receiver::start([Reply::body(nothing)]).await;
     check(prometheus(), Some(receiver.url()), "`sum(hits)` has no result").await;
     check(prometheus(), None, "name no Prometheus").await;
 }
 
-/// Counters that the application keeps itself: in a hash, and in Prometheus, which knows errors, too.
+/// Counters of the application: in a hash, and in Prometheus, which also has errors.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_applications_own_counters_are_used() {
     let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
@@ -183,7 +183,7 @@ async fn the_applications_own_counters_are_used() {
     );
     assert_eq!(result.metrics.hit_rates.source, "hash");
     assert_eq!(result.alerts.iter().map(|alert| alert.alert.as_str()).collect::<Vec<_>>(), ["errors-high"]);
-    // They went backwards: the application began anew.
+    // They decreased: the application was restarted.
     conn.info_text("HSET metrics hits 60 misses 40 errors 0").await.unwrap();
     let result = run(&env, &options).await;
     let since = result.metrics.hit_rates.since_last_run.unwrap();

@@ -1,5 +1,5 @@
-//! What a run was asked for holds for whatever follows it: a further attempt, another service that takes it over, a run
-//! that makes up for one that was missed. The job file, which may ask for more by then, changes nothing of it.
+//! The request of a run also applies to what follows it: a further attempt, a takeover by another service, a catch-up
+//! run. A changed job file, which may request more, has no effect on it.
 
 use std::time::Duration;
 
@@ -19,21 +19,21 @@ use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
 
 use crate::kit;
-use crate::kit::crowd::{self, Crowd};
 use crate::kit::net::{self, Counts, Net, Workers};
+use crate::kit::population::{self, Population};
 
-/// Enough that their caches are read by several tasks.
+/// Enough that their caches take several tasks.
 const USERS: u64 = 1_500;
 
 const REPORTER: Counts = Counts { scanners: 0, reapers: 0, reporters: 1 };
 const OTHERS: Counts = Counts { scanners: 2, reapers: 2, reporters: 0 };
 
-/// NATS, a server with users' caches, and nobody yet who reads tasks.
+/// NATS, a server with users' caches, and no scanners yet.
 struct Scene {
     net: Net,
     _server: Server,
     options: Options,
-    crowd: Crowd,
+    population: Population,
     context: Context,
     nats: Nats,
     workers: Workers,
@@ -53,16 +53,16 @@ impl Service {
 }
 
 impl Scene {
-    /// The job removes whatever it can.
+    /// The job removes as much as possible.
     async fn set() -> Self {
         let timing = Timing { lease: Duration::from_secs(2), ..Timing::default() };
         let (net, server) = (Net::start(timing).await, kit::standalone().await);
-        let options = crowd::options(vec![server.url()], crowd::zset());
-        let crowd = Crowd::of(USERS);
-        crowd.seed(&options.access).await;
+        let options = population::options(vec![server.url()], population::zset());
+        let population = Population::of(USERS);
+        population.seed(&options.access).await;
         let (env, nats) = (net.env(&options).await, net.connect().await);
         let workers = Workers::start(&env, REPORTER);
-        Self { net, _server: server, options, crowd, context: env, nats, workers }
+        Self { net, _server: server, options, population, context: env, nats, workers }
     }
 
     fn job(&self, options: &Options) -> ServedJob {
@@ -70,7 +70,7 @@ impl Scene {
             options: options.clone(),
             action: Action::Delete,
             allow_override: Vec::new(),
-            // Not while a test goes on.
+            // Never during a test.
             schedule: Schedule::parse("0 0 1 1 *", "UTC").unwrap(),
             attempts: 2,
             backoff: Duration::from_millis(10),
@@ -86,7 +86,7 @@ impl Scene {
         Service { task_group, shutdown }
     }
 
-    /// What the service answers to a program that starts a run.
+    /// The service's reply to a request to start a run.
     async fn ask(&self, request: &Value) -> ServiceReply {
         let asked = async || match ask(&self.nats, "run", request.to_string().into_bytes()).await.unwrap() {
             // It has just been started.
@@ -108,7 +108,7 @@ impl Scene {
         self.context.records(run).spec().await.unwrap().expect("the run was planned")
     }
 
-    /// Has a run fail: nobody could read any of its tasks.
+    /// Fails a run: none of its tasks could be read.
     async fn fail(&self, run: RunId) {
         let records = self.context.records(run);
         for task in &planned(&records).await {
@@ -134,14 +134,14 @@ impl Scene {
         self.context.records(run).result().await.unwrap().expect("the run has a result")
     }
 
-    /// That these numbers of keys, and these alone, were deleted.
+    /// Checks that exactly these numbers of keys were deleted.
     async fn check(&self, result: &CleanupResult, (stale, inactive): (bool, bool)) {
         assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
-        let deleted = [(stale, &self.crowd.stale), (inactive, &self.crowd.inactive)];
+        let deleted = [(stale, &self.population.stale), (inactive, &self.population.inactive)];
         let deleted: usize = deleted.iter().filter(|(gone, _)| *gone).map(|(_, keys)| keys.len()).sum();
         assert_eq!(result.cleaned_keys, deleted as u64);
         net::drop_ledgers(&self.options).await;
-        self.crowd.check_keys(&self.options.access, (stale, inactive)).await;
+        self.population.check_keys(&self.options.access, (stale, inactive)).await;
     }
 
     async fn end(self, services: Vec<Service>) {
@@ -153,7 +153,7 @@ impl Scene {
     }
 }
 
-/// All tasks of a run that was planned.
+/// All tasks of a planned run.
 async fn planned(records: &Records) -> Vec<shared::messages::ScanTask> {
     let (mut tasks, mut revision) = (Vec::new(), 0);
     while let Some((at, record)) = records.next_after(revision).await.unwrap() {
@@ -166,13 +166,13 @@ async fn planned(records: &Records) -> Vec<shared::messages::ScanTask> {
     tasks
 }
 
-/// A request asks for less than the job. Its first attempt fails; the second one does as much.
-async fn asked_again(request: Value, gone: (bool, bool), check: impl FnOnce(&RunSpec, &mut Crowd)) {
+/// A request asks for less than the job. Its first attempt fails; the second one must do the same.
+async fn asked_again(request: Value, gone: (bool, bool), check: impl FnOnce(&RunSpec, &mut Population)) {
     let mut scene = Scene::set().await;
     let service = scene.serve(scene.job(&Options { aggressive: true, ..scene.options.clone() }), "a service");
     let run = scene.request(&request).await;
     let first = scene.spec(run).await;
-    check(&first, &mut scene.crowd);
+    check(&first, &mut scene.population);
     scene.fail(run).await;
     let second = scene.next_attempt(run).await;
     println!("{request}");
@@ -197,14 +197,14 @@ async fn a_second_attempt_removes_no_inactive_users_that_the_request_left_out() 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_attempt_has_the_threshold_of_the_request() {
-    // Those who were seen 400 days ago are active then, and those who were never seen are not.
+    // Users who were seen 400 days ago are active then, and those who were never seen are not.
     let days = 500;
-    Box::pin(asked_again(json!({ "inactivityThresholdDays": days }), (true, true), |spec, crowd| {
-        assert_eq!(spec.rules.inactive.as_ref().unwrap().threshold_ms, days * crowd::DAY_MS);
+    Box::pin(asked_again(json!({ "inactivityThresholdDays": days }), (true, true), |spec, population| {
+        assert_eq!(spec.rules.inactive.as_ref().unwrap().threshold_ms, days * population::DAY_MS);
         let unseen = |key: &Vec<u8>| key.starts_with(b"permissions:\xff");
-        let (unseen, seen): (Vec<_>, Vec<_>) = crowd.inactive.drain(..).partition(unseen);
+        let (unseen, seen): (Vec<_>, Vec<_>) = population.inactive.drain(..).partition(unseen);
         assert_eq!(unseen.len() as u64, 2 * USERS / 10);
-        (crowd.inactive, crowd.active) = (unseen, [crowd.active.as_slice(), &seen].concat());
+        (population.inactive, population.active) = (unseen, [population.active.as_slice(), &seen].concat());
     }))
     .await;
 }
@@ -223,7 +223,7 @@ async fn a_second_attempt_at_a_dry_run_is_one() {
     .await;
 }
 
-/// The service that conducts a run ends, and the next one has a job that asks for more.
+/// The service that leads the run ends, and the job of the next one asks for more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_taken_over_run_keeps_its_request() {
     let mut scene = Scene::set().await;
@@ -234,7 +234,7 @@ async fn a_taken_over_run_keeps_its_request() {
     let mut more = scene.options.clone();
     (more.max_delete_percent, more.rules.protect) = (100, Vec::new());
     let service = scene.serve(scene.job(&more), "the second");
-    // Its attempt fails in turn, and the next one is made by who took it over.
+    // Its attempt fails in turn, and the successor starts the next one.
     scene.fail(run).await;
     let second = scene.next_attempt(run).await;
     assert!(second.has_same_request(&first), "{first:#?} {second:#?}");
@@ -244,7 +244,7 @@ async fn a_taken_over_run_keeps_its_request() {
     scene.end(vec![service]).await;
 }
 
-/// The same, and the run itself goes on: nothing is planned again.
+/// The same, and the run itself continues: it is not planned again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resumed_run_keeps_its_request() {
     let mut scene = Scene::set().await;
@@ -252,7 +252,7 @@ async fn a_resumed_run_keeps_its_request() {
     let run = scene.request(&json!({ "aggressiveCleanup": false })).await;
     service.end().await;
     let service = scene.serve(scene.job(&scene.options), "the second");
-    // Who asks for more meanwhile is refused, and does not widen it.
+    // A request for more meanwhile is rejected, and does not change it.
     let answer = scene.ask(&json!({})).await;
     let ServiceReply::Refused(409, why) = answer else { panic!("{answer:?}") };
     assert!(why.contains(&run.to_string()), "{why}");
@@ -261,7 +261,7 @@ async fn a_resumed_run_keeps_its_request() {
     scene.end(vec![service]).await;
 }
 
-/// A run that makes up for a missed one fails; the job that it was started with is that of the next attempt.
+/// A catch-up run fails; the next attempt has the job of the first one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_attempt_at_a_missed_run_asks_for_the_same() {
     let mut scene = Scene::set().await;
@@ -276,7 +276,7 @@ async fn a_second_attempt_at_a_missed_run_asks_for_the_same() {
     let run = kit::in_time(net::found(late)).await;
     let first = scene.spec(run).await;
     assert!(first.scheduled && first.rules.inactive.is_none());
-    // It is another service, with a job that asks for more, that sees it fail.
+    // Another service, with a job that asks for more, sees it fail.
     service.end().await;
     let service = scene.serve(scene.job(&scene.options), "the second");
     scene.fail(run).await;

@@ -1,4 +1,4 @@
-//! Backups of runs on workers: in a bucket that all of them reach, and what becomes of a run whose workers have no place.
+//! Backups of distributed runs: in a shared bucket, and the outcome of a run whose workers have no backup target.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,14 +15,14 @@ use crate::kit::backup::{self, Folder, contents, differences, restore};
 use crate::kit::net::{self, Counts, Net, Workers};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bucket_gives_back_what_workers_deleted_even_where_one_was_cut_off() {
+async fn bucket_restores_what_workers_deleted_after_a_crash() {
     let (net, cluster, keys) = (Net::start(kit::hasty()).await, kit::cluster().await, 2_000);
     let mut options = backup::options(cluster.urls());
     options.backup = Some((BackupPlace::Bucket("saved".to_owned()), 4 << 20));
     backup::seed(&options.access, keys).await;
     let before = contents(&options.access).await;
     let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
-    // The first one to have saved a batch never deletes it; somebody else does.
+    // The first worker that saved a batch never deletes it; another one does.
     let cut = net::with_crash(&env, FailPoints::at(FailPoint::BackupWritten, 1));
     let mut workers = Workers::start(&cut, Counts { scanners: 0, reapers: 1, reporters: 0 });
     workers.add(&env, Counts::PAIRS);
@@ -50,7 +50,7 @@ async fn workers_without_a_backup_target_delete_nothing_and_name_it() {
         result.issues.iter().any(|issue| issue.contains("has no place") && issue.contains("`--backup`"));
     assert!(said, "{:?}", result.issues);
     assert_eq!(contents(&options.access).await.len(), 101);
-    // A worker that was given one for whatever comes.
+    // A worker with a directory for all jobs.
     let places = BackupTargets::new([("another job".to_owned(), folder.place())], None);
     let env = Context { backups: Arc::new(places), ..env };
     let preflight = kit::preflight_of(&options).await;

@@ -1,20 +1,20 @@
-//! A run over NATS that is cancelled while it deletes: deletion stops at once, and the result says what is gone,
-//! key by key.
+//! A distributed run that is cancelled while it deletes: deletion stops at once, and the result lists exactly the
+//! deleted keys.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kit;
 use crate::kit::gate::Paced;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::keys;
 use crate::kit::net::{self, Counts, Net, Workers};
-use crate::kit::truth::Truth;
 use shared::context::Timing;
 use shared::messages::{Cancel, CancelKind};
 use shared::queue::Topic;
 use shared::result::Status;
 
-/// How soon nothing more may be deleted.
+/// The time after which no key may be deleted.
 const STOP: Duration = Duration::from_secs(2);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,11 +22,11 @@ async fn deletion_stops_within_two_seconds() {
     let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
     let mut options = kit::options(cluster.urls());
     options.max_delete_percent = 100;
-    let mut truth = Truth::mixture(60_000, "");
-    (0..40_000).for_each(|n| truth.add(kit::truth::Class::Stale, format!("permissions:more:{n}")));
+    let mut truth = GroundTruth::mixture(60_000, "");
+    (0..40_000).for_each(|n| truth.add(kit::ground_truth::Class::Stale, format!("permissions:more:{n}")));
     truth.seed(&options.access).await;
     let (mut env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
-    // One batch of at most 4,000 keys each 200 ms and reaper: it would take far longer than the test looks.
+    // One batch of at most 4,000 keys per 200 ms and reaper: much slower than the test needs.
     env.queue = Paced::new(&env.queue, Topic::Batches, Duration::from_millis(200)) as Arc<_>;
     let workers = Workers::start(&env, Counts { scanners: 2, reapers: 1, reporters: 1 });
     let records = env.records(preflight.spec.run);
@@ -41,7 +41,7 @@ async fn deletion_stops_within_two_seconds() {
     let (result, left) = kit::in_time(Box::pin(async { tokio::join!(driving, stopping) })).await;
     net::closed(&env, result.run_id).await;
     workers.stop().await;
-    // Longer than any redelivery: nothing comes after.
+    // Longer than any redelivery: no deletion follows.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let existing = keys::existing(&options.access, &truth.stale).await.len();
     assert_eq!(existing, left, "nothing is deleted later than {STOP:?} after the cancel");

@@ -1,13 +1,12 @@
-//! Messages that nobody can read, messages that vanish, and workers that are set up wrongly: the run goes on, and
-//! says what happened.
+//! Undecodable messages, lost messages, and misconfigured workers: the run continues, and reports what happened.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::kit;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::net::{self, Counts, Net, Workers};
-use crate::kit::truth::Truth;
 use coordinator::drive::{Progress, drive};
 use shared::cluster::ConnectOptions;
 use shared::context::{Context, Timing};
@@ -31,7 +30,7 @@ fn timing() -> Timing {
     }
 }
 
-/// What nobody can read, and how that is told.
+/// Undecodable payloads, and their error messages.
 fn unreadable() -> [(Vec<u8>, &'static str); 4] {
     let newer = {
         let mut task = wire::encode(&"a task of the next version").unwrap();
@@ -50,7 +49,7 @@ fn unreadable() -> [(Vec<u8>, &'static str); 4] {
 async fn undecodable_messages_are_dead_lettered_and_named() {
     let (net, server) = (Net::start(timing()).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
-    let truth = Truth::mixture(12_000, "");
+    let truth = GroundTruth::mixture(12_000, "");
     truth.seed(&options.access).await;
     let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     for topic in [Topic::Tasks, Topic::Batches] {
@@ -61,7 +60,7 @@ async fn undecodable_messages_are_dead_lettered_and_named() {
     let workers = Workers::start(&env, Counts::PAIRS);
     net::until(async || net::dead_letters(&env).await.len() == 2 * unreadable().len()).await;
     let result = kit::in_time(net::driven(&env, &options, &preflight)).await;
-    // Long enough for what would come back.
+    // Long enough for any redelivery.
     tokio::time::sleep(env.timing.ack_wait * 2).await;
     workers.stop().await;
     net::drop_ledgers(&options).await;
@@ -74,7 +73,7 @@ async fn undecodable_messages_are_dead_lettered_and_named() {
             assert_eq!(its.len(), 1, "{reason}: once in {queue}, of {letters:?}");
             assert!(its[0].reason.contains(reason) && its[0].run.is_none(), "{:?}", its[0]);
         }
-        // Of what is no message at all, each queue says what it expected.
+        // If the payload is not a message at all, each queue reports its own expectation.
         let of_it = result.issues.iter().filter(|issue| issue.contains(reason));
         let messages = of_it.map(|issue| issue.split(' ').next().unwrap().parse::<u64>().unwrap());
         assert_eq!(messages.sum::<u64>(), 2, "{reason}: {:?}", result.issues);
@@ -83,16 +82,16 @@ async fn undecodable_messages_are_dead_lettered_and_named() {
     net::check_empty(&env).await;
 }
 
-/// One run with workers that are set up wrongly beside others, the former being there first; as many of each as told.
+/// One run with as many misconfigured workers as correct ones; the misconfigured ones start first.
 async fn with_misled_workers(
     server: &Server,
     wrong: BTreeMap<Alias, ConnectOptions>,
     misled: Counts,
-) -> (Truth, CleanupResult) {
+) -> (GroundTruth, CleanupResult) {
     let net = Net::start(Timing { ack_wait: Duration::from_secs(1), ..Timing::default() }).await;
     let options = kit::options(vec![server.url()]);
     server.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
-    let truth = Truth::mixture(30_000, "");
+    let truth = GroundTruth::mixture(30_000, "");
     truth.seed(&options.access).await;
     let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let mut elsewhere = net.env(&options).await;
@@ -128,7 +127,7 @@ fn main_is(url: String) -> BTreeMap<Alias, ConnectOptions> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_that_reach_nothing_leave_the_work_to_the_others() {
+async fn workers_without_redis_leave_the_work_to_others() {
     let server = kit::standalone().await;
     let unused_port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     for wrong in [main_is(format!("redis://127.0.0.1:{unused_port}")), BTreeMap::new()] {
@@ -139,13 +138,13 @@ async fn workers_that_reach_nothing_leave_the_work_to_the_others() {
     }
 }
 
-/// Worse: what it reaches by the name of the deployment is another one, with keys of the same names.
+/// Worse: it reaches another deployment by the alias, with keys of the same names.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reaper_that_reaches_another_server_does_nothing_there() {
     let (server, other, cluster) = (kit::standalone().await, kit::standalone().await, kit::cluster().await);
     for urls in [vec![other.url()], cluster.urls()] {
         let access = ConnectOptions::open(urls);
-        let bystanders = Truth::mixture(30_000, "");
+        let bystanders = GroundTruth::mixture(30_000, "");
         bystanders.seed(&access).await;
         let wrong = BTreeMap::from([(Alias::new("main"), access.clone())]);
         let (truth, result) = with_misled_workers(&server, wrong, REAPER).await;
@@ -154,13 +153,13 @@ async fn a_reaper_that_reaches_another_server_does_nothing_there() {
     }
 }
 
-/// It cannot tell another server from one that was restarted, which ends the pass over it.
+/// It cannot distinguish another server from a restarted one, which ends the pass over it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scanner_that_reaches_another_server_makes_the_run_partial_and_named() {
     let (server, other) = (kit::standalone().await, kit::standalone().await);
     let net = Net::start(timing()).await;
     let options = kit::options(vec![server.url()]);
-    let truth = Truth::mixture(30_000, "");
+    let truth = GroundTruth::mixture(30_000, "");
     truth.seed(&options.access).await;
     let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let mut elsewhere = net.env(&options).await;
@@ -184,7 +183,7 @@ async fn a_scan_task_whose_message_vanished_is_handed_out_again() {
     let net = Net::start(Timing { ack_wait: Duration::from_millis(300), ..Timing::default() }).await;
     let server = kit::standalone().await;
     let options = kit::options(vec![server.url()]);
-    let truth = Truth::mixture(12_000, "");
+    let truth = GroundTruth::mixture(12_000, "");
     truth.seed(&options.access).await;
     let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let held = net::submitted(&env, &options, &preflight, "a test").await;
@@ -207,8 +206,8 @@ async fn a_scan_task_whose_message_vanished_is_handed_out_again() {
     net::check_empty(&env).await;
 }
 
-/// A run of one task whose report lists a batch of `keys` that nobody will ever see, and that was `attempted` or
-/// not. In virtual time, and without any server.
+/// A run of one task whose report lists a batch of `keys` that is lost, and was `attempted` or not. In virtual time,
+/// and without any server.
 async fn with_a_batch_lost(keys: u64, attempted: bool) -> CleanupResult {
     let options = kit::options(Vec::new());
     let env = Context::in_process(BTreeMap::new(), Timing::default());

@@ -1,4 +1,4 @@
-//! Whole runs over NATS, with stages that are tasks of this process, so that each can be cut off where it hurts.
+//! Whole runs over NATS, with stages as tasks of this process, so that each can be stopped at any failpoint.
 #![cfg(test)]
 
 #[path = "../kit/mod.rs"]

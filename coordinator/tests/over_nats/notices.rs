@@ -1,5 +1,5 @@
-//! Notices of alerts with two reporters and a receiver that is down for a while: one order, whoever delivers, and each
-//! event once.
+//! Alert notifications with two reporters and a receiver that is down for a while: one order, whichever process
+//! delivers, and each event once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use super::alerts::receiver::{Receiver, Reply};
 use super::alerts::stale;
 use crate::kit;
 use crate::kit::net::{self, Counts, Net, Workers};
-use crate::kit::overheard::Overheard;
+use crate::kit::subscriber::Subscriber;
 
 const NO_REPORTER: Counts = Counts { scanners: 1, reapers: 1, reporters: 0 };
 const REPORTER: Counts = Counts { scanners: 0, reapers: 0, reporters: 1 };
 
-/// Two processes that know the hooks, with connections of their own.
+/// Two processes that know the webhooks, with their own connections.
 async fn pair(net: &Net, options: &Options, receivers: &[&Receiver]) -> [Context; 2] {
     let generic = receivers.iter().map(|receiver| Secret::new(receiver.url())).collect();
     let hooks = Webhooks { generic, ..Webhooks::default() };
@@ -41,7 +41,7 @@ async fn run(context: &Context, options: &Options) {
     net::freed(context, options).await;
 }
 
-/// What was posted: `raised` or `resolved`, with the number of the notice.
+/// The posts: `raised` or `resolved`, with the sequence number.
 fn posted(receiver: &Receiver) -> Vec<(String, u64)> {
     let one = |body: &[u8]| {
         let event: Value = serde_json::from_slice(body).unwrap();
@@ -59,13 +59,13 @@ async fn a_receiver_that_was_down_gets_everything_in_order_and_once() {
     let down = Receiver::start([Reply::status(503)]).await;
     let well = Receiver::start([Reply::status(200)]).await;
     let [one, two] = pair(&net, &options, &[&down, &well]).await;
-    let overheard = Overheard::start(&net.server.url(), "keysweep.events.>").await;
+    let subscriber = Subscriber::start(&net.server.url(), "keysweep.events.>").await;
     let mut workers = Workers::start(&one, NO_REPORTER);
     workers.add(&one, REPORTER);
     workers.add(&two, REPORTER);
     stale(&options, 11).await;
     run(&one, &options).await;
-    // Resolved, and raised again, while nobody takes the first.
+    // Resolved, and raised again, while the receiver does not accept the first one.
     run(&two, &options).await;
     stale(&options, 12).await;
     run(&one, &options).await;
@@ -79,14 +79,14 @@ async fn a_receiver_that_was_down_gets_everything_in_order_and_once() {
     down.answer(Reply::status(204));
     let delivered = async || alerts::read(&*one.history_store, &options.job).await.unwrap().outbox.is_empty();
     net::until(delivered).await;
-    // One that was under way when the receiver came back may have been refused at its first try.
+    // One that was in flight when the receiver recovered may have been rejected at its first try.
     let mut after = posted(&down).split_off(before - 1);
     after.dedup();
     assert_eq!(after, posted(&well), "each once, in the same order");
     assert!(posted(&down).windows(2).all(|pair| pair[0].1 <= pair[1].1), "{:?}", posted(&down));
     workers.stop().await;
     let mut count: BTreeMap<String, usize> = BTreeMap::new();
-    for payload in overheard.payloads() {
+    for payload in subscriber.payloads() {
         let event: Value = serde_json::from_slice(&payload).unwrap();
         *count.entry(event["id"].as_str().unwrap().to_owned()).or_default() += 1;
     }
@@ -95,7 +95,8 @@ async fn a_receiver_that_was_down_gets_everything_in_order_and_once() {
     assert_eq!(count.keys().filter(|id| id.contains("/completed/")).count(), 3, "{count:#?}");
 }
 
-/// The gauge is told by those who serve the job, out of the book: each tells the same, and reporters nothing.
+/// The gauge is exposed by processes that serve the job, from the alert store: all expose the same, and reporters
+/// nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_gauge_equals_the_alert_store() {
     let timing = Timing { notification_retry_delay: Duration::from_millis(100), ..Timing::default() };

@@ -1,12 +1,13 @@
-//! NATS that goes away, is not there yet, or is full: workers and coordinators wait and go on, and nothing fails.
+//! NATS that becomes unreachable, is not there yet, or is full: workers and coordinators wait and continue, and
+//! nothing fails.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kit;
 use crate::kit::gate::{Gate, Paced};
+use crate::kit::ground_truth::{Class, GroundTruth};
 use crate::kit::net::{self, Counts, Net, Workers};
-use crate::kit::truth::{Class, Truth};
 use coordinator::serve::serve;
 use shared::context::Timing;
 use shared::failpoint::{FailPoint, FailPoints};
@@ -15,13 +16,13 @@ use shared::queue::Topic;
 use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
 
-/// A run in whose middle NATS is killed and away for `down`.
+/// A run during which NATS is killed and stays down for `down`.
 async fn without_nats_for(down: Duration) {
     let timing =
         Timing { ack_wait: Duration::from_secs(2), lease: Duration::from_secs(2), ..Timing::default() };
     let (net, cluster) = (Net::start(timing).await, kit::cluster().await);
     let options = kit::options(cluster.urls());
-    let truth = Truth::mixture(60_000, "");
+    let truth = GroundTruth::mixture(60_000, "");
     truth.seed(&options.access).await;
     let (mut env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let gate = Gate::new(&env.queue, Topic::Tasks);
@@ -35,7 +36,7 @@ async fn without_nats_for(down: Duration) {
     gate.allow(3);
     net::until(async || net::reports(&records, &preflight.tasks).await == 3).await;
     net.server.kill().unwrap();
-    // Some work is in hand meanwhile, and some is pulled in vain.
+    // Some work is in flight meanwhile, and some pulls fail.
     gate.open();
     tokio::time::sleep(down).await;
     net.server.restart().await.unwrap();
@@ -51,7 +52,7 @@ async fn without_nats_for(down: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_outlasts_a_nats_that_is_away_for_6_s() {
+async fn run_survives_an_outage_of_nats_of_6_s() {
     without_nats_for(Duration::from_secs(6)).await;
 }
 
@@ -62,10 +63,10 @@ async fn soak_a_run_outlasts_a_nats_that_is_away_for_30_s() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_that_are_there_before_nats_wait_for_it() {
+async fn workers_started_before_nats_wait_for_it() {
     let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
-    let truth = Truth::mixture(3_000, "");
+    let truth = GroundTruth::mixture(3_000, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     net.server.kill().unwrap();
@@ -82,8 +83,8 @@ async fn workers_that_are_there_before_nats_wait_for_it() {
     truth.check(&options.access, &result).await;
 }
 
-/// The smallest queue that may be configured, and twice as many bytes of candidates as it holds. A scanner is cut off
-/// with a whole task's batches in the queue: they stay there until another attempt has found room for its own.
+/// The smallest permitted queue, and twice as many bytes of candidates as it can hold. A scanner is stopped with a
+/// whole task's batches in the queue: they stay there until another attempt has found room for its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_slows_scanners_down_and_nothing_fails() {
     let mut net = Net::start(Timing { ack_wait: Duration::from_secs(5), ..Timing::default() }).await;
@@ -91,13 +92,13 @@ async fn a_full_queue_slows_scanners_down_and_nothing_fails() {
     let cluster = kit::cluster().await;
     let mut options = kit::options(cluster.urls());
     options.max_delete_percent = 100;
-    let mut truth = Truth::default();
+    let mut truth = GroundTruth::default();
     for n in 0..2 * QUEUE_BYTES_MIN / 1_000 {
         truth.add(Class::Stale, format!("permissions:{n:0988}"));
     }
     truth.seed(&options.access).await;
     let (mut env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
-    // Slower than scanners by far, so that the queue fills.
+    // Much slower than scanners, so that the queue fills.
     let paced = Paced::new(&env.queue, Topic::Batches, Duration::from_millis(500));
     env.queue = Arc::clone(&paced) as _;
     let env = net::with_crash(&env, FailPoints::at(FailPoint::BatchesPublished, 2));

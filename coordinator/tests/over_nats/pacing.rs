@@ -1,8 +1,8 @@
-//! A run over NATS keeps to the pace that it was started with, whoever works on it.
+//! All workers of a distributed run keep to its rate limits.
 
 use crate::kit;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::net::{self, Counts, Net};
-use crate::kit::truth::Truth;
 use coordinator::options::Options;
 use shared::context::Timing;
 use shared::messages::PacingLimits;
@@ -12,7 +12,7 @@ async fn workers_keep_to_the_budget_and_the_rate_limit_of_a_run() {
     let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
     let pacing = PacingLimits { latency_budget_ms: Some(2), keys_per_s_max: Some(9_000) };
     let options = Options { pacing, ..kit::options(cluster.urls()) };
-    let truth = Truth::mixture(12_000, "");
+    let truth = GroundTruth::mixture(12_000, "");
     truth.seed(&options.access).await;
     let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let result = net::run_in(&env, &options, &preflight, Counts::PAIRS).await;

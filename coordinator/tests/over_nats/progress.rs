@@ -1,11 +1,11 @@
-//! How far a run on workers is, for those who follow it, ask for it, or subscribe to its events; and that what tasks
-//! tell changes nothing but that.
+//! The progress of a distributed run, for clients that follow it, query it, or subscribe to its events; invalid notes
+//! of tasks affect nothing else.
 
 use std::time::Duration;
 
 use crate::kit;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::net::{self, Counts, Net, Workers};
-use crate::kit::truth::Truth;
 use coordinator::follow::follow;
 use coordinator::options::Options;
 use coordinator::runs;
@@ -18,12 +18,12 @@ use tokio::time::sleep;
 
 const COUNTS: Counts = Counts { scanners: 2, reapers: 1, reporters: 1 };
 
-/// A run of some 8 seconds, of which no task is done before the end.
-async fn slow() -> (Net, kit::Ours, Options, Truth) {
+/// A run of about 8 seconds, in which no task is done before the end.
+async fn slow() -> (Net, kit::PooledCluster, Options, GroundTruth) {
     let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
     let pacing = PacingLimits { latency_budget_ms: None, keys_per_s_max: Some(1_500) };
     let options = Options { pacing, ..kit::options(cluster.urls()) };
-    let truth = Truth::mixture(12_000, "");
+    let truth = GroundTruth::mixture(12_000, "");
     truth.seed(&options.access).await;
     (net, cluster, options, truth)
 }

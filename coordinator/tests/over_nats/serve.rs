@@ -1,4 +1,4 @@
-//! The service: it starts what is due or was missed, tries again what failed, and answers programs.
+//! The service: it starts due and missed runs, retries failed ones, and answers requests.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
 
 /// A service with workers, and all that they need.
-struct Site {
+struct Setup {
     _servers: (NatsServer, Server),
     nats: Nats,
     context: Context,
@@ -32,14 +32,14 @@ struct Site {
     task_group: TaskGroup,
 }
 
-impl Site {
-    /// Keys are there, workers run, the service does not yet.
+impl Setup {
+    /// With keys and workers; the service does not run yet.
     async fn start() -> Self {
         let (broker, redis) = (NatsServer::start("").await.unwrap(), kit::standalone().await);
         let nats = Nats::connect(&NatsOptions::open(broker.url()), "keysweep-test", None).await.unwrap();
         ensure(&nats).await.unwrap();
         let options = kit::options(vec![redis.url()]);
-        kit::truth::Truth::mixture(2_000, "").seed(&options.access).await;
+        kit::ground_truth::GroundTruth::mixture(2_000, "").seed(&options.access).await;
         let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
         let env = coordinator::nats_context(
             &nats,
@@ -81,7 +81,7 @@ impl Site {
         history::read(&*self.context.store).await.unwrap()
     }
 
-    /// The history once `done` is true of it.
+    /// The history once `done` returns true for it.
     async fn history_when(&self, done: impl Fn(&[RunLine]) -> bool) -> Vec<RunLine> {
         kit::in_time(async {
             loop {
@@ -107,7 +107,7 @@ impl Site {
         events
     }
 
-    /// What the service answers to `request`.
+    /// The service's reply to `request`.
     async fn ask(&self, endpoint: &str, request: &Value) -> ServiceReply {
         kit::in_time(async {
             loop {
@@ -132,88 +132,88 @@ fn given<T: serde::de::DeserializeOwned>(answer: &ServiceReply) -> T {
     serde_json::from_slice(bytes).unwrap()
 }
 
-/// The job was due an hour long, and nobody was there.
-async fn missed(catch_up: bool) -> Site {
-    let mut site = Site::start().await;
-    let job = ServedJob { catch_up, ..site.job() };
+/// The job was due for an hour without a running service.
+async fn missed(catch_up: bool) -> Setup {
+    let mut setup = Setup::start().await;
+    let job = ServedJob { catch_up, ..setup.job() };
     let hour_ago = Timestamp::now().as_millisecond() - 3_600_000;
-    site.context.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
-    site.serve(vec![job]);
+    setup.context.store.create(&format!("due/{}/{hour_ago}", setup.options.job), Vec::new()).await.unwrap();
+    setup.serve(vec![job]);
     kit::in_time(async {
-        while site.events("missed").await.is_empty() {
+        while setup.events("missed").await.is_empty() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     })
     .await;
-    let reported = site.events("missed").await;
+    let reported = setup.events("missed").await;
     assert_eq!(reported.len(), 1);
     let count = reported[0]["data"]["count"].as_u64().unwrap();
     assert!((59..=61).contains(&count), "{count}");
     assert_eq!(reported[0]["data"]["caughtUp"], catch_up);
-    site
+    setup
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missed_runs_are_reported_once_and_caught_up_if_configured() {
-    let mut site = missed(true).await;
-    let lines = site.history_when(|lines| lines.first().is_some_and(|line| line.status.is_some())).await;
+    let mut setup = missed(true).await;
+    let lines = setup.history_when(|lines| lines.first().is_some_and(|line| line.status.is_some())).await;
     assert_eq!((lines[0].status, lines[0].cleaned_keys), (Some(Status::Completed), 200));
     assert!(lines[0].started_by.starts_with("schedule, late"), "{}", lines[0].started_by);
-    // Another service comes: nothing was missed since.
-    let job = site.job();
-    site.serve(vec![job]);
+    // Another service starts: nothing was missed since.
+    let job = setup.job();
+    setup.serve(vec![job]);
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(site.events("missed").await.len(), 1);
-    site.end().await;
+    assert_eq!(setup.events("missed").await.len(), 1);
+    setup.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn missed_runs_are_only_reported_by_default() {
-    let site = missed(false).await;
-    // The next minute may begin at any time, but not with this word.
+    let setup = missed(false).await;
+    // The next minute may begin at any time, but not with this text.
     let late = |line: &RunLine| line.started_by.starts_with("schedule, late");
-    assert!(!site.history().await.iter().any(late));
-    site.end().await;
+    assert!(!setup.history().await.iter().any(late));
+    setup.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_attempt_is_retried_once() {
-    let mut site = Site::start().await;
-    let mut job = ServedJob { catch_up: true, ..site.job() };
-    // Nobody listens there.
+    let mut setup = Setup::start().await;
+    let mut job = ServedJob { catch_up: true, ..setup.job() };
+    // There is no listener.
     job.options.access.urls = vec!["redis://127.0.0.1:1".to_owned()];
     let hour_ago = Timestamp::now().as_millisecond() - 3_600_000;
-    site.context.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
-    site.serve(vec![job]);
-    site.history_when(|lines| lines.len() >= 2).await;
+    setup.context.store.create(&format!("due/{}/{hour_ago}", setup.options.job), Vec::new()).await.unwrap();
+    setup.serve(vec![job]);
+    setup.history_when(|lines| lines.len() >= 2).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let lines = site.history().await;
+    let lines = setup.history().await;
     let first = &lines[0];
     assert!(lines.iter().all(|line| line.status == Some(Status::Failed)));
     assert!(first.cause.as_ref().is_some_and(|cause| cause.contains("127.0.0.1:1")), "{first:?}");
     assert_eq!((first.attempt.number, first.attempt.of, first.attempt.previous), (1, 2, None));
     assert_eq!((lines[1].attempt.number, lines[1].attempt.previous), (2, Some(first.run_id)));
-    // The minute may have turned meanwhile, which starts a first attempt of its own.
+    // A new minute may have started meanwhile, with its own first attempt.
     assert!(lines.iter().all(|line| line.attempt.number <= 2), "{lines:#?}");
-    assert_eq!(site.events("failed").await.len(), lines.len());
-    site.end().await;
+    assert_eq!(setup.events("failed").await.len(), lines.len());
+    setup.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn programs_start_runs_and_ask_for_statistics() {
-    let mut site = Site::start().await;
-    let job = site.job();
-    site.serve(vec![job]);
+    let mut setup = Setup::start().await;
+    let job = setup.job();
+    setup.serve(vec![job]);
     let started: RunAnswer =
-        given(&site.ask("run", &json!({ "scanBatchSize": 50, "startedBy": "a script" })).await);
+        given(&setup.ask("run", &json!({ "scanBatchSize": 50, "startedBy": "a script" })).await);
     let mine = |lines: &[RunLine]| lines.iter().find(|line| line.run_id == started.run_id).cloned();
-    let lines = site.history_when(|lines| mine(lines).is_some_and(|line| line.status.is_some())).await;
+    let lines = setup.history_when(|lines| mine(lines).is_some_and(|line| line.status.is_some())).await;
     let line = mine(&lines).unwrap();
     assert_eq!(
         (line.status, line.cleaned_keys, line.started_by.as_str()),
         (Some(Status::Completed), 200, "a script")
     );
-    let stats: Value = given(&site.ask("stats", &json!({})).await);
+    let stats: Value = given(&setup.ask("stats", &json!({})).await);
     assert!(stats["jobQueue"]["completed"].as_u64().unwrap() >= 1, "{stats}");
     assert_eq!(
         (&stats["redisHealth"]["status"], &stats["cacheHealth"]["errors"]),
@@ -235,27 +235,27 @@ async fn programs_start_runs_and_ask_for_statistics() {
         ("cancel", json!({}), 400, "runId"),
         ("stats", json!({ "job": "other" }), 404, "other"),
     ] {
-        let ServiceReply::Refused(given, why) = site.ask(endpoint, &request).await else {
+        let ServiceReply::Refused(given, why) = setup.ask(endpoint, &request).await else {
             panic!("{endpoint} {request}")
         };
         assert!(given == code && why.contains(word), "{endpoint} {request}: {given} {why}");
     }
-    site.end().await;
+    setup.end().await;
 }
 
-/// Two services, one job: each due time has one run, whoever claims it.
+/// Two services, one job: each due time has one run, whichever claims it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_services_start_one_run() {
-    let mut site = Site::start().await;
+    let mut setup = Setup::start().await;
     let hour_ago = Timestamp::now().as_millisecond() - 3_600_000;
-    site.context.store.create(&format!("due/{}/{hour_ago}", site.options.job), Vec::new()).await.unwrap();
+    setup.context.store.create(&format!("due/{}/{hour_ago}", setup.options.job), Vec::new()).await.unwrap();
     for _ in 0..2 {
-        let job = ServedJob { catch_up: true, ..site.job() };
-        site.serve(vec![job]);
+        let job = ServedJob { catch_up: true, ..setup.job() };
+        setup.serve(vec![job]);
     }
-    site.history_when(|lines| lines.iter().any(|line| line.status.is_some())).await;
-    let late = site.history().await.into_iter().filter(|line| line.started_by.starts_with("schedule, late"));
+    setup.history_when(|lines| lines.iter().any(|line| line.status.is_some())).await;
+    let late = setup.history().await.into_iter().filter(|line| line.started_by.starts_with("schedule, late"));
     assert_eq!(late.count(), 1);
-    assert_eq!(site.events("missed").await.len(), 1);
-    site.end().await;
+    assert_eq!(setup.events("missed").await.len(), 1);
+    setup.end().await;
 }

@@ -1,6 +1,6 @@
-//! One coordinator per job, whatever happens: of two at once one is refused; one that dies or stands still is
-//! followed by another, which goes on with what is there; and what the old one still writes is refused. A run
-//! without NATS and one over NATS keep each other away.
+//! One coordinator per job, in all cases: of two at the same time one is rejected; one that dies or is paused is
+//! replaced by another, which continues the run; and late writes of the old one are rejected. Runs with and without
+//! NATS exclude each other.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::kit;
 use crate::kit::gate::{Gate, freezing};
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::net::{self, Counts, Net, Workers};
-use crate::kit::truth::Truth;
 use coordinator::drive::{DriveError, drive};
 use coordinator::embedded::{self, RunError};
 use coordinator::job_lock::LockError;
@@ -34,34 +34,34 @@ use tokio_util::sync::CancellationToken;
 
 const LEASE: Duration = Duration::from_secs(2);
 
-/// Enough for three tasks on each of three nodes, of which two at a time are handed out.
+/// Enough for three tasks on each of three nodes, of which two at a time are published.
 const KEYS: u64 = 60_000;
 
-/// Far longer than a take-over takes.
+/// Much longer than a takeover takes.
 const SLACK: Duration = Duration::from_secs(20);
 
 fn timing() -> Timing {
     Timing { ack_wait: Duration::from_secs(5), lease: LEASE, ..Timing::default() }
 }
 
-/// A run whose tasks are read as a test allows.
+/// A run whose tasks are read as permitted by the test.
 struct Scene {
     net: Net,
     options: Options,
-    truth: Truth,
+    truth: GroundTruth,
     planned: Preflight,
-    /// Where the workers are.
+    /// The context of the workers.
     context: Context,
     gate: Arc<Gate>,
     workers: Workers,
-    _cluster: kit::Ours,
+    _cluster: kit::PooledCluster,
 }
 
 impl Scene {
     async fn start() -> Self {
         let (net, cluster) = (Net::start(timing()).await, kit::cluster().await);
         let options = kit::options(cluster.urls());
-        let truth = Truth::mixture(KEYS, "");
+        let truth = GroundTruth::mixture(KEYS, "");
         truth.seed(&options.access).await;
         let planned = kit::preflight_of(&options).await;
         assert!(planned.tasks.len() > 8, "{} tasks", planned.tasks.len());
@@ -72,19 +72,19 @@ impl Scene {
         Self { net, options, truth, planned, context: env, gate, workers, _cluster: cluster }
     }
 
-    /// Returns when so many tasks have a report.
+    /// Returns when this many tasks have a report.
     async fn until_reported(&self, count: usize) {
         let records = self.context.records(self.planned.spec.run);
         net::until(async || net::reports(&records, &self.planned.tasks).await == count).await;
     }
 
-    /// Returns when `who` holds the job.
+    /// Returns when `who` has the lease of the job.
     async fn until_held_by(&self, who: &str) {
         let held = async || lease::read_lease(&*self.context.store, &self.options.job).await.unwrap();
         net::until(async || held().await.is_some_and(|(hold, _)| hold.process_id == who)).await;
     }
 
-    /// Lets the run end, and holds it against the truth.
+    /// Lets the run complete, and compares it with the ground truth.
     async fn end(self) -> CleanupResult {
         self.gate.open();
         let result = kit::in_time(net::followed(&self.context, &self.planned)).await;
@@ -96,8 +96,8 @@ impl Scene {
         result
     }
 
-    /// Sees the second coordinator take the run over, whose first one has gone at `gone` after two tasks; two more
-    /// are done meanwhile. The tasks that are left then.
+    /// Waits until the second coordinator has taken over the run, whose first one stopped at `gone` after two tasks;
+    /// two more are done meanwhile. Returns the remaining tasks.
     async fn taken_over(&self, gone: Instant) -> Left {
         self.gate.allow(2);
         self.until_reported(4).await;
@@ -122,7 +122,7 @@ impl Scene {
         Left { least, most }
     }
 
-    /// The tasks that had a report when `who` took the run.
+    /// The tasks that had a report when `who` was elected.
     async fn reported_before(&self, who: &str) -> BTreeSet<TaskId> {
         let (records, mut revision, mut reported) =
             (self.context.records(self.planned.spec.run), 0, BTreeSet::new());
@@ -143,7 +143,7 @@ impl Scene {
         }
     }
 
-    /// The coordinators that took the run, in order, with their places in its log.
+    /// The leaders of the run, in order, with their positions in the run log.
     async fn places(&self) -> Vec<(u64, String)> {
         let (records, mut revision, mut took) = (self.context.records(self.planned.spec.run), 0, Vec::new());
         while let Some((at, record)) = records.next_after(revision).await.unwrap() {
@@ -165,10 +165,10 @@ impl Scene {
     }
 }
 
-/// What a coordinator that took a run has to hand out. A slow machine reports a task between its taking the run and its
-/// handing out, or takes longer over the two tasks than the lease runs.
+/// The tasks that a new leader has to publish. On a slow machine, a task may be reported between the election and the
+/// publication, or the two tasks may take longer than the lease.
 struct Left {
-    /// Tasks without a report when it was seen to have taken the run.
+    /// Tasks without a report when its election was observed.
     least: BTreeSet<TaskId>,
     /// Tasks without a report that it could know of.
     most: BTreeSet<TaskId>,
@@ -192,7 +192,7 @@ impl Service {
         Self { task_group, shutdown, gate }
     }
 
-    /// It handed out what was left, once, and nothing that it knew to be done.
+    /// Checks that it published the remaining tasks once, and none that it knew to be done.
     fn check(&self, left: &Left) {
         let published = self.gate.published();
         let handed_out: BTreeSet<TaskId> = published.iter().copied().collect();
@@ -218,7 +218,7 @@ fn held_by(error: SubmitError) -> String {
 async fn of_two_concurrent_submits_one_is_refused_with_the_holders_name() {
     let (net, server) = (Net::start(timing()).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
-    let truth = Truth::mixture(3_000, "");
+    let truth = GroundTruth::mixture(3_000, "");
     truth.seed(&options.access).await;
     let who = |who: &str| Options { started_by: who.to_owned(), ..options.clone() };
     let (one, two) = (who("coordinator one"), who("coordinator two"));
@@ -289,7 +289,7 @@ async fn a_paused_coordinator_yields_after_a_takeover() {
     service.stop().await;
 }
 
-/// Without its lease: only the records keep it from deciding anything.
+/// Without its lease: only the records prevent its decisions.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_of_a_former_coordinator_are_refused() {
     let scene = Scene::start().await;
@@ -322,13 +322,13 @@ async fn writes_of_a_former_coordinator_are_refused() {
     service.stop().await;
 }
 
-/// Who runs a job without NATS has its lock in Redis alone.
+/// A run without NATS only has the lock in Redis.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_with_and_without_nats_exclude_each_other() {
     let (net, cluster) = (Net::start(timing()).await, kit::cluster().await);
     let mut options = kit::options(cluster.urls());
     options.rules.grace_ms = 2_500;
-    let truth = Truth::mixture(3_000, "");
+    let truth = GroundTruth::mixture(3_000, "");
     truth.seed(&options.access).await;
     let (env, planned) = (net.env(&options).await, kit::preflight_of(&options).await);
     let embedded_preflight = kit::preflight_of(&options).await;
@@ -349,7 +349,7 @@ async fn runs_with_and_without_nats_exclude_each_other() {
     truth.seed(&options.access).await;
     let planned = kit::preflight_of(&options).await;
     let held = net::submitted(&env, &options, &planned, "a test").await;
-    // From the moment that it is submitted, and while it goes on.
+    // From its submission, and during the run.
     let check_refused = async || {
         let refused = embedded::run_cleanup_now(&options).await.unwrap_err();
         let RunError::Lock(LockError::Held { holder, .. }) = refused else { panic!("{refused}") };
@@ -368,13 +368,13 @@ async fn runs_with_and_without_nats_exclude_each_other() {
     truth.check(&options.access, &result).await;
 }
 
-async fn empty(cluster: &kit::Ours) {
+async fn empty(cluster: &kit::PooledCluster) {
     for node in cluster.nodes() {
         node.conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
     }
 }
 
-/// That subscribers hear of the take-over.
+/// Subscribers receive the takeover event.
 async fn check_events(scene: &Scene) {
     let key = format!("{EVENTS}{}/taken_over/{}/2", scene.options.job, scene.planned.spec.run);
     net::until(async || scene.context.store.get(&key).await.unwrap().is_some()).await;

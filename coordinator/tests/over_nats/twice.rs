@@ -1,28 +1,28 @@
-//! Over NATS, nothing is counted or deleted twice and nothing is lost when every message is delivered twice, and
-//! when workers of any role are cut off at the worst moments.
+//! Over NATS, nothing is counted or deleted twice and nothing is lost when every message is delivered twice, and when
+//! workers of any role are stopped at any failpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::kit;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::net::{self, Counts, Net, Workers};
 use crate::kit::queues::Twice;
-use crate::kit::truth::Truth;
 use shared::config::BackupPlace;
 use shared::context::{Context, Timing};
 use shared::events::EVENTS;
 use shared::failpoint::{FailPoint, FailPoints};
 use shared::result::{CleanupResult, Status};
 
-/// Enough for two tasks and several batches on a standalone server, few enough to do it many times.
+/// Enough for two tasks and several batches on a standalone server, few enough for many repetitions.
 const KEYS: u64 = 12_000;
 
-/// Redelivery after half a second, so that a worker cut off does not hold the test up.
+/// Redelivery after half a second, so that a stopped worker does not delay the test.
 fn timing() -> Timing {
     Timing { ack_wait: Duration::from_millis(500), ..Timing::default() }
 }
 
-/// That a run ended once for those who read its history and its events.
+/// Checks that the run ended once in its history and its events.
 async fn check_events(context: &Context, result: &CleanupResult) {
     let line = net::closed(context, result.run_id).await;
     assert_eq!((line.status, line.cleaned_keys), (Some(Status::Completed), result.cleaned_keys));
@@ -31,7 +31,7 @@ async fn check_events(context: &Context, result: &CleanupResult) {
         revision = event.revision;
         ends += usize::from(event.key == format!("events/{}/completed/{}", result.job, result.run_id));
     }
-    assert_eq!(ends, 1, "its end is told once");
+    assert_eq!(ends, 1, "its end is published once");
 }
 
 async fn delivered_twice(urls: Vec<String>, keys: u64) {
@@ -41,7 +41,7 @@ async fn delivered_twice(urls: Vec<String>, keys: u64) {
     let mut env = net.env(&options).await;
     let twice = Arc::new(Twice::new(Arc::clone(&env.queue)));
     env.queue = Arc::clone(&twice) as _;
-    let truth = Truth::mixture(keys, "");
+    let truth = GroundTruth::mixture(keys, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let result = net::run_in(&env, &options, &preflight, Counts::PAIRS).await;
@@ -53,14 +53,14 @@ async fn delivered_twice(urls: Vec<String>, keys: u64) {
     assert!(twice.doubled() > messages, "{} deliveries were doubled", twice.doubled());
 }
 
-/// One run in which a worker is cut off at the `visit`-th visit of `point`.
+/// One run in which a worker is stopped at the `visit`-th visit of `point`.
 async fn cut_off(net: &Net, urls: Vec<String>, point: FailPoint, visit: u32) {
     let mut options = kit::options(urls);
     options.rules.grace_ms = 50;
     if point == FailPoint::BackupWritten {
         options.backup = Some((BackupPlace::Bucket("crash".to_owned()), 4 << 20));
     }
-    let truth = Truth::mixture(KEYS, "");
+    let truth = GroundTruth::mixture(KEYS, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
     let env = net::with_crash(&net.env(&options).await, FailPoints::at(point, visit));
@@ -93,12 +93,12 @@ async fn every_crash_point_in_each_role() {
     for point in FailPoint::ALL {
         for visit in [1, 2] {
             println!("{point:?}, visit {visit}");
-            // Emptied anew by each turn.
+            // Emptied in each iteration.
             let cluster = kit::cluster().await;
             cut_off(&net, cluster.urls(), point, visit).await;
         }
     }
-    // What workers had in hand when they were cut off does nothing more, and does not stay.
+    // Messages of stopped workers have no further effect, and do not stay.
     let env = net.env(&kit::options(Vec::new())).await;
     let workers = Workers::start(&env, Counts::PAIRS);
     tokio::time::sleep(env.timing.ack_wait * 2).await;

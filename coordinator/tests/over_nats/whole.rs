@@ -1,4 +1,4 @@
-//! Settings of a run that workers must keep to: values that are compared, and the time that a run may take.
+//! Settings of a run that workers must respect: comparison of values, and the maximum runtime.
 
 use std::time::{Duration, Instant};
 
@@ -9,17 +9,18 @@ use shared::result::Status;
 use shared::servers::Seeder;
 
 use crate::kit;
+use crate::kit::ground_truth::GroundTruth;
 use crate::kit::keys;
 use crate::kit::net::{self, Counts, Net, Workers};
-use crate::kit::truth::Truth;
 
-/// The scanner's fingerprint travels in the batch to another process, which spares what was written again meanwhile.
+/// The scanner's fingerprint is sent in the batch to another process, which spares values that were written in
+/// between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_delete_only_values_that_the_scanner_saw() {
     let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
     let mut options = kit::options(cluster.urls());
     (options.rules.verify, options.rules.grace_ms) = (Verify::Value, 4_000);
-    let truth = Truth::mixture(1_000, "");
+    let truth = GroundTruth::mixture(1_000, "");
     truth.seed(&options.access).await;
     let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     let workers = Workers::start(&env, Counts::PAIRS);
@@ -47,17 +48,17 @@ async fn workers_delete_only_values_that_the_scanner_saw() {
     assert_eq!(keys::existing(&options.access, left).await.len(), 0);
 }
 
-/// A run on workers that is slower than its time allows ends then, and its result says what was done until then.
+/// A distributed run that exceeds its maximum runtime ends then, and its result reports what was done.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_time_of_a_run_ends_it_on_workers() {
+async fn maximum_runtime_ends_a_distributed_run() {
     let (net, cluster) = (Net::start(Timing::default()).await, kit::cluster().await);
     let pacing = PacingLimits { latency_budget_ms: None, keys_per_s_max: Some(1_500) };
     let max_runtime = Some(Duration::from_secs(4));
     let mut options =
         Options { pacing, max_runtime, max_delete_percent: 100, ..kit::options(cluster.urls()) };
     options.rules.delete_batch_keys = 20;
-    let mut truth = Truth::mixture(6_000, "");
-    (0..6_000).for_each(|n| truth.add(kit::truth::Class::Stale, format!("permissions:more:{n}")));
+    let mut truth = GroundTruth::mixture(6_000, "");
+    (0..6_000).for_each(|n| truth.add(kit::ground_truth::Class::Stale, format!("permissions:more:{n}")));
     truth.seed(&options.access).await;
     let (env, begun) = (net.env(&options).await, Instant::now());
     let preflight = kit::preflight_of(&options).await;

@@ -1,17 +1,17 @@
-//! The random-kill checker: while a run goes on, workers, the coordinator and the NATS server are killed and
-//! started again, and workers are frozen until their work has been given to others, all at moments that a seed
-//! decides. The result has to be the truth, number by number, and there is one.
+//! The random-kill checker: during a run, workers, the coordinator and the NATS server are killed and restarted, and
+//! workers are paused until their work was redelivered to others, all at times determined by a seed. The result must
+//! be exactly the ground truth, and there must be one result.
 //!
-//! The seed fixes which blows fall and when, counted from the start of the run; how far the run is by then, it
-//! does not. So a seed that failed may have to be tried several times (`KEYSWEEP_CHAOS_SEED`).
+//! The seed determines the faults and their times, counted from the start of the run, but not the progress of the run.
+//! So a failed seed may need several tries (`KEYSWEEP_CHAOS_SEED`).
 
 use std::time::Duration;
 
-use crate::fleet::blows::{Blows, Tally};
-use crate::fleet::brake::Brake;
+use crate::fleet::fault_injector::{FaultInjector, Tally};
+use crate::fleet::slow_cluster::SlowCluster;
 use crate::fleet::{ACK_WAIT, ALL, Fleet, trace};
 use crate::kit;
-use crate::kit::truth::Truth;
+use crate::kit::ground_truth::GroundTruth;
 use futures_util::{StreamExt, stream};
 use shared::cluster::ConnectOptions;
 use shared::context::Context;
@@ -23,22 +23,22 @@ use tokio::time::{Instant, sleep};
 const KEYS: u64 = 50_000;
 
 /// Bytes of stale keys' names. Long ones fill batches and tasks, so that there are many messages to lose, and tasks
-/// that hand back a rest.
+/// that return a remainder.
 const STALE_NAME_BYTES: usize = 5_000;
 
-/// How long nodes pause, again and again: without that, a run of so few keys is over before anything hits it.
+/// How long nodes are paused repeatedly: otherwise a run with so few keys ends before any fault.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How many blows fall at most. From then on the run is left in peace, so that one which hangs is told from one
-/// which has no chance.
-const BLOWS_MAX: usize = 40;
+/// The maximum number of faults. After them the run is undisturbed, to distinguish one that hangs from one that cannot
+/// make progress.
+const FAULTS_MAX: usize = 40;
 
-/// Nothing here takes as long: only a hang does.
+/// Exceeded only by a hang.
 const HANG: Duration = Duration::from_secs(240);
 
-/// The mixture with binary names, and with long names for what is to go.
-fn truth() -> Truth {
-    let mut truth = Truth::mixture(KEYS, "");
+/// The data set with binary names, and with long names of stale keys.
+fn truth() -> GroundTruth {
+    let mut truth = GroundTruth::mixture(KEYS, "");
     for name in &mut truth.stale {
         name.resize(STALE_NAME_BYTES, b'x');
     }
@@ -46,7 +46,7 @@ fn truth() -> Truth {
     truth
 }
 
-/// One run under the blows of `seed`.
+/// One run with the faults of `seed`.
 async fn survive(seed: u64) -> Tally {
     let rng = kit::seeded(seed);
     let (cluster, nats) =
@@ -59,30 +59,30 @@ async fn survive(seed: u64) -> Tally {
     let started = Instant::now();
     let mut running = fleet.command(&["run", "--yes", "--json"]).start();
     let run = trace::stored(&env).await;
-    let brake = Brake::on(&cluster, PAUSE).await;
-    let mut blows = Blows::new(rng, BLOWS_MAX);
+    let slow_cluster = SlowCluster::on(&cluster, PAUSE).await;
+    let mut faults = FaultInjector::new(rng, FAULTS_MAX);
     while !running.has_ended() {
-        assert!(started.elapsed() < HANG, "run {run} hangs\n{blows}\n{}", running.so_far());
-        blows.fall(&mut fleet, &nats).await;
+        assert!(started.elapsed() < HANG, "run {run} hangs\n{faults}\n{}", running.so_far());
+        faults.fall(&mut fleet, &nats).await;
         fleet.check_alive();
         sleep(Duration::from_millis(20)).await;
     }
-    drop(brake);
+    drop(slow_cluster);
     let took = started.elapsed();
-    blows.heal(&mut fleet, &nats).await;
-    // Time for those who were frozen to do harm, if they can.
+    faults.heal(&mut fleet, &nats).await;
+    // Time for paused processes to cause harm, if they can.
     sleep(ACK_WAIT / 2).await;
     let ended = running.end_within(HANG);
-    println!("{blows}{} blows in {took:.1?}: {}", blows.tally.all(), blows.tally);
+    println!("{faults}{} faults in {took:.1?}: {}", faults.tally.all(), faults.tally);
     let (reports, receipts) = (count(&env, run, "report").await, count(&env, run, "receipt").await);
     println!("{reports} reports, {receipts} receipts");
     trace::check(&fleet, &env, &access, &truth, &ended).await;
     assert_eq!(trace::result(&ended).run_id, run);
     fleet.check_alive();
-    blows.tally
+    faults.tally
 }
 
-/// How many records of a kind a run has.
+/// The number of records of a kind in a run.
 async fn count(context: &Context, run: RunId, kind: &str) -> usize {
     let (prefix, mut revision, mut count) = (format!("runs/{run}/{kind}/"), 0, 0);
     while let Some(entry) = context.store.next_after(&prefix, revision).await.unwrap() {
@@ -91,8 +91,8 @@ async fn count(context: &Context, run: RunId, kind: &str) -> usize {
     count
 }
 
-/// One run per seed, two at a time, because they wait most of the time. All sorts of blows must have fallen, or this
-/// proves less than it seems to.
+/// One run per seed, two at a time, because they mostly wait. Each kind of fault must have occurred, or the test
+/// proves too little.
 async fn survive_all(seeds: impl Iterator<Item = u64>) {
     let (mut sum, mut runs) = (Tally::default(), 0);
     let mut surviving = stream::iter(seeds.map(survive)).buffer_unordered(2);
@@ -101,7 +101,7 @@ async fn survive_all(seeds: impl Iterator<Item = u64>) {
         runs += 1;
     }
     println!("{runs} runs: {sum}");
-    assert!(sum.every_sort(), "some blow never fell: {sum}");
+    assert!(sum.every_kind(), "a kind of fault never occurred: {sum}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

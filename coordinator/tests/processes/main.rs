@@ -1,4 +1,4 @@
-//! Whole runs over NATS by workers that are processes of their own, which are killed, frozen and told to stop.
+//! Whole runs over NATS by workers in separate processes, which are killed, paused and stopped.
 #![cfg(test)]
 
 #[path = "../cli/mod.rs"]

@@ -1,14 +1,14 @@
-//! Runs that workers do, in processes of their own: the same exact numbers as in one process, one result, and
-//! whoever started the run may go.
+//! Runs with workers in separate processes: the same exact counts as in one process, one result, and the process that
+//! started the run may end.
 
 use std::time::Duration;
 
 use crate::cli::Ended;
 use crate::fleet;
-use crate::fleet::brake::Brake;
+use crate::fleet::slow_cluster::SlowCluster;
 use crate::fleet::{ALL, Fleet, Role, WORKERS, trace};
 use crate::kit;
-use crate::kit::truth::Truth;
+use crate::kit::ground_truth::GroundTruth;
 use shared::cluster::ConnectOptions;
 use shared::context::Context;
 use shared::ids::RunId;
@@ -16,14 +16,14 @@ use shared::ids::RunId;
 /// Matching keys.
 const KEYS: u64 = 50_000;
 
-/// How long nodes pause, again and again, where a run has to last.
+/// How long nodes are paused repeatedly where a run must last.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// A cluster with keys, a fleet, and what a run is held against.
+/// A cluster with keys, a fleet, and the ground truth.
 struct Scene {
-    cluster: kit::Ours,
+    cluster: kit::PooledCluster,
     access: ConnectOptions,
-    truth: Truth,
+    truth: GroundTruth,
     fleet: Fleet,
     context: Context,
 }
@@ -36,7 +36,7 @@ impl Scene {
     async fn with(keys: u64, roles: &[(Role, usize)]) -> Self {
         let cluster = kit::cluster().await;
         let access = ConnectOptions::open(cluster.urls());
-        let mut truth = Truth::mixture(keys, "");
+        let mut truth = GroundTruth::mixture(keys, "");
         truth.add_binary();
         truth.seed(&access).await;
         let fleet = Fleet::start(&fleet::nats().await.url(), &cluster.urls(), roles);
@@ -44,7 +44,7 @@ impl Scene {
         Self { cluster, access, truth, fleet, context: env }
     }
 
-    /// `ended` printed the result of the run, which is the truth.
+    /// Checks that `ended` printed the result of the run, and that it is correct.
     async fn check(&mut self, ended: &Ended) {
         trace::check(&self.fleet, &self.context, &self.access, &self.truth, ended).await;
         println!("{} ms", trace::result(ended).duration_ms);
@@ -90,7 +90,7 @@ async fn a_run_is_started_and_followed_later() {
         let ended = scene.attach(run);
         assert_eq!(trace::result(&ended).run_id, run);
         scene.check(&ended).await;
-        // Whoever comes late is told the same.
+        // A late client gets the same.
         assert_eq!(scene.attach(run).exits(0).stdout, ended.stdout);
     }
 }
@@ -101,11 +101,11 @@ async fn a_run_continues_without_the_process_that_started_it() {
         let mut scene = Scene::set(roles).await;
         let running = scene.fleet.command(&RUN).start();
         let run = trace::stored(&scene.context).await;
-        let brake = Brake::on(&scene.cluster, PAUSE).await;
+        let slow_cluster = SlowCluster::on(&scene.cluster, PAUSE).await;
         trace::under_way(&scene.context, run, "report").await;
         running.kill();
         assert_eq!(scene.context.records(run).result().await.unwrap(), None, "it was killed in the middle");
-        drop(brake);
+        drop(slow_cluster);
         let ended = scene.attach(run);
         scene.check(&ended).await;
     }
@@ -116,7 +116,7 @@ async fn stopped_workers_finish_inflight_work() {
     let mut scene = Scene::set(&ALL).await;
     let running = scene.fleet.command(&RUN).start();
     let run = trace::stored(&scene.context).await;
-    let brake = Brake::on(&scene.cluster, PAUSE).await;
+    let slow_cluster = SlowCluster::on(&scene.cluster, PAUSE).await;
     for (role, kind) in [
         (Role::Scanner, "report"),
         (Role::Reaper, "receipt"),
@@ -129,10 +129,10 @@ async fn stopped_workers_finish_inflight_work() {
         ended.exits(0).log_contains(&["finishes the work in progress", " ends"]);
         println!("{} drained in {:?}", scene.fleet.name(place), ended.took);
     }
-    // There was one only.
+    // There was only one.
     let coordinator = scene.fleet.of(Role::Coordinator)[0];
     scene.fleet.restart(coordinator);
-    drop(brake);
+    drop(slow_cluster);
     let ended = running.end();
     scene.check(&ended).await;
 }

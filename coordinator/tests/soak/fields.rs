@@ -1,4 +1,4 @@
-//! Messages and records with one field changed into what no honest role would write.
+//! Messages and records with one field changed to a value that no correct role would write.
 
 use fastrand::Rng;
 use serde::Serialize;
@@ -15,7 +15,7 @@ use shared::records::{Decision, NodeLookups};
 use shared::slot::SlotSet;
 use shared::wire;
 
-/// What is tampered with.
+/// The kinds of messages and records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Task,
@@ -27,12 +27,12 @@ pub enum Kind {
     Report,
     Receipt,
     Lookups,
-    /// JSON that is kept beside the records: history and samples.
+    /// JSON that is stored in addition to the records: history and counter snapshots.
     Document,
 }
 
 impl Kind {
-    /// The kind of what stands at `key` in a store.
+    /// The kind of the entry at `key` in a store.
     pub fn of(key: &str) -> Option<Self> {
         let mut words = key.split('/');
         match (words.next()?, words.nth(1)) {
@@ -48,13 +48,13 @@ impl Kind {
         }
     }
 
-    /// Whether only the coordinator may say it.
+    /// Whether only the coordinator may write it.
     pub fn is_order(self) -> bool {
         matches!(self, Self::Task | Self::Spec | Self::Log | Self::Grant | Self::Cancel)
     }
 }
 
-/// Whether `payload` can be read as what it should be.
+/// Whether `payload` can be decoded.
 pub fn decodes(kind: Kind, payload: &[u8]) -> bool {
     match kind {
         Kind::Task => wire::decode::<ScanTask>(payload).is_ok(),
@@ -70,7 +70,7 @@ pub fn decodes(kind: Kind, payload: &[u8]) -> bool {
     }
 }
 
-/// `payload` with one field changed, and which; keys that are put in are of `kept`.
+/// `payload` with one field changed, and the field's name; inserted keys are from `kept`.
 pub fn changed(kind: Kind, payload: &[u8], kept: &[Vec<u8>], rng: &mut Rng) -> (&'static str, Vec<u8>) {
     match kind {
         Kind::Task => with(payload, |task: &mut ScanTask| of_task(task, rng)),
@@ -99,18 +99,29 @@ fn number(rng: &mut Rng) -> u64 {
     *rng.choice(&odd).expect("there are some")
 }
 
-/// `items`, so many times.
+/// `items`, repeated.
 fn again<T: Clone>(items: &[T], times: usize) -> Vec<T> {
     (0..times).flat_map(|_| items.iter().cloned()).collect()
 }
 
-/// Which of `names` is changed.
+/// Selects the field to change from `names`.
 fn pick(names: &[&'static str], rng: &mut Rng) -> &'static str {
     rng.choice(names).expect("there are some")
 }
 
-const TASK: [&str; 11] =
-    ["run", "task", "alias", "node", "keys", "replans", "skip", "round", "all slots", "ranges", "pass"];
+const TASK: [&str; 11] = [
+    "run",
+    "task",
+    "alias",
+    "node",
+    "keys",
+    "replans",
+    "skip",
+    "scan generation",
+    "all slots",
+    "ranges",
+    "pass",
+];
 
 fn of_task(task: &mut ScanTask, rng: &mut Rng) -> &'static str {
     let what = pick(&TASK, rng);
@@ -122,7 +133,7 @@ fn of_task(task: &mut ScanTask, rng: &mut Rng) -> &'static str {
         ("keys", _) => task.keys = number(rng),
         ("replans", _) => task.reschedules = rng.u32(..),
         ("skip", _) => task.skip = !task.skip,
-        ("round", _) => task.scan_generation = rng.u32(..),
+        ("scan generation", _) => task.scan_generation = rng.u32(..),
         ("ranges", Scope::Cursors(scope)) => {
             scope.ranges = vec![CursorRange { from: number(rng), to: Some(number(rng)) }; 3];
             scope.bits = rng.u32(0..70);
@@ -146,7 +157,7 @@ const BATCH: [&str; 13] = [
     "task",
     "run",
     "node",
-    "round",
+    "scan generation",
     "groups",
     "a key less",
 ];
@@ -168,7 +179,7 @@ fn of_batch(batch: &mut ReapBatch, kept: &[Vec<u8>], rng: &mut Rng) -> &'static 
         "task" => batch.task = TaskId::new(),
         "run" => batch.run = RunId::new(),
         "node" => batch.node = NodeId::new("nowhere"),
-        "round" => batch.scan_generation = rng.u32(..),
+        "scan generation" => batch.scan_generation = rng.u32(..),
         "groups" => batch.groups = again(&batch.groups, rng.usize(2..20)),
         _ => drop(group.keys.pop()),
     }
@@ -185,7 +196,7 @@ const REPORT: [&str; 13] = [
     "lost",
     "rest",
     "node",
-    "round",
+    "scan generation",
     "task",
     "run",
     "history",
@@ -222,7 +233,7 @@ fn of_report(report: &mut TaskReport, rng: &mut Rng) -> &'static str {
                 vec![Remainder { reason: RequeueReason::Full, scope, pass: Some(TaskId::new()) }; 3];
         }
         "node" => report.node = NodeId::new("nowhere"),
-        "round" => report.scan_generation = rng.u32(..),
+        "scan generation" => report.scan_generation = rng.u32(..),
         "task" => report.task = TaskId::new(),
         "run" => report.run = RunId::new(),
         _ => report.replication_id = Some("x".repeat(40)),
@@ -231,7 +242,7 @@ fn of_report(report: &mut TaskReport, rng: &mut Rng) -> &'static str {
 }
 
 const RECEIPT: [&str; 8] =
-    ["one outcome", "outcomes", "no groups", "batch", "round", "vouched", "node", "cause"];
+    ["one outcome", "outcomes", "no groups", "batch", "scan generation", "unreplicated", "node", "cause"];
 
 fn of_receipt(receipt: &mut Receipt, rng: &mut Rng) -> &'static str {
     let what = pick(&RECEIPT, rng);
@@ -246,8 +257,8 @@ fn of_receipt(receipt: &mut Receipt, rng: &mut Rng) -> &'static str {
         }
         "no groups" => receipt.groups.clear(),
         "batch" => receipt.batch = BatchId::new(),
-        "round" => receipt.scan_generation = rng.u32(..),
-        "vouched" => {
+        "scan generation" => receipt.scan_generation = rng.u32(..),
+        "unreplicated" => {
             let (node, history) = (NodeId::new("nowhere"), "gone".to_owned());
             receipt.unreplicated.push(UnreplicatedWrites {
                 node,

@@ -1,8 +1,8 @@
-//! What the soaks with hostile peers share: cases by their seeds, several side by side; what panicked anywhere in this
-//! process; and how much memory a process had.
+//! Shared by the soak tests with hostile peers: seeded cases, several at a time; panics anywhere in this process; and
+//! peak memory of processes.
 //!
-//! `KEYSWEEP_CHAOS_SEED` is the first seed and `KEYSWEEP_SOAK_SEEDS` the number of cases, so that a case that failed can
-//! be tried alone.
+//! `KEYSWEEP_CHAOS_SEED` is the first seed and `KEYSWEEP_SOAK_SEEDS` the number of cases, so that a failed case can be
+//! run alone.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
 use std::panic::AssertUnwindSafe;
@@ -12,20 +12,20 @@ use std::time::Instant;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 
+pub mod faulty_proxy;
 pub mod fields;
-pub mod odd;
 pub mod tamper;
 
 #[path = "../../../shared/tests/hostile/mod.rs"]
 pub mod hostile;
 
-/// Panics of this process since [`cases`] was called first.
+/// Panics of this process since the first call of [`cases`].
 static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// How many cases a test tries, and how many at a time.
+/// The number of cases of a test, and how many run at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct Cases {
-    /// For people.
+    /// For messages.
     pub name: &'static str,
     pub first_seed: u64,
     pub count: u64,
@@ -40,18 +40,18 @@ fn number(variable: &str) -> Option<u64> {
 }
 
 impl Cases {
-    /// `count` cases from `first_seed` on, or those that the environment names.
+    /// `count` cases from `first_seed` on, or those from the environment.
     pub fn new(name: &'static str, first_seed: u64, count: u64, lanes: usize) -> Self {
         let first_seed = number("KEYSWEEP_CHAOS_SEED").unwrap_or(first_seed);
         let count = number("KEYSWEEP_SOAK_SEEDS").unwrap_or(count);
         Self { name, first_seed, count, lanes }
     }
 
-    /// Tries all cases. `case` is called with its lane, which its seed says and which has one case at a time, and its seed;
-    /// it panics if something is wrong. All cases are tried, and those that failed are named at the end.
+    /// Runs all cases. `case` is called with its lane, which follows from its seed and runs one case at a time, and
+    /// its seed; it panics on a failure. All cases are run, and the failed ones are listed at the end.
     pub async fn run(self, case: impl AsyncFn(usize, u64)) {
         static HOOK: Once = Once::new();
-        // One after the other, so that each knows whose panics it counts.
+        // One test at a time, so that panics are counted for the right one.
         static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let _one = ONE.lock().await;
         HOOK.call_once(note_panics);
@@ -89,17 +89,17 @@ impl Cases {
     }
 }
 
-/// What has panicked so far.
+/// The panics so far.
 fn panics() -> MutexGuard<'static, Vec<String>> {
     PANICS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The case that took longer: seconds, and the seed.
+/// The longer of two cases: seconds, and the seed.
 fn longer(one: (f64, u64), other: (f64, u64)) -> (f64, u64) {
     if other.0 > one.0 { other } else { one }
 }
 
-/// Notes every panic of this process, in all its tasks: some are caught where no test would see them.
+/// Records every panic of this process, in all its tasks: some are caught where no test would see them.
 fn note_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -108,7 +108,7 @@ fn note_panics() {
     }));
 }
 
-/// The most memory that a process had, in KiB; 0 if it is gone.
+/// The peak memory of a process, in KiB; 0 if it has ended.
 pub fn peak_kib(process: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     text.lines()

@@ -1,5 +1,5 @@
-//! Somebody hostile between a role and what it reads: messages and records are changed, and come before the true ones, or
-//! in their place. What each kind of message may be changed into stands in `fields.rs`.
+//! An attacker between a role and its input: messages and records are changed, and arrive before or instead of the
+//! true ones. `fields.rs` defines the changes of each kind.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -15,18 +15,18 @@ use shared::store::{Created, Entry, Store, StoreError, Watch};
 use super::fields::{self, Kind, decodes};
 use super::hostile;
 
-/// Messages of one kind that are kept of a recorded run.
+/// The maximum of recorded messages of one kind.
 const RECORDED_MAX: usize = 64;
 
-/// The traffic of undisturbed runs, and keys that must stay.
+/// The messages of undisturbed runs, and keys that must be kept.
 pub struct Corpus {
     messages: Mutex<BTreeMap<Kind, Vec<Vec<u8>>>>,
-    /// Keys that a run may not touch.
+    /// Keys that a run must not change.
     pub kept: Vec<Vec<u8>>,
 }
 
 impl Corpus {
-    /// Nothing recorded yet.
+    /// An empty corpus.
     pub fn new(kept: Vec<Vec<u8>>) -> Arc<Self> {
         Arc::new(Self { messages: Mutex::default(), kept })
     }
@@ -39,7 +39,7 @@ impl Corpus {
         }
     }
 
-    /// How many messages of each kind were recorded.
+    /// The number of recorded messages of each kind.
     pub fn recorded(&self) -> BTreeMap<Kind, usize> {
         self.messages.lock().unwrap().iter().map(|(kind, messages)| (*kind, messages.len())).collect()
     }
@@ -49,29 +49,29 @@ impl Corpus {
     }
 }
 
-/// What becomes of what a role reads.
+/// What happens to the input of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// Nothing; the corpus takes it in.
+    /// It is only recorded.
     Record,
-    /// It is changed on its way to the role, which gets the true one later.
+    /// It is changed in transit; the role gets the true one later.
     InTransit,
-    /// Where it is stored somebody hostile was faster, so that all see that.
+    /// The attacker writes before the role, so that all processes see the changed record.
     AtRest,
 }
 
-/// See the module. One for each case.
+/// The attacker of one case.
 pub struct Tamper {
     pub corpus: Arc<Corpus>,
     pub way: Way,
-    /// Whether orders are signed: one that was changed is not believed then.
+    /// Whether orders are signed: then a changed one is not accepted.
     pub signed: bool,
     /// The kinds of records that are changed; messages of queues always are.
     pub kinds: &'static [Kind],
     rng: Mutex<Rng>,
     /// Messages that may still be changed.
     left: Mutex<u32>,
-    /// What was changed, for people.
+    /// The changes, for messages.
     done: Mutex<Vec<String>>,
 }
 
@@ -82,12 +82,12 @@ impl Tamper {
         Arc::new(Self { corpus, way, signed, kinds, rng: Mutex::new(rng), left, done })
     }
 
-    /// What was changed so far.
+    /// The changes so far.
     pub fn done(&self) -> Vec<String> {
         self.done.lock().unwrap().clone()
     }
 
-    /// `payload` as somebody hostile would have it, if it is its turn.
+    /// `payload` with a change by the attacker, if it is its turn.
     fn changed(&self, kind: Kind, payload: &[u8]) -> Option<Vec<u8>> {
         if self.way == Way::Record {
             self.corpus.record(kind, payload);
@@ -104,7 +104,7 @@ impl Tamper {
             0 => ("another run's", rng.choice(&others).cloned().unwrap_or_default()),
             1..=4 => fields::changed(kind, payload, &self.corpus.kept, &mut rng),
             _ => {
-                // Mostly its own: of others', whole parts.
+                // Mostly the message itself; whole parts come from others.
                 let mut seeds = vec![payload.to_vec(); 3];
                 seeds.extend(rng.choice(&others).cloned());
                 ("bytes", hostile::tampered(seeds, rng.u64(..)))
@@ -119,7 +119,7 @@ impl Tamper {
     }
 }
 
-/// A queue whose messages are tampered with when they are pulled.
+/// A queue whose messages are changed when they are pulled.
 pub struct TamperedQueue {
     pub inner: Arc<dyn Queue>,
     pub tamper: Arc<Tamper>,
@@ -134,9 +134,9 @@ impl TamperedQueue {
         let (payload, deliveries) = (payload.into(), delivery.deliveries);
         let hostile = Delivery { payload, deliveries, trust, handle };
         match self.tamper.chance() % 4 {
-            // In its place, until it is delivered again.
+            // Instead of it, until it is redelivered.
             0 | 1 => into.push(hostile),
-            // Before it, or after it: the true one is answered.
+            // Before it, or after it: the true one is acknowledged.
             2 => into.extend([Delivery { handle: Arc::new(Unqueued), ..hostile }, delivery]),
             _ => {
                 let again = Delivery { handle: Arc::new(Unqueued), ..hostile };
@@ -171,7 +171,7 @@ impl Queue for TamperedQueue {
     }
 }
 
-/// The handle of what stands in the place of a message: whatever is answered, the true one comes again.
+/// The handle of a replaced message: it is never acknowledged, so that the true one is redelivered.
 struct Never(Arc<dyn AckHandle>);
 
 impl AckHandle for Never {
@@ -205,14 +205,14 @@ impl AckHandle for Unqueued {
     }
 }
 
-/// A store whose records are tampered with.
+/// A store whose records are changed.
 pub struct TamperedStore {
     pub inner: Arc<dyn Store>,
     pub tamper: Arc<Tamper>,
 }
 
 impl TamperedStore {
-    /// What `entry` is changed into on its way, if it is its turn.
+    /// The changed `entry` in transit, if it is its turn.
     fn on_the_way(tamper: &Tamper, entry: &Entry) -> Option<Entry> {
         let kind = Kind::of(&entry.key)?;
         if tamper.way == Way::AtRest || tamper.way == Way::InTransit && !tamper.kinds.contains(&kind) {
@@ -223,13 +223,13 @@ impl TamperedStore {
         Some(Entry { value, trust, ..entry.clone() })
     }
 
-    /// What stands at `key` before what a role would write there, if somebody hostile is faster.
+    /// The record that the attacker writes at `key` before the role, if any.
     fn at_rest(&self, key: &str, value: &[u8]) -> Option<Vec<u8>> {
         let kind = Kind::of(key).filter(|kind| self.tamper.kinds.contains(kind))?;
         if self.tamper.way != Way::AtRest || kind.is_order() {
             return None;
         }
-        // One that cannot be read keeps its run from ending, as the threat model says.
+        // An undecodable one prevents the end of its run, as documented in the threat model.
         self.tamper.changed(kind, value).filter(|changed| decodes(kind, changed))
     }
 }
@@ -250,7 +250,7 @@ impl Store for TamperedStore {
         let key = key.to_owned();
         async move {
             let entry = self.inner.get(&key).await?;
-            // An order that is not believed stands nowhere in the place of a true one.
+            // An order that is not accepted does not replace a true one.
             let order = Kind::of(&key).is_some_and(Kind::is_order) && self.tamper.way != Way::Record;
             let hostile = entry.as_ref().filter(|_| !order);
             Ok(hostile.and_then(|entry| Self::on_the_way(&self.tamper, entry)).or(entry))
@@ -285,7 +285,7 @@ impl Store for TamperedStore {
 struct TamperedWatch {
     inner: Box<dyn Watch>,
     tamper: Arc<Tamper>,
-    /// The true entry, which comes after the other.
+    /// The true entry, which follows the other one.
     held: Option<Entry>,
 }
 

@@ -44,7 +44,7 @@ pub enum Decision {
         /// Identifies the list.
         id: TaskId,
         /// The scan generation of those tasks: 1 for those of the first check.
-        round: u32,
+        scan_generation: u32,
         /// Replication ids, by node, that are gone, or of which it is not known.
         gone: Vec<(NodeId, String)>,
         /// Those of `gone` whose node did not answer; absent from versions that did not distinguish them.

@@ -1,6 +1,6 @@
-//! What hostile bytes are made of: real encodings, cut, spliced, and changed where it hurts. No coverage guides this;
-//! the seeds do. `cargo test` tries some hundreds of each kind, `cargo xtask fuzz` as many as its seconds allow, and
-//! shows those that failed in the smallest form that still fails.
+//! Generates hostile input: real encodings, truncated, spliced, and changed. Not guided by coverage, only by seeds.
+//! `cargo test` runs some hundreds of cases of each kind, `cargo xtask fuzz` as many as fit into its time, and shows
+//! failures in their smallest form.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
 use std::time::{Duration, Instant};
@@ -12,29 +12,29 @@ use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 /// Cases of one target in a test run.
 const CASES: u32 = 300;
 
-/// Cases between two looks at the clock.
+/// Cases between two checks of the time.
 const CASES_AT_ONCE: u32 = 500;
 
 /// One change of some bytes.
 #[derive(Clone, Debug)]
 enum Change {
-    /// Another byte.
+    /// Replaces a byte.
     Set(usize, u8),
-    /// Another bit.
+    /// Flips a bit.
     Flip(usize, u8),
-    /// The rest is missing.
+    /// Removes the rest.
     Cut(usize),
-    /// Something new in between.
+    /// Inserts bytes.
     Insert(usize, Vec<u8>),
-    /// A piece is missing.
+    /// Removes some bytes.
     Remove(usize, usize),
-    /// A piece comes again, many times over.
+    /// Repeats some bytes many times.
     Repeat(usize, usize, usize),
-    /// Another piece in its place.
+    /// Overwrites some bytes.
     Overwrite(usize, Vec<u8>),
 }
 
-/// Pieces that decoders trip over: lengths that are not there, the ends of numbers, marks of every format.
+/// Bytes that are difficult for decoders: wrong lengths, extreme numbers, markers of every format.
 const PIECES: &[&[u8]] = &[
     b"\xdd\xff\xff\xff\xff",
     b"\xdf\xff\xff\xff\xff",
@@ -135,7 +135,7 @@ fn apply(bytes: &mut Vec<u8>, change: &Change) {
     }
 }
 
-/// Bytes that come of `seeds`: as they are, changed, and two of them in one.
+/// Bytes derived from `seeds`: unchanged, changed, or a combination of two.
 fn hostile(seeds: Vec<Vec<u8>>) -> BoxedStrategy<Vec<u8>> {
     let seed = prop::sample::select(seeds);
     let whole = (seed.clone(), prop::collection::vec(change(), 0..8)).prop_map(|(mut bytes, changes)| {
@@ -150,7 +150,7 @@ fn hostile(seeds: Vec<Vec<u8>>) -> BoxedStrategy<Vec<u8>> {
     prop_oneof![8 => whole, 1 => spliced, 1 => prop::collection::vec(any::<u8>(), 0..200)].boxed()
 }
 
-/// One encoding that comes of `seeds`, the same for the same `rng_seed`.
+/// One derived encoding, deterministic for `rng_seed`.
 pub fn tampered(seeds: Vec<Vec<u8>>, rng_seed: u64) -> Vec<u8> {
     let config =
         Config { rng_seed: RngSeed::Fixed(rng_seed), failure_persistence: None, ..Config::default() };
@@ -158,14 +158,14 @@ pub fn tampered(seeds: Vec<Vec<u8>>, rng_seed: u64) -> Vec<u8> {
     tree.map(|tree| tree.current()).unwrap_or_default()
 }
 
-/// For how long each target is tried; `None` in a test run, which tries a few cases.
+/// The time for each target; `None` in a test run, which runs a few cases.
 #[expect(clippy::disallowed_methods, reason = "how long a test tries is no setting of keysweep")]
 fn each() -> Option<Duration> {
     let seconds = std::env::var("KEYSWEEP_FUZZ_SECONDS").ok()?;
     Some(Duration::from_secs(seconds.parse().expect("KEYSWEEP_FUZZ_SECONDS is a number")))
 }
 
-/// Gives `target` bytes that come of `seeds`, of which each must be good. It must not panic.
+/// Calls `target` with bytes derived from `seeds`, each of which must be valid. It must not panic.
 pub fn fuzz(name: &str, seeds: Vec<Vec<u8>>, target: impl Fn(&[u8])) {
     seeds.iter().for_each(|seed| target(seed));
     let (begin, strategy, mut tried) = (Instant::now(), hostile(seeds), 0_u64);
@@ -173,7 +173,7 @@ pub fn fuzz(name: &str, seeds: Vec<Vec<u8>>, target: impl Fn(&[u8])) {
     let mut rounds = 0..;
     loop {
         let round = rounds.next().unwrap_or_default();
-        // The same cases in each test run; others in each round of a long one.
+        // The same cases in each test run; different ones in each round of a long run.
         let rng_seed = match limit {
             None => RngSeed::Fixed(7),
             Some(_) => RngSeed::Fixed(u64::from(std::process::id()) << 32 | round),

@@ -1,4 +1,4 @@
-//! The connections of a process to a server, which all its parts share: as many users, in as many databases.
+//! The connections of a process to a server, which are shared by all its parts, users and databases.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,10 +12,10 @@ use shared::servers::Server;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// Databases that are used side by side.
+/// Databases that are used concurrently.
 const DATABASES: u32 = 3;
 
-/// The ids of the server's clients, `conn` among them.
+/// The ids of the server's clients, including `conn`.
 async fn ids(conn: &Conn) -> BTreeSet<String> {
     let Reply::BulkString(list) = conn.info_text("CLIENT LIST").await.unwrap() else {
         panic!("a list is a text")
@@ -24,12 +24,12 @@ async fn ids(conn: &Conn) -> BTreeSet<String> {
     list.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
 }
 
-/// Clients of the server but for `conn`.
+/// The number of other clients of the server.
 async fn clients(conn: &Conn) -> usize {
     ids(conn).await.len() - 1
 }
 
-/// Those that are there for a while: the server notices that a connection was closed a moment after the next is made.
+/// The number of clients after a while: the server notices a closed connection only after a new one is opened.
 async fn lasting(conn: &Conn) -> usize {
     let before = ids(conn).await;
     sleep(Duration::from_millis(10)).await;
@@ -42,7 +42,7 @@ async fn deployment(server: &Server, db: u32, user: Option<&str>) -> RedisClient
     RedisClient::discover(access).await.unwrap()
 }
 
-/// Writes keys named after `db` in all ways that there are.
+/// Writes keys named after `db` with all kinds of requests.
 async fn work(client: RedisClient, db: u32) {
     let node = NodeId::new("standalone");
     let commands = client.conn(&node).await.unwrap();
@@ -76,7 +76,7 @@ async fn work(client: RedisClient, db: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn databases_and_users_share_four_connections_and_never_meet() {
+async fn databases_and_users_share_four_connections_without_mixing() {
     let server = Server::start(&[]).await.unwrap();
     let conn = server.conn().await.unwrap();
     conn.info_text("ACL SETUSER other on >secret ~* &* +@all").await.unwrap();
@@ -107,18 +107,18 @@ async fn databases_and_users_share_four_connections_and_never_meet() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_is_refused_leaves_the_others_alone() {
+async fn rejected_user_does_not_affect_others() {
     let server = Server::start(&[]).await.unwrap();
     let deployed = deployment(&server, 0, None).await;
     let conn = deployed.conn(&NodeId::new("standalone")).await.unwrap();
-    let nobody = ConnectOptions {
-        username: Some("nobody".to_owned()),
+    let unknown = ConnectOptions {
+        username: Some("unknown".to_owned()),
         password: Some("wrong".to_owned()),
         ..ConnectOptions::open(vec![server.url()])
     };
-    let refused = RedisClient::discover(nobody).await.err().unwrap();
+    let refused = RedisClient::discover(unknown).await.err().unwrap();
     assert_eq!(refused.kind, RedisErrorKind::Authentication, "{refused}");
-    assert!(refused.detail.contains("(user `nobody`)"), "{refused}");
+    assert!(refused.detail.contains("(user `unknown`)"), "{refused}");
     let beyond = ConnectOptions { db: 99, ..ConnectOptions::open(vec![server.url()]) };
     let refused = RedisClient::discover(beyond).await.err().unwrap();
     assert!(refused.detail.contains("DB index is out of range"), "{refused}");
@@ -127,7 +127,7 @@ async fn who_is_refused_leaves_the_others_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_failed_is_made_again_and_one_that_nobody_has_is_closed() {
+async fn failed_connection_is_replaced_and_unused_one_is_closed() {
     let server = Server::start(&[]).await.unwrap();
     let own = server.conn().await.unwrap();
     let deployed = deployment(&server, 0, None).await;
@@ -140,7 +140,7 @@ async fn one_that_failed_is_made_again_and_one_that_nobody_has_is_closed() {
     assert_eq!(conn.info_text("PING").await.unwrap_err().kind, RedisErrorKind::ConnectionLost);
     deployed.forget(&node);
     assert!(deployed.conn(&node).await.unwrap().info_text("PING").await.is_ok());
-    // What was closed while it waited is not noticed by whoever lists.
+    // A lister does not notice that an idle connection was closed.
     lister.window(&scan, std::iter::empty(), LookupKind::Ttl, &mut answers).await.unwrap();
     drop((conn, lister, deployed));
     let closed = async { while clients(&own).await > 0 {} };

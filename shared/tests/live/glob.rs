@@ -1,5 +1,5 @@
-//! Compares [`shared::glob`] with the answers of a real redis-server to random patterns. The server is
-//! the `redis-server` on the path, so another version can be tried by putting it first there.
+//! Compares [`shared::glob`] with the matches of a real redis-server for random patterns. It uses the first
+//! `redis-server` in PATH, so that other versions can be tested.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,7 +16,7 @@ const KEYS_PER_SEED: usize = 300;
 /// Every special byte, some plain ones and two above 127.
 const ALPHABET: &[u8] = b"ab[]^-\\*?\x80\xfe";
 
-/// A server of our own; dropping it ends the process.
+/// A local server; dropping it ends the process.
 struct Server {
     process: Child,
     port: u16,
@@ -55,7 +55,7 @@ impl Server {
 struct Connection(BufReader<TcpStream>);
 
 impl Connection {
-    /// Sends one command and gives all strings of the reply, whatever its nesting.
+    /// Sends one command and returns all strings of the reply, at any nesting.
     fn call(&mut self, command: &[&[u8]]) -> Vec<Vec<u8>> {
         let mut request = format!("*{}\r\n", command.len()).into_bytes();
         for part in command {

@@ -1,4 +1,4 @@
-//! What shared code does against real servers: Redis, NATS, and receivers of HTTP on loopback.
+//! Shared code with real servers: Redis, NATS, and HTTP receivers on loopback.
 #![cfg(test)]
 
 mod connections;

@@ -1,5 +1,5 @@
-//! The contract suites of queue and store against a real nats-server, and what only a server can do: restart,
-//! differ from what we need, refuse.
+//! The contract suites of queue and store on a real nats-server, and server behavior: restarts, different
+//! configuration, rejections.
 
 use std::time::Duration;
 
@@ -11,15 +11,15 @@ use shared::store::{Created, Store, contract as stores};
 
 const ACK_WAIT: Duration = Duration::from_millis(1_000);
 
-/// Bytes of a work queue. Far more than the small messages here need: nats-server 2.9.10 does not count a
-/// message's envelope when it decides whether it fits, and drops the oldest one where it then does not.
+/// Bytes of a work queue. Much more than these small messages need: nats-server 2.9.10 ignores a message's envelope
+/// when it checks the limit, and then drops the oldest message if it is exceeded.
 const QUEUE_BYTES: u64 = 100_000;
 
 async fn server() -> NatsServer {
     NatsServer::start("").await.expect("a nats-server can be started")
 }
 
-/// A connection with streams of its own.
+/// A connection with its own streams.
 async fn connect(server: &NatsServer, prefix: &str) -> Nats {
     let access = NatsOptions {
         prefix: prefix.to_owned(),
@@ -71,7 +71,7 @@ async fn the_store_keeps_the_contract() {
     );
 }
 
-/// Nothing that was acknowledged to us is lost, and whoever waits goes on waiting.
+/// No acknowledged write is lost, and waiting operations continue.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_forgets_nothing() {
     let server = server().await;
@@ -101,7 +101,7 @@ async fn a_killed_server_forgets_nothing() {
     pulled[0].handle.ack().await.unwrap();
 }
 
-/// A pull that nobody waits for any more does not swallow the message that it is sent.
+/// A dropped pull does not lose the message that it receives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_dropped_pull_puts_back_what_comes() {
     let server = server().await;

@@ -1,4 +1,4 @@
-//! The servers that we start ourselves: they come up, they fill up, and they never stay behind.
+//! Local servers: they start, they can be filled, and they always end.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -133,7 +133,7 @@ async fn a_cluster_may_leave_slots_out() {
 }
 
 #[tokio::test]
-async fn a_refused_write_is_reported() {
+async fn rejected_write_is_reported() {
     let server = Server::start(&[]).await.unwrap();
     let mut seeder = Seeder::connect(&[server.url()]).await.unwrap();
     seeder.command(b"a", &[b"NOSUCH", b"a"]).await.unwrap();
@@ -141,7 +141,7 @@ async fn a_refused_write_is_reported() {
     assert!(message.contains("NOSUCH"), "{message}");
 }
 
-/// Publishes `body` to `subject` and returns the body of the answer; spoken by hand, without a client.
+/// Publishes `body` to `subject` and returns the body of the reply; uses the raw protocol, without a client.
 fn nats_request(server: &NatsServer, subject: &str, body: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", server.port()))?;
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
@@ -204,7 +204,7 @@ async fn a_nats_server_that_cannot_start_says_why() {
 }
 
 #[tokio::test]
-async fn a_nats_server_waits_for_its_port_and_takes_nobody_else_for_itself() {
+async fn nats_server_waits_for_its_port_and_detects_another_server_on_it() {
     let server = NatsServer::start("").await.unwrap();
     server.kill().unwrap();
     let other = TcpListener::bind(("127.0.0.1", server.port())).unwrap();
@@ -219,7 +219,7 @@ async fn a_nats_server_waits_for_its_port_and_takes_nobody_else_for_itself() {
     assert!(nats_request(&server, "$JS.API.INFO", "").is_ok());
 }
 
-/// Not a test by itself: what [`a_killed_parent_leaves_no_server`] runs as another process.
+/// Not a test: [`a_killed_parent_leaves_no_server`] runs it as another process.
 #[tokio::test]
 async fn helper_that_waits_to_be_killed() {
     let Some(server) = std::env::var_os("KEYSWEEP_TEST_HELPER") else { return };
@@ -235,7 +235,7 @@ async fn helper_that_waits_to_be_killed() {
     std::thread::sleep(Duration::from_secs(60));
 }
 
-/// This test binary again, as a process that starts `server` (`redis` or `nats`) and waits.
+/// This test binary as a process that starts `server` (`redis` or `nats`) and waits.
 fn helper(server: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -276,7 +276,7 @@ fn a_missing_binary_is_an_error_that_names_it() {
     }
 }
 
-/// `cargo test -p shared --test live -- --ignored --nocapture soak`: how fast seeding is here.
+/// `cargo test -p shared --test live -- --ignored --nocapture soak`: measures the speed of seeding.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a figure, not a check"]
 async fn soak_seeding_rate() -> Result<(), RedisError> {

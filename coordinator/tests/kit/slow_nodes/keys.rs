@@ -2,7 +2,7 @@
 
 use shared::slot::{SLOTS, slot_of, tag_for};
 
-/// What any key with a TTL has left, in milliseconds.
+/// The remaining TTL of all keys that have one, in milliseconds.
 const TTL_MS: i64 = 900_000;
 
 /// All keys of the cluster.
@@ -12,27 +12,28 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// So many keys in each slot.
+    /// This many keys in each slot.
     pub fn new(per_slot: u64) -> Self {
         Self { per_slot }
     }
 
-    /// How many there are in each slot.
+    /// The number of keys in each slot.
     pub fn per_slot(self) -> u64 {
         self.per_slot
     }
 
-    /// How many there are.
+    /// The number of keys.
     pub fn all(self) -> u64 {
         self.per_slot * u64::from(SLOTS)
     }
 
-    /// How many have no TTL.
+    /// The number of keys without TTL.
     pub fn stale(self) -> u64 {
         self.stale_before(SLOTS)
     }
 
-    /// How many have no TTL in the slots before `slot`: in the order of slots, every tenth key, from the fourth on.
+    /// The number of keys without TTL in the slots before `slot`: in the order of slots, every tenth key, from the
+    /// fourth on.
     pub fn stale_before(self, slot: u16) -> u64 {
         (self.per_slot * u64::from(slot) + 6) / 10
     }
@@ -42,7 +43,7 @@ impl Keys {
         format!("permissions:{{{}}}:{n}", tag_for(slot))
     }
 
-    /// What PTTL says of a key.
+    /// The reply to PTTL for a key.
     pub fn pttl(self, key: &[u8]) -> i64 {
         let slot = slot_of(key);
         let number = str::from_utf8(key)

@@ -1,6 +1,6 @@
-//! A cluster of as many nodes as wanted, all of them slow, simulated in this process: enough of Redis 7.0 for
-//! whole dry runs. Its keys are computed, not stored, so there can be millions. Commands that a dry run has no
-//! business to send, above all writes, are refused and remembered.
+//! A simulated cluster of any number of slow nodes in this process: enough of Redis 7.0 for whole dry runs. Its keys
+//! are computed, not stored, so there can be millions. Commands that a dry run must not send, above all writes, are
+//! rejected and recorded.
 
 mod keys;
 mod node;
@@ -18,19 +18,19 @@ use tokio::time::Instant;
 use self::keys::Keys;
 use self::node::{Node, Turn};
 
-/// Bytes that are read from a connection at a time.
+/// The read buffer of a connection, in bytes.
 const READ_BYTES: usize = 256 << 10;
 
-/// How long a node is busy with what it is asked. It does one thing after the other, whoever asks.
+/// The service time of a node, which serves all clients sequentially.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Service {
-    /// With each command.
+    /// Per command.
     pub command: Duration,
-    /// With each key listed or looked up.
+    /// Per key listed or looked up.
     pub key: Duration,
 }
 
-/// See the module. Dropping it ends the nodes.
+/// A simulated cluster. Dropping it ends the nodes.
 pub struct SlowNodes {
     nodes: Vec<Arc<Node>>,
     keys: Keys,
@@ -38,8 +38,8 @@ pub struct SlowNodes {
 }
 
 impl SlowNodes {
-    /// Starts `nodes` nodes that share the slots evenly, each slot with as many keys as told, a tenth of which
-    /// have no TTL.
+    /// Starts `nodes` nodes that share the slots evenly, with `keys_per_slot` keys in each slot, a tenth of them
+    /// without TTL.
     pub async fn start(nodes: u16, keys_per_slot: u64, service: Service) -> Self {
         let mut listeners = Vec::new();
         for _ in 0..nodes {
@@ -56,25 +56,25 @@ impl SlowNodes {
         Self { nodes: started, keys, _tasks: tasks }
     }
 
-    /// The address of the first node, as a seed of the others.
+    /// The URL of the first node, as a seed.
     pub fn urls(&self) -> Vec<String> {
         vec![format!("redis://127.0.0.1:{}", self.nodes[0].port())]
     }
 
-    /// From now on nodes take so long. A survey samples the nodes one after the other, so a test of the scan
-    /// alone makes the nodes slow only after it.
+    /// Changes the service time. The preflight samples one node after the other, so a test of the scan alone makes the
+    /// nodes slow after it.
     pub fn set_service(&self, service: Service) {
         for node in &self.nodes {
             node.set_service(service);
         }
     }
 
-    /// All keys; all of them match `permissions:*`.
+    /// The number of keys; all of them match `permissions:*`.
     pub fn keys(&self) -> u64 {
         self.keys.all()
     }
 
-    /// Those without TTL.
+    /// The number of keys without TTL.
     pub fn stale(&self) -> u64 {
         self.keys.stale()
     }
@@ -84,18 +84,18 @@ impl SlowNodes {
         self.nodes.iter().map(|node| node.listed()).collect()
     }
 
-    /// For each node, how long it has been busy.
+    /// For each node, its busy time.
     pub fn busy(&self) -> Vec<Duration> {
         self.nodes.iter().map(|node| node.busy()).collect()
     }
 
-    /// For each node, the connections that it had at one time, at most.
+    /// For each node, the maximum of concurrent connections.
     pub fn connections_at_once(&self) -> Vec<usize> {
         self.nodes.iter().map(|node| node.connections_at_once()).collect()
     }
 
-    /// For each node, how many of `tasks` it was working on at one time, at most. A task lasts from the listing
-    /// of the first of its slots to the last look-up of a key in one of them, so this never says too many.
+    /// For each node, a lower bound of the maximum of its concurrent `tasks`. A task lasts from the listing of its
+    /// first slot to the last lookup in one of its slots.
     pub fn tasks_at_once(&self, tasks: &[ScanTask]) -> Vec<usize> {
         let slots: Vec<_> = tasks.iter().map(|task| task.scope.slots()).collect();
         let spans = |node: &Arc<Node>| {
@@ -104,7 +104,7 @@ impl SlowNodes {
         self.nodes.iter().map(|node| overlap(&spans(node))).collect()
     }
 
-    /// Commands that were refused, each once.
+    /// The distinct rejected commands.
     pub fn refused(&self) -> Vec<String> {
         let mut refused: Vec<String> = self.nodes.iter().flat_map(|node| node.refused()).collect();
         refused.sort();
@@ -113,13 +113,13 @@ impl SlowNodes {
     }
 }
 
-/// The most spans that hold one moment.
+/// The maximum of overlapping spans.
 fn overlap(spans: &[(Instant, Instant)]) -> usize {
     let at = |moment: Instant| spans.iter().filter(|(from, to)| *from <= moment && moment < *to).count();
     spans.iter().map(|(from, _)| at(*from)).max().unwrap_or(0)
 }
 
-/// Takes connections until dropped, which ends them all.
+/// Accepts connections until dropped, which ends them all.
 async fn accept(listener: TcpListener, node: Arc<Node>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -129,7 +129,7 @@ async fn accept(listener: TcpListener, node: Arc<Node>) {
     }
 }
 
-/// Answers until the other side hangs up.
+/// Replies until the client closes the connection.
 async fn serve(mut stream: TcpStream, node: Arc<Node>) {
     let _open = node.connected();
     let mut unread = Vec::new();

@@ -1,4 +1,4 @@
-//! One simulated node: its answers, how long they take, and what it remembers.
+//! One simulated node: its replies, its service times, and its records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -13,12 +13,12 @@ use super::Service;
 use super::keys::Keys;
 use super::resp::Reply;
 
-/// A node. It is as slow as its `service` says, and does one thing after the other.
+/// A node. It serves all clients sequentially, with the times in `service`.
 pub struct Node {
     index: usize,
     /// The ports of all nodes, in the order of their slots.
     ports: Arc<[u16]>,
-    /// What the others say of each in CLUSTER NODES, which is asked around each task: made once.
+    /// The common part of each CLUSTER NODES reply, which is requested around each task: built once.
     lines: Arc<[String]>,
     keys: Keys,
     open: AtomicUsize,
@@ -33,7 +33,7 @@ struct State {
     hits: u64,
     misses: u64,
     listed: u64,
-    /// From the listing of a slot to the last look-up of a key in it.
+    /// From the listing of a slot to the last lookup of a key in it.
     spans: BTreeMap<u16, (Instant, Instant)>,
     refused: BTreeSet<String>,
 }
@@ -44,19 +44,19 @@ pub struct Turn {
     arrived: Instant,
     commands: u32,
     keys: u32,
-    /// Slots that a listing or a look-up was about.
+    /// The slots of its listings and lookups.
     slots: BTreeSet<u16>,
 }
 
 impl Turn {
-    /// The beginning of a turn.
+    /// An empty turn.
     pub fn new() -> Self {
         let (replies, slots) = (Vec::new(), BTreeSet::new());
         Self { replies, arrived: Instant::now(), commands: 0, keys: 0, slots }
     }
 }
 
-/// Counts a connection for as long as it is held.
+/// Counts a connection while it is open.
 pub struct Open<'a>(&'a Node);
 
 impl Drop for Open<'_> {
@@ -66,7 +66,7 @@ impl Drop for Open<'_> {
 }
 
 impl Node {
-    /// Node `index` of those at `ports`, of which [`lines`] has made `lines`.
+    /// Node `index` of those at `ports`, with `lines` from [`lines`].
     pub fn new(
         index: usize,
         (ports, lines): (Arc<[u16]>, Arc<[String]>),
@@ -115,7 +115,7 @@ impl Node {
         self.state().refused.clone()
     }
 
-    /// From the first to the last that was done for any of `slots` here.
+    /// The time from the first to the last work on any of `slots`.
     pub fn span(&self, slots: &SlotSet) -> Option<(Instant, Instant)> {
         let state = self.state();
         let spans = state.spans.iter().filter(|(slot, _)| slots.contains(**slot)).map(|(_, span)| *span);
@@ -129,7 +129,7 @@ impl Node {
         Open(self)
     }
 
-    /// When the replies of `turn` are due: after all that was asked before, by whomever.
+    /// When the replies of `turn` are due: after all earlier requests of any client.
     pub fn finish(&self, turn: &Turn) -> Instant {
         let mut state = self.state();
         let takes = state.service.command * turn.commands + state.service.key * turn.keys;
@@ -144,7 +144,7 @@ impl Node {
         done
     }
 
-    /// Answers one command.
+    /// Replies to one command.
     pub fn answer(&self, command: &[Vec<u8>], turn: &mut Turn) {
         turn.commands += 1;
         let words: Vec<String> =
@@ -165,7 +165,7 @@ impl Node {
             }
             ["CLUSTER", "GETKEYSINSLOT", slot, max] => self.list(number(slot), number(max), turn),
             ["PTTL", _] => self.look_up(&command[1], turn),
-            // As fast as other commands: it is asked of few keys.
+            // As fast as other commands: it is sent for few keys.
             ["MEMORY", "USAGE", _] => replies.number(100),
             ["SCAN", cursor, "COUNT", count] => self.scan(number(cursor), number(count), turn),
             _ => {
@@ -176,7 +176,7 @@ impl Node {
         }
     }
 
-    /// The keys of a slot, `max` at most.
+    /// The keys of a slot, at most `max`.
     fn list(&self, slot: u16, max: u64, turn: &mut Turn) {
         let here = if self.slots().contains(&slot) { self.keys.per_slot() } else { 0 };
         let count = here.min(max);
@@ -209,7 +209,7 @@ impl Node {
         if pttl == -2 { state.misses += 1 } else { state.hits += 1 }
     }
 
-    /// As in Redis, with one key in a bucket at most.
+    /// As in Redis, with at most one key per bucket.
     fn scan(&self, mut cursor: u64, count: u64, turn: &mut Turn) {
         let keys = self.keys.per_slot() * self.slots().len() as u64;
         let mask = keys.next_power_of_two() - 1;
@@ -305,12 +305,12 @@ fn slots(index: usize, nodes: usize) -> Range<u16> {
     first(index)..first(index + 1)
 }
 
-/// The name of node `index`, and of its process.
+/// The id of node `index`, and of its process.
 fn id(index: usize) -> String {
     format!("{:040x}", index + 1)
 }
 
-/// Another place for each bucket, so that a stretch of buckets is a fair sample of the keys.
+/// A permutation of the buckets, so that consecutive ones are a fair sample of the keys.
 fn scatter(bucket: u64, mask: u64) -> u64 {
     let half = mask.count_ones() / 2 + 1;
     let mixed = (bucket ^ (bucket >> half)).wrapping_mul(0x9e37_79b9_7f4a_7c15) & mask;

@@ -1,6 +1,6 @@
-//! Commands from bytes, and replies into bytes, in the forms that both versions of the protocol share.
+//! Parses commands and encodes replies, in the subset common to RESP2 and RESP3.
 
-/// Takes all commands from `bytes` that are there to their end. Panics on bytes that are no command.
+/// Takes all complete commands from `bytes`. Panics on invalid bytes.
 pub fn take_commands(bytes: &mut Vec<u8>) -> Vec<Vec<Vec<u8>>> {
     let (mut commands, mut taken) = (Vec::new(), 0);
     while let Some((command, length)) = command(&bytes[taken..]) {
@@ -11,7 +11,7 @@ pub fn take_commands(bytes: &mut Vec<u8>) -> Vec<Vec<Vec<u8>>> {
     commands
 }
 
-/// The first command, and its length in bytes; `None` if its end is not there yet.
+/// The first command, and its length in bytes; `None` if it is incomplete.
 fn command(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
     let (count, mut at) = header(bytes, b'*')?;
     let mut args = Vec::with_capacity(count);
@@ -32,17 +32,17 @@ fn header(bytes: &[u8], kind: u8) -> Option<(usize, usize)> {
     Some((number, end + 2))
 }
 
-/// A reply in the making.
+/// A reply that is being encoded.
 pub trait Reply {
     /// `+OK` and the like.
     fn status(&mut self, text: &str);
-    /// An error, beginning with its code.
+    /// An error, starting with its code.
     fn error(&mut self, text: &str);
     /// A number.
     fn number(&mut self, number: i64);
-    /// A text or a key.
+    /// A bulk string.
     fn bulk(&mut self, bytes: impl AsRef<[u8]>);
-    /// The beginning of an array of so many elements, which follow.
+    /// The header of an array with this many elements, which follow.
     fn array(&mut self, count: usize);
 }
 
@@ -72,7 +72,7 @@ impl Reply for Vec<u8> {
 }
 
 #[test]
-fn commands_come_out_the_same_wherever_they_were_cut() {
+fn split_commands_are_parsed_the_same() {
     let whole = b"*2\r\n$4\r\nPTTL\r\n$1\r\na\r\n*1\r\n$4\r\nPING\r\n";
     for cut in 0..whole.len() {
         let mut unread = whole[..cut].to_vec();

@@ -1,4 +1,4 @@
-//! A server that is ready to be acted at, and a batch of stale keys that may act for a minute.
+//! A server and a batch of stale keys that may act for a minute.
 
 use shared::cluster::guard::{BatchWindow, GuardExecutor};
 use shared::cluster::{Conn, node};
@@ -8,7 +8,7 @@ use shared::messages::{DeleteBackend, Group, Lookups, Reason};
 use shared::servers::Server;
 use shared::slot::slot_of;
 
-/// See the module.
+/// A server with one batch.
 pub(crate) struct Bench {
     _server: Server,
     pub(crate) conn: Conn,
@@ -18,7 +18,7 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// With `keys` as the candidates, all of slot 0 as far as names go; a standalone server does not mind.
+    /// With `keys` as the candidates. The batch claims slot 0 for all of them; a standalone server ignores it.
     pub(crate) async fn new(way: DeleteBackend, keys: &[&[u8]]) -> Self {
         let server = Server::start(&[]).await.expect("a server can be started");
         let conn = server.conn().await.unwrap();
@@ -51,14 +51,14 @@ impl Bench {
     }
 }
 
-/// The look-ups that a server has counted; reads are those that its command statistics do not explain.
+/// The lookups that a server has counted; value reads are those that its command statistics do not explain.
 pub(crate) async fn counted(conn: &Conn) -> Lookups {
     let status = node::status_with_commands(conn, 0).await.unwrap();
     let reads = status.lookups.all() - status.commands.unwrap().one_lookup;
     Lookups { reads, ..status.lookups }
 }
 
-/// Those that came after `before`.
+/// The lookups since `before`.
 pub(crate) fn since(after: Lookups, before: Lookups) -> Lookups {
     let Lookups { hits, misses, reads } = after;
     Lookups { hits: hits - before.hits, misses: misses - before.misses, reads: reads - before.reads }

@@ -1,5 +1,4 @@
-//! Hashes whose fields expire are spared, by what holds at the moment of deletion; and they are only asked where that is
-//! wanted.
+//! Hashes whose fields expire at the time of deletion are spared; they are only queried if that is requested.
 
 use shared::cluster::fields::{self, FieldTtls};
 use shared::cluster::guard::{
@@ -15,7 +14,7 @@ use shared::servers::Server;
 both_ways! {
     a_hash_whose_fields_expire_is_spared,
     what_changed_since_the_look_counts,
-    what_is_recorded_is_told_again,
+    recorded_outcomes_are_repeated,
     a_large_hash_is_asked_for_some_of_its_fields,
     nothing_is_asked_where_no_fields_expire,
     what_was_saved_is_compared_as_well,
@@ -30,7 +29,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// `None`, with a word about it, where the server knows no field TTLs.
+    /// `None`, with a message, if the server does not support field TTLs.
     async fn new(way: DeleteBackend) -> Option<Self> {
         let server = Server::start(&[]).await.expect("a server can be started");
         let conn = server.conn().await.unwrap();
@@ -42,7 +41,7 @@ impl Bench {
         Some(Self { _server: server, conn, means })
     }
 
-    async fn say(&self, words: &str) {
+    async fn send(&self, words: &str) {
         self.conn.info_text(words).await.unwrap_or_else(|e| panic!("{words}: {e}"));
     }
 
@@ -60,7 +59,7 @@ impl Bench {
         window: BatchWindow,
         act: Act,
         keys: &[&str],
-        seals: Option<&[ExpectedContent]>,
+        contents: Option<&[ExpectedContent]>,
     ) -> GuardReply {
         let keys = keys.iter().map(|key| Key::new(key.as_bytes())).collect();
         let group = Group {
@@ -70,27 +69,28 @@ impl Bench {
             expires_at_ms: Vec::new(),
             fingerprints: Vec::new(),
         };
-        let part = Part { expected: seals, ..Part::from(&(0, &group)) };
+        let part = Part { expected: contents, ..Part::from(&(0, &group)) };
         let answers =
             self.means.call(&self.conn, (window, GuardMode::Act(act)), &[part], false).await.unwrap();
         answers.into_iter().next().unwrap().unwrap()
     }
 
-    /// One call, whose look-ups are those that it tells of.
-    async fn call(&self, act: Act, keys: &[&str], seals: Option<&[ExpectedContent]>) -> Vec<Outcome> {
+    /// One call, whose lookups must be those that it reports.
+    async fn call(&self, act: Act, keys: &[&str], contents: Option<&[ExpectedContent]>) -> Vec<Outcome> {
         let before = self.lookups().await;
-        let GuardReply { verdict, extra_lookups: beyond } =
-            self.answer(Self::window(), act, keys, seals).await;
+        let GuardReply { verdict, extra_lookups: extra } =
+            self.answer(Self::window(), act, keys, contents).await;
         let GuardVerdict::Outcomes(outcomes) = verdict else { panic!("{verdict:?}") };
         let counted = self.lookups().await.minus(before);
-        let texts = seals.map(|seals| seals.iter().map(ExpectedContent::is_text).collect::<Vec<_>>());
-        let mut told = guard::lookups(Reason::Stale, false, texts.as_deref(), &outcomes);
-        told += beyond;
-        assert_eq!(counted, told, "{outcomes:?}");
+        let texts =
+            contents.map(|contents| contents.iter().map(ExpectedContent::is_text).collect::<Vec<_>>());
+        let mut reported = guard::lookups(Reason::Stale, false, texts.as_deref(), &outcomes);
+        reported += extra;
+        assert_eq!(counted, reported, "{outcomes:?}");
         outcomes
     }
 
-    /// As the server counts them. Whatever its command statistics do not call a look-up alone read a value.
+    /// The server's lookups. Those that its command statistics do not explain read a value.
     async fn lookups(&self) -> Lookups {
         let status = node::status_with_commands(&self.conn, 0).await.unwrap();
         let reads = status.lookups.all() - status.commands.unwrap().one_lookup;
@@ -101,7 +101,7 @@ impl Bench {
         matches!(self.conn.info_text(&format!("EXISTS {key}")).await.unwrap(), Reply::Int(1))
     }
 
-    /// Of the commands that ask about fields, those that were called since the counters were reset.
+    /// The field commands that were called since the counters were reset.
     async fn asked(&self) -> Vec<&'static str> {
         let Reply::BulkString(text) = self.conn.info_text("INFO commandstats").await.unwrap() else {
             panic!("no text")
@@ -125,14 +125,14 @@ async fn a_hash_whose_fields_expire_is_spared(way: DeleteBackend) {
     let repair = Action::Expire { ttl_ms: 600_000, jitter_ms: 0 };
     for (action, done) in [(Action::Delete, Deleted), (repair, Expired)] {
         for hash in ["all", "some", "none", "whole"] {
-            bench.say(&format!("HSET {hash} a 1 b 2")).await;
+            bench.send(&format!("HSET {hash} a 1 b 2")).await;
         }
-        bench.say("HPEXPIRE all 600000 FIELDS 2 a b").await;
-        bench.say("HPEXPIRE some 600000 FIELDS 1 a").await;
-        bench.say("PEXPIRE whole 600000").await;
-        bench.say("HPEXPIRE whole 600000 FIELDS 1 a").await;
-        bench.say("SET text x").await;
-        bench.say("SADD set x").await;
+        bench.send("HPEXPIRE all 600000 FIELDS 2 a b").await;
+        bench.send("HPEXPIRE some 600000 FIELDS 1 a").await;
+        bench.send("PEXPIRE whole 600000").await;
+        bench.send("HPEXPIRE whole 600000 FIELDS 1 a").await;
+        bench.send("SET text x").await;
+        bench.send("SADD set x").await;
         assert!(node::field_ttls(&bench.conn, 0).await.unwrap(), "the server tells");
         assert!(!node::field_ttls(&bench.conn, 1).await.unwrap(), "of this database alone");
         let keys = ["all", "some", "none", "whole", "text", "set", "gone"];
@@ -140,33 +140,33 @@ async fn a_hash_whose_fields_expire_is_spared(way: DeleteBackend) {
         assert_eq!(outcomes, [FieldTtl, done, done, Spared, done, done, Vanished], "{action:?}");
         assert!(bench.exists("all").await && bench.exists("whole").await);
         assert_eq!(bench.conn.info_text("PTTL all").await.unwrap(), Reply::Int(-1), "{action:?}");
-        bench.say("FLUSHALL").await;
+        bench.send("FLUSHALL").await;
     }
 }
 
 async fn what_changed_since_the_look_counts(way: DeleteBackend) {
     let Some(bench) = Bench::new(way).await else { return };
-    bench.say("HSET gets a 1 b 2").await;
-    bench.say("HSET loses a 1 b 2").await;
-    bench.say("HPEXPIRE loses 600000 FIELDS 2 a b").await;
+    bench.send("HSET gets a 1 b 2").await;
+    bench.send("HSET loses a 1 b 2").await;
+    bench.send("HPEXPIRE loses 600000 FIELDS 2 a b").await;
     let looked = fields::ask(&bench.conn, &[b"gets", b"loses", b"gone"]).await.unwrap();
     assert_eq!(looked.0, [FieldTtls::Lasting, FieldTtls::Expire, FieldTtls::Gone]);
     assert_eq!(looked.1, Lookups { hits: 6, misses: 1, reads: 2 });
-    bench.say("HPEXPIRE gets 600000 FIELDS 2 a b").await;
-    bench.say("HSET loses c 3").await;
+    bench.send("HPEXPIRE gets 600000 FIELDS 2 a b").await;
+    bench.send("HSET loses c 3").await;
     assert_eq!(bench.call(act(Action::Delete), &["gets", "loses"], None).await, [FieldTtl, Deleted]);
     assert!(bench.exists("gets").await && !bench.exists("loses").await);
 }
 
-async fn what_is_recorded_is_told_again(way: DeleteBackend) {
+async fn recorded_outcomes_are_repeated(way: DeleteBackend) {
     let Some(bench) = Bench::new(way).await else { return };
-    bench.say("HSET all a 1").await;
-    bench.say("HPEXPIRE all 600000 FIELDS 1 a").await;
-    bench.say("SET text x").await;
+    bench.send("HSET all a 1").await;
+    bench.send("HPEXPIRE all 600000 FIELDS 1 a").await;
+    bench.send("SET text x").await;
     let (window, keys) = (Bench::window(), ["all", "text"]);
     let first = bench.answer(window, act(Action::Delete), &keys, None).await;
     assert_eq!(first.verdict, GuardVerdict::Outcomes(vec![FieldTtl, Deleted]));
-    bench.say("HPERSIST all FIELDS 1 a").await;
+    bench.send("HPERSIST all FIELDS 1 a").await;
     let again = bench.answer(window, act(Action::Delete), &keys, None).await;
     assert_eq!(again.verdict, first.verdict);
     assert!(bench.exists("all").await);
@@ -184,17 +184,17 @@ async fn a_large_hash_is_asked_for_some_of_its_fields(way: DeleteBackend) {
     let names: Vec<String> = (0..5_000).map(|n| format!("field-{n}")).collect();
     for (key, expiring) in [("all", 5_000), ("half", 2_500)] {
         let values: Vec<String> = names.iter().map(|name| format!("{name} x")).collect();
-        bench.say(&format!("HSET {key} {}", values.join(" "))).await;
-        bench.say(&format!("HPEXPIRE {key} 600000 FIELDS {expiring} {}", names[..expiring].join(" "))).await;
+        bench.send(&format!("HSET {key} {}", values.join(" "))).await;
+        bench.send(&format!("HPEXPIRE {key} 600000 FIELDS {expiring} {}", names[..expiring].join(" "))).await;
     }
     assert_eq!(bench.call(act(Action::Delete), &["all", "half"], None).await, [FieldTtl, Deleted]);
 }
 
 async fn nothing_is_asked_where_no_fields_expire(way: DeleteBackend) {
     let Some(bench) = Bench::new(way).await else { return };
-    bench.say("HSET hash a 1").await;
+    bench.send("HSET hash a 1").await;
     assert!(!node::field_ttls(&bench.conn, 0).await.unwrap());
-    bench.say("CONFIG RESETSTAT").await;
+    bench.send("CONFIG RESETSTAT").await;
     let plain = Act { fields: false, ..act(Action::Delete) };
     assert_eq!(bench.call(plain, &["hash"], None).await, [Deleted]);
     assert_eq!(bench.asked().await, Vec::<&str>::new());
@@ -203,20 +203,21 @@ async fn nothing_is_asked_where_no_fields_expire(way: DeleteBackend) {
 async fn what_was_saved_is_compared_as_well(way: DeleteBackend) {
     let Some(bench) = Bench::new(way).await else { return };
     for key in ["all", "some", "changed"] {
-        bench.say(&format!("HSET {key} a 1 b 2")).await;
-        bench.say(&format!("HPEXPIRE {key} 600000 FIELDS 1 a")).await;
+        bench.send(&format!("HSET {key} a 1 b 2")).await;
+        bench.send(&format!("HPEXPIRE {key} 600000 FIELDS 1 a")).await;
     }
-    bench.say("SET text x").await;
-    let mut seals = Vec::new();
+    bench.send("SET text x").await;
+    let mut contents = Vec::new();
     for key in ["all", "some", "changed"] {
         let Reply::BulkString(dump) = bench.conn.info_text(&format!("DUMP {key}")).await.unwrap() else {
             panic!("no dump")
         };
-        seals.push(ExpectedContent::of(&dump));
+        contents.push(ExpectedContent::of(&dump));
     }
-    seals.push(ExpectedContent::of_text(b"x"));
-    bench.say("HSET changed b 3").await;
-    bench.say("HPEXPIRE all 600000 FIELDS 1 b").await;
-    let outcomes = bench.call(act(Action::Delete), &["all", "some", "changed", "text"], Some(&seals)).await;
+    contents.push(ExpectedContent::of_text(b"x"));
+    bench.send("HSET changed b 3").await;
+    bench.send("HPEXPIRE all 600000 FIELDS 1 b").await;
+    let outcomes =
+        bench.call(act(Action::Delete), &["all", "some", "changed", "text"], Some(&contents)).await;
     assert_eq!(outcomes, [FieldTtl, Deleted, Spared, Deleted]);
 }

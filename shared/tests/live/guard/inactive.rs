@@ -1,4 +1,4 @@
-//! Keys of inactive users: they go only if they are as they were seen to be.
+//! Keys of inactive users are deleted only if they are unchanged since the scan.
 
 use shared::cluster::guard::{
     self, Act, BatchWindow, ExpectedContent, GuardExecutor, GuardMode, GuardReply, GuardVerdict, Part,
@@ -21,7 +21,7 @@ both_ways! {
     what_was_saved_goes_only_if_it_is_still_that,
 }
 
-/// A server that is ready for one of them.
+/// A server for such keys.
 struct Bench {
     _server: Server,
     conn: Conn,
@@ -53,7 +53,7 @@ impl Bench {
         self.answer_in(window, mode, keys).await.0
     }
 
-    /// The outcomes, and the look-ups beyond those that they tell of.
+    /// The outcomes, and the lookups in addition to those that the outcomes imply.
     async fn answer_in(
         &self,
         window: BatchWindow,
@@ -68,7 +68,7 @@ impl Bench {
         window: BatchWindow,
         mode: GuardMode,
         keys: &[(&str, u64)],
-        seals: Option<&[ExpectedContent]>,
+        contents: Option<&[ExpectedContent]>,
     ) -> (Vec<Outcome>, Lookups) {
         let group = Group {
             slot: 0,
@@ -77,24 +77,24 @@ impl Bench {
             expires_at_ms: keys.iter().map(|(_, at)| *at).collect(),
             fingerprints: Vec::new(),
         };
-        let part = Part { expected: seals, ..Part::from(&(0, &group)) };
+        let part = Part { expected: contents, ..Part::from(&(0, &group)) };
         let answers = self.means.call(&self.conn, (window, mode), &[part], false).await.unwrap();
-        let GuardReply { verdict, extra_lookups: beyond } = answers.into_iter().next().unwrap().unwrap();
+        let GuardReply { verdict, extra_lookups: extra } = answers.into_iter().next().unwrap().unwrap();
         match verdict {
-            GuardVerdict::Outcomes(outcomes) => (outcomes, beyond),
+            GuardVerdict::Outcomes(outcomes) => (outcomes, extra),
             other => panic!("{other:?}"),
         }
     }
 
-    /// One call, whose look-ups are those that are expected of its outcomes.
+    /// One call, whose lookups must be those that its outcomes imply.
     async fn call(&self, act: Act, keys: &[(&str, u64)]) -> Vec<Outcome> {
         let before = self.lookups().await;
-        let (outcomes, beyond) = self.answer_in(self.window(), GuardMode::Act(act), keys).await;
+        let (outcomes, extra) = self.answer_in(self.window(), GuardMode::Act(act), keys).await;
         let after = self.lookups().await;
         let counted = since(after, before);
-        let mut told = guard::lookups(Reason::Inactive, act.idle_ms.is_some(), None, &outcomes);
-        told += beyond;
-        assert_eq!(counted, told, "{outcomes:?}");
+        let mut reported = guard::lookups(Reason::Inactive, act.idle_ms.is_some(), None, &outcomes);
+        reported += extra;
+        assert_eq!(counted, reported, "{outcomes:?}");
         outcomes
     }
 
@@ -106,7 +106,7 @@ impl Bench {
         matches!(self.conn.info_text(&format!("EXISTS {key}")).await.unwrap(), Reply::Int(1))
     }
 
-    /// A key that nobody has used for so many seconds.
+    /// Writes a key that was idle for this many seconds.
     async fn make_idle(&self, key: &str, expires_at_ms: u64, idle_s: u64) {
         let Reply::BulkString(dump) = self.conn.info_text("DUMP template").await.unwrap() else {
             panic!("no dump")
@@ -126,7 +126,7 @@ impl Bench {
     }
 }
 
-/// Keys with 300 s left or less stay.
+/// Keys with at most 300 s left are kept.
 fn act(stale: Action, idle_ms: Option<u64>) -> Act {
     Act { stale, near_expiry_ms: 300_000, idle_ms, fields: false }
 }
@@ -226,7 +226,7 @@ async fn what_was_saved_goes_only_if_it_is_still_that(way: DeleteBackend) {
     bench.conn.info_text(&format!("PEXPIREAT list {at}")).await.unwrap();
     let Reply::BulkString(dump) = bench.conn.info_text("DUMP list").await.unwrap() else { panic!("no dump") };
     let text = || ExpectedContent::of_text(b"value");
-    let seals = [
+    let contents = [
         text(),
         ExpectedContent::of_text(b"another"),
         text(),
@@ -236,13 +236,14 @@ async fn what_was_saved_goes_only_if_it_is_still_that(way: DeleteBackend) {
     ];
     let keys = [("same", at), ("other", at), ("later", at - 1), ("unsaved", at), ("list", at), ("gone", at)];
     let (act, before) = (act(Action::Delete, None), bench.lookups().await);
-    let (outcomes, beyond) = bench.answer_to(bench.window(), GuardMode::Act(act), &keys, Some(&seals)).await;
+    let (outcomes, extra) =
+        bench.answer_to(bench.window(), GuardMode::Act(act), &keys, Some(&contents)).await;
     assert_eq!(outcomes, [Deleted, Spared, Spared, Failed, Deleted, Vanished]);
     let after = bench.lookups().await;
-    let texts: Vec<bool> = seals.iter().map(ExpectedContent::is_text).collect();
-    let mut told = guard::lookups(Reason::Inactive, false, Some(&texts), &outcomes);
-    told += beyond;
-    assert_eq!(since(after, before), told);
+    let texts: Vec<bool> = contents.iter().map(ExpectedContent::is_text).collect();
+    let mut reported = guard::lookups(Reason::Inactive, false, Some(&texts), &outcomes);
+    reported += extra;
+    assert_eq!(since(after, before), reported);
     for (key, there) in
         [("same", false), ("other", true), ("later", true), ("unsaved", true), ("list", false)]
     {

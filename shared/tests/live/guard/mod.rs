@@ -1,7 +1,7 @@
-//! Guarded deletion against live servers, by the script and by transactions: the answers are the same, asking again
-//! changes nothing, and every look-up that it takes is known.
+//! Guarded deletion on live servers, with the script and with transactions: both give the same outcomes, repetition is
+//! idempotent, and every lookup is counted.
 
-/// Each of these tests is run in both ways.
+/// Runs each of these tests with both backends.
 macro_rules! both_ways {
     ($($name:ident),* $(,)?) => {
         mod by_script {

@@ -1,4 +1,4 @@
-//! Keys that are saved before: nothing else is deleted than what was saved.
+//! Keys with a backup: only the saved content is deleted.
 
 use shared::cluster::dump::{self, DumpedValue, ProbedValue};
 use shared::cluster::guard::{self, Act, ExpectedContent, GuardMode, GuardReply, GuardVerdict, Part};
@@ -18,23 +18,23 @@ both_ways! {
 }
 
 impl Bench {
-    async fn say(&self, command: &str) {
+    async fn send(&self, command: &str) {
         self.conn.info_text(command).await.unwrap();
     }
 
-    /// The seals of what the keys hold now.
-    async fn seals(&self) -> Vec<ExpectedContent> {
+    /// The expected contents of the keys, as they are now.
+    async fn contents(&self) -> Vec<ExpectedContent> {
         let keys: Vec<&Key> = self.group.keys.iter().collect();
         let before = self.lookups().await;
-        let (found, mut told) = dump::probe(&self.conn, &keys).await.unwrap();
+        let (found, mut reported) = dump::probe(&self.conn, &keys).await.unwrap();
         let others = keys.iter().zip(&found).filter_map(|(key, found)| match found {
             ProbedValue::Other { text, .. } => Some((*key, *text)),
             _ => None,
         });
         let others: Vec<(&Key, bool)> = others.collect();
         let (values, lookups) = dump::values(&self.conn, &others, 1_000).await.unwrap();
-        told += lookups;
-        assert_eq!(self.lookups_since(before).await, told);
+        reported += lookups;
+        assert_eq!(self.lookups_since(before).await, reported);
         let mut values = values.into_iter();
         let held = found.into_iter().map(|found| match found {
             ProbedValue::Text(held) => Some(held),
@@ -44,17 +44,17 @@ impl Bench {
         held.map(|held| held.map_or(ExpectedContent::Absent, |held| held.fingerprint)).collect()
     }
 
-    async fn call_sealed(&self, seals: Vec<ExpectedContent>) -> GuardVerdict {
-        self.answer(&seals, false).await.verdict
+    async fn call_with(&self, contents: Vec<ExpectedContent>) -> GuardVerdict {
+        self.answer(&contents, false).await.verdict
     }
 
-    async fn answer(&self, seals: &[ExpectedContent], again: bool) -> GuardReply {
-        let part = Part { number: 7, group: &self.group, expected: Some(seals) };
+    async fn answer(&self, contents: &[ExpectedContent], again: bool) -> GuardReply {
+        let part = Part { number: 7, group: &self.group, expected: Some(contents) };
         let mode = GuardMode::Act(ACT);
         self.means.call(&self.conn, (self.window, mode), &[part], again).await.unwrap().remove(0).unwrap()
     }
 
-    async fn seal(&self, outcome: Outcome) -> GuardVerdict {
+    async fn finalize(&self, outcome: Outcome) -> GuardVerdict {
         let (mode, part) = (GuardMode::Finalize(outcome), Part::from(&(7, &self.group)));
         self.means
             .call(&self.conn, (self.window, mode), &[part], false)
@@ -65,7 +65,7 @@ impl Bench {
             .verdict
     }
 
-    /// The keys that are there, by their places.
+    /// The indices of existing keys.
     async fn there(&self) -> Vec<usize> {
         let keys: Vec<&Key> = self.group.keys.iter().collect();
         let (found, _) = dump::probe(&self.conn, &keys).await.unwrap();
@@ -101,12 +101,12 @@ async fn what_has_changed_since_it_was_saved_is_spared(way: DeleteBackend) {
         "RPUSH same-list a b c",
         &format!("MSET big {big} other-big {big}"),
     ] {
-        bench.say(command).await;
+        bench.send(command).await;
     }
     bench.conn.command(&[b"MSET", b"empty", b"", b"other-empty", b""]).await.unwrap();
-    let mut seals = bench.seals().await;
-    seals[6] = ExpectedContent::Unsaved;
-    assert_eq!(seals[5], ExpectedContent::Absent);
+    let mut contents = bench.contents().await;
+    contents[6] = ExpectedContent::Unsaved;
+    assert_eq!(contents[5], ExpectedContent::Absent);
     for command in [
         "SET other 2",
         "APPEND longer 1",
@@ -119,62 +119,62 @@ async fn what_has_changed_since_it_was_saved_is_spared(way: DeleteBackend) {
         "RPUSH retyped 1",
         "SET other-empty 1",
     ] {
-        bench.say(command).await;
+        bench.send(command).await;
     }
     let before = bench.lookups().await;
     let outcomes = vec![
         Deleted, Spared, Spared, Spared, Vanished, Spared, Failed, Spared, Deleted, Deleted, Spared, Spared,
         Deleted, Spared,
     ];
-    let GuardReply { verdict, extra_lookups: beyond } = bench.answer(&seals, false).await;
+    let GuardReply { verdict, extra_lookups: extra } = bench.answer(&contents, false).await;
     assert_eq!(verdict, GuardVerdict::Outcomes(outcomes.clone()));
-    let texts: Vec<bool> = seals.iter().map(ExpectedContent::is_text).collect();
-    let mut told = guard::lookups(Reason::Stale, false, Some(&texts), &outcomes);
-    told += beyond;
-    assert_eq!(bench.lookups_since(before).await, told, "our look-ups are known");
+    let texts: Vec<bool> = contents.iter().map(ExpectedContent::is_text).collect();
+    let mut reported = guard::lookups(Reason::Stale, false, Some(&texts), &outcomes);
+    reported += extra;
+    assert_eq!(bench.lookups_since(before).await, reported, "own lookups are counted");
     assert_eq!(bench.there().await, [1, 2, 3, 5, 6, 7, 10, 11, 13]);
-    // Asked again, whatever it is told and holds by now: the same answer, and no effect.
-    bench.say("SET same 1").await;
-    assert_eq!(bench.call_sealed(seals).await, GuardVerdict::Outcomes(outcomes));
+    // A repetition with different expected contents and new values: the same outcomes, and no effect.
+    bench.send("SET same 1").await;
+    assert_eq!(bench.call_with(contents).await, GuardVerdict::Outcomes(outcomes));
     assert_eq!(bench.there().await.len(), 10);
 }
 
 async fn what_is_left_to_a_later_call_is_decided_there_and_only_once(way: DeleteBackend) {
     let bench = Bench::new(way, &[b"a", b"b", b"c", b"d"]).await;
-    bench.say("MSET a 1 b 2 c 3 d 4").await;
-    let [a, b, c, d] = bench.seals().await.try_into().unwrap();
+    bench.send("MSET a 1 b 2 c 3 d 4").await;
+    let [a, b, c, d] = bench.contents().await.try_into().unwrap();
     let later = || ExpectedContent::Later;
-    let first = bench.call_sealed(vec![a.clone(), later(), later(), later()]).await;
+    let first = bench.call_with(vec![a.clone(), later(), later(), later()]).await;
     assert_eq!(first, GuardVerdict::Partial(vec![Some(Deleted), None, None, None]));
     assert_eq!(bench.there().await, [1, 2, 3]);
-    bench.say("SET c changed").await;
-    // What was decided before stays, although it could be deleted now.
-    bench.say("SET a 1").await;
+    bench.send("SET c changed").await;
+    // An earlier decision is kept, although the key could be deleted now.
+    bench.send("SET a 1").await;
     let before = bench.lookups().await;
-    let GuardReply { verdict, extra_lookups: beyond } = bench.answer(&[later(), b, c, later()], true).await;
+    let GuardReply { verdict, extra_lookups: extra } = bench.answer(&[later(), b, c, later()], true).await;
     assert_eq!(verdict, GuardVerdict::Partial(vec![Some(Deleted), Some(Deleted), Some(Spared), None]));
-    let mut told = guard::lookups(Reason::Stale, false, Some(&[true, true]), &[Deleted, Spared]);
-    told += beyond;
-    assert_eq!(bench.lookups_since(before).await, told);
+    let mut reported = guard::lookups(Reason::Stale, false, Some(&[true, true]), &[Deleted, Spared]);
+    reported += extra;
+    assert_eq!(bench.lookups_since(before).await, reported);
     assert_eq!(bench.there().await, [0, 2, 3]);
-    // Given up in the middle: what is not decided fails, and nothing happens any more.
+    // Abandoned in the middle: undecided keys fail, and nothing is deleted later.
     let sealed = GuardVerdict::Outcomes(vec![Deleted, Deleted, Spared, Failed]);
-    assert_eq!(bench.seal(Failed).await, sealed);
-    assert_eq!(bench.call_sealed(vec![later(), later(), later(), d]).await, sealed);
+    assert_eq!(bench.finalize(Failed).await, sealed);
+    assert_eq!(bench.call_with(vec![later(), later(), later(), d]).await, sealed);
     assert_eq!(bench.there().await, [0, 2, 3]);
 }
 
 async fn a_ledger_that_was_begun_can_be_recalled(way: DeleteBackend) {
     let bench = Bench::new(way, &[b"a", b"b"]).await;
-    bench.say("MSET a 1 b 2").await;
-    let [a, _] = bench.seals().await.try_into().unwrap();
-    bench.call_sealed(vec![a, ExpectedContent::Later]).await;
+    bench.send("MSET a 1 b 2").await;
+    let [a, _] = bench.contents().await.try_into().unwrap();
+    bench.call_with(vec![a, ExpectedContent::Later]).await;
     let recalled = guard::read_ledger(&bench.conn, bench.window, &[(7, &bench.group)]).await.unwrap();
     assert_eq!(recalled, [Some(GuardVerdict::Partial(vec![Some(Deleted), None]))]);
 }
 
 #[tokio::test]
-async fn small_strings_are_told_from_all_else() {
+async fn small_strings_are_distinguished_from_other_values() {
     let most = usize::try_from(BACKUP_TEXT_MAX).unwrap();
     let bench = Bench::new(
         DeleteBackend::Lua,
@@ -182,12 +182,12 @@ async fn small_strings_are_told_from_all_else() {
     )
     .await;
     let (small, large) = ("x".repeat(most), "x".repeat(most + 1));
-    bench.say(&format!("MSET small {small} large {large} number 12345")).await;
+    bench.send(&format!("MSET small {small} large {large} number 12345")).await;
     bench.conn.command(&[b"MSET", b"empty", b"", b"small too", b"\xff\x00"]).await.unwrap();
-    bench.say("RPUSH list a").await;
+    bench.send("RPUSH list a").await;
     let keys: Vec<&Key> = bench.group.keys.iter().collect();
     let (found, _) = dump::probe(&bench.conn, &keys).await.unwrap();
-    let seals: Vec<Option<ExpectedContent>> = found
+    let contents: Vec<Option<ExpectedContent>> = found
         .iter()
         .map(|found| match found {
             ProbedValue::Text(DumpedValue { fingerprint, .. }) => Some(fingerprint.clone()),
@@ -196,16 +196,16 @@ async fn small_strings_are_told_from_all_else() {
         .collect();
     let of = |text: &[u8]| Some(ExpectedContent::of_text(text));
     let expected = [of(small.as_bytes()), None, of(b"12345"), of(b""), None, None, of(b"\xff\x00")];
-    assert_eq!(seals, expected);
+    assert_eq!(contents, expected);
     let others = [(1, true), (5, false)];
     for (at, is_text) in others {
         let ProbedValue::Other { text, .. } = found[at] else { panic!("{at}: {:?}", found[at]) };
         assert_eq!(text, is_text, "{at}");
     }
     assert_eq!(found[4], ProbedValue::Gone);
-    // What was retyped in between is not what was found.
-    bench.say("DEL large").await;
-    bench.say("RPUSH large a").await;
+    // A key that changed its type in between does not have the content that was read.
+    bench.send("DEL large").await;
+    bench.send("RPUSH large a").await;
     let keys = others.map(|(at, text)| (keys[at], text));
     let (values, lookups) = dump::values(&bench.conn, &keys, 1_000).await.unwrap();
     assert!(values[0].is_none() && values[1].is_some());

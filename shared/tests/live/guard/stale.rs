@@ -1,4 +1,4 @@
-//! Stale keys: what is answered, what is left behind, and that asking again changes nothing.
+//! Stale keys: outcomes, remaining keys, and idempotent repetition.
 
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ async fn each_candidate_gets_its_letter_and_asking_again_changes_nothing(way: De
         !bench.exists(b"stale").await && !bench.exists(b"\xff\x00\r\n").await && bench.exists(b"fresh").await
     );
     assert!(bench.number(&[b"PTTL", b"fresh"]).await > 3_000_000, "its own TTL stays");
-    // Written again since: they are other keys now, which this batch has no business with.
+    // Written again since: they are other keys now, which this batch must not touch.
     for key in [b"stale".as_slice(), b"gone"] {
         bench.set(key).await;
     }
@@ -108,7 +108,7 @@ async fn the_ledger_lives_until_the_batch_may_no_longer_act(way: DeleteBackend) 
     bench.set(b"stale").await;
     bench.call(DELETE).await;
     let ledger = bench.ledger();
-    // PEXPIRETIME would say it, but for Redis 6.2.
+    // PEXPIRETIME would return it, but not in Redis 6.2.
     let before = node::time_ms(&bench.conn).await.unwrap();
     let left = bench.number(&[b"PTTL", &ledger]).await.unsigned_abs();
     let after = node::time_ms(&bench.conn).await.unwrap();
@@ -132,7 +132,7 @@ async fn a_batch_that_is_too_old_does_nothing_whatever_it_did_before(way: Delete
         assert_eq!(bench.call_in(past, mode).await, GuardVerdict::Expired);
     }
     assert_eq!((bench.exists(b"stale").await, bench.exists(&bench.ledger()).await), (true, false));
-    // One that acts in time, and is asked again too late.
+    // One that acts in time, and is repeated too late.
     bench.window.not_after_ms = now + 400;
     assert_eq!(bench.call(DELETE).await, outcomes(&[Deleted]));
     bench.set(b"stale").await;
@@ -152,7 +152,7 @@ async fn a_batch_that_is_too_early_does_nothing_and_says_how_long_to_wait(way: D
     let GuardVerdict::TooEarly(ms) = bench.call_in(window, DELETE).await else { panic!("it acted") };
     assert!((1..=30_000).contains(&ms), "{ms}");
     assert_eq!((bench.exists(b"stale").await, bench.exists(&bench.ledger()).await), (true, false));
-    // Sealing need not wait.
+    // Finalizing need not wait.
     assert_eq!(bench.call_in(window, GuardMode::Finalize(Unreached)).await, outcomes(&[Unreached]));
 }
 
@@ -209,10 +209,10 @@ async fn deleting_stale_keys_looks_each_up_once_and_leaves_no_other_trace(way: D
         bench.set(name).await;
     }
     let before = bench.lookups().await;
-    // As many as one call may have; all go in one UNLINK.
+    // The maximum of one call; all go into one UNLINK.
     assert_eq!(bench.call(DELETE).await, outcomes(&[Deleted; 1_000]));
     let after = bench.lookups().await;
-    // The ledger is read where there is no script.
+    // Without a script, the ledger is read separately.
     let ledger = u64::from(way == DeleteBackend::Watch);
     assert_eq!((after.hits, after.misses), (before.hits + 1_000 + ledger, before.misses));
     assert_eq!((bench.stat("expired_keys").await, bench.stat("evicted_keys").await), (0, 0));
@@ -224,13 +224,13 @@ async fn look_ups_are_known(way: DeleteBackend) {
     bench.set(b"stale").await;
     bench.conn.info_text("SET fresh value PX 3600000").await.unwrap();
     let before = bench.lookups().await;
-    let GuardReply { verdict, extra_lookups: beyond } = bench.answer_in(bench.window, DELETE).await;
+    let GuardReply { verdict, extra_lookups: extra } = bench.answer_in(bench.window, DELETE).await;
     let GuardVerdict::Outcomes(done) = verdict else { panic!("no outcomes") };
     let counted = bench.lookups_since(before).await;
-    let mut told = guard::lookups(Reason::Stale, false, None, &done);
-    assert_eq!(told, Lookups::of(2, 2));
-    told += beyond;
-    assert_eq!(counted, told);
+    let mut reported = guard::lookups(Reason::Stale, false, None, &done);
+    assert_eq!(reported, Lookups::of(2, 2));
+    reported += extra;
+    assert_eq!(counted, reported);
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn what_the_server_refuses_half_way_is_an_error_and_not_recorded_as_done()
         let window = BatchWindow { batch: BatchId::new(), ..bench.window };
         let refused = bench.try_in(window, mode).await;
         let said = refused.unwrap_err().to_string();
-        // In the words of Redis 7.0, and of newer ones.
+        // The messages of Redis 7.0, and of later versions.
         assert!(said.contains("can't run this command") || said.contains("no permissions"), "{said}");
         assert_eq!(bench.call_in(window, mode).await, GuardVerdict::Incomplete);
         bench.conn.info_text("ACL SETUSER default +@all").await.unwrap();

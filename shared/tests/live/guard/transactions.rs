@@ -1,5 +1,5 @@
-//! What guarded deletion by transactions rests on, against a live server: two attempts at a batch never both act, keys
-//! that change all the time do not hold the others up, and a transaction that comes too late is refused.
+//! The properties of a live server that guarded deletion by transactions depends on: of two attempts at a batch only
+//! one acts on a key, keys that change all the time do not delay the others, and a late transaction is rejected.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -49,7 +49,7 @@ async fn delete(means: &GuardExecutor, conn: &Conn, window: BatchWindow, group: 
     outcomes
 }
 
-/// How many keys were removed by a command so far.
+/// The number of keys that a command removed so far.
 async fn unlinks(conn: &Conn) -> u64 {
     let Reply::BulkString(text) = conn.info_text("INFO commandstats").await.unwrap() else {
         panic!("no text")
@@ -60,7 +60,7 @@ async fn unlinks(conn: &Conn) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_several_attempts_at_a_batch_one_acts_and_all_say_the_same() {
+async fn of_several_attempts_one_acts_and_all_report_the_same() {
     let server = Server::start(&[]).await.unwrap();
     let conn = server.conn().await.unwrap();
     let keys = names(20);
@@ -79,12 +79,12 @@ async fn of_several_attempts_at_a_batch_one_acts_and_all_say_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_that_change_all_the_time_do_not_hold_up_the_others() {
+async fn constantly_changing_keys_do_not_delay_others() {
     let server = Server::start(&[]).await.unwrap();
     let conn = server.conn().await.unwrap();
     let keys = names(64);
     set(&conn, &keys).await;
-    // Counts how often it found the key gone, which is as often as we deleted it.
+    // Counts how often it found the key missing, which must be the number of deletions.
     let stop = AtomicBool::new(false);
     let writing = async {
         let (conn, mut found_gone) = (server.conn().await.unwrap(), 0);
@@ -115,11 +115,11 @@ async fn keys_that_change_all_the_time_do_not_hold_up_the_others() {
     };
     let (found_gone, deleted) = tokio::join!(writing, deleting);
     let gone = conn.info_text("EXISTS key:40").await.unwrap() == Reply::Int(0);
-    assert_eq!(found_gone + usize::from(gone), deleted, "what was told is what was done");
+    assert_eq!(found_gone + usize::from(gone), deleted, "the reported deletions are the real ones");
 }
 
 #[tokio::test]
-async fn an_attempt_goes_on_where_another_one_was_cut_off() {
+async fn attempt_continues_an_interrupted_one() {
     let server = Server::start(&[]).await.unwrap();
     let conn = server.conn().await.unwrap();
     let keys = names(4);
@@ -127,7 +127,7 @@ async fn an_attempt_goes_on_where_another_one_was_cut_off() {
     let (window, group) = (window(&conn).await, group(&keys));
     let ledger = guard::ledger_key(window.run, window.batch, 0, group.slot);
     let end = window.not_after_ms.to_string();
-    // As a halved group leaves it: one is done, one is spared, the rest is open.
+    // A partially executed group: one is done, one is spared, the rest is open.
     conn.info_text("DEL key:0").await.unwrap();
     conn.command(&[b"SET", &ledger, b"d.s.", b"PXAT", end.as_bytes()]).await.unwrap();
     let recalled = guard::read_ledger(&conn, window, &[(0, &group)]).await.unwrap();
@@ -139,7 +139,7 @@ async fn an_attempt_goes_on_where_another_one_was_cut_off() {
     let means = GuardExecutor::prepare(&conn, DeleteBackend::Watch).await.unwrap();
     assert_eq!(delete(&means, &conn, window, &group).await, [Deleted, Deleted, Spared, Deleted]);
     assert_eq!(conn.info_text("EXISTS key:1 key:2 key:3").await.unwrap(), Reply::Int(1), "key:2 was spared");
-    // Sealing keeps what is done.
+    // Finalizing keeps what is done.
     conn.command(&[b"SET", &ledger, b"d.s.", b"PXAT", end.as_bytes()]).await.unwrap();
     let sealed = means
         .call(&conn, (window, GuardMode::Finalize(Unreached)), &[Part::from(&(0, &group))], false)
@@ -148,14 +148,14 @@ async fn an_attempt_goes_on_where_another_one_was_cut_off() {
         .remove(0);
     let expected = GuardVerdict::Outcomes(vec![Deleted, Unreached, Spared, Unreached]);
     assert_eq!(sealed.unwrap().verdict, expected);
-    // One in which nothing is done says so.
+    // If nothing is done, it reports that.
     conn.command(&[b"SET", &ledger, b"....", b"PXAT", end.as_bytes()]).await.unwrap();
     let recalled = guard::read_ledger(&conn, window, &[(0, &group)]).await.unwrap();
     assert_eq!(recalled, [Some(GuardVerdict::Partial(vec![None; 4]))]);
 }
 
 #[tokio::test]
-async fn a_transaction_is_refused_once_its_ledger_has_expired_or_is_gone() {
+async fn transaction_is_rejected_without_its_ledger() {
     let server = Server::start(&[]).await.unwrap();
     let conn = server.conn().await.unwrap();
     for ends in [true, false] {
@@ -185,7 +185,7 @@ async fn a_transaction_is_refused_once_its_ledger_has_expired_or_is_gone() {
 }
 
 #[tokio::test]
-async fn what_the_server_refuses_is_an_error_and_nothing_is_done() {
+async fn server_rejection_is_an_error_without_effect() {
     let server = Server::start(&[]).await.unwrap();
     let conn = server.conn().await.unwrap();
     let keys = names(3);

@@ -1,4 +1,4 @@
-//! HTTP out: webhooks and Prometheus, against receivers on loopback.
+//! Outgoing HTTP: webhooks and Prometheus, with receivers on loopback.
 
 mod prometheus;
 mod receiver;

@@ -1,10 +1,10 @@
-//! Asking Prometheus for a number: what it may answer, and what it may not.
+//! Queries to Prometheus: valid and invalid replies.
 
 use serde_json::{Value, json};
 use shared::config::Secret;
 use shared::http::{WebError, WebErrorKind, prometheus};
 
-use super::receiver::{Receiver, Reply, SECRET, check, hasty, nobody, silent};
+use super::receiver::{Receiver, Reply, SECRET, check, hasty, silent, unused_url};
 
 async fn ask(url: impl Into<String>) -> Result<Option<f64>, WebError> {
     prometheus::query(&hasty(), &Secret::new(url), "sum(hits_total{app=\"a b\"})").await
@@ -57,7 +57,7 @@ async fn several_series_and_odd_numbers_are_errors() {
 }
 
 #[tokio::test]
-async fn what_is_no_answer_of_prometheus_is_an_error() {
+async fn invalid_prometheus_replies_are_errors() {
     check(&answered(Reply::body("<html>hello</html>")).await.unwrap_err(), "not a Prometheus API reply");
     check(&answered(Reply::body("")).await.unwrap_err(), "not a Prometheus API reply");
     check(&answered(Reply::body("[]")).await.unwrap_err(), "not a Prometheus API reply");
@@ -75,8 +75,8 @@ async fn what_is_no_answer_of_prometheus_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_prometheus_that_is_not_there_is_said() {
-    check(&ask(nobody().await).await.unwrap_err(), "onnection refused");
+async fn unreachable_prometheus_is_reported() {
+    check(&ask(unused_url().await).await.unwrap_err(), "onnection refused");
     let (_listener, url) = silent().await;
     check(&ask(url).await.unwrap_err(), "no reply within 500 ms");
     check(&ask(format!("nonsense {SECRET}")).await.unwrap_err(), "not a URL");

@@ -1,4 +1,4 @@
-//! Receivers on loopback for the tests of HTTP out: each answers as it is told, and keeps what it was sent.
+//! HTTP receivers on loopback: each sends configured replies, and records requests.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,10 +13,10 @@ use shared::http::{RetryPolicy, WebClient, WebError};
 use shared::supervision::TaskGroup;
 use tokio::net::TcpListener;
 
-/// What stands in every address, and in no error.
+/// Contained in every URL, and in no error.
 pub const SECRET: &str = "T0SECRET";
 
-/// Shorter than a test would wait.
+/// Short time limits for tests.
 pub fn hasty() -> WebClient {
     let patience = RetryPolicy {
         connect: Duration::from_millis(500),
@@ -28,7 +28,7 @@ pub fn hasty() -> WebClient {
     WebClient::new(patience).unwrap()
 }
 
-/// One request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Sent {
     /// Path and query.
@@ -44,7 +44,7 @@ pub struct Sent {
 pub struct Reply(pub u16, pub Vec<(&'static str, String)>, pub String);
 
 impl Reply {
-    /// Nothing but a status.
+    /// Only a status.
     pub fn status(status: u16) -> Self {
         Self(status, Vec::new(), String::new())
     }
@@ -69,7 +69,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Answers with `replies` one after another, and with the last one from then on.
+    /// Sends `replies` one after another, and then always the last one.
     pub async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
         let shared =
             Arc::new(Shared { replies: Mutex::new(replies.into_iter().collect()), ..Shared::default() });
@@ -81,22 +81,22 @@ impl Receiver {
         Self { address, shared, _crew: crew }
     }
 
-    /// Its address below the secret path.
+    /// Its URL with the secret path.
     pub fn url(&self) -> String {
         format!("http://{}/services/{SECRET}", self.address)
     }
 
-    /// Its address with a login.
+    /// Its URL with credentials.
     pub fn url_with_login(&self) -> String {
         format!("http://me:{SECRET}@{}", self.address)
     }
 
-    /// Answers with this from now on.
+    /// Sends this from now on.
     pub fn answer(&self, reply: Reply) {
         *self.shared.replies.lock().unwrap() = VecDeque::from([reply]);
     }
 
-    /// Everything that came.
+    /// All received requests.
     pub fn sent(&self) -> Vec<Sent> {
         self.shared.sent.lock().unwrap().clone()
     }
@@ -119,19 +119,19 @@ async fn take(
     response.body(Body::from(body)).unwrap()
 }
 
-/// An address where somebody accepts connections and never answers, for as long as the listener lives.
+/// The URL of a listener that accepts connections and never replies, while it exists.
 pub async fn silent() -> (TcpListener, String) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/services/{SECRET}", listener.local_addr().unwrap());
     (listener, url)
 }
 
-/// An address where nobody is.
-pub async fn nobody() -> String {
+/// A URL without a listener.
+pub async fn unused_url() -> String {
     silent().await.1
 }
 
-/// The error's texts say what they should, and nothing of the address.
+/// Checks that the error's texts contain `expected`, and nothing of the URL.
 #[track_caller]
 pub fn check(error: &WebError, expected: &str) {
     let (shown, debugged) = (error.to_string(), format!("{error:?}"));

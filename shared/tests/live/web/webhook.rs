@@ -1,4 +1,4 @@
-//! Posting to webhooks: what is sent, what is tried again, and that no address shows.
+//! Posts to webhooks: payloads, retries, and secret URLs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use shared::http::webhook::{EVENT_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, po
 use shared::http::{Integrations, JobIntegrations, WebErrorKind, Webhook, Webhooks};
 use shared::metrics::{Alert, Severity};
 
-use super::receiver::{Receiver, Reply, SECRET, Sent, check, hasty, nobody, silent};
+use super::receiver::{Receiver, Reply, SECRET, Sent, check, hasty, silent, unused_url};
 
 fn notice(change: AlertTransition) -> AlertNotification {
     let alert = Alert {
@@ -54,7 +54,7 @@ async fn a_generic_hook_gets_a_signed_cloud_event() {
         (&json!("/keysweep/jobs/nightly"), &json!(uuid::Uuid::nil()))
     );
     assert_eq!(event["data"]["evidence"]["staleTtlKeys"], 12);
-    // As a receiver verifies it.
+    // Verified like a receiver does.
     let signed = [header(&sent, TIMESTAMP_HEADER).as_bytes(), b".", &sent.body].concat();
     let digits = header(&sent, SIGNATURE_HEADER).strip_prefix("sha256=").unwrap();
     let tag: Vec<u8> =
@@ -102,7 +102,7 @@ async fn slack_gets_text_and_blocks() {
 }
 
 #[tokio::test]
-async fn what_is_too_long_for_slack_is_shortened() {
+async fn slack_messages_are_truncated() {
     let mut notice = notice(AlertTransition::Raised);
     notice.alert.sentence = "&".repeat(4_000);
     notice.alert.job = "j".repeat(200);
@@ -113,7 +113,7 @@ async fn what_is_too_long_for_slack_is_shortened() {
 }
 
 #[tokio::test]
-async fn a_failing_server_is_tried_again_under_the_same_id() {
+async fn failing_server_is_retried_with_the_same_id() {
     let receiver = Receiver::start([Reply::status(500), Reply::status(200)]).await;
     post(&hasty(), &generic(receiver.url()), &notice(AlertTransition::Raised)).await.unwrap();
     let ids: Vec<String> = receiver.sent().iter().map(|sent| header(sent, EVENT_HEADER).to_owned()).collect();
@@ -127,7 +127,7 @@ async fn a_failing_server_is_tried_again_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn it_is_given_up_after_three_tries() {
+async fn delivery_is_abandoned_after_three_tries() {
     let receiver = Receiver::start([Reply::status(503)]).await;
     let error = post(&hasty(), &generic(receiver.url()), &notice(AlertTransition::Raised)).await.unwrap_err();
     assert_eq!(receiver.sent().len(), 3);
@@ -138,7 +138,7 @@ async fn it_is_given_up_after_three_tries() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_not_tried_again() {
+async fn rejection_is_not_retried() {
     for status in [400, 401, 404, 410] {
         let receiver = Receiver::start([Reply(status, Vec::new(), format!("no {}", SECRET))]).await;
         let error =
@@ -149,12 +149,12 @@ async fn a_refusal_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn who_asks_for_patience_gets_some() {
+async fn retry_after_is_honored() {
     let asked = |seconds: &str| Reply(429, vec![("retry-after", seconds.to_owned())], String::new());
     let receiver = Receiver::start([asked("1"), asked("3600"), Reply::status(200)]).await;
     let before = Instant::now();
     post(&hasty(), &generic(receiver.url()), &notice(AlertTransition::Raised)).await.unwrap();
-    // Twice the longest pause, where our own pauses would be 20 and 40 ms.
+    // Twice the longest pause; the own pauses would be 20 and 40 ms.
     assert!(before.elapsed() >= Duration::from_millis(400), "{:?}", before.elapsed());
     let receiver =
         Receiver::start([asked("Wed, 21 Oct 2015 07:28:00 GMT"), asked("nonsense"), Reply::status(200)])
@@ -173,7 +173,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_silent_server_does_not_hold_us_up() {
+async fn silent_server_times_out() {
     let (_listener, url) = silent().await;
     let before = Instant::now();
     let error = post(&hasty(), &generic(url), &notice(AlertTransition::Raised)).await.unwrap_err();
@@ -182,8 +182,9 @@ async fn a_silent_server_does_not_hold_us_up() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_said() {
-    let error = post(&hasty(), &generic(nobody().await), &notice(AlertTransition::Raised)).await.unwrap_err();
+async fn unreachable_webhook_is_reported() {
+    let error =
+        post(&hasty(), &generic(unused_url().await), &notice(AlertTransition::Raised)).await.unwrap_err();
     check(&error, "onnection refused");
     assert!(error.kind.may_pass());
 }
@@ -216,7 +217,7 @@ async fn an_env_posts_to_the_hooks_of_the_job_and_counts() {
 }
 
 #[tokio::test]
-async fn tls_is_spoken_and_its_failure_is_said() {
+async fn tls_failure_is_reported() {
     let receiver = Receiver::start([Reply::status(200)]).await;
     let url = receiver.url().replace("http:", "https:");
     let error = post(&hasty(), &generic(url), &notice(AlertTransition::Raised)).await.unwrap_err();
@@ -225,7 +226,7 @@ async fn tls_is_spoken_and_its_failure_is_said() {
 }
 
 #[tokio::test]
-async fn what_is_no_address_is_not_shown() {
+async fn invalid_url_is_not_shown() {
     for text in [format!("http://:{}", SECRET), format!("ftp://host/{}", SECRET), "https://".to_owned()] {
         let error = post(&hasty(), &generic(text), &notice(AlertTransition::Raised)).await.unwrap_err();
         check(&error, "not a URL");

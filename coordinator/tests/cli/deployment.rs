@@ -1,4 +1,4 @@
-//! A real deployment to run against: its keys, and whether anything about them has changed.
+//! A real deployment for tests of the command line: its keys, and a digest to detect changes.
 
 use std::path::PathBuf;
 
@@ -6,18 +6,18 @@ use super::certificates::Certificates;
 use shared::cluster::{Conn, ConnectOptions, Reply, Tls, TlsFiles, node};
 use shared::servers::{ClusterServers, Seeder, Server};
 
-/// What the servers need so that they can be compared before and after.
+/// Options of servers whose contents are compared before and after.
 pub const DIGEST: [&str; 2] = ["--enable-debug-command", "yes"];
 
-/// Servers with a connection to each, made before a test takes rights away or sets a password.
-pub struct Place {
+/// Servers with a connection to each, opened before a test revokes permissions or sets a password.
+pub struct TestDeployment {
     conns: Vec<Conn>,
     urls: Vec<String>,
-    /// How keys are written.
+    /// The options for writing keys.
     access: ConnectOptions,
 }
 
-impl Place {
+impl TestDeployment {
     pub async fn standalone(server: &Server) -> Self {
         let (conns, urls) = (vec![server.conn().await.expect("it answers")], vec![server.url()]);
         Self { conns, access: ConnectOptions::open(urls.clone()), urls }
@@ -32,7 +32,7 @@ impl Place {
         Self { conns, access: ConnectOptions::open(urls.clone()), urls }
     }
 
-    /// Servers whose keys are written, and that are reached, over TLS.
+    /// Servers that are accessed over TLS.
     pub fn over_tls(self, servers: &[&Server], certificates: &Certificates) -> Self {
         let urls: Vec<String> = servers.iter().filter_map(|server| server.tls_url()).collect();
         let path = |name| PathBuf::from(certificates.path(name));
@@ -42,23 +42,23 @@ impl Place {
         Self { access: ConnectOptions { tls, ..ConnectOptions::open(urls.clone()) }, urls, ..self }
     }
 
-    /// A connection to each server, without a user's limits.
+    /// A connection to each server, with all permissions.
     pub fn conns(&self) -> &[Conn] {
         &self.conns
     }
 
-    /// The first address.
+    /// The first URL.
     pub fn url(&self) -> &str {
         &self.urls[0]
     }
 
-    /// The first address with `user` and the password of the tests.
+    /// The first URL with `user` and the password of the tests.
     pub fn url_of(&self, user: &str) -> String {
         self.urls[0].replace("redis://", &format!("redis://{user}:{}@", super::SECRET))
     }
 
-    /// Writes `keys` keys that match, a tenth of them stale, where somebody serves their slot; the number of
-    /// stale ones.
+    /// Writes `keys` matching keys, a tenth of them stale, in slots that have an owner; returns the number of stale
+    /// ones.
     pub async fn seed(&self, keys: u64) -> u64 {
         let mut seeder = Seeder::open(&self.access).await.expect("it can be seeded");
         let mut stale = 0;
@@ -73,12 +73,12 @@ impl Place {
         stale
     }
 
-    /// Makes a user on every server, with `rules` but for the commands that an older server does not know.
+    /// Creates a user on every server, with `rules` except for commands that an older server does not support.
     pub async fn user(&self, name: &str, rules: &str) {
         self.all(&format!("ACL SETUSER {name} {}", self.known_rules(rules).await)).await;
     }
 
-    /// `rules` but for the commands that an older server does not know.
+    /// `rules` except for commands that an older server does not support.
     pub async fn known_rules(&self, rules: &str) -> String {
         let unknown = ["+pexpiretime ", "+eval_ro ", "+acl|dryrun "];
         let less = |rules: String, rule: &&str| rules.replace(rule, "");
@@ -90,26 +90,26 @@ impl Place {
         !node::status(&self.conns[0], 0).await.expect("a status").reports_expiry
     }
 
-    /// Whether the servers have a command.
+    /// Whether the servers support a command.
     pub async fn knows(&self, command: &str) -> bool {
         let said = self.conns[0].info_text(&format!("COMMAND INFO {command}")).await.expect("an answer");
         matches!(said, Reply::Array(commands) if commands.iter().any(|it| matches!(it, Reply::Array(_))))
     }
 
-    /// Whether clusters of such servers may have numbered databases.
+    /// Whether clusters of such servers support numbered databases.
     pub async fn knows_cluster_databases(&self) -> bool {
         let said = self.conns[0].info_text("CONFIG GET cluster-databases").await.expect("an answer");
         !matches!(said, Reply::Array(settings) if settings.is_empty())
     }
 
-    /// Says the same to every server.
+    /// Sends `command` to every server.
     pub async fn all(&self, command: &str) {
         for conn in &self.conns {
             conn.info_text(command).await.unwrap_or_else(|e| panic!("{command}: {e}"));
         }
     }
 
-    /// What the servers hold, in brief. Two equal digests mean that nothing was changed.
+    /// A digest of the servers' contents. Two equal digests mean that nothing was changed.
     pub async fn digest(&self) -> Vec<String> {
         let mut digests = Vec::new();
         for conn in &self.conns {
@@ -121,7 +121,7 @@ impl Place {
         digests
     }
 
-    /// Keys that match `pattern`, among those of all servers that still answer.
+    /// The number of keys that match `pattern` on all servers that still answer.
     pub async fn keys(&self, pattern: &str) -> usize {
         let mut count = 0;
         for conn in &self.conns {

@@ -1,5 +1,5 @@
-//! Slows a cluster down, so that a run of few keys lasts long enough to be hit: its nodes answer nobody for most
-//! of the time, as busy ones do. They say nothing wrong meanwhile.
+//! Slows a cluster down, so that a run with few keys lasts long enough for faults: its nodes are paused most of the
+//! time, like busy ones. Their replies are correct.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use shared::servers::ClusterServers;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-/// How long a node answers between two pauses.
+/// How long a node runs between two pauses.
 const GAP: Duration = Duration::from_millis(5);
 
-/// See the module. Dropping it lets go.
-pub struct Brake {
+/// A slowed cluster. Dropping it ends the pauses.
+pub struct SlowCluster {
     _tasks: JoinSet<()>,
 }
 
-impl Brake {
-    /// From now on each node pauses for `pause`, again and again.
+impl SlowCluster {
+    /// Repeatedly pauses each node for `pause`.
     pub async fn on(cluster: &ClusterServers, pause: Duration) -> Self {
         let mut tasks = JoinSet::new();
         for node in cluster.primaries() {

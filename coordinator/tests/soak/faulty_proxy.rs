@@ -1,5 +1,5 @@
-//! A real Redis behind somebody odd: commands and replies go through, but for those that a script, made of a seed, answers
-//! otherwise: late, never, in pieces, twice, with an error, with something else, or with more than anybody wants.
+//! A faulty proxy for a real Redis: it forwards commands and replies, except for those that a seeded script replaces:
+//! late, never, in pieces, twice, by an error, by another value, or by an excessive one.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -12,14 +12,14 @@ use fastrand::Rng;
 
 use super::hostile;
 
-/// Bytes of an answer that has no end of its own.
+/// Bytes of an endless reply.
 const FLOOD_BYTES: usize = 80 << 20;
 
 /// The longest delay, and the pause between single bytes.
 const DELAY_MS_MAX: u64 = 3_000;
 const DRIP: Duration = Duration::from_millis(1);
 
-/// Errors of every sort; `{self}` is where the server is.
+/// Errors of every kind; `{self}` is replaced by the server's address.
 const ERRORS: [&str; 25] = [
     "ERR odd",
     "ERR unknown command 'EVALSHA'",
@@ -48,7 +48,7 @@ const ERRORS: [&str; 25] = [
     "\u{1b}[2J\u{202e} odd \u{9b}",
 ];
 
-/// What a lie may be.
+/// False values.
 const LIES: [&str; 14] = [
     "$-1\r\n",
     "*-1\r\n",
@@ -66,8 +66,8 @@ const LIES: [&str; 14] = [
     "*2\r\n$20\r\n18446744073709551615\r\n*0\r\n",
 ];
 
-/// Commands whose answers decide what is deleted and how. Who lies there may do with its keys what it likes: only others
-/// are answered with lies.
+/// Commands whose replies decide what is deleted and how. A server that lies there can do anything with its keys: only
+/// other commands get false values.
 const NO_LIES: [&str; 12] = [
     "EVAL",
     "EVALSHA",
@@ -83,9 +83,9 @@ const NO_LIES: [&str; 12] = [
     "UNLINK",
 ];
 
-/// What comes in the place of a reply.
+/// A fault of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Odd {
+enum ReplyFault {
     /// An error, and the command is not executed.
     Error(usize),
     /// The connection ends before the command, or after it.
@@ -94,22 +94,22 @@ enum Odd {
     },
     /// A part of the reply, and the connection ends.
     Truncated,
-    /// Bytes that mean nothing, and the connection ends.
+    /// Random bytes, and the connection ends.
     Garbage,
     Late,
-    /// Nothing any more.
+    /// No more data.
     Silent,
     /// Byte by byte.
     Drip,
-    /// Elements, or bytes, or nesting, without an end.
+    /// Endless elements, bytes, or nesting.
     Flood(u8),
-    /// Another value.
+    /// A false value.
     Lie(usize),
     /// The reply with changed bytes.
     Tampered,
     /// The reply twice.
     Twice,
-    /// What the same command was answered the first time.
+    /// The first reply to the same command.
     Stale,
 }
 
@@ -119,10 +119,10 @@ struct Rule {
     command: String,
     from: u64,
     times: u64,
-    odd: Odd,
+    odd: ReplyFault,
 }
 
-/// What is done, and what was.
+/// The script, and its effects.
 #[derive(Default)]
 struct State {
     rules: Vec<Rule>,
@@ -133,24 +133,24 @@ struct State {
     reported: Vec<String>,
 }
 
-/// See the module. All servers of a deployment share one.
+/// A faulty proxy. All servers of a deployment share one.
 #[derive(Clone, Default)]
-pub struct Oddities(Arc<Mutex<State>>);
+pub struct FaultyProxy(Arc<Mutex<State>>);
 
-/// Whether a script lies; otherwise all that it does could happen to an honest server.
+/// Whether a script contains false values; otherwise all its faults are possible with an honest server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sort {
     Faults,
     Lies,
 }
 
-impl Oddities {
-    /// Nothing odd.
+impl FaultyProxy {
+    /// Removes the script.
     pub fn honest(&self) {
         *self.0.lock().unwrap() = State::default();
     }
 
-    /// A script for commands that are sent as often as `usual` says.
+    /// A script for commands that are sent as often as in `usual`.
     pub fn script(&self, usual: &BTreeMap<String, u64>, seed: u64) -> Sort {
         let mut rng = Rng::with_seed(seed);
         let sort = if rng.bool() { Sort::Lies } else { Sort::Faults };
@@ -168,13 +168,13 @@ impl Oddities {
         self.0.lock().unwrap().counts.clone()
     }
 
-    /// The script, and what was answered oddly.
+    /// The script, and the replaced replies.
     pub fn reported(&self) -> String {
         let state = self.0.lock().unwrap();
         format!("{:?}; {:?}", state.rules, state.reported)
     }
 
-    /// `host:port` of somebody odd before `127.0.0.1:port`.
+    /// `host:port` of a faulty proxy for `127.0.0.1:port`.
     pub fn before(&self, port: u16) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
@@ -199,12 +199,12 @@ impl Oddities {
                 let (raw, name) = request(&mut from_client)?;
                 let odd = self.next(&name);
                 match odd {
-                    Some(Odd::Error(which)) => {
+                    Some(ReplyFault::Error(which)) => {
                         let error = ERRORS[which].replace("{self}", here);
                         to_client.write_all(format!("-{error}\r\n").as_bytes()).ok()?;
                         continue;
                     }
-                    Some(Odd::Cut { executed: false }) => return None,
+                    Some(ReplyFault::Cut { executed: false }) => return None,
                     _ => {}
                 }
                 to_server.write_all(&raw).ok()?;
@@ -224,8 +224,8 @@ impl Oddities {
         None
     }
 
-    /// What is odd about the answer to this command.
-    fn next(&self, name: &str) -> Option<Odd> {
+    /// The fault for this command, if any.
+    fn next(&self, name: &str) -> Option<ReplyFault> {
         let mut state = self.0.lock().unwrap();
         let count = state.counts.entry(name.to_owned()).or_default();
         *count += 1;
@@ -244,36 +244,38 @@ impl Oddities {
     /// `None` if the connection ends.
     fn answer(
         &self,
-        odd: Odd,
+        odd: ReplyFault,
         name: &str,
         reply: &[u8],
         (client, from_client): (&mut TcpStream, &mut BufReader<TcpStream>),
     ) -> Option<()> {
         let mut rng = Rng::with_seed(self.0.lock().unwrap().seed);
         match odd {
-            Odd::Error(_) | Odd::Cut { .. } => None,
-            Odd::Truncated => client.write_all(&reply[..rng.usize(..reply.len())]).ok().and(None),
-            Odd::Garbage => {
+            ReplyFault::Error(_) | ReplyFault::Cut { .. } => None,
+            ReplyFault::Truncated => client.write_all(&reply[..rng.usize(..reply.len())]).ok().and(None),
+            ReplyFault::Garbage => {
                 let garbage: Vec<u8> = (0..rng.usize(1..3_000)).map(|_| rng.u8(..)).collect();
                 client.write_all(&garbage).ok().and(None)
             }
-            Odd::Late => {
+            ReplyFault::Late => {
                 thread::sleep(Duration::from_millis(rng.u64(1..DELAY_MS_MAX)));
                 client.write_all(reply).ok()
             }
-            Odd::Silent => from_client.read_to_end(&mut Vec::new()).ok().and(None),
-            Odd::Drip => {
+            ReplyFault::Silent => from_client.read_to_end(&mut Vec::new()).ok().and(None),
+            ReplyFault::Drip => {
                 for byte in reply {
                     client.write_all(&[*byte]).ok()?;
                     thread::sleep(DRIP);
                 }
                 Some(())
             }
-            Odd::Flood(sort) => flood(client, sort),
-            Odd::Lie(which) => client.write_all(LIES[which].as_bytes()).ok(),
-            Odd::Tampered => client.write_all(&hostile::tampered(vec![reply.to_vec()], rng.u64(..))).ok(),
-            Odd::Twice => client.write_all(&[reply, reply].concat()).ok(),
-            Odd::Stale => {
+            ReplyFault::Flood(sort) => flood(client, sort),
+            ReplyFault::Lie(which) => client.write_all(LIES[which].as_bytes()).ok(),
+            ReplyFault::Tampered => {
+                client.write_all(&hostile::tampered(vec![reply.to_vec()], rng.u64(..))).ok()
+            }
+            ReplyFault::Twice => client.write_all(&[reply, reply].concat()).ok(),
+            ReplyFault::Stale => {
                 let first = self.0.lock().unwrap().first.get(name).cloned().unwrap_or_default();
                 client.write_all(&first).ok()
             }
@@ -284,17 +286,17 @@ impl Oddities {
 fn rule(sort: Sort, usual: &[(&String, &u64)], rng: &mut Rng) -> Rule {
     let (command, count) = rng.choice(usual).expect("commands are sent");
     let odd = match (sort, rng.u8(0..10)) {
-        (Sort::Lies, 0..=4) => Odd::Lie(rng.usize(..LIES.len())),
-        (Sort::Lies, 5..=7) => Odd::Tampered,
-        (Sort::Lies, 8) => Odd::Twice,
-        (Sort::Lies, _) => Odd::Stale,
-        (Sort::Faults, 0..=3) => Odd::Error(rng.usize(..ERRORS.len())),
-        (Sort::Faults, 4) => Odd::Cut { executed: rng.bool() },
-        (Sort::Faults, 5) => Odd::Truncated,
-        (Sort::Faults, 6) => Odd::Garbage,
-        (Sort::Faults, 7) => Odd::Late,
-        (Sort::Faults, 8) => *rng.choice([Odd::Silent, Odd::Drip].iter()).expect("one of them"),
-        (Sort::Faults, _) => Odd::Flood(rng.u8(0..4)),
+        (Sort::Lies, 0..=4) => ReplyFault::Lie(rng.usize(..LIES.len())),
+        (Sort::Lies, 5..=7) => ReplyFault::Tampered,
+        (Sort::Lies, 8) => ReplyFault::Twice,
+        (Sort::Lies, _) => ReplyFault::Stale,
+        (Sort::Faults, 0..=3) => ReplyFault::Error(rng.usize(..ERRORS.len())),
+        (Sort::Faults, 4) => ReplyFault::Cut { executed: rng.bool() },
+        (Sort::Faults, 5) => ReplyFault::Truncated,
+        (Sort::Faults, 6) => ReplyFault::Garbage,
+        (Sort::Faults, 7) => ReplyFault::Late,
+        (Sort::Faults, 8) => *rng.choice([ReplyFault::Silent, ReplyFault::Drip].iter()).expect("one of them"),
+        (Sort::Faults, _) => ReplyFault::Flood(rng.u8(0..4)),
     };
     let times = match rng.u8(0..10) {
         0..=5 => 1,
@@ -304,7 +306,7 @@ fn rule(sort: Sort, usual: &[(&String, &u64)], rng: &mut Rng) -> Rule {
     Rule { command: (*command).clone(), from: rng.u64(1..=**count), times, odd }
 }
 
-/// An answer without an end of its own, until the client has had enough, or we have.
+/// An endless reply, until the client or the limit ends it.
 fn flood(client: &mut TcpStream, sort: u8) -> Option<()> {
     let (head, again): (&[u8], &[u8]) = match sort {
         0 => (b"*2147483647\r\n", b":1\r\n"),
@@ -327,7 +329,7 @@ fn line(from: &mut impl BufRead, into: &mut Vec<u8>) -> Option<i64> {
     Some(digits.trim().parse().unwrap_or(-1))
 }
 
-/// A request as it was sent, and the name of its command.
+/// A request as received, and the name of its command.
 fn request(from: &mut impl BufRead) -> Option<(Vec<u8>, String)> {
     let (mut raw, mut name) = (Vec::new(), String::new());
     for n in 0..line(from, &mut raw)? {

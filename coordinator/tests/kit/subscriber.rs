@@ -1,5 +1,4 @@
-//! Somebody who subscribes to subjects of NATS without JetStream: hears what is published, whether a stream takes it or
-//! not.
+//! A NATS subscriber without JetStream: it receives all published messages, including those that no stream stores.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,14 +6,15 @@ use shared::supervision::TaskGroup;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// What was heard. Dropping it ends the subscription.
-pub struct Overheard {
+/// The received messages. Dropping it ends the subscription.
+pub struct Subscriber {
     payloads: Arc<Mutex<Vec<Vec<u8>>>>,
     _crew: TaskGroup,
 }
 
-impl Overheard {
-    /// Subscribes to `subjects` at the server at `url` (`nats://host:port`). It hears what comes after this returns.
+impl Subscriber {
+    /// Subscribes to `subjects` at the server at `url` (`nats://host:port`). Receives what is published after this
+    /// returns.
     pub async fn start(url: &str, subjects: &str) -> Self {
         let mut stream = TcpStream::connect(url.trim_start_matches("nats://")).await.unwrap();
         let hello =
@@ -47,7 +47,7 @@ async fn hear(mut stream: BufReader<TcpStream>, kept: &Mutex<Vec<Vec<u8>>>) -> s
         if line.starts_with("PING") {
             stream.write_all(b"PONG\r\n").await?;
         } else if line.starts_with("MSG") {
-            // `MSG <subject> <sid> [reply] <bytes>`, and the payload with an end of line.
+            // `MSG <subject> <sid> [reply] <bytes>`, and the payload with a line end.
             let bytes: usize = line.split_whitespace().last().unwrap().parse().unwrap();
             let mut payload = vec![0; bytes + 2];
             stream.read_exact(&mut payload).await?;

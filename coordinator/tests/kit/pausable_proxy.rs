@@ -1,20 +1,20 @@
-//! A proxy between a replica and its primary that can be shut: nothing that the primary writes gets through then,
-//! while both stay connected. So the replica falls behind, as one does whose network is slow.
+//! A proxy between a replica and its primary that can be paused: then nothing that the primary writes is forwarded,
+//! while both stay connected. So the replica lags, as with a slow network.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// See the module. Dropping it cuts all connections.
-pub struct Valve {
+/// A pausable proxy. Dropping it cuts all connections.
+pub struct PausableProxy {
     port: u16,
     open: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
 
-impl Valve {
-    /// An open valve before the server at `port`.
+impl PausableProxy {
+    /// A proxy for the server at `port`.
     #[expect(clippy::disallowed_methods, reason = "a test's own task, aborted when the valve is dropped")]
     pub async fn before(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("there is a free port");
@@ -30,23 +30,23 @@ impl Valve {
         Self { port: at, open, serving }
     }
 
-    /// Where the replica finds its primary.
+    /// The port for the replica.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Holds back what the primary writes.
-    pub fn shut(&self) {
+    /// Holds back the primary's data.
+    pub fn pause(&self) {
         self.open.send_replace(false);
     }
 
-    /// Lets it through, with what was held back.
-    pub fn open(&self) {
+    /// Forwards it again, with what was held back.
+    pub fn resume(&self) {
         self.open.send_replace(true);
     }
 }
 
-impl Drop for Valve {
+impl Drop for PausableProxy {
     fn drop(&mut self) {
         self.serving.abort();
     }

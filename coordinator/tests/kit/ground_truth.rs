@@ -1,4 +1,4 @@
-//! Ground truth: keys of known classes, and what a run must have made of them, number by number and key by key.
+//! Ground truth: keys of known classes, and the expected result of a run: counts and keys.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ use tokio::time::{Instant, sleep};
 
 use super::keys;
 
-/// How long a lock may stay after a run over NATS: if whoever drove it was killed, until its lease ends.
+/// How long a lock may remain after a distributed run: if its driver was killed, until the lease expires.
 const LOCK_LIMIT: Duration = LOCK_LEASE.saturating_mul(2);
 
-/// What becomes of a key in a run that deletes `permissions:*` but for `permissions:system:*`.
+/// The expected outcome of a key in a run that deletes `permissions:*` except for `permissions:system:*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Matches, has no TTL: goes.
+    /// Matches, has no TTL: deleted.
     Stale,
-    /// Matches, has a TTL: stays.
+    /// Matches, has a TTL: kept.
     Fresh,
-    /// Matches, has no TTL, is protected: stays.
+    /// Matches, has no TTL, is protected: kept.
     Protected,
-    /// Matches, has no TTL, and its name is too long to be handled: stays, and counts as failed.
+    /// Matches, has no TTL, and its name is too long: kept, and counts as failed.
     TooLong,
-    /// Does not match: is not even looked at.
+    /// Does not match: not looked up.
     Other,
 }
 
 /// The keys of a test, by class.
 #[derive(Default)]
-pub struct Truth {
+pub struct GroundTruth {
     pub stale: Vec<Vec<u8>>,
     pub fresh: Vec<Vec<u8>>,
     pub protected: Vec<Vec<u8>>,
@@ -39,8 +39,8 @@ pub struct Truth {
     pub other: Vec<Vec<u8>>,
 }
 
-impl Truth {
-    /// Takes a key in.
+impl GroundTruth {
+    /// Adds a key.
     pub fn add(&mut self, class: Class, key: impl Into<Vec<u8>>) {
         let keys = match class {
             Class::Stale => &mut self.stale,
@@ -52,8 +52,8 @@ impl Truth {
         keys.push(key.into());
     }
 
-    /// The mixture of the issue: `matching` keys of which a tenth are stale, a hundredth more that are
-    /// protected, and a hundredth of another pattern. Every name holds `tag`.
+    /// A data set of `matching` keys of which a tenth are stale, with a hundredth of protected keys, and a hundredth
+    /// of keys of another pattern. Every name contains `tag`.
     pub fn mixture(matching: u64, tag: &str) -> Self {
         let mut truth = Self::default();
         for n in 0..matching {
@@ -67,7 +67,7 @@ impl Truth {
         truth
     }
 
-    /// Adds names that are no text, of every class.
+    /// Adds binary names of every class.
     pub fn add_binary(&mut self) {
         for n in 0..=255_u8 {
             self.add(Class::Stale, [b"permissions:\xff\x00\r\n*?[".as_slice(), &[n]].concat());
@@ -79,7 +79,7 @@ impl Truth {
         self.add(Class::Other, *b"Permissions:1");
     }
 
-    /// Writes all keys. Those with a TTL get one that outlives every test.
+    /// Writes all keys. TTLs outlive every test.
     pub async fn seed(&self, access: &ConnectOptions) {
         let mut seeder = Seeder::open(access).await.unwrap();
         for key in &self.fresh {
@@ -92,18 +92,18 @@ impl Truth {
         assert_eq!(seeder.keys().await.unwrap(), self.all(), "what was seeded is there");
     }
 
-    /// Keys that the pattern matches.
+    /// The number of keys that match the pattern.
     pub fn scanned(&self) -> u64 {
         self.all() - self.other.len() as u64
     }
 
-    /// All keys.
+    /// The number of keys.
     pub fn all(&self) -> u64 {
         let classes = [&self.stale, &self.fresh, &self.protected, &self.too_long, &self.other];
         classes.iter().map(|keys| keys.len() as u64).sum()
     }
 
-    /// The balance of a run that nothing disturbed.
+    /// The accounting of a run without faults.
     pub fn accounting(&self, action: Action) -> Accounting {
         let (stale, too_long) = (self.stale.len() as u64, self.too_long.len() as u64);
         let mut accounting =
@@ -117,7 +117,7 @@ impl Truth {
         accounting
     }
 
-    /// Holds a result against the truth, number by number.
+    /// Compares the counts of a result with the expected ones.
     pub fn check_numbers(&self, result: &CleanupResult, action: Action) {
         let accounting = self.accounting(action);
         assert_eq!(result.accounting, accounting, "{result:#?}");
@@ -141,21 +141,21 @@ impl Truth {
         assert_eq!(sum(|node| node.stale_ttl_keys), accounting.candidates, "{:?}", result.nodes);
     }
 
-    /// Looks at every key by name: the stale ones are `gone`, or else there; all others are there; and there is
-    /// nothing else, neither a ledger nor a lock.
+    /// Checks every key by name: stale ones exist unless `gone`; all others exist; and there are no further keys,
+    /// neither ledgers nor locks.
     pub async fn check_keys(&self, access: &ConnectOptions, gone: bool) {
         self.check_classes(access, gone).await;
         let own = keys::matching(access, "keysweep:*").await;
         assert_eq!(own, Vec::<Vec<u8>>::new(), "keys of our own are left");
         let stale = if gone { self.stale.len() as u64 } else { 0 };
-        assert_eq!(keys::count(access).await, self.all() - stale, "keys that nobody knows");
+        assert_eq!(keys::count(access).await, self.all() - stale, "there are unknown keys");
     }
 
-    /// The same after a run over NATS that deleted: its ledgers are left, which go by themselves before long, and
-    /// nothing else of our own is.
+    /// The same after a distributed run that deleted: its ledgers remain, which expire soon, and no other keys of
+    /// keysweep.
     pub async fn check_keys_of_workers(&self, access: &ConnectOptions) {
         self.check_classes(access, true).await;
-        // The result comes first; then the lock is given back.
+        // The result is stored before the lock is released.
         let until = Instant::now() + LOCK_LIMIT;
         while !keys::matching(access, "keysweep:lock:*").await.is_empty() {
             assert!(Instant::now() < until, "the lock is left");
@@ -166,12 +166,12 @@ impl Truth {
         assert_eq!(strange.map(|key| key.escape_ascii().to_string()), None, "keys of our own are left");
         let life = i64::try_from(BATCH_LIFE.as_millis()).unwrap();
         for (key, ttl) in own.iter().zip(keys::ask(access, "PTTL", &own).await) {
-            // A slack of a minute for the grace. -2: it went between the two looks.
+            // A tolerance of a minute for the grace. -2: it expired between the two queries.
             let goes = ttl == -2 || (0..=life + 60_000).contains(&ttl);
             assert!(goes, "a ledger has the TTL {ttl}: {}", key.escape_ascii());
         }
         let known = self.all() - self.stale.len() as u64 + own.len() as u64;
-        assert_eq!(keys::count(access).await, known, "keys that nobody knows");
+        assert_eq!(keys::count(access).await, known, "there are unknown keys");
     }
 
     async fn check_classes(&self, access: &ConnectOptions, gone: bool) {

@@ -1,5 +1,5 @@
-//! Users with their caches, who is active among them, and what a run that removes inactive users' caches must make
-//! of it all, number by number and key by key.
+//! Users with their caches, the active ones among them, and the expected outcome of a run that removes caches of
+//! inactive users: counts and keys.
 
 use coordinator::inactive_policy::{ActivitySource, InactivePolicy};
 use coordinator::options::Options;
@@ -12,46 +12,46 @@ use shared::time::now_ms;
 
 use super::keys;
 
-/// Where the active users stand: a key that matches the patterns itself.
+/// The activity set: a key that matches the patterns itself.
 pub const WARMING: &str = "permissions:warming";
 
 pub const DAY_MS: u64 = 86_400_000;
 
-/// TTLs that outlive every test, and one that is near its end by the rules.
+/// A TTL that outlives every test, and one that counts as near expiry.
 pub const TTL_MS: u64 = 3_600_000;
 const NEAR_MS: u64 = 200_000;
 pub const NEAR_EXPIRY_MS: u64 = 300_000;
 
 const DAYS: u64 = 30;
 
-/// The keys of a test, by what becomes of them.
+/// The keys of a test, by expected outcome.
 #[derive(Default)]
-pub struct Crowd {
-    /// Inactive users' caches: they go.
+pub struct Population {
+    /// Caches of inactive users: deleted.
     pub inactive: Vec<Vec<u8>>,
-    /// Of inactive users, too, but about to expire: they stay.
+    /// Caches of inactive users that expire soon: kept.
     pub near: Vec<Vec<u8>>,
-    /// Without TTL, of active and inactive users, and of nobody: they go.
+    /// Without TTL, of active and inactive users, and without user: deleted.
     pub stale: Vec<Vec<u8>>,
-    /// Caches of active users, and of those who may be active: they stay.
+    /// Caches of active and of possibly active users: kept.
     pub active: Vec<Vec<u8>>,
-    /// With a TTL, and no user that the template tells: they stay.
+    /// With a TTL, and no user by the template: kept.
     pub unknown: Vec<Vec<u8>>,
-    /// Protected, of inactive users: they stay.
+    /// Protected, of inactive users: kept.
     pub protected: Vec<Vec<u8>>,
-    /// Of another pattern: they stay.
+    /// Of another pattern: kept.
     pub other: Vec<Vec<u8>>,
     /// Users with the time of their last activity, in seconds or milliseconds.
     pub members: Vec<(Vec<u8>, f64)>,
 }
 
-/// Names that are easy to get wrong: with colons, braces, and bytes that are no text.
+/// Difficult ids: with colons, braces, and bytes that are not text.
 fn id(n: u64) -> Vec<u8> {
     match n % 5 {
         0 => format!("user-{n}").into_bytes(),
         1 => format!("team:{n}:member").into_bytes(),
         2 => format!("{{tag{n}}}").into_bytes(),
-        // A number whose last byte is a brace would be the beginning of one whose last byte is a colon.
+        // A number that ends with a brace would be a prefix of one that ends with a colon.
         3 => [b"\xff\x00\r\n*?[".as_slice(), &(n << 8 | 0xfe).to_be_bytes()].concat(),
         _ => format!("a}}b{{{n}:c").into_bytes(),
     }
@@ -61,19 +61,19 @@ fn cache(id: &[u8], what: &str) -> Vec<u8> {
     [b"permissions:", id, b":", what.as_bytes()].concat()
 }
 
-impl Crowd {
-    /// So many users: six in ten active, two inactive for long, one never seen, one inactive whose caches are about
-    /// to expire.
+impl Population {
+    /// This many users: six in ten active, two inactive for long, one never seen, one inactive with caches that expire
+    /// soon.
     pub fn of(users: u64) -> Self {
-        let (mut crowd, now_ms) = (Self::default(), now_ms());
+        let (mut population, now_ms) = (Self::default(), now_ms());
         for n in 0..users {
             let id = id(n);
-            // By turns in milliseconds and in seconds.
+            // Alternately in milliseconds and in seconds.
             #[expect(clippy::cast_precision_loss, reason = "times in milliseconds need 41 bits")]
             let mut seen = |days_ago: i64| {
                 let at_ms = now_ms.wrapping_add_signed(-days_ago * DAY_MS.cast_signed());
                 let score = if n % 2 == 0 { at_ms as f64 } else { (at_ms / 1_000) as f64 };
-                crowd.members.push((id.clone(), score));
+                population.members.push((id.clone(), score));
             };
             match n % 10 {
                 0..=3 => seen(0),
@@ -85,25 +85,25 @@ impl Crowd {
                 _ => {}
             }
             let caches = match n % 10 {
-                0..=5 => &mut crowd.active,
-                9 => &mut crowd.near,
-                _ => &mut crowd.inactive,
+                0..=5 => &mut population.active,
+                9 => &mut population.near,
+                _ => &mut population.inactive,
             };
             caches.extend(["documents", "folders"].map(|what| cache(&id, what)));
             if n % 7 == 0 {
-                crowd.stale.push(cache(&id, "stale"));
+                population.stale.push(cache(&id, "stale"));
             }
             if n % 50 == 0 {
-                crowd.unknown.push([b"permissions:", id.as_slice()].concat().replace_colons());
-                crowd.protected.push(format!("permissions:system:{n}:rights").into_bytes());
-                crowd.other.push(format!("product:{n}").into_bytes());
+                population.unknown.push([b"permissions:", id.as_slice()].concat().replace_colons());
+                population.protected.push(format!("permissions:system:{n}:rights").into_bytes());
+                population.other.push(format!("product:{n}").into_bytes());
             }
         }
-        // A department that is active, and users of it who are not: the keys may be either's.
-        crowd.members.push((b"dept".to_vec(), crowd.members[0].1));
-        crowd.active.extend((0..20).map(|n| cache(format!("dept:{n}").as_bytes(), "documents")));
-        crowd.stale.push(b"permissions:nobody".to_vec());
-        crowd
+        // An active department, with inactive users: the keys may belong to either.
+        population.members.push((b"dept".to_vec(), population.members[0].1));
+        population.active.extend((0..20).map(|n| cache(format!("dept:{n}").as_bytes(), "documents")));
+        population.stale.push(b"permissions:none".to_vec());
+        population
     }
 
     /// Writes all keys, and the activity as a sorted set.
@@ -118,7 +118,7 @@ impl Crowd {
         seeder.finish().await.unwrap();
     }
 
-    /// Writes all keys but for the activity.
+    /// Writes all keys except for the activity.
     pub async fn seed_keys(&self, access: &ConnectOptions) {
         let mut seeder = Seeder::open(access).await.unwrap();
         let ttls = [
@@ -139,12 +139,12 @@ impl Crowd {
         assert_eq!(seeder.keys().await.unwrap(), self.all(), "what was seeded is there");
     }
 
-    /// All keys but for the activity.
+    /// The number of keys except for the activity.
     pub fn all(&self) -> u64 {
         self.scanned() + self.other.len() as u64
     }
 
-    /// Those that match.
+    /// The number of matching keys.
     pub fn scanned(&self) -> u64 {
         let classes = [&self.inactive, &self.near, &self.stale, &self.active, &self.unknown, &self.protected];
         classes.iter().map(|keys| keys.len() as u64).sum()
@@ -157,7 +157,7 @@ impl Crowd {
         self.members.iter().filter(|(_, score)| ms(*score) >= since_ms).count() as u64
     }
 
-    /// The balance of a run that nothing disturbed.
+    /// The accounting of a run without faults.
     pub fn accounting(&self, action: Action) -> Accounting {
         let (stale, inactive) = (self.stale.len() as u64, self.inactive.len() as u64);
         let protected = self.protected.len() as u64;
@@ -171,7 +171,7 @@ impl Crowd {
         accounting
     }
 
-    /// Holds a result against the truth, number by number.
+    /// Compares the counts of a result with the expected ones.
     pub fn check_numbers(&self, result: &CleanupResult, action: Action) {
         let accounting = self.accounting(action);
         assert_eq!(result.accounting, accounting, "{result:#?}");
@@ -189,7 +189,7 @@ impl Crowd {
         assert_eq!(result.current_metrics.total_keys, Some(self.scanned() - accounting.deleted));
     }
 
-    /// Looks at every key by name: the stale and the inactive ones are gone, if they are to be, and all others there.
+    /// Checks every key by name: stale and inactive ones are gone, if so expected, and all others exist.
     pub async fn check_keys(&self, access: &ConnectOptions, (stale, inactive): (bool, bool)) {
         for (class, keys, gone) in [
             ("inactive", &self.inactive, inactive),
@@ -212,7 +212,7 @@ impl Crowd {
 }
 
 trait ReplaceColons {
-    /// Without a colon behind the id, the template does not fit.
+    /// Without a colon after the id, the template does not match.
     fn replace_colons(self) -> Self;
 }
 
@@ -224,13 +224,14 @@ impl ReplaceColons for Vec<u8> {
     }
 }
 
-/// So many look-ups of others found a key while a run went on, and none found none: our own are not taken for theirs.
+/// The given number of foreign lookups had a hit during the run, and none had a miss: own lookups must not be
+/// included.
 pub fn check_lookups(result: &CleanupResult, hits: u64) {
     let metrics = &result.current_metrics;
     assert_eq!((metrics.hits, metrics.misses), (Some(hits), Some(0)), "look-ups of others");
 }
 
-/// Options of a run that removes the caches of those who are inactive by `source`.
+/// Options of a run that removes caches of inactive users by `source`.
 pub fn options(urls: Vec<String>, source: ActivitySource) -> Options {
     let mut options = super::options(urls);
     options.max_delete_percent = 100;
@@ -250,7 +251,7 @@ pub fn options(urls: Vec<String>, source: ActivitySource) -> Options {
     options
 }
 
-/// The sorted set.
+/// The sorted set as source.
 pub fn zset() -> ActivitySource {
     ActivitySource::SortedSet(Key::new(WARMING.as_bytes()))
 }

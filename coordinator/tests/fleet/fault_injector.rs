@@ -1,5 +1,5 @@
-//! Blows at random moments: a process of the fleet is killed and started again a little later, or frozen until
-//! what it had in hand is somebody else's, or the NATS server is killed and started again.
+//! Injects faults at random times: a process of the fleet is killed and restarted a little later, or paused until its
+//! work was redelivered to another one, or the NATS server is killed and restarted.
 
 use std::fmt;
 use std::ops::AddAssign;
@@ -10,19 +10,19 @@ use tokio::time::Instant;
 
 use super::{ACK_WAIT, Fleet, Role};
 
-/// The pause between two blows, at least and at most, in milliseconds.
+/// The range of the pause between two faults, in milliseconds.
 const PAUSE_MS: std::ops::Range<u64> = 100..900;
 
-/// How long a process or the server is away, in milliseconds.
+/// How long a process or the server is down, in milliseconds.
 const AWAY_MS: std::ops::Range<u64> = 0..1_500;
 
-/// How long a process is frozen beyond the deadline for its work, in milliseconds.
+/// How long a process is paused beyond the deadline for its work, in milliseconds.
 const BEYOND_MS: std::ops::Range<u64> = 300..2_500;
 
-/// Processes of one role that may be away or frozen at a time: the others do the work, or there is nothing to see.
+/// Processes of one role that may be down or paused at a time: the others must continue the work.
 const AWAY_MAX: usize = 2;
 
-/// How many blows of which sort fell.
+/// The number of faults of each kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub scanners: usize,
@@ -49,7 +49,7 @@ impl Tally {
         self.rows().iter().map(|(_, count)| count).sum()
     }
 
-    pub fn every_sort(&self) -> bool {
+    pub fn every_kind(&self) -> bool {
         self.rows().iter().all(|(_, count)| *count > 0)
     }
 
@@ -81,7 +81,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// How a blow is made good.
+/// How a fault ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cure {
     Restart(usize),
@@ -89,23 +89,23 @@ enum Cure {
     Nats,
 }
 
-/// See the module.
-pub struct Blows {
+/// The fault injector.
+pub struct FaultInjector {
     rng: fastrand::Rng,
     left: usize,
     started: Instant,
     next: Instant,
-    /// Those who are down, and until when.
+    /// The processes that are down, and until when.
     down: Vec<(Instant, Cure)>,
     reported: Vec<String>,
     pub tally: Tally,
 }
 
-impl Blows {
-    /// At most `max` of them, from now on.
+impl FaultInjector {
+    /// At most `max` faults, starting now.
     pub fn new(rng: fastrand::Rng, max: usize) -> Self {
         let now = Instant::now();
-        let mut blows = Self {
+        let mut faults = Self {
             rng,
             left: max,
             started: now,
@@ -114,11 +114,11 @@ impl Blows {
             reported: Vec::new(),
             tally: Tally::default(),
         };
-        blows.next = now + blows.ms(PAUSE_MS);
-        blows
+        faults.next = now + faults.ms(PAUSE_MS);
+        faults
     }
 
-    /// Does what is due: makes old blows good, and strikes once more.
+    /// Does what is due: ends old faults, and injects a new one.
     pub async fn fall(&mut self, fleet: &mut Fleet, nats: &NatsServer) {
         let now = Instant::now();
         let (due, down) = self.down.drain(..).partition(|(until, _)| *until <= now);
@@ -131,7 +131,7 @@ impl Blows {
         }
     }
 
-    /// Makes all blows good.
+    /// Ends all faults.
     pub async fn heal(&mut self, fleet: &mut Fleet, nats: &NatsServer) {
         let down = std::mem::take(&mut self.down);
         self.cure(down, fleet, nats).await;
@@ -140,8 +140,8 @@ impl Blows {
     async fn cure(&mut self, due: Vec<(Instant, Cure)>, fleet: &mut Fleet, nats: &NatsServer) {
         for (_, cure) in due {
             match cure {
-                Cure::Restart(place) => fleet.restart(place),
-                Cure::Thaw(place) => fleet.thaw(place),
+                Cure::Restart(index) => fleet.restart(index),
+                Cure::Thaw(index) => fleet.thaw(index),
                 Cure::Nats => nats.restart().await.expect("the NATS server comes up again"),
             }
             self.tell(&format!("{cure:?}"));
@@ -161,21 +161,21 @@ impl Blows {
             return;
         }
         let role = [Role::Scanner, Role::Reaper, Role::Reporter, Role::Coordinator][self.rng.usize(0..4)];
-        let is_down = |place: &usize| {
-            self.down.iter().any(|(_, cure)| [Cure::Restart(*place), Cure::Thaw(*place)].contains(cure))
+        let is_down = |index: &usize| {
+            self.down.iter().any(|(_, cure)| [Cure::Restart(*index), Cure::Thaw(*index)].contains(cure))
         };
         let (down, up): (Vec<usize>, Vec<usize>) = fleet.of(role).into_iter().partition(is_down);
-        let Some(place) = self.rng.choice(up).filter(|_| down.len() < AWAY_MAX) else { return };
-        let name = fleet.name(place);
+        let Some(index) = self.rng.choice(up).filter(|_| down.len() < AWAY_MAX) else { return };
+        let name = fleet.name(index);
         if sort < 4 {
-            fleet.freeze(place);
+            fleet.freeze(index);
             self.tally.frozen += 1;
             let frozen = ACK_WAIT + self.ms(BEYOND_MS);
-            self.struck(&format!("{name} frozen"), frozen, Cure::Thaw(place));
+            self.struck(&format!("{name} frozen"), frozen, Cure::Thaw(index));
         } else {
-            fleet.kill(place);
+            fleet.kill(index);
             *self.tally.killed(role) += 1;
-            self.struck(&format!("{name} killed"), away, Cure::Restart(place));
+            self.struck(&format!("{name} killed"), away, Cure::Restart(index));
         }
     }
 
@@ -193,8 +193,8 @@ impl Blows {
     }
 }
 
-impl fmt::Display for Blows {
-    /// What happened, a line each.
+impl fmt::Display for FaultInjector {
+    /// One line per fault.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.reported.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
