@@ -8,7 +8,7 @@ use shared::cluster::preflight::{self, MissingPermission, RequiredPermissions};
 use shared::cluster::{Conn, RedisClient, RedisError, RedisErrorKind};
 use shared::concurrency::join_bounded_within;
 use shared::config::duration;
-use shared::limits::MEETING_TIMEOUT;
+use shared::limits::PREFLIGHT_TIMEOUT;
 use shared::messages::{Lookups, PlannedNode};
 
 use crate::discover::discover;
@@ -98,7 +98,7 @@ impl Preflight {
         let cluster = self.spec.cluster;
         let trying = self.spec.nodes.iter().map(|node| try_node(&client, node, cluster, options));
         let mut refused = None;
-        let all = join_bounded_within(trying.collect(), MEETING_TIMEOUT).await;
+        let all = join_bounded_within(trying.collect(), PREFLIGHT_TIMEOUT).await;
         for (node, tried) in self.spec.nodes.iter().zip(all) {
             match tried.unwrap_or_else(|| Err(untried(node).into())) {
                 Ok(refusal) => refused = refused.or(refusal),
@@ -118,7 +118,7 @@ impl Preflight {
 /// What there is to say of a node that did not answer in time.
 fn untried(node: &PlannedNode) -> RedisError {
     let detail =
-        format!("it had not answered {} after the nodes were asked", duration::show(MEETING_TIMEOUT));
+        format!("it had not answered {} after the nodes were asked", duration::show(PREFLIGHT_TIMEOUT));
     RedisError::new(RedisErrorKind::Unreachable, node.address.as_str(), detail)
 }
 

@@ -3,7 +3,7 @@
 use reporter::grouped;
 use shared::cluster::{Primary, RedisError, RedisErrorKind};
 use shared::config::duration;
-use shared::limits::{MEETING_TIMEOUT, UNMET_NAMED_MAX};
+use shared::limits::{PREFLIGHT_TIMEOUT, UNREACHABLE_NAMED_MAX};
 use shared::messages::UnreachableNode;
 use shared::slot::SlotSet;
 
@@ -72,7 +72,7 @@ impl UnreachableNodes {
 
     fn failed(&mut self, primary: &Primary, fault: RedisError) {
         self.slots.extend(&primary.slots);
-        if self.named.len() < UNMET_NAMED_MAX {
+        if self.named.len() < UNREACHABLE_NAMED_MAX {
             tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
             self.named.push(UnreachableNode { cause: fault.to_string(), slots: primary.slots.clone() });
         } else {
@@ -98,7 +98,7 @@ impl UnreachableNodes {
     fn unmet_in_time(&self) -> String {
         let [unmet, all, failed] =
             [self.unmet.count, self.primaries, self.failures()].map(|count| grouped(count as u64));
-        let limit = duration::show(MEETING_TIMEOUT);
+        let limit = duration::show(PREFLIGHT_TIMEOUT);
         format!("{unmet} of {all} primaries were not met within {limit}, and {failed} failed")
     }
 
@@ -166,8 +166,8 @@ mod tests {
         assert!(fault.contains(counts) && fault.contains("`10.0.0.1:383`"), "{fault}");
         assert_eq!(down.slots, (0..2_000).collect());
         let left_out = down.into_nodes();
-        assert_eq!(left_out.len(), UNMET_NAMED_MAX + 2);
-        let further = &left_out[UNMET_NAMED_MAX];
+        assert_eq!(left_out.len(), UNREACHABLE_NAMED_MAX + 2);
+        let further = &left_out[UNREACHABLE_NAMED_MAX];
         assert!(further.cause.starts_with("284 further primaries failed; the last one: "), "{further:?}");
         assert_eq!(further.slots, (100..384).collect());
         assert_eq!(left_out.last().unwrap().cause, counts);

@@ -10,7 +10,7 @@ use shared::counter_snapshot::CounterSnapshot;
 use shared::events::{self, Event};
 use shared::history::{self, RunLine};
 use shared::http::Webhook;
-use shared::limits::{NOTICE_ROUNDS, NOTICE_TRY_TIMEOUT};
+use shared::limits::{NOTIFICATION_ROUNDS, NOTIFICATION_TRY_TIMEOUT};
 use shared::messages::HitRateSource;
 use shared::metrics::{Alert, HitRateWindow};
 use shared::store::StoreError;
@@ -60,7 +60,7 @@ pub async fn evaluate_alerts(
         tracing::warn!(job, alert = alert.alert, "alert {word}: {}", alert.sentence);
     }
     let mut evaluation = AlertEvaluation { active: store.active, problems: Vec::new() };
-    for _ in 0..NOTICE_ROUNDS {
+    for _ in 0..NOTIFICATION_ROUNDS {
         match deliver(context, job).await? {
             Some(problems) => evaluation.problems.extend(problems),
             None => break,
@@ -134,9 +134,9 @@ async fn deliver(context: &Context, job: &str) -> Result<Option<Vec<String>>, St
     let hooks = hooks(context, job);
     let tries = claims.iter().map(async |claim| {
         let hook = hooks.get(&claim.receiver);
-        let result = timeout(NOTICE_TRY_TIMEOUT, post(context, hook, &claim.notification)).await;
+        let result = timeout(NOTIFICATION_TRY_TIMEOUT, post(context, hook, &claim.notification)).await;
         result.unwrap_or_else(|_| {
-            Err((DeliveryResult::Failed, format!("no reply within {NOTICE_TRY_TIMEOUT:?}")))
+            Err((DeliveryResult::Failed, format!("no reply within {NOTIFICATION_TRY_TIMEOUT:?}")))
         })
     });
     let result = join_bounded(tries.collect()).await;

@@ -77,10 +77,10 @@ pub fn prefixes(
     Prefixes {
         by_keys: by_keys(statistics, &statistics.keys, counts.matching(), counts.sampled > 0),
         by_stale: by_keys(statistics, &statistics.stale, counts.stale, false),
-        by_memory: heaviest(&statistics.memory, ceiling),
+        by_memory: heaviest(&statistics.memory_by_prefix, ceiling),
         by_freed: heaviest(freed, None),
         dropped_keys: statistics.dropped,
-        sampled_keys: statistics.memory.samples(),
+        sampled_keys: statistics.memory_by_prefix.samples(),
         problem: statistics.refused.clone(),
     }
 }

@@ -270,13 +270,13 @@ impl Statistics {
         }
         found.dropped = dropped;
         let [all, reported] = self.measured;
-        (found.memory, found.reported) = self.choice.memory(all, reported, &self.reported);
+        (found.memory_by_prefix, found.reported) = self.choice.memory(all, reported, &self.reported);
         if !self.reported_known {
             found.reported = PrefixMemory::unknown();
         }
         let heavy = [&found.keys, &found.stale].into_iter().flat_map(|heavy| heavy.heaviest(EXAMPLES_OF));
         let heavy = heavy.map(|(name, _)| name);
-        let memories = [&found.memory, &found.reported].into_iter();
+        let memories = [&found.memory_by_prefix, &found.reported].into_iter();
         let memories = memories.flat_map(|memory| memory.rows(None).into_iter().take(EXAMPLES_OF));
         let heavy: BTreeSet<String> = heavy.chain(memories.map(|(name, _)| name)).collect();
         found.examples.retain(|prefix, _| heavy.contains(prefix));

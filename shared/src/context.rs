@@ -75,7 +75,7 @@ pub struct Timing {
     pub lease: Duration,
     /// See [`limits::PRIMARY_WAIT`].
     pub primary_wait: Duration,
-    /// See [`limits::NOTICE_PAUSE`].
+    /// See [`limits::NOTIFICATION_PAUSE`].
     pub notification_retry_delay: Duration,
     /// How long records of runs are kept.
     pub retention: Duration,
@@ -92,7 +92,7 @@ impl Default for Timing {
             retry_delay_max: limits::RETRY_DELAY_MAX,
             lease: limits::DRIVE_LEASE,
             primary_wait: limits::PRIMARY_WAIT,
-            notification_retry_delay: limits::NOTICE_PAUSE,
+            notification_retry_delay: limits::NOTIFICATION_PAUSE,
             retention: Duration::MAX,
             batch_lost_after: limits::BATCH_LIFE + BATCH_SLACK,
         }

@@ -79,7 +79,7 @@ fn report() -> TaskReport {
         statistics.keys.add(&format!("permissions:{n}:"), n + 1);
         statistics.examples.insert(format!("p{n}"), "key".to_owned());
     }
-    (statistics.memory, statistics.reported) = (prefix_memory(), prefix_memory());
+    (statistics.memory_by_prefix, statistics.reported) = (prefix_memory(), prefix_memory());
     let mut pacing = NodePacing { share_min: Some(0.5), before_us: Some(90), ..NodePacing::default() };
     pacing.probes_us.add(120.0, 7);
     let [slots, cursors] = scopes();
@@ -194,7 +194,7 @@ fn fuzz_records() {
         let mut counts = report.counts;
         counts += report.counts;
         let _ = (counts.matching(), counts.passed(), sum.keys.heaviest(10), sum.keys.error_max());
-        let _ = (sum.memory.rows(Some(7)), sum.memory.all(None), sum.reported.rows(None));
+        let _ = (sum.memory_by_prefix.rows(Some(7)), sum.memory_by_prefix.all(None), sum.reported.rows(None));
         let _ = [0.0, 0.5, 0.99, 1.0].map(|q| sum.ttls.quantile(q));
         let mut pacing = NodePacing::default();
         pacing.merge(&report.pacing);

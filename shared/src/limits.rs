@@ -30,7 +30,7 @@ pub use server::*;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Time without a reply after which a check tests whether a TLS server speaks TLS at all.
-pub const TLS_PATIENCE: Duration = Duration::from_secs(1);
+pub const TLS_CHECK_AFTER: Duration = Duration::from_secs(1);
 
 /// Time limit for one reply; after it, the connection counts as lost. Far above what a healthy server needs, because
 /// an abandoned command may still run.
@@ -198,7 +198,7 @@ pub const DETAILS_MAX: usize = 10;
 
 /// How long requests to a store that does not answer are retried before the caller gets an error. A restart of NATS
 /// takes less.
-pub const STORE_PATIENCE: Duration = Duration::from_secs(120);
+pub const STORE_RETRY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Bytes of events, of dead letters and of counter snapshots that NATS keeps; the oldest are removed first.
 pub const EVENTS_BYTES_MAX: i64 = 256 << 20;
@@ -333,13 +333,13 @@ pub const PACED_TASK_ACK_WAITS: u32 = 4;
 const _: () = assert!(PACED_TASK_ACK_WAITS * 2 < TASK_AGAIN_ACK_WAITS);
 
 /// How often a wait for a permit checks whether it must stop.
-pub const PACE_PIECE: Duration = Duration::from_millis(100);
+pub const PERMIT_POLL: Duration = Duration::from_millis(100);
 
 /// Pauses shorter than this are added to the next one: timers are not more precise.
-pub const PACE_SLACK: Duration = Duration::from_millis(1);
+pub const PAUSE_MIN: Duration = Duration::from_millis(1);
 
 /// How much earlier a pause may end if the previous one took too long: the typical delay of timers.
-pub const PACE_CREDIT: Duration = Duration::from_millis(2);
+pub const PAUSE_CREDIT_MAX: Duration = Duration::from_millis(2);
 
 /// How long the state of a node without work is kept.
 pub const PACERS_KEPT: Duration = Duration::from_secs(60);

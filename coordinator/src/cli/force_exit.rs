@@ -6,7 +6,7 @@ use std::sync::Once;
 use std::thread;
 use std::time::Duration;
 
-use shared::limits::{GOING_TIMEOUT, LAST_WORDS_TIMEOUT};
+use shared::limits::{FORCED_EXIT_TIMEOUT, SHUTDOWN_TIMEOUT};
 use tokio::time::sleep;
 
 use super::signals::Signals;
@@ -36,11 +36,11 @@ async fn end() -> std::io::Result<u8> {
     let (code, name) = signals.next().await;
     tokio::select! {
         (code, _) = signals.next() => {
-            sleep(LAST_WORDS_TIMEOUT).await;
+            sleep(FORCED_EXIT_TIMEOUT).await;
             Ok(code)
         }
-        () = sleep(GOING_TIMEOUT) => {
-            let message = format!("{name}: not finished after {} s; exiting", GOING_TIMEOUT.as_secs());
+        () = sleep(SHUTDOWN_TIMEOUT) => {
+            let message = format!("{name}: not finished after {} s; exiting", SHUTDOWN_TIMEOUT.as_secs());
             // If no process reads our stderr, writing to it can block without limit.
             let _ = thread::Builder::new().spawn(move || tracing::error!("{message}"));
             sleep(Duration::from_millis(200)).await;

@@ -7,8 +7,8 @@ use shared::concurrency::{join_bounded, join_bounded_within};
 use shared::counters::NodeCounters;
 use shared::ids::RunId;
 use shared::limits::{
-    MEETING_TIMEOUT, SAMPLE_BYTES_LEAST, SAMPLE_BYTES_MAX, SAMPLE_BYTES_SUM, SAMPLE_KEYS, SAMPLE_KEYS_LEAST,
-    SAMPLE_KEYS_SUM,
+    PREFLIGHT_TIMEOUT, SAMPLE_BYTES_LEAST, SAMPLE_BYTES_MAX, SAMPLE_BYTES_SUM, SAMPLE_KEYS,
+    SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM,
 };
 use shared::memory::ByteEstimate;
 use shared::messages::{PlannedNode, ScanTask};
@@ -67,7 +67,7 @@ impl<'a> PlanBuilder<'a> {
         self.planning.at(PlanStep::Checking { servers: topology.primaries.len() });
         let meeting =
             topology.primaries.iter().map(|primary| check_node(deployment, primary, options, cluster));
-        let (mut met, all) = (Vec::new(), join_bounded_within(meeting.collect(), MEETING_TIMEOUT).await);
+        let (mut met, all) = (Vec::new(), join_bounded_within(meeting.collect(), PREFLIGHT_TIMEOUT).await);
         for (primary, there) in topology.primaries.iter().zip(all) {
             match there {
                 Some(there) => met.extend(self.down.unless_down(primary, there)?),

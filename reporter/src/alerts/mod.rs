@@ -8,7 +8,7 @@ pub mod sentence;
 
 use shared::alerts::{AlertStore, AlertTransition};
 use shared::ids::RunId;
-use shared::limits::NOTICES_MAX;
+use shared::limits::NOTIFICATIONS_MAX;
 use shared::metrics::Alert;
 use shared::time::rfc3339;
 use uuid::Uuid;
@@ -59,7 +59,7 @@ pub fn evaluate(
             (AlertState::Resolved, None) | (AlertState::Unknown, _) => {}
         }
     }
-    let excess = store.outbox.len().saturating_sub(NOTICES_MAX);
+    let excess = store.outbox.len().saturating_sub(NOTIFICATIONS_MAX);
     store.outbox.drain(..excess);
     store
 }

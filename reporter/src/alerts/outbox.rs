@@ -3,14 +3,14 @@
 //! `raised` never follows the `resolved` of the same alert, whichever process delivers. A process claims a delivery in
 //! the alert store before it starts. Pure, with the time as an argument.
 //!
-//! A process that is suspended for longer than [`NOTICE_CLAIM`] during a delivery may still deliver late: the receiver
+//! A process that is suspended for longer than [`NOTIFICATION_CLAIM`] during a delivery may still deliver late: the receiver
 //! detects this by the sequence number.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shared::alerts::{AlertNotification, AlertStore, NotificationDelivery};
-use shared::limits::{NOTICE_CLAIM, NOTICE_LIFE, NOTICE_PAUSE_MAX};
+use shared::limits::{NOTIFICATION_CLAIM, NOTIFICATION_LIFE, NOTIFICATION_PAUSE_MAX};
 
 /// The receivers of a job's notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,18 +117,18 @@ pub fn record_delivery(
 /// The delay after `tries` failed attempts.
 #[must_use]
 pub fn pause(tries: u32, first: Duration) -> Duration {
-    first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(NOTICE_PAUSE_MAX)
+    first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(NOTIFICATION_PAUSE_MAX)
 }
 
 fn is_over(notification: &AlertNotification, now_ms: u64) -> bool {
-    now_ms.saturating_sub(notification.at_ms) > ms(NOTICE_LIFE)
+    now_ms.saturating_sub(notification.at_ms) > ms(NOTIFICATION_LIFE)
 }
 
 /// Whether an undelivered notification may be attempted. A time too far away comes from a clock that was changed since.
 fn is_free(delivery: &NotificationDelivery, now_ms: u64) -> bool {
     match delivery.claimed_at_ms {
-        Some(claimed) => claimed.abs_diff(now_ms) > ms(NOTICE_CLAIM),
-        None => delivery.again_at_ms <= now_ms || delivery.again_at_ms - now_ms > ms(NOTICE_PAUSE_MAX),
+        Some(claimed) => claimed.abs_diff(now_ms) > ms(NOTIFICATION_CLAIM),
+        None => delivery.again_at_ms <= now_ms || delivery.again_at_ms - now_ms > ms(NOTIFICATION_PAUSE_MAX),
     }
 }
 

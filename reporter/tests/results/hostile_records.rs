@@ -70,7 +70,7 @@ fn seeds() -> Vec<Vec<u8>> {
     report.counts.ttl_sum_ms = 9_000;
     report.statistics.ttls.add(500.0, 97);
     report.statistics.keys.add("permissions:", 100);
-    (report.statistics.memory, report.statistics.reported) = (prefix_memory(), prefix_memory());
+    (report.statistics.memory_by_prefix, report.statistics.reported) = (prefix_memory(), prefix_memory());
     report.pacing.probes_us.add(90.0, 20);
     (report.pacing.share_min, report.pacing.before_us) = (Some(0.3), Some(80));
     let receipt = Receipt {

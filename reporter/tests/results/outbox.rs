@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reporter::alerts::outbox::{Claim, DeliveryResult, Receivers, claim, pause, prune, record_delivery};
 use shared::alerts::{AlertStore, AlertTransition};
-use shared::limits::{NOTICE_CLAIM, NOTICE_LIFE, NOTICE_PAUSE_MAX};
+use shared::limits::{NOTIFICATION_CLAIM, NOTIFICATION_LIFE, NOTIFICATION_PAUSE_MAX};
 use shared::metrics::{Alert, Severity};
 
 const FIRST: Duration = Duration::from_secs(10);
@@ -80,8 +80,8 @@ fn an_expired_claim_is_released_and_late_results_are_harmless() {
     let (mut book, hook) = (AlertStore::default(), receivers(&["a"], true));
     book.add(AlertTransition::Raised, alert("stale-keys"), 1_000);
     let lost = claim(&mut book, &hook, 1_000);
-    assert_eq!(claim(&mut book, &hook, 1_000 + ms(NOTICE_CLAIM)), []);
-    let after = 1_001 + ms(NOTICE_CLAIM);
+    assert_eq!(claim(&mut book, &hook, 1_000 + ms(NOTIFICATION_CLAIM)), []);
+    let after = 1_001 + ms(NOTIFICATION_CLAIM);
     let taken = claim(&mut book, &hook, after);
     assert_eq!(taken.len(), 1);
     record_delivery(&mut book, &lost[0], DeliveryResult::Failed, after + 1, FIRST);
@@ -111,7 +111,10 @@ fn refused_is_permanent_and_failures_are_retried_for_a_day() {
         now += ms(pause(tries, FIRST));
     }
     assert_eq!(pauses[..6], [20, 40, 80, 160, 300, 300]);
-    assert!(now - 1_000 > ms(NOTICE_LIFE) && now - 1_000 < ms(NOTICE_LIFE) + 2 * ms(NOTICE_PAUSE_MAX));
+    assert!(
+        now - 1_000 > ms(NOTIFICATION_LIFE)
+            && now - 1_000 < ms(NOTIFICATION_LIFE) + 2 * ms(NOTIFICATION_PAUSE_MAX)
+    );
     assert_eq!(book.outbox, []);
 }
 

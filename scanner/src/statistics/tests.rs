@@ -34,7 +34,7 @@ fn a_sample_represents_all_keys() {
     let (waited, found) = measured(keys, false);
     // The first keys, and one in a hundred of the others.
     assert!((400..600).contains(&waited), "{waited} keys are measured");
-    let rows = found.memory.rows(None);
+    let rows = found.memory_by_prefix.rows(None);
     let [(name, row)] = rows.as_slice() else { panic!("{rows:?}") };
     // All measured keys are alike. A few others may be tiny.
     assert_eq!((name.as_str(), row.estimate), ("a:", 100 * keys));
@@ -52,8 +52,8 @@ fn all_keys_of_a_small_run_are_measured() {
     let (waited, found) = measured(3_000, true);
     assert_eq!(waited, 3_000);
     let exact = |bytes, samples| ByteEstimate { estimate: bytes, low: bytes, high: Some(bytes), samples };
-    assert_eq!(found.memory.all(None), exact(300_000, 3_000));
-    assert_eq!(found.memory.rows(None), [("a:".to_owned(), exact(300_000, 3_000))]);
+    assert_eq!(found.memory_by_prefix.all(None), exact(300_000, 3_000));
+    assert_eq!(found.memory_by_prefix.rows(None), [("a:".to_owned(), exact(300_000, 3_000))]);
     assert_eq!(found.reported.all(None), exact(75_000, 750));
 }
 
@@ -69,5 +69,8 @@ fn measuring_stops_after_the_server_denies_it() {
     seen(&mut statistics);
     assert_eq!(statistics.waiting(), 0);
     let found = statistics.finish(0);
-    assert_eq!((found.refused.as_deref(), found.memory), (Some("no rights"), PrefixMemory::unknown()));
+    assert_eq!(
+        (found.refused.as_deref(), found.memory_by_prefix),
+        (Some("no rights"), PrefixMemory::unknown())
+    );
 }

@@ -9,7 +9,7 @@ use super::topology::Primary;
 use crate::concurrency::join_bounded_within;
 use crate::config::duration;
 use crate::counters::NodeCounters;
-use crate::limits::{LATENCY_MS_MAX, MEETING_TIMEOUT, MEMORY_PERCENT_MAX, UNMET_NAMED_MAX};
+use crate::limits::{LATENCY_MS_MAX, MEMORY_PERCENT_MAX, PREFLIGHT_TIMEOUT, UNREACHABLE_NAMED_MAX};
 use crate::messages::Lookups;
 use crate::metrics::{Health, NodeHealth, RedisHealth};
 
@@ -36,18 +36,18 @@ pub async fn check_health(client: &RedisClient) -> HealthCheck {
     let topology = client.topology();
     let sent = topology.primaries.iter().map(|primary| ask(client, primary));
     let (mut check, mut failed, mut silent) = (HealthCheck::default(), 0, 0);
-    let all = join_bounded_within(sent.collect(), MEETING_TIMEOUT).await;
+    let all = join_bounded_within(sent.collect(), PREFLIGHT_TIMEOUT).await;
     for (primary, answer) in topology.primaries.iter().zip(all) {
         silent += usize::from(answer.is_none());
         failed += usize::from(matches!(answer, Some(Err(_))));
-        let Some(answer) = answer.filter(|answer| answer.is_ok() || failed <= UNMET_NAMED_MAX) else {
+        let Some(answer) = answer.filter(|answer| answer.is_ok() || failed <= UNREACHABLE_NAMED_MAX) else {
             continue;
         };
         let (node, reading) = node_health(primary, answer, &mut check.health.problems);
         check.health.nodes.push(node);
         check.readings.extend(reading);
     }
-    let further = failed.saturating_sub(UNMET_NAMED_MAX);
+    let further = failed.saturating_sub(UNREACHABLE_NAMED_MAX);
     check.health.problems.extend(uncounted(topology.primaries.len(), silent, further));
     let nodes = &check.health.nodes;
     let most = |part: fn(&NodeHealth) -> Option<f64>| nodes.iter().filter_map(part).reduce(f64::max);
@@ -63,7 +63,7 @@ pub async fn check_health(client: &RedisClient) -> HealthCheck {
 /// The problem line for primaries that are not listed individually: `silent` ones that did not answer, and `further`
 /// ones that failed, of `all`.
 fn uncounted(all: usize, silent: usize, further: usize) -> Option<String> {
-    let limit = duration::show(MEETING_TIMEOUT);
+    let limit = duration::show(PREFLIGHT_TIMEOUT);
     (silent + further > 0).then(|| {
         format!("of {all} primaries, {silent} did not answer within {limit}, and {further} more than are named failed")
     })

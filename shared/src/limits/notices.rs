@@ -3,24 +3,24 @@
 use std::time::Duration;
 
 /// Pending notifications of a job; the oldest are dropped first.
-pub const NOTICES_MAX: usize = 100;
+pub const NOTIFICATIONS_MAX: usize = 100;
 
 /// Time limit for one attempt at one receiver. Three posts with the pauses between them, including a `Retry-After`,
 /// take at most 35 s.
-pub const NOTICE_TRY_TIMEOUT: Duration = Duration::from_secs(60);
+pub const NOTIFICATION_TRY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The pause after the first failed attempt; it doubles.
-pub const NOTICE_PAUSE: Duration = Duration::from_secs(10);
+pub const NOTIFICATION_PAUSE: Duration = Duration::from_secs(10);
 
 /// The longest pause between two attempts. A receiver that was down gets pending notifications within this time.
-pub const NOTICE_PAUSE_MAX: Duration = Duration::from_secs(300);
+pub const NOTIFICATION_PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// How long delivery is attempted.
-pub const NOTICE_LIFE: Duration = Duration::from_secs(86_400);
+pub const NOTIFICATION_LIFE: Duration = Duration::from_secs(86_400);
 
 /// How long a process may claim a notification before another one takes it over, because the first must have ended.
 /// Four minutes longer than the time limit, to allow for clock skew.
-pub const NOTICE_CLAIM: Duration = Duration::from_secs(300);
+pub const NOTIFICATION_CLAIM: Duration = Duration::from_secs(300);
 
 /// Delivery passes at the end of a run, before it has its result. The rest is delivered later.
-pub const NOTICE_ROUNDS: usize = 4;
+pub const NOTIFICATION_ROUNDS: usize = 4;

@@ -35,9 +35,9 @@ pub struct ScanStatistics {
     pub keys: HeavyHitters,
     /// Keys without TTL by prefix.
     pub stale: HeavyHitters,
-    /// Memory by prefix. Reports of earlier versions do not have it in this form.
+    /// Memory by prefix. Earlier versions report it in another form, as `memory`.
     #[serde(default = "PrefixMemory::unknown")]
-    pub memory: PrefixMemory,
+    pub memory_by_prefix: PrefixMemory,
     /// The same for keys that would be deleted and are only reported.
     #[serde(default = "PrefixMemory::unknown")]
     pub reported: PrefixMemory,
@@ -69,7 +69,7 @@ impl ScanStatistics {
         }
         self.keys.merge(&other.keys);
         self.stale.merge(&other.stale);
-        self.memory.merge(&other.memory);
+        self.memory_by_prefix.merge(&other.memory_by_prefix);
         self.reported.merge(&other.reported);
         for (prefix, key) in &other.examples {
             if self.examples.len() < PREFIX_SAMPLES_MAX {
@@ -95,13 +95,13 @@ mod tests {
     fn a_report_without_memory_leaves_it_unknown() {
         let now = serde_json::to_value(ScanStatistics::default()).unwrap();
         let mut before: BTreeMap<String, serde_json::Value> = serde_json::from_value(now).unwrap();
-        before.retain(|field, _| !["memory", "reported"].contains(&field.as_str()));
+        before.retain(|field, _| !["memory_by_prefix", "reported"].contains(&field.as_str()));
         // Earlier versions report it in another form.
         before.insert("memory".to_owned(), serde_json::json!([[1, 2], 3, 4, 5]));
         let before: ScanStatistics = serde_json::from_str(&serde_json::to_string(&before).unwrap()).unwrap();
         let mut run = ScanStatistics::default();
-        assert_eq!(run.memory.all(None).high, Some(0));
+        assert_eq!(run.memory_by_prefix.all(None).high, Some(0));
         run.merge(&before);
-        assert_eq!((run.memory.all(None).high, run.reported.all(None).high), (None, None));
+        assert_eq!((run.memory_by_prefix.all(None).high, run.reported.all(None).high), (None, None));
     }
 }

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::connect::{Nats, chain};
 use super::signatures::{self, ReadPath, SIGNATURE};
 use crate::events::EVENTS;
-use crate::limits::STORE_PATIENCE;
+use crate::limits::STORE_RETRY_TIMEOUT;
 use crate::records::is_order;
 use crate::signing::SignatureError;
 use crate::store::{Created, Entry, Store, StoreError, Watch};
@@ -60,7 +60,7 @@ impl NatsStore {
     /// The store of the connection `nats`. A request without reply is retried for two minutes at most.
     #[must_use]
     pub fn new(nats: Nats) -> Self {
-        Self { nats, timeout: STORE_PATIENCE }
+        Self { nats, timeout: STORE_RETRY_TIMEOUT }
     }
 
     async fn place(&self, key: &str) -> Result<(Stream<()>, String), StoreError> {

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::controller::{Controller, ProbeVerdict, WorkKind};
 use crate::ids::Alias;
-use crate::limits::{PACE_CREDIT, PROBE_EVERY, PROBE_LINGER, SHARE_FIRST};
+use crate::limits::{PAUSE_CREDIT_MAX, PROBE_EVERY, PROBE_LINGER, SHARE_FIRST};
 use crate::messages::NodePacing;
 use crate::telemetry::Telemetry;
 
@@ -156,7 +156,7 @@ impl NodePacer {
         // The round trip does not keep the node busy.
         let took = (now - began).saturating_sub(state.controller.baseline());
         state.controller.worked(work, took, keys);
-        let from = state.free_at.max(began.checked_sub(PACE_CREDIT).unwrap_or(began));
+        let from = state.free_at.max(began.checked_sub(PAUSE_CREDIT_MAX).unwrap_or(began));
         state.free_at = from + (now - began) + state.controller.pause(took);
     }
 

@@ -23,7 +23,7 @@ use super::probe::{self, ProbeTarget};
 use super::token_bucket::TokenBucket;
 use crate::cluster::RedisClient;
 use crate::ids::{Alias, NodeId, RunId};
-use crate::limits::{PACE_PIECE, PACE_SLACK, PACERS_KEPT, TASKS_PER_NODE};
+use crate::limits::{PACERS_KEPT, PAUSE_MIN, PERMIT_POLL, TASKS_PER_NODE};
 use crate::messages::{NodePacing, RunSpec};
 use crate::supervision::DedicatedRuntime;
 use crate::telemetry::Telemetry;
@@ -178,7 +178,7 @@ impl Pacer {
     /// Waits for a permit to work at the node, for a short time. After `None`, the caller may extend its deadline,
     /// check for cancellation, and call again.
     pub async fn acquire(&self) -> Option<Permit<'_>> {
-        let until = Instant::now() + PACE_PIECE;
+        let until = Instant::now() + PERMIT_POLL;
         if let Some(bucket) = &self.bucket {
             let wait = lock(bucket).wait(self.start.elapsed());
             if !wait.is_zero() {
@@ -186,7 +186,7 @@ impl Pacer {
                 *lock(&self.rate_wait) += waited;
                 self.telemetry.held_back(&self.alias, "rate_limit", waited);
             }
-            if wait > PACE_PIECE {
+            if wait > PERMIT_POLL {
                 return None;
             }
         }
@@ -195,7 +195,7 @@ impl Pacer {
                 // The semaphore is never closed.
                 let permit = timeout_at(until, node.gate.acquire()).await.ok()?.ok()?;
                 let free_at = node.free_at();
-                if free_at > Instant::now() + PACE_SLACK {
+                if free_at > Instant::now() + PAUSE_MIN {
                     node.waited(pause(free_at, until).await);
                 }
                 if free_at > until {

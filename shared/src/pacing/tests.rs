@@ -9,7 +9,7 @@ use super::node::NodePacer;
 use super::pacers::Pacer;
 use super::token_bucket::TokenBucket;
 use crate::ids::Alias;
-use crate::limits::{PACE_PIECE, SHARE_FIRST};
+use crate::limits::{PERMIT_POLL, SHARE_FIRST};
 
 fn node() -> Arc<NodePacer> {
     let place = (Alias::new("main"), "h:1".to_owned());
@@ -26,7 +26,7 @@ async fn waited(pacer: &Pacer) -> (Duration, u32) {
     loop {
         let piece = Instant::now();
         let turn = pacer.acquire().await;
-        assert!(piece.elapsed() <= PACE_PIECE + ms(1), "{:?}", piece.elapsed());
+        assert!(piece.elapsed() <= PERMIT_POLL + ms(1), "{:?}", piece.elapsed());
         match turn {
             Some(turn) => {
                 turn.done(0);

@@ -13,9 +13,9 @@ macro_rules! labels {
 
 labels! {
     /// A job at a deployment.
-    Place { cleanup_job: String, redis: String }
+    JobLabels { cleanup_job: String, redis: String }
     /// An outcome of something of a job at a deployment.
-    PlaceOutcome { cleanup_job: String, redis: String, outcome: &'static str }
+    JobOutcomeLabels { cleanup_job: String, redis: String, outcome: &'static str }
     /// A deployment.
     Redis { redis: String }
     /// A kind of request to a deployment.
@@ -27,7 +27,7 @@ labels! {
     /// The outcome of a delivery of one of the queues.
     QueueOutcome { queue: &'static str, outcome: &'static str }
     /// An alert of a job.
-    AlertOf { cleanup_job: String, alert: String }
+    AlertLabels { cleanup_job: String, alert: String }
     /// The outcome of a post to a webhook of a job.
     Post { cleanup_job: String, hook: &'static str, outcome: &'static str }
     /// A node with work.

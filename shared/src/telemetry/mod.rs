@@ -17,7 +17,8 @@ use crate::outcome::Outcome;
 use crate::result::CleanupResult;
 
 use self::labels::{
-    AlertOf, Failure, Node, Place, PlaceOutcome, Post, Queue, QueueOutcome, Reason, Redis, Request,
+    AlertLabels, Failure, JobLabels, JobOutcomeLabels, Node, Post, Queue, QueueOutcome, Reason, Redis,
+    Request,
 };
 use self::registry::MetricFamilies;
 
@@ -77,7 +78,7 @@ impl Telemetry {
 
     /// Counts a scan task whose report was accepted.
     pub fn scanned(&self, job: &str, redis: &Alias, counts: &ScanCounts) {
-        let (place, metrics) = (place(job, redis), &self.metrics);
+        let (labels_of_job, metrics) = (labels_of_job(job, redis), &self.metrics);
         for (family, keys) in [
             (&metrics.keys_listed, counts.listed),
             (&metrics.keys_scanned, counts.scanned),
@@ -87,7 +88,7 @@ impl Telemetry {
             (&metrics.keys_reported, counts.reported),
             (&metrics.keys_field_ttl, counts.field_ttl),
         ] {
-            family.get_or_create(&place).inc_by(keys);
+            family.get_or_create(&labels_of_job).inc_by(keys);
         }
     }
 
@@ -99,7 +100,7 @@ impl Telemetry {
             *counts.entry(*outcome).or_default() += 1;
         }
         for (outcome, keys) in counts {
-            let labels = PlaceOutcome {
+            let labels = JobOutcomeLabels {
                 cleanup_job: job.to_owned(),
                 redis: redis.to_string(),
                 outcome: outcome.as_str(),
@@ -141,34 +142,34 @@ impl Telemetry {
 
     /// Records the result of a run.
     pub fn ended(&self, redis: &Alias, result: &CleanupResult) {
-        let (place, metrics) = (place(&result.job, redis), &self.metrics);
-        let Place { cleanup_job, redis } = place.clone();
+        let (labels_of_job, metrics) = (labels_of_job(&result.job, redis), &self.metrics);
+        let JobLabels { cleanup_job, redis } = labels_of_job.clone();
         metrics
             .runs
-            .get_or_create(&PlaceOutcome { cleanup_job, redis, outcome: result.status.as_str() })
+            .get_or_create(&JobOutcomeLabels { cleanup_job, redis, outcome: result.status.as_str() })
             .inc();
         let seconds = Duration::from_millis(result.duration_ms).as_secs_f64();
-        metrics.run_duration.get_or_create(&place).observe(seconds);
+        metrics.run_duration.get_or_create(&labels_of_job).observe(seconds);
         match result.current_metrics.hit_rate {
-            Some(percent) => drop(metrics.hit_ratio.get_or_create(&place).set(percent / 100.0)),
+            Some(percent) => drop(metrics.hit_ratio.get_or_create(&labels_of_job).set(percent / 100.0)),
             // It belongs to a time window; the value of an earlier window does not apply to this one.
-            None => drop(metrics.hit_ratio.remove(&place)),
+            None => drop(metrics.hit_ratio.remove(&labels_of_job)),
         }
-        self.counted(&place, result);
+        self.counted(&labels_of_job, result);
     }
 
     /// Sets the number of keys. A run that does not know it keeps the previous value and its time.
-    fn counted(&self, place: &Place, result: &CleanupResult) {
+    fn counted(&self, labels_of_job: &JobLabels, result: &CleanupResult) {
         let (metrics, now) = (&self.metrics, &result.current_metrics);
         let Some(keys) = now.total_keys else { return };
-        metrics.matching_keys.get_or_create(place).set(i64::try_from(keys).unwrap_or(i64::MAX));
+        metrics.matching_keys.get_or_create(labels_of_job).set(i64::try_from(keys).unwrap_or(i64::MAX));
         match now.avg_ttl {
-            Some(seconds) => drop(metrics.average_ttl.get_or_create(place).set(seconds)),
+            Some(seconds) => drop(metrics.average_ttl.get_or_create(labels_of_job).set(seconds)),
             // No key has one.
-            None => drop(metrics.average_ttl.remove(place)),
+            None => drop(metrics.average_ttl.remove(labels_of_job)),
         }
         if let Ok(at) = result.finished_at.parse::<Timestamp>() {
-            metrics.counted_at.get_or_create(place).set(at.as_second());
+            metrics.counted_at.get_or_create(labels_of_job).set(at.as_second());
         }
     }
 
@@ -185,7 +186,7 @@ impl Telemetry {
     pub fn alerts(&self, job: &str, names: &[&str], active: &[Alert]) {
         let active = active.iter().map(|alert| alert.alert.as_str()).collect::<BTreeSet<_>>();
         for alert in names {
-            let labels = AlertOf { cleanup_job: job.to_owned(), alert: (*alert).to_owned() };
+            let labels = AlertLabels { cleanup_job: job.to_owned(), alert: (*alert).to_owned() };
             self.metrics.alerts_active.get_or_create(&labels).set(i64::from(active.contains(alert)));
         }
     }
@@ -224,8 +225,8 @@ impl Telemetry {
     }
 }
 
-fn place(job: &str, redis: &Alias) -> Place {
-    Place { cleanup_job: job.to_owned(), redis: redis.to_string() }
+fn labels_of_job(job: &str, redis: &Alias) -> JobLabels {
+    JobLabels { cleanup_job: job.to_owned(), redis: redis.to_string() }
 }
 
 fn at_node(redis: &Alias, node: &str) -> Node {

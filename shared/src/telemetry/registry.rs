@@ -11,7 +11,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::labels::{
-    AlertOf, Build, Failure, Node, Place, PlaceOutcome, Post, Queue, QueueOutcome, Reason, Redis, Request,
+    AlertLabels, Build, Failure, JobLabels, JobOutcomeLabels, Node, Post, Queue, QueueOutcome, Reason, Redis,
+    Request,
 };
 
 /// Seconds of a request to Redis: from far below a round trip to the longest time limit.
@@ -46,27 +47,27 @@ impl MetricConstructor<Histogram> for Buckets {
 #[derive(Debug)]
 pub(super) struct MetricFamilies {
     registry: Registry,
-    pub(super) keys_listed: Family<Place, Counter>,
-    pub(super) keys_scanned: Family<Place, Counter>,
-    pub(super) keys_stale: Family<Place, Counter>,
-    pub(super) keys_inactive: Family<Place, Counter>,
-    pub(super) keys_protected: Family<Place, Counter>,
-    pub(super) keys_reported: Family<Place, Counter>,
-    pub(super) keys_field_ttl: Family<Place, Counter>,
-    pub(super) keys_reaped: Family<PlaceOutcome, Counter>,
+    pub(super) keys_listed: Family<JobLabels, Counter>,
+    pub(super) keys_scanned: Family<JobLabels, Counter>,
+    pub(super) keys_stale: Family<JobLabels, Counter>,
+    pub(super) keys_inactive: Family<JobLabels, Counter>,
+    pub(super) keys_protected: Family<JobLabels, Counter>,
+    pub(super) keys_reported: Family<JobLabels, Counter>,
+    pub(super) keys_field_ttl: Family<JobLabels, Counter>,
+    pub(super) keys_reaped: Family<JobOutcomeLabels, Counter>,
     pub(super) deliveries: Family<QueueOutcome, Counter>,
     pub(super) redeliveries: Family<Queue, Counter>,
     pub(super) queue_full_waits: Family<Queue, Counter>,
     pub(super) redis_request_duration: Family<Request, Histogram, Buckets>,
     pub(super) redis_failures: Family<Failure, Counter>,
-    pub(super) runs: Family<PlaceOutcome, Counter>,
-    pub(super) run_duration: Family<Place, Histogram, Buckets>,
-    pub(super) hit_ratio: Family<Place, Real>,
-    pub(super) matching_keys: Family<Place, Gauge>,
-    pub(super) average_ttl: Family<Place, Real>,
-    pub(super) counted_at: Family<Place, Gauge>,
+    pub(super) runs: Family<JobOutcomeLabels, Counter>,
+    pub(super) run_duration: Family<JobLabels, Histogram, Buckets>,
+    pub(super) hit_ratio: Family<JobLabels, Real>,
+    pub(super) matching_keys: Family<JobLabels, Gauge>,
+    pub(super) average_ttl: Family<JobLabels, Real>,
+    pub(super) counted_at: Family<JobLabels, Gauge>,
     pub(super) memory_used: Family<Redis, Real>,
-    pub(super) alerts_active: Family<AlertOf, Gauge>,
+    pub(super) alerts_active: Family<AlertLabels, Gauge>,
     pub(super) webhook_posts: Family<Post, Counter>,
     pub(super) pace_share: Family<Node, Real>,
     pub(super) pace_slowdowns: Family<Redis, Counter>,

@@ -30,7 +30,7 @@ use self::permit_socket::PermitSocket;
 pub use self::tls::{Tls, TlsError, TlsFiles};
 use super::connections::{ConnectionLimit, ConnectionPermit, Endpoint};
 use super::error::{MAX_CLIENTS_TEXT, RedisError, RedisErrorKind};
-use crate::limits::{CONNECT_TIMEOUT, TLS_PATIENCE};
+use crate::limits::{CONNECT_TIMEOUT, TLS_CHECK_AFTER};
 
 /// An open connection of any transport. Written data may be buffered until a flush.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
@@ -163,7 +163,7 @@ async fn encrypted(
     });
     let met = tokio::select! {
         met = &mut meeting => met,
-        () = sleep(TLS_PATIENCE) => {
+        () = sleep(TLS_CHECK_AFTER) => {
             // A server without TLS waits for the end of a line that never comes.
             if probe::speaks_plainly(at, limit).await {
                 return Err(dial.fault(RedisErrorKind::Tls, tls_diagnostics::PLAIN));

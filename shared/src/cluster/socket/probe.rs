@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use super::tcp;
 use super::tls::unverified;
 use crate::cluster::connections::ConnectionLimit;
-use crate::limits::TLS_PATIENCE;
+use crate::limits::TLS_CHECK_AFTER;
 
 /// The maximum length of a connection refusal.
 const REFUSAL_BYTES_MAX: u64 = 256;
@@ -26,7 +26,7 @@ pub(super) async fn speaks_plainly(at: SocketAddr, limit: &ConnectionLimit) -> b
         socket.read_u8().await.ok()
     };
     // Errors begin with a dash: a server that demands a password returns one.
-    matches!(timeout(TLS_PATIENCE, probe).await, Ok(Some(b'+' | b'-')))
+    matches!(timeout(TLS_CHECK_AFTER, probe).await, Ok(Some(b'+' | b'-')))
 }
 
 /// What a server without TLS sends unasked: it does so only to a connection beyond its limit, before it closes it. A
@@ -34,7 +34,7 @@ pub(super) async fn speaks_plainly(at: SocketAddr, limit: &ConnectionLimit) -> b
 pub(super) async fn says_first(at: SocketAddr, limit: &ConnectionLimit) -> Option<Vec<u8>> {
     let (mut received, permit) = (Vec::new(), limit.try_take()?);
     let receive = async { tcp(at, permit).await?.take(REFUSAL_BYTES_MAX).read_to_end(&mut received).await };
-    let _ = timeout(TLS_PATIENCE, receive).await;
+    let _ = timeout(TLS_CHECK_AFTER, receive).await;
     (!received.is_empty()).then_some(received)
 }
 
@@ -53,5 +53,5 @@ pub(super) async fn speaks_tls(host: &str, at: SocketAddr, limit: &ConnectionLim
             }
         })
     };
-    timeout(TLS_PATIENCE, probe).await.ok().flatten().unwrap_or(false)
+    timeout(TLS_CHECK_AFTER, probe).await.ok().flatten().unwrap_or(false)
 }
