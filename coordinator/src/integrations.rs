@@ -45,12 +45,11 @@ fn prometheus(settings: &Settings) -> Result<Option<PrometheusSource>, Integrati
     }
     let url = Secret::new(&source.what);
     check("hit_rate", std::slice::from_ref(&url))?;
-    let queries = &settings.queries;
     Ok(Some(PrometheusSource {
         url,
-        hits: queries.hits.value.clone().ok_or(IntegrationError::NoQuery("hits_query"))?,
-        misses: queries.misses.value.clone().ok_or(IntegrationError::NoQuery("misses_query"))?,
-        errors: queries.errors.value.clone(),
+        hits: settings.hits_query.value.clone().ok_or(IntegrationError::NoQuery("hits_query"))?,
+        misses: settings.misses_query.value.clone().ok_or(IntegrationError::NoQuery("misses_query"))?,
+        errors: settings.errors_query.value.clone(),
     }))
 }
 

@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
-use clap::Parser;
 use coordinator::cli::args::{Cli, Command, ConfigCommand, NatsCommand, RunArgs};
 use coordinator::cli::connections::Connections;
 use coordinator::cli::remote::{self, DriverSpawner};
@@ -19,7 +18,7 @@ use coordinator::options::Options;
 use jiff::Timestamp;
 use serde_json::json;
 use shared::config::{self, BackupPlace, ConfigError, Destinations, Environment, JobFile, Origin, Settings};
-use shared::files::read_text;
+use shared::files::{self, read_text};
 use shared::limits::JOB_FILE_BYTES_MAX;
 use shared::messages::Attempt;
 use shared::printable;
@@ -34,7 +33,7 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(e) => return unparsed(&e),
     };
@@ -130,27 +129,7 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
         Command::Plan(_) => Ok(run::plan(&options(&settings(cli)?)?, how).await?),
         Command::Restore(args) => Ok(Box::pin(restore::restore(&destinations(cli)?, args, how)).await?),
         Command::Demo(args) => demo::demo(args, how).await.map_err(|e| Ended::new(e.code(), e)),
-        Command::Config { command: ConfigCommand::Show(_) } => {
-            let settings = settings(cli)?;
-            let (rows, (text, runs)) = (settings.rows(), show::schedule(&settings, Timestamp::now()));
-            let page =
-                if how.json { show::settings_json(&rows, &runs) } else { show::settings(&rows) + &text };
-            io::stdout().write_all(page.as_bytes())?;
-            Ok(exit::DONE)
-        }
-        Command::Config { command: ConfigCommand::Check { file } } => {
-            let text = read_text(file, JOB_FILE_BYTES_MAX);
-            let text = text
-                .map_err(|e| Ended::new(exit::USAGE, format!("failed to read `{}`: {e}", file.display())))?;
-            let (checked, unread) = check::check(file, &text);
-            let page = if how.json {
-                show::checked_json(file, &checked, &unread)
-            } else {
-                show::checked(file, &checked, &unread)
-            };
-            io::stdout().write_all(page.as_bytes())?;
-            Ok(if checked.is_ok() { exit::DONE } else { exit::USAGE })
-        }
+        Command::Config { command } => configuration(cli, command, how),
         Command::Serve(args) => Ok(Box::pin(roles::coordinator(&site(cli)?, args)).await?),
         Command::Scanner(args) => Ok(Box::pin(roles::scanner(&site(cli)?, args)).await?),
         Command::Reaper(args) => Ok(Box::pin(roles::reaper(&site(cli)?, args)).await?),
@@ -178,6 +157,42 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
         }
         Command::Man => {
             show::man(&mut io::stdout())?;
+            Ok(exit::DONE)
+        }
+    }
+}
+
+/// `keysweep config`: the settings, a check of a job file, or a new one.
+fn configuration(cli: &Cli, command: &ConfigCommand, how: OutputMode) -> Result<u8, Ended> {
+    match command {
+        ConfigCommand::Show(_) => {
+            let settings = settings(cli)?;
+            let (rows, (text, runs)) = (settings.rows(), show::schedule(&settings, Timestamp::now()));
+            let page =
+                if how.json { show::settings_json(&rows, &runs) } else { show::settings(&rows) + &text };
+            io::stdout().write_all(page.as_bytes())?;
+            Ok(exit::DONE)
+        }
+        ConfigCommand::Check { file } => {
+            let text = read_text(file, JOB_FILE_BYTES_MAX);
+            let text = text
+                .map_err(|e| Ended::new(exit::USAGE, format!("failed to read `{}`: {e}", file.display())))?;
+            let (checked, unread) = check::check(file, &text);
+            let page = if how.json {
+                show::checked_json(file, &checked, &unread)
+            } else {
+                show::checked(file, &checked, &unread)
+            };
+            io::stdout().write_all(page.as_bytes())?;
+            Ok(if checked.is_ok() { exit::DONE } else { exit::USAGE })
+        }
+        ConfigCommand::Init { output: None } => {
+            io::stdout().write_all(config::job_file().as_bytes())?;
+            Ok(exit::DONE)
+        }
+        ConfigCommand::Init { output: Some(path) } => {
+            files::create(path, config::job_file().as_bytes()).map_err(|e| Ended::new(exit::USAGE, e))?;
+            tracing::info!("wrote `{}`", path.display());
             Ok(exit::DONE)
         }
     }
@@ -214,23 +229,23 @@ async fn start(cli: &Cli, args: &RunArgs, how: OutputMode) -> Result<u8, Ended> 
 /// The job file and the environment, as sources of settings.
 fn sources(cli: &Cli) -> Result<(Environment, Option<JobFile>), ConfigError> {
     let environment = Environment::snapshot()?;
-    let file = JobFile::find(cli.config_file(), &environment)?;
+    let file = JobFile::find(cli.config_file.as_deref(), &environment)?;
     Ok((environment, file))
 }
 
 fn settings(cli: &Cli) -> Result<Settings, ConfigError> {
     let (environment, file) = sources(cli)?;
-    config::resolve(&cli.flags(), &environment, file.as_ref())
+    config::resolve(&cli.settings, &environment, file.as_ref())
 }
 
 fn destinations(cli: &Cli) -> Result<Destinations, ConfigError> {
     let (environment, file) = sources(cli)?;
-    config::destinations(&cli.flags(), &environment, file.as_ref())
+    config::destinations(&cli.settings, &environment, file.as_ref())
 }
 
 fn all_settings(cli: &Cli) -> Result<Vec<Settings>, ConfigError> {
     let (environment, file) = sources(cli)?;
-    config::resolve_all(&cli.flags(), &environment, file.as_ref())
+    config::resolve_all(&cli.settings, &environment, file.as_ref())
 }
 
 fn options(settings: &Settings) -> Result<Options, Ended> {
@@ -240,13 +255,11 @@ fn options(settings: &Settings) -> Result<Options, Ended> {
 /// The connections of commands over NATS.
 fn site(cli: &Cli) -> Result<Connections, Ended> {
     let (environment, file) = sources(cli)?;
-    let site = Connections::resolve(cli.command.name(), &cli.flags(), &environment, file.as_ref());
+    let site = Connections::resolve(cli.command.name(), &cli.settings, &environment, file.as_ref());
     site.map_err(|e| Ended::new(exit::USAGE, e))
 }
 
 /// How to start a process with our settings.
 fn starter(cli: &Cli) -> DriverSpawner {
-    let mut flags = cli.place_flags().to_args();
-    flags.extend(cli.config_file().map(|file| format!("--config={file}")));
-    DriverSpawner { flags }
+    DriverSpawner { flags: cli.connection_flags() }
 }

@@ -243,15 +243,15 @@ static TOLD: Once = Once::new();
 /// # Errors
 /// When a file is of no use.
 pub fn access(deployment: &RedisSettings, db: u32) -> Result<ConnectOptions, OptionsError> {
-    let RedisSettings { urls, username, password, tls, sentinel_user, sentinel_password, address_map } =
+    let RedisSettings { urls, username, password, sentinel_user, sentinel_password, address_map, .. } =
         deployment;
     let word = |secret: &Option<Secret>| secret.as_ref().map(Secret::expose).map(str::to_owned);
     let encrypted = urls.value.iter().any(RedisUrl::is_encrypted);
     let files = TlsFiles {
-        ca: tls.cacert.value.clone(),
-        identity: tls.cert.value.clone().zip(tls.key.value.clone()),
-        sni: tls.sni.value.clone(),
-        insecure: tls.insecure.value,
+        ca: deployment.cacert.value.clone(),
+        identity: deployment.cert.value.clone().zip(deployment.key.value.clone()),
+        sni: deployment.sni.value.clone(),
+        insecure: deployment.insecure.value,
     };
     let access = ConnectOptions {
         urls: urls.value.iter().map(|url| url.expose().to_owned()).collect(),
@@ -291,9 +291,9 @@ fn pace(settings: &Settings) -> PacingLimits {
 }
 
 fn read_from(settings: &Settings) -> ReadFrom {
-    match settings.reads_replicas.value {
-        true => ReadFrom::Replica { lag_max_ms: millis(settings.replica_lag.value) },
-        false => ReadFrom::Primary,
+    match settings.read_from.value {
+        "replica" => ReadFrom::Replica { lag_max_ms: millis(settings.replica_lag.value) },
+        _ => ReadFrom::Primary,
     }
 }
 

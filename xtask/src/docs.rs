@@ -1,9 +1,11 @@
-//! `cargo xtask docs`: the pages in `docs/` as a book, in `target/book`. Links and citations in the pages are checked
+//! `cargo xtask docs`: the pages in `docs/` as a book, in `target/book`, and the generated part of a page. Links and citations in the pages are checked
 //! by `xtask/tests/pages.rs`, without mdBook.
 
+use std::fs;
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use shared::config::update_reference;
 
 use crate::cargo::{exit_code, root, status};
 use crate::pinned::PinnedTool;
@@ -20,4 +22,14 @@ pub(crate) fn run() -> Result<ExitCode> {
         eprintln!("xtask: the book is `target/book/index.html`");
     }
     Ok(exit_code(built))
+}
+
+/// Writes the tables of settings in `docs/configuration.md`.
+#[expect(clippy::disallowed_methods, reason = "a developer's own work tree")]
+pub(crate) fn configuration() -> Result<ExitCode> {
+    let path = root().join("docs/configuration.md");
+    let page = fs::read_to_string(&path)?;
+    let page = update_reference(&page).context("docs/configuration.md has no line where its tables begin")?;
+    fs::write(&path, page)?;
+    Ok(ExitCode::SUCCESS)
 }

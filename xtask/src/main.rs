@@ -50,7 +50,11 @@ enum Command {
     /// Check the spelling of code and documents.
     Typos,
     /// Build the pages in `docs/` as a book: `target/book/index.html`.
-    Docs,
+    Docs {
+        /// Write the tables of `docs/configuration.md` from the settings instead.
+        #[arg(long)]
+        configuration: bool,
+    },
     /// Write the binary's components as CycloneDX: `target/keysweep.cdx.json`.
     Sbom {
         /// The platform of the binary.
@@ -100,7 +104,8 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Deny => deny::run(),
         Command::Typos => typos::run(),
-        Command::Docs => docs::run(),
+        Command::Docs { configuration: true } => docs::configuration(),
+        Command::Docs { configuration: false } => docs::run(),
         Command::Sbom { target } => sbom::run(&target),
         Command::Bench(options) => bench::run(&options),
         Command::Matrix(options) => matrix::run(&options),

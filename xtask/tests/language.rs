@@ -41,10 +41,11 @@ const BANNED_PHRASES: [&str; 6] =
     ["became of", "came of", "goes by", "is to be", "of its own accord", "are to be"];
 
 /// Where none of these stand any more. The list only grows.
-const PLAIN: [&str; 17] = [
+const PLAIN: [&str; 18] = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "README.md",
+    "coordinator/src/cli/args",
     "coordinator/tests/cli/",
     "coordinator/tests/fleet/",
     "coordinator/tests/kit/",
@@ -60,9 +61,6 @@ const PLAIN: [&str; 17] = [
     "scanner/",
     "shared/",
 ];
-
-/// Parts of [`PLAIN`] with banned words. The list only shrinks.
-const NOT_PLAIN: [&str; 1] = ["shared/src/config/"];
 
 /// Files below `folder` with one of `extensions`, by path below the root, with their texts.
 fn texts(folder: &Path, extensions: &[&str]) -> Vec<(String, String)> {
@@ -137,8 +135,7 @@ fn plain_files_hold_no_banned_words() {
     let mut found = Vec::new();
     let mut lines = 0;
     for (file, text) in texts(&root(), &["rs", "md", "lua", "html", "toml", "js", "sh"]) {
-        let within = |folders: &[&str]| folders.iter().any(|folder| file.starts_with(folder));
-        if !within(&PLAIN) || within(&NOT_PLAIN) {
+        if !PLAIN.iter().any(|plain| file.starts_with(plain)) {
             continue;
         }
         for (number, line) in text.lines().enumerate() {

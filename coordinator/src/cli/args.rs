@@ -1,40 +1,51 @@
-//! The command line's syntax. Settings are taken as plain texts and handed to
-//! [`shared::config::resolve`], which checks them together with the other layers; their help comes
-//! from the same table. Nothing behind `main` sees clap.
+//! The syntax of the command line. Flags of settings come from the settings table; other flags are fields here. Only
+//! `main` and this module use clap.
 
-mod connection;
-mod job;
-mod nats;
 mod restore;
+mod settings;
 mod workers;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use shared::config::{self, FlagLayer};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use shared::config::{FlagLayer, Group, Section, SettingDef};
 
-pub use self::connection::{ConnectionArgs, NatsConnectionArgs};
-pub use self::job::JobArgs;
-pub use self::nats::NatsArgs;
 pub use self::restore::RestoreArgs;
+pub use self::settings::{
+    ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, RestoreSettings, ServeSettings,
+    StatsSettings,
+};
 pub use self::workers::{
     AttachArgs, DriveArgs, EventsArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs, RoleArgs,
     RunsCommand, ServeArgs, SetupArgs, StatsArgs, WorkerArgs,
 };
 use super::examples;
 
-/// Cleans Redis and Redis Cluster of keys that nobody will ever need again: keys written without an
-/// expiry by mistake, and caches of users who no longer come.
+/// Deletes keys that are no longer needed from Redis and Redis Cluster: keys written without an
+/// expiry by mistake, and caches of inactive users.
 #[derive(Parser)]
 #[command(name = "keysweep", version, after_help = examples::MAIN, subcommand_required = true)]
 #[command(arg_required_else_help = true, max_term_width = 100)]
-pub struct Cli {
+struct Syntax {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    command: Command,
     /// How to print.
     #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// A parsed command line.
+pub struct Cli {
+    /// The subcommand with its own flags.
+    pub command: Command,
+    /// The format of the output.
     pub output: OutputArgs,
+    /// The flags of settings.
+    pub settings: FlagLayer,
+    /// The job file that `--config` names.
+    pub config_file: Option<String>,
 }
 
 /// The subcommands.
@@ -104,13 +115,13 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it works until it is told to stop, so that its log is all that is seen of it.
+    /// Whether it runs until it is stopped, so that its log is its only output.
     #[must_use]
     pub fn is_service(&self) -> bool {
         matches!(self, Self::Serve(_) | Self::Scanner(_) | Self::Reaper(_) | Self::Reporter(_))
     }
 
-    /// Its word on the command line.
+    /// Its name on the command line.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -144,6 +155,12 @@ pub enum ConfigCommand {
         /// The job file
         file: PathBuf,
     },
+    /// Print a job file in which every setting is explained and commented out
+    Init {
+        /// Write it to this new file instead; an existing file stays as it is
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
 }
 
 /// Flags of `run`.
@@ -156,7 +173,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = SAFETY)]
     pub yes: bool,
     /// Only start the run, on workers; `keysweep runs attach` follows it
-    #[arg(long, help_heading = nats::HEADING)]
+    #[arg(long, help_heading = Group::Nats.heading())]
     pub detach: bool,
 }
 
@@ -203,109 +220,37 @@ pub enum LogFormat {
     Json,
 }
 
-const REDIS: &str = "Redis";
-const SELECTION: &str = "Selection";
-const SAFETY: &str = "Safety";
-
-/// The help of a setting's flag with its default, from the settings table.
-fn about(flag: &str) -> String {
-    config::by_flag(flag).map_or_else(String::new, |spec| match spec.default_text() {
-        "none" | "false" => spec.help.to_owned(),
-        default => format!("{} [default: {default}]", spec.help),
-    })
-}
+const SELECTION: &str = Group::Selection.heading();
+const SAFETY: &str = Group::Safety.heading();
 
 impl Cli {
-    /// The flags that settle a job, for the commands that have them.
-    fn job_args(&self) -> Option<&JobArgs> {
-        match &self.command {
-            Command::Run(run) => Some(&run.job),
-            Command::Plan(job) => Some(job),
-            Command::Config { command: ConfigCommand::Show(job) } => Some(job),
-            Command::Serve(serve) => Some(&serve.job),
-            _ => None,
-        }
+    /// Parses a command line, the name of the program first.
+    ///
+    /// # Errors
+    /// An unknown flag or a missing value; also `--help` and `--version`, with their text.
+    pub fn parse(line: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let matches = command().try_get_matches_from(line)?;
+        let Syntax { command, output } =
+            Syntax::from_arg_matches(&matches).map_err(|e| e.format(&mut self::command()))?;
+        let (settings, config_file) = settings::given(&matches);
+        Ok(Self { command, output, settings, config_file })
     }
 
-    /// The flags that say where Redis and NATS are, for the commands that have them.
-    fn place(&self) -> Option<&ConnectionArgs> {
-        match &self.command {
-            Command::Scanner(worker) => Some(&worker.role.place),
-            Command::Reaper(reaper) => Some(&reaper.worker.role.place),
-            Command::Reporter(role) => Some(&role.place),
-            Command::Stats(stats) => Some(&stats.place),
-            Command::Restore(restore) => Some(&restore.place),
-            Command::Runs { command: RunsCommand::Attach(attach) } => Some(&attach.place),
-            Command::Drive(drive) => Some(&drive.place),
-            _ => self.job_args().map(|job| &job.place),
-        }
-    }
-
-    /// The flags that say where NATS is, for the commands that have them.
-    fn net(&self) -> Option<&NatsConnectionArgs> {
-        match &self.command {
-            Command::Runs { command } => command.net(),
-            Command::Events(events) => Some(&events.net),
-            Command::Nats { command: NatsCommand::Setup(setup) } => Some(&setup.net),
-            _ => None,
-        }
-        .or_else(|| self.place().map(|place| &place.net))
-    }
-
-    /// The flag layer; empty for commands without settings.
+    /// The flags of the connections and of the job's name, as arguments of another process.
     #[must_use]
-    pub fn flags(&self) -> FlagLayer {
-        if let Some(job) = self.job_args() {
-            let mut layer = job.flags();
-            if let Command::Serve(serve) = &self.command {
-                layer.value("--api-token-file", serve.api_token_file.as_deref());
-            }
-            return layer;
-        }
-        let mut layer = self.place_flags();
-        match &self.command {
-            Command::Stats(stats) => {
-                layer.value("--state-dir", stats.state_dir.as_deref());
-            }
-            Command::Reaper(reaper) => {
-                layer.value("--backup", reaper.backup.as_deref());
-            }
-            _ => {}
-        }
-        if let Some(net) = self.net() {
-            net.nats.add_to(&mut layer);
-        }
-        layer
-    }
-
-    /// Those of the flags that say where Redis and NATS are, and which job is meant.
-    #[must_use]
-    pub fn place_flags(&self) -> FlagLayer {
-        let mut layer = FlagLayer::default();
-        if let Some(place) = self.place() {
-            place.add_to(&mut layer);
-        }
-        let job = match &self.command {
-            Command::Stats(stats) => stats.job.as_deref(),
-            Command::Restore(restore) => restore.job.as_deref(),
-            Command::Drive(drive) => drive.job.as_deref(),
-            _ => self.job_args().and_then(|job| job.job.as_deref()),
-        };
-        layer.value("--job", job);
-        layer
-    }
-
-    /// What `--config` names.
-    #[must_use]
-    pub fn config_file(&self) -> Option<&str> {
-        self.net().and_then(|net| net.config.as_deref())
+    pub fn connection_flags(&self) -> Vec<String> {
+        let is_connection =
+            |row: &SettingDef| matches!(row.section, Section::Redis | Section::Nats) || row.name == "name";
+        let mut flags = self.settings.to_args(is_connection);
+        flags.extend(self.config_file.iter().map(|file| format!("--config={file}")));
+        flags
     }
 }
 
 /// The whole command line, for help texts, completions and the manual.
 #[must_use]
 pub fn command() -> clap::Command {
-    Cli::command()
+    Syntax::command()
 }
 
 #[cfg(test)]

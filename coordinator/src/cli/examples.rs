@@ -58,7 +58,8 @@ Needs redis-server on this machine; touches no other Redis.";
 pub(super) const CONFIG: &str = "\
 Examples:
   keysweep config show --grace 5s
-  keysweep config check keysweep.toml";
+  keysweep config check keysweep.toml
+  keysweep config init --output keysweep.toml";
 
 /// After the help of `keysweep completions`.
 pub(super) const COMPLETIONS: &str = "\

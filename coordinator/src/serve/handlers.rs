@@ -251,7 +251,7 @@ pub(super) fn options(job: &ServedJob, request: &RunRequest) -> ApiResult<Option
 mod tests {
     use std::time::Duration;
 
-    use shared::config::{Environment, FlagLayer, OVERRIDES, resolve};
+    use shared::config::{Environment, FlagLayer, overrides, resolve};
 
     use super::*;
     use crate::schedule::Schedule;
@@ -265,7 +265,7 @@ mod tests {
         ServedJob {
             options: Options::from_settings(&settings).expect("good options"),
             action: Action::Delete,
-            allow_override: OVERRIDES.to_vec(),
+            allow_override: overrides(),
             schedule: Schedule::parse("* * * * *", "UTC").expect("a good schedule"),
             attempts: 1,
             backoff: Duration::ZERO,

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use super::ServiceState;
 use super::handlers::{self, ApiError, ApiResult, CancelRequest, refused, write};
-use super::request::{FieldKind, RequestFields, of_query, parse};
+use super::request::{Field, FieldKind, RequestFields, of_query, parse};
 
 /// Maximum concurrent starts of runs. Each one begins with a preflight.
 const STARTS_MAX: usize = 16;
@@ -147,7 +147,9 @@ struct CancelBody {
 }
 
 impl RequestFields for CancelBody {
-    const FIELDS: &'static [(&'static str, FieldKind)] = &[("cause", FieldKind::Text)];
+    fn fields() -> Vec<Field> {
+        vec![("cause", FieldKind::Text)]
+    }
 }
 
 async fn start(State(api): SharedApi, body: Result<Bytes, BytesRejection>) -> Response {

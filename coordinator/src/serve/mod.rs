@@ -39,7 +39,7 @@ pub struct ServedJob {
     pub options: Options,
     /// The action on stale keys in a run that is not a dry run.
     pub action: Action,
-    /// Fields of [`RunRequest`] that may exceed the job's values, from [`shared::config::OVERRIDES`].
+    /// Fields of [`RunRequest`] that may exceed the job's values, from [`shared::config::overrides`].
     pub allow_override: Vec<&'static str>,
     /// When it is due.
     pub schedule: Schedule,

@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use shared::config::{SETTINGS, SettingKind};
 use shared::ids::RunId;
 use shared::limits::REQUEST_BYTES_MAX;
 use shared::printable::Printable;
@@ -21,43 +22,51 @@ pub(super) enum FieldKind {
     Run,
 }
 
+/// A field's name and type.
+pub(super) type Field = (&'static str, FieldKind);
+
 /// A request, and its fields.
 pub(super) trait RequestFields: DeserializeOwned {
-    const FIELDS: &'static [(&'static str, FieldKind)];
+    fn fields() -> Vec<Field>;
 }
 
+/// A job's settings that a request may change have the names from the settings table.
 impl RequestFields for RunRequest {
-    const FIELDS: &'static [(&'static str, FieldKind)] = &[
-        ("job", FieldKind::Text),
-        ("scanBatchSize", FieldKind::Whole(u32::MAX as u64)),
-        ("aggressiveCleanup", FieldKind::Switch),
-        ("inactivityThresholdDays", FieldKind::Whole(u32::MAX as u64)),
-        ("allowNoActive", FieldKind::Switch),
-        ("generateReport", FieldKind::Switch),
-        ("dryRun", FieldKind::Switch),
-        ("latencyBudget", FieldKind::Text),
-        ("rateLimit", FieldKind::Whole(u64::MAX)),
-        ("maxSpeed", FieldKind::Switch),
-        ("startedBy", FieldKind::Text),
-    ];
+    fn fields() -> Vec<Field> {
+        let settings = SETTINGS.iter().filter_map(|row| Some((row.json?.name, FieldKind::of(row.kind))));
+        let named = [("job", FieldKind::Text), ("startedBy", FieldKind::Text)];
+        named.into_iter().chain(settings).collect()
+    }
 }
 
 impl RequestFields for StatsRequest {
-    const FIELDS: &'static [(&'static str, FieldKind)] =
-        &[("job", FieldKind::Text), ("redis", FieldKind::Text)];
+    fn fields() -> Vec<Field> {
+        vec![("job", FieldKind::Text), ("redis", FieldKind::Text)]
+    }
 }
 
 impl RequestFields for CancelRequest {
-    const FIELDS: &'static [(&'static str, FieldKind)] =
-        &[("runId", FieldKind::Run), ("cause", FieldKind::Text)];
+    fn fields() -> Vec<Field> {
+        vec![("runId", FieldKind::Run), ("cause", FieldKind::Text)]
+    }
 }
 
 impl RequestFields for RunsRequest {
-    const FIELDS: &'static [(&'static str, FieldKind)] =
-        &[("job", FieldKind::Text), ("limit", FieldKind::Whole(u32::MAX as u64))];
+    fn fields() -> Vec<Field> {
+        vec![("job", FieldKind::Text), ("limit", FieldKind::Whole(u64::from(u32::MAX)))]
+    }
 }
 
 impl FieldKind {
+    /// The type of a setting's field. Bounds are checked later, with the settings.
+    fn of(kind: SettingKind) -> Self {
+        match kind {
+            SettingKind::Switch => Self::Switch,
+            SettingKind::Whole { .. } => Self::Whole(u64::from(u32::MAX)),
+            _ => Self::Text,
+        }
+    }
+
     fn fits(self, value: &Value) -> bool {
         match self {
             Self::Run => value.as_str().is_some_and(|text| text.parse::<RunId>().is_ok()),
@@ -71,7 +80,6 @@ impl FieldKind {
     fn description(self) -> String {
         match self {
             Self::Text => "a text".to_owned(),
-            Self::Whole(u64::MAX) => "a whole number".to_owned(),
             Self::Whole(max) => format!("a whole number of up to {max}"),
             Self::Switch => "`true` or `false`".to_owned(),
             Self::Run => "the id of a run".to_owned(),
@@ -103,10 +111,13 @@ pub(super) fn parse<T: RequestFields>(body: &[u8]) -> ApiResult<T> {
 
 /// Parses a query.
 pub(super) fn of_query<T: RequestFields>(pairs: Vec<(String, String)>) -> ApiResult<T> {
+    let known_fields = T::fields();
     let mut fields = Map::new();
     for (name, text) in pairs {
-        let takes =
-            T::FIELDS.iter().find(|(known, _)| *known == name).map_or(FieldKind::Text, |(_, takes)| *takes);
+        let takes = known_fields
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map_or(FieldKind::Text, |(_, takes)| *takes);
         if fields.contains_key(&name) {
             return refused(400, format!("`{}` is given twice", shown(&name)));
         }
@@ -116,9 +127,10 @@ pub(super) fn of_query<T: RequestFields>(pairs: Vec<(String, String)>) -> ApiRes
 }
 
 fn read<T: RequestFields>(fields: Map<String, Value>) -> ApiResult<T> {
+    let known_fields = T::fields();
     for (name, value) in &fields {
-        let Some((_, takes)) = T::FIELDS.iter().find(|(known, _)| known == name) else {
-            let known: Vec<&str> = T::FIELDS.iter().map(|(known, _)| *known).collect();
+        let Some((_, takes)) = known_fields.iter().find(|(known, _)| known == name) else {
+            let known: Vec<&str> = known_fields.iter().map(|(known, _)| *known).collect();
             return refused(
                 400,
                 format!("unknown field `{}`; there are `{}`", shown(name), known.join("`, `")),
@@ -128,8 +140,9 @@ fn read<T: RequestFields>(fields: Map<String, Value>) -> ApiResult<T> {
             return refused(400, format!("`{name}` takes {}", takes.description()));
         }
     }
-    let missing =
-        T::FIELDS.iter().find(|(name, takes)| matches!(takes, FieldKind::Run) && !fields.contains_key(*name));
+    let missing = known_fields
+        .iter()
+        .find(|(name, takes)| matches!(takes, FieldKind::Run) && !fields.contains_key(*name));
     if let Some((name, takes)) = missing {
         return refused(400, format!("`{name}` is missing: give {}", takes.description()));
     }
@@ -157,7 +170,7 @@ mod tests {
             FieldKind::Run => Value::from(RunId::new().to_string()),
         };
         let fields: Map<String, Value> =
-            T::FIELDS.iter().map(|(name, takes)| ((*name).to_owned(), value(takes))).collect();
+            T::fields().iter().map(|(name, takes)| ((*name).to_owned(), value(takes))).collect();
         let read = read::<T>(fields);
         assert!(read.is_ok(), "{:?}", read.err());
     }
@@ -170,7 +183,7 @@ mod tests {
         whole::<RunsRequest>();
         // And in the other direction.
         let written = serde_json::to_value(RunRequest::default()).expect("it can be written");
-        let known: BTreeSet<&str> = RunRequest::FIELDS.iter().map(|(name, _)| *name).collect();
+        let known: BTreeSet<&str> = RunRequest::fields().into_iter().map(|(name, _)| name).collect();
         let written: BTreeSet<&str> =
             written.as_object().expect("an object").keys().map(String::as_str).collect();
         assert_eq!(known, written);

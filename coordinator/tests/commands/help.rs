@@ -7,7 +7,7 @@ use std::path::Path;
 use coordinator::cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: [&[&str]; 26] = [
     &[],
     &["run"],
     &["plan"],
@@ -31,6 +31,7 @@ const COMMANDS: [&[&str]; 25] = [
     &["config"],
     &["config", "show"],
     &["config", "check"],
+    &["config", "init"],
     &["completions"],
     &["man"],
 ];

@@ -126,9 +126,29 @@ fn settings_are_shown_with_their_origins_and_without_secrets() {
 }
 
 #[test]
+fn a_new_job_file_is_valid_and_replaces_nothing() {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("init.toml");
+    let _ = fs::remove_file(&path);
+    let name = path.to_str().expect("the path is UTF-8");
+    let printed = keysweep(&["config", "init"]).run();
+    keysweep(&["config", "init", "--output", name]).run().exits(0);
+    assert_eq!(printed.exits(0).stdout, fs::read_to_string(&path).expect("the file is written"));
+    keysweep(&["config", "check", name]).run().exits(0);
+    fs::write(&path, "mine").expect("it can be written");
+    keysweep(&["config", "init", "--output", name]).run().fails(2, &["init.toml", "exists"]);
+    assert_eq!(fs::read_to_string(&path).expect("the file stays"), "mine");
+}
+
+#[test]
 fn a_reader_that_leaves_early_is_no_failure() {
-    for args in [&["config", "show"][..], &["man"], &["completions", "bash"], &["--help"], &["run", "--help"]]
-    {
+    for args in [
+        &["config", "show"][..],
+        &["config", "init"],
+        &["man"],
+        &["completions", "bash"],
+        &["--help"],
+        &["run", "--help"],
+    ] {
         assert_eq!(keysweep(args).run_unread().code(), Some(0), "{args:?}");
     }
     assert_eq!(keysweep(&["run", "--no-such-flag"]).run_unread().code(), Some(2));

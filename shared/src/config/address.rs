@@ -1,7 +1,7 @@
-//! A host and maybe a port, as they stand in URLs and in maps of addresses.
+//! A host with an optional port, as in URLs and address maps.
 
-/// `host`, `host:port`, `[::1]` or `[::1]:port`, the brackets taken off; `None` for anything else, such as a port that
-/// is no number, or is 0.
+/// `host`, `host:port`, `[::1]` or `[::1]:port`, without the brackets; `None` for anything else, such as a port
+/// that is 0 or not a number.
 pub(super) fn split(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = match text.strip_prefix('[').and_then(|inner| inner.split_once(']')) {
         Some((host, "")) => (host, None),
@@ -16,7 +16,7 @@ pub(super) fn split(text: &str) -> Option<(String, Option<u16>)> {
     sound.then(|| (host.to_owned(), port))
 }
 
-/// The same as text; a host that holds colons in brackets.
+/// The same as text, with brackets around a host that contains colons.
 pub(super) fn join(host: &str, port: Option<u16>) -> String {
     let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     port.map_or(host.clone(), |port| format!("{host}:{port}"))

@@ -1,11 +1,11 @@
-//! Where servers are reached that announce addresses which mean nothing from here: behind NAT, in a container's
-//! network, through a tunnel.
+//! Reachable addresses of servers that announce unreachable ones: behind NAT, in a container network, through a
+//! tunnel.
 
 use std::fmt;
 
 use super::address::{join, split};
 
-/// One line of the map: `10.0.0.1:6379=cache.example:7001`, or `10.0.0.1=cache.example` for every port of a host.
+/// One entry of the map: `10.0.0.1:6379=cache.example:7001`, or `10.0.0.1=cache.example` for every port of a host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AddressMapping {
     announced: (String, Option<u16>),
@@ -13,8 +13,8 @@ pub struct AddressMapping {
 }
 
 impl AddressMapping {
-    /// Reads `announced=reachable`. `None` unless both are hosts, with a port on neither side, on both, or on the left
-    /// alone, which is kept then: all ports of a host would end at one otherwise.
+    /// Parses `announced=reachable`. `None` unless both are hosts, and the port is on neither side, on both, or only on
+    /// the left. A port only on the right would map all ports of a host to one.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (announced, reachable) = text.split_once('=')?;
@@ -31,8 +31,8 @@ impl fmt::Display for AddressMapping {
     }
 }
 
-/// Where to reach what is announced as `host` and `port`; `None` if the map says nothing about it. An entry with the
-/// port wins over one without.
+/// The reachable address of the announced `host` and `port`; `None` if the map has no entry. An entry with the port
+/// wins over one without.
 #[must_use]
 pub fn reachable(map: &[AddressMapping], host: &str, port: u16) -> Option<(String, u16)> {
     let of = |wanted: Option<u16>| {

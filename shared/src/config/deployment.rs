@@ -1,53 +1,30 @@
-//! A Redis deployment: which alias is meant, and how to reach the servers behind one.
+//! A Redis deployment: which alias is selected, and the settings of its connection.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::address_map::AddressMapping;
 use super::environment::Environment;
 use super::error::ConfigError;
 use super::file::{JobFile, no_such_alias};
 use super::layers::{FlagLayer, Layers};
-use super::login::{self, Credentials};
+use super::login;
 use super::origin::{Origin, Setting};
 use super::parse;
-use super::secret::Secret;
 use super::setting_def::Section;
-use super::table::{self, SETTINGS};
-use super::tls::{self, TlsSettings};
-use super::url::RedisUrl;
+use super::table::{self, RedisSettings, RedisSources, SETTINGS};
+use super::tls;
 use crate::ids::Alias;
 
-/// The alias of a deployment that has no other name.
+/// The alias of a deployment without a name.
 const DEFAULT_ALIAS: &str = "main";
 
-/// How to reach one Redis deployment.
-#[derive(Clone, Debug)]
-pub struct RedisSettings {
-    /// Seeds, at least one. Their own user and password are overruled by the two below.
-    pub urls: Setting<Vec<RedisUrl>>,
-    /// The user to log in as.
-    pub username: Setting<Option<String>>,
-    /// Its password.
-    pub password: Setting<Option<Secret>>,
-    /// How to speak TLS, if the URLs ask for it.
-    pub tls: TlsSettings,
-    /// The user to log in as to Sentinels.
-    pub sentinel_user: Setting<Option<String>>,
-    /// The password for them.
-    pub sentinel_password: Setting<Option<Secret>>,
-    /// Where servers are reached that announce other addresses.
-    pub address_map: Setting<Vec<AddressMapping>>,
-}
-
-/// Every deployment that a worker may be asked to go to: one for each `[redis.<alias>]` of the file,
-/// and the one that flags and environment address. That is the alias that a job without `redis`
-/// would get: the one of `KEYSWEEP_REDIS_ALIAS`, else the file's only one, else `main`. The other
-/// aliases are as the file says, whatever flags and environment give.
+/// Every deployment that a worker may connect to: one for each `[redis.<alias>]` of the file, and the one that flags
+/// and environment configure. Its alias is that of a job without `redis`: `KEYSWEEP_REDIS_ALIAS`, else the file's only
+/// one, else `main`. Flags and environment do not change the other deployments.
 ///
 /// # Errors
-/// A bad value, a password file that cannot be read, or Redis settings in flags or environment of
-/// which nobody says to which alias of the file they belong.
+/// A bad value, a password file that cannot be read, or Redis settings in flags or environment if the file has several
+/// aliases and none is selected.
 pub fn deployments(
     flags: &FlagLayer,
     env: &Environment,
@@ -74,30 +51,23 @@ pub fn deployments(
     Ok(found)
 }
 
-/// Whether flags or environment say anything about Redis, be it only the alias.
+/// Whether flags or environment have a setting of Redis, or the alias.
 pub(super) fn is_addressed(layers: &Layers<'_>) -> bool {
     let about_redis = |name: &str, section| section == Section::Redis || name == "redis";
     SETTINGS.iter().any(|spec| about_redis(spec.name, spec.section) && layers.is_given_above_file(spec))
 }
 
-/// The deployment that `layers` describe.
+/// Resolves the deployment from `layers`.
 pub(super) fn deployment(layers: &Layers<'_>) -> Result<RedisSettings, ConfigError> {
     let urls = layers.list("urls", parse::url)?;
-    let Credentials { username, password } = login::credentials(layers, &urls)?;
-    let tls = tls::resolve(layers, &urls)?;
-    Ok(RedisSettings {
-        urls,
-        username,
-        password,
-        tls,
-        sentinel_user: layers.optional("sentinel_user", parse::line)?,
-        sentinel_password: login::secret(layers, "sentinel_password", "sentinel_password_file")?,
-        address_map: layers.list("address_map", parse::address)?,
-    })
+    let credentials = login::credentials(layers, &urls)?;
+    let redis = RedisSettings::read(&RedisSources { layers: *layers, credentials })?;
+    tls::check(layers, &redis)?;
+    Ok(redis)
 }
 
-/// Settles the alias and makes its table a layer. An alias that somebody named must have a table in
-/// the file: falling back to another server is the last thing a cleaner should do.
+/// Selects the alias and adds its table to the layers. A configured alias must have a table in the file: a fallback to
+/// another server could delete the wrong keys.
 pub(super) fn choose_redis<'f>(
     layers: &mut Layers<'f>,
     file: Option<&'f JobFile>,

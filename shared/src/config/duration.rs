@@ -1,12 +1,12 @@
-//! Durations as people write them: a whole number and one unit. A number without a unit is refused,
-//! because whoever wrote it meant seconds, and whoever reads it may think of milliseconds.
+//! Durations in text: a whole number and one unit. A number without a unit is rejected, because it could mean seconds
+//! or milliseconds.
 
 use std::time::Duration;
 
 /// The units, largest first, in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Why a text is no duration.
+/// Why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DurationError {
     /// Digits only.
@@ -20,10 +20,10 @@ pub enum DurationError {
     TooLong,
 }
 
-/// Reads `500ms`, `1s`, `15m`, `6h` or `30d`.
+/// Parses `500ms`, `1s`, `15m`, `6h` or `30d`.
 ///
 /// # Errors
-/// [`DurationError`] says what is wrong and how to write it.
+/// [`DurationError`] states the problem and the correct form.
 pub fn parse(text: &str) -> Result<Duration, DurationError> {
     let text = text.trim();
     let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
@@ -40,8 +40,8 @@ pub fn parse(text: &str) -> Result<Duration, DurationError> {
     Ok(Duration::from_millis(ms))
 }
 
-/// Writes a duration with the largest unit that is exact: `15m`, `90s`, `0s`. Fractions of a
-/// millisecond are dropped, as [`parse`] never makes any.
+/// Formats a duration with the largest exact unit: `15m`, `90s`, `0s`. Fractions of a millisecond are dropped;
+/// [`parse`] never produces any.
 #[must_use]
 pub fn show(duration: Duration) -> String {
     let ms = duration.as_millis();

@@ -1,5 +1,5 @@
-//! The only place that reads the environment. Everything else is handed an [`Environment`], so tests
-//! pass their own and every value's origin can be shown.
+//! The only place that reads environment variables. Other code receives an [`Environment`], so tests can pass their
+//! own, and every value has an origin.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,17 +12,17 @@ use super::variables;
 /// Names the job file; see [`JobFile::find`](super::JobFile::find).
 pub const CONFIG_FILE_VARIABLE: &str = "KEYSWEEP_CONFIG";
 
-/// The home directory and the user's configuration, in which the nats CLI keeps its contexts.
+/// The home directory and the user's configuration, with the contexts of the nats CLI.
 pub(super) const HOME: &str = "HOME";
 pub(super) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
-/// Where programs keep what they remember.
+/// The directory for the state of programs.
 pub(super) const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 
-/// Variables that are read and are no settings.
+/// Variables that are read but are not settings.
 const OTHER_VARIABLES: [&str; 5] = [CONFIG_FILE_VARIABLE, "NO_COLOR", HOME, XDG_CONFIG_HOME, XDG_STATE_HOME];
 
-/// The variables that keysweep knows, as they stood when the process started. An empty variable
-/// counts as one that is not set, because Compose files and unit files pass those on.
+/// The variables that keysweep knows, read at the start of the process. An empty variable counts as not set, because
+/// Compose files and unit files pass empty ones.
 #[derive(Clone, Default)]
 pub struct Environment {
     values: BTreeMap<String, String>,
@@ -32,9 +32,9 @@ impl Environment {
     /// Reads the known variables of this process.
     ///
     /// # Errors
-    /// [`ConfigError::UnknownVariables`] for one that begins as ours do and is not known, and
-    /// [`ConfigError::NotUtf8`] for a known variable that is no UTF-8: replacing the odd bytes could
-    /// turn a protected pattern into one that protects nothing.
+    /// [`ConfigError::UnknownVariables`] for an unknown variable with the prefix of keysweep, and
+    /// [`ConfigError::NotUtf8`] for a known variable that is not UTF-8: with replaced bytes, a pattern of protected
+    /// keys could match nothing.
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn snapshot() -> Result<Self, ConfigError> {
         let lossy = |text: OsString| text.to_string_lossy().into_owned();
@@ -48,7 +48,7 @@ impl Environment {
                     values.insert(name.to_owned(), value);
                 }
                 Err(std::env::VarError::NotPresent) => {}
-                // Few runs need these; those that do miss them then.
+                // Few runs need these; the others must not fail.
                 Err(std::env::VarError::NotUnicode(_))
                     if [HOME, XDG_CONFIG_HOME, XDG_STATE_HOME].contains(&name) => {}
                 Err(std::env::VarError::NotUnicode(_)) => {
@@ -59,25 +59,25 @@ impl Environment {
         Ok(Self { values })
     }
 
-    /// An environment made of these pairs.
+    /// An environment with these pairs.
     pub fn from_pairs<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         Self { values: pairs.into_iter().map(|(n, v)| (n.into(), v.into())).collect() }
     }
 
-    /// The value of a variable that is set to something.
+    /// The trimmed value of a variable that is set and not empty.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// Whether colours are unwanted: `NO_COLOR` is set to anything but nothing.
+    /// Whether output must have no colors: `NO_COLOR` is set and not empty.
     #[must_use]
     pub fn no_color(&self) -> bool {
         self.get("NO_COLOR").is_some()
     }
 }
 
-/// Shows names only: the values may hold passwords.
+/// Shows only names: values may contain passwords.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()

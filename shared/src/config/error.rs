@@ -1,5 +1,5 @@
-//! What can be wrong with a configuration. Each message says where, what stands there and what would
-//! be right; a secret is never part of one. All of them end the process with exit code 2.
+//! Errors of a configuration. Each message states the place, the value and what would be right, and never contains a
+//! secret. All of them end the process with exit code 2.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ impl fmt::Display for FilePosition {
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A value of the wrong sort or out of its bounds.
+    /// A value of the wrong kind or out of bounds.
     #[error("{} is `{shown}`; it takes {expected}", subject(origin, name))]
     BadValue {
         /// The flag, variable or line that gave it.
@@ -36,48 +36,48 @@ pub enum ConfigError {
         /// What would be right.
         expected: String,
     },
-    /// A key of the job file that means nothing.
+    /// An unknown key of the job file.
     #[error("{place}: unknown key `{key}`{hint}")]
     UnknownKey {
-        /// Where.
+        /// The position of the key.
         place: FilePosition,
         /// The key as written.
         key: String,
         /// `; did you mean …`, or nothing.
         hint: String,
     },
-    /// Variables that begin as those of keysweep do, and are not known.
+    /// Unknown variables with the prefix of keysweep.
     #[error("{0}")]
     UnknownVariables(String),
-    /// No TOML.
+    /// Text that is not TOML.
     #[error("{place}:{column}: {message}")]
     Syntax {
         /// The line.
         place: FilePosition,
         /// The column, counted from 1 in characters.
         column: usize,
-        /// What the parser says.
+        /// The parser's message.
         message: String,
     },
-    /// TOML of another shape than a job file has.
+    /// TOML that does not have the shape of a job file.
     #[error("{place}: {message}")]
     Shape {
-        /// Where.
+        /// The position of the problem.
         place: FilePosition,
         /// What is wrong and what would be right.
         message: String,
     },
-    /// A job was asked for that does not exist.
+    /// The selected job does not exist.
     #[error("{} is `{wanted}`, but {found}", subject(origin, "name"))]
     NoSuchJob {
-        /// Who asked.
+        /// The origin of the name.
         origin: Origin,
-        /// The name asked for.
+        /// The name.
         wanted: String,
-        /// The jobs there are, or why there are none.
+        /// The existing jobs, or why there are none.
         found: String,
     },
-    /// Several jobs, and nobody said which.
+    /// The file has several jobs, and none is selected.
     #[error("{} has several jobs: name one with `--job`: {}", path.display(), quoted(names))]
     SeveralJobs {
         /// The file.
@@ -88,14 +88,14 @@ pub enum ConfigError {
     /// A file that cannot be read.
     #[error("{named_by}cannot read `{}`: {source}", path.display())]
     Unreadable {
-        /// What named the file, with a colon; empty if nobody did.
+        /// The origin of the path, with a colon; empty for the default path.
         named_by: String,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A variable that is no UTF-8.
+    /// A variable that is not UTF-8.
     #[error("`{variable}` is not valid UTF-8")]
     NotUtf8 {
         /// Its name.
@@ -110,19 +110,19 @@ pub enum ConfigError {
         subject(origin, "nats.context")
     )]
     BadContext {
-        /// Who named it.
+        /// The origin of the name.
         origin: Origin,
         /// Its name.
         name: String,
         /// What is wrong with it, its path included.
         problem: String,
     },
-    /// A mistake of this program: a setting without its row in the table or without a default.
+    /// A bug: a setting without a row in the table, or without a default.
     #[error("the setting `{0}` is not defined; this is a bug in keysweep")]
     Undefined(&'static str),
 }
 
-/// The thing that has the bad value, as the person who wrote it knows it.
+/// The flag, variable or line with the bad value.
 pub(super) fn subject(origin: &Origin, name: &str) -> String {
     match origin {
         Origin::Flag(flag) => format!("`{flag}`"),

@@ -1,4 +1,4 @@
-//! The job file: finding it, reading it, choosing a job in it, and checking all of it at once.
+//! The job file: how it is found, read and checked, and how a job is selected.
 
 use std::fmt;
 use std::iter::repeat;
@@ -16,10 +16,10 @@ use super::table;
 use crate::files::read_text;
 use crate::limits::JOB_FILE_BYTES_MAX;
 
-/// The file that is taken from the working directory if nobody names one.
+/// The job file in the working directory, used if no other is configured.
 pub const DEFAULT_FILE: &str = "keysweep.toml";
 
-/// A job file whose shape is right. Its values are checked when they are resolved.
+/// A job file with a valid shape. Its values are checked when they are resolved.
 #[derive(Clone)]
 pub struct JobFile {
     path: PathBuf,
@@ -27,11 +27,11 @@ pub struct JobFile {
 }
 
 impl JobFile {
-    /// The job file to use: `flag` (what `--config` names), else `KEYSWEEP_CONFIG`, else
-    /// `keysweep.toml` in the working directory if there is one, else none.
+    /// The job file to use: `flag` (`--config`), else `KEYSWEEP_CONFIG`, else `keysweep.toml` in the working directory
+    /// if it exists, else none.
     ///
     /// # Errors
-    /// A file that was named and cannot be read, or whose shape is wrong.
+    /// A configured file that cannot be read, or a file with an invalid shape.
     pub fn find(flag: Option<&str>, env: &Environment) -> Result<Option<Self>, ConfigError> {
         let variable = env.get(CONFIG_FILE_VARIABLE);
         let (path, named_by) = match (flag, variable) {
@@ -46,7 +46,7 @@ impl JobFile {
     /// Reads a file.
     ///
     /// # Errors
-    /// The file cannot be read, or its shape is wrong; the first problem is given.
+    /// The file cannot be read, or the first problem of its shape.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         Self::load_named(path, String::new())
     }
@@ -60,7 +60,7 @@ impl JobFile {
         Self::parse(path, &text)
     }
 
-    /// Reads a file's text; `path` is for the messages, and relative paths start in its directory.
+    /// Parses a file's text. `path` appears in messages, and relative paths start in its directory.
     ///
     /// # Errors
     /// The first problem of syntax or shape.
@@ -72,7 +72,7 @@ impl JobFile {
         }
     }
 
-    /// What of a text has the right shape.
+    /// The parts of a text with a valid shape.
     pub(super) fn as_far_as_read(path: &Path, text: &str) -> Self {
         Self { path: path.to_owned(), tables: schema::read(path, text).0 }
     }
@@ -106,10 +106,10 @@ impl fmt::Debug for JobFile {
     }
 }
 
-/// Checks everything in a file, values included, and gives the jobs' names.
+/// Checks a file with all its values, and returns the names of its jobs.
 ///
 /// # Errors
-/// Every problem that was found, in the order of the lines; with a syntax error only those.
+/// Every problem in the order of lines; with syntax errors, only those.
 pub fn check_file(path: &Path, text: &str) -> Result<Vec<String>, Vec<ConfigError>> {
     let (tables, mut problems) = schema::read(path, text);
     for table in tables.redis.iter().chain(&tables.jobs).chain(&tables.nats).chain(&tables.serve) {
@@ -158,7 +158,7 @@ fn check_reference(job: &RawTable, tables: &JobFileTables, problems: &mut Vec<Co
     }
 }
 
-/// The error for an alias without its table.
+/// The error for an alias without a table.
 pub(super) fn no_such_alias(
     spec: &'static SettingDef,
     origin: &Origin,

@@ -1,6 +1,5 @@
-//! The layers of configuration: flags over environment over job file over defaults. A layer answers
-//! with raw texts and their origins; reading them happens in one place, so every bad value gives the
-//! same kind of message.
+//! The layers of configuration: flags over environment over job file over defaults. A layer returns raw texts with
+//! their origins. They are parsed in one place, so every bad value gives the same kind of message.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,48 +11,49 @@ use super::nats::NatsUrl;
 use super::origin::{Origin, Setting};
 use super::parse::{self, Parsed};
 use super::raw::{RawEntry, RawTable};
-use super::setting_def::{DefaultValue, Section, SettingDef, SettingKind};
+use super::setting_def::{DefaultValue, Section, SettingDef};
+use super::setting_kind::SettingKind;
 use super::table;
 
-/// What the command line gave, by flag. The command line hands over plain texts; nothing is checked
-/// there.
+/// The unchecked texts from the command line, by flag.
 #[derive(Clone, Default)]
 pub struct FlagLayer {
     values: BTreeMap<&'static str, Vec<String>>,
 }
 
 impl FlagLayer {
-    /// Sets a flag (with its dashes) that takes one value; `None` leaves it out.
+    /// Sets a flag (with its dashes) that takes one value, if there is a value.
     pub fn value(&mut self, flag: &'static str, text: Option<&str>) -> &mut Self {
         self.values.extend(text.map(|text| (flag, vec![text.to_owned()])));
         self
     }
 
-    /// The flags as arguments, for another process that is to have the same settings.
+    /// The flags whose settings `keep` selects, as arguments of another process.
     #[must_use]
-    pub fn to_args(&self) -> Vec<String> {
-        let is_switch = |flag| table::by_flag(flag).is_some_and(|spec| spec.kind == SettingKind::Switch);
-        let values = self.values.iter();
-        let pairs = values.flat_map(|(flag, texts)| texts.iter().map(move |text| (*flag, text)));
+    pub fn to_args(&self, keep: impl Fn(&SettingDef) -> bool) -> Vec<String> {
+        let rows = self.values.iter().filter_map(|(flag, texts)| Some((table::by_flag(flag)?, *flag, texts)));
+        let kept = rows.filter(|(row, ..)| keep(row));
         // `--flag=value`, because a value may begin with a dash.
-        pairs
-            .map(|(flag, text)| if is_switch(flag) { flag.to_owned() } else { format!("{flag}={text}") })
-            .collect()
+        let arg = |row: &SettingDef, flag: &str, text: &str| match row.kind {
+            SettingKind::Switch => flag.to_owned(),
+            _ => format!("{flag}={text}"),
+        };
+        kept.flat_map(|(row, flag, texts)| texts.iter().map(move |text| arg(row, flag, text))).collect()
     }
 
-    /// Sets a repeatable flag; no texts leave it out.
+    /// Sets a repeatable flag, if there are values.
     pub fn values(&mut self, flag: &'static str, texts: &[String]) -> &mut Self {
         self.values.extend((!texts.is_empty()).then(|| (flag, texts.to_vec())));
         self
     }
 
-    /// Sets a flag without a value; `false` leaves it out, so that other layers may say `true`.
+    /// Sets a flag without a value if `on`. Otherwise a lower layer may have `true`.
     pub fn switch(&mut self, flag: &'static str, on: bool) -> &mut Self {
         self.value(flag, on.then_some("true"))
     }
 }
 
-/// Shows the flags' names only: a URL may hold a password.
+/// Shows only names of flags: a URL may contain a password.
 impl fmt::Debug for FlagLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.values.keys()).finish()
@@ -69,22 +69,21 @@ pub(super) struct Layers<'a> {
     pub(super) redis: Option<&'a RawTable>,
     pub(super) nats: Option<&'a RawTable>,
     pub(super) serve: Option<&'a RawTable>,
-    /// Where problems are collected; without it, the first one ends the reading.
+    /// Collects problems; without it, the first problem ends the resolution.
     pub(super) problems: Option<&'a Problems>,
 }
 
-/// The problems of a reading that goes on after each.
+/// Problems of a resolution that continues after each.
 pub(super) type Problems = RefCell<Vec<ConfigError>>;
 
-/// What the highest layer that knows a setting says about it. A list may be spread over lines, so
-/// each text has an origin of its own.
+/// A setting's texts from the highest layer that has it. A list may span lines, so each text has its own origin.
 struct RawValue {
     texts: Vec<(String, Origin)>,
     origin: Origin,
 }
 
 impl Layers<'_> {
-    /// A setting with one value; `None` if no layer gives one and there is no default text.
+    /// A setting with one value; `None` if no layer has it and there is no default text.
     pub(super) fn one<T>(
         &self,
         name: &'static str,
@@ -106,7 +105,7 @@ impl Layers<'_> {
         self.tolerate(given, default_of(spec).map_or(Ok(None), read_raw)?)
     }
 
-    /// The value of `result`. Where problems are collected, one is noted, and `otherwise` takes its place.
+    /// The value of `result`. If problems are collected, an error is added to them and replaced with `otherwise`.
     pub(super) fn tolerate<T>(&self, result: Result<T, ConfigError>, otherwise: T) -> Result<T, ConfigError> {
         match (result, self.problems) {
             (Err(problem), Some(problems)) => {
@@ -117,7 +116,7 @@ impl Layers<'_> {
         }
     }
 
-    /// A setting that always has a value, because the table has a default text.
+    /// A setting that always has a value, because the table has a default.
     pub(super) fn must<T>(
         &self,
         name: &'static str,
@@ -126,7 +125,7 @@ impl Layers<'_> {
         self.one(name, read)?.ok_or(ConfigError::Undefined(name))
     }
 
-    /// A setting that may be left out altogether.
+    /// A setting that may be absent.
     pub(super) fn optional<T>(
         &self,
         name: &'static str,
@@ -136,8 +135,7 @@ impl Layers<'_> {
         Ok(self.one(name, read)?.map_or(none, |setting| setting.map(Some)))
     }
 
-    /// A setting with several values; an empty list without an origin but the default if no layer
-    /// gives any.
+    /// A setting with several values; an empty list by default.
     pub(super) fn list<T>(
         &self,
         name: &'static str,
@@ -165,7 +163,7 @@ impl Layers<'_> {
             .or_else(|| default_of(spec))
     }
 
-    /// Whether a flag or a variable gives a setting.
+    /// Whether a flag or a variable sets it.
     pub(super) fn is_given_above_file(&self, spec: &'static SettingDef) -> bool {
         self.in_flags(spec).is_some() || self.in_environment(spec).is_some()
     }
@@ -198,12 +196,12 @@ impl Layers<'_> {
 }
 
 impl RawValue {
-    /// One text from a layer without arrays: a list is separated by commas.
+    /// The value of a layer without arrays: a list is separated by commas.
     fn same_origin(spec: &SettingDef, text: &str, origin: Origin) -> Self {
         let texts = match spec.kind {
             SettingKind::Patterns
             | SettingKind::Addresses
-            | SettingKind::Fields(_)
+            | SettingKind::Overrides
             | SettingKind::PublicKeys => text.split(',').map(|part| part.trim().to_owned()).collect(),
             kind => split(kind, text),
         };
@@ -218,7 +216,7 @@ fn default_of(spec: &'static SettingDef) -> Option<RawValue> {
     }
 }
 
-/// The texts one by one: several URLs may stand in one, in every layer.
+/// Splits texts that contain several URLs, as every layer may.
 fn apart(kind: SettingKind, texts: impl Iterator<Item = (String, Origin)>) -> Vec<(String, Origin)> {
     let parts = |(text, origin): (String, Origin)| {
         split(kind, &text).into_iter().map(move |part| (part, origin.clone())).collect::<Vec<_>>()
@@ -226,7 +224,7 @@ fn apart(kind: SettingKind, texts: impl Iterator<Item = (String, Origin)>) -> Ve
     texts.flat_map(parts).collect()
 }
 
-/// The URLs of a text where several may stand in one; other texts as they are.
+/// The URLs of a text that may contain several; other texts unchanged.
 pub(super) fn split(kind: SettingKind, text: &str) -> Vec<String> {
     match kind {
         SettingKind::NatsUrls => split_nats_urls(text),
@@ -235,8 +233,8 @@ pub(super) fn split(kind: SettingKind, text: &str) -> Vec<String> {
     }
 }
 
-/// As [`split_urls`] does, and also at commas before a host without a scheme, as every client of NATS does; before
-/// the last `@`, a comma may be part of a password.
+/// Splits as [`split_urls`], and also at commas before a host without a scheme, like other NATS clients. Before the
+/// last `@`, a comma may be part of a password.
 pub(super) fn split_nats_urls(text: &str) -> Vec<String> {
     let hosts = |url: String| {
         let login_end = url.rfind('@').unwrap_or(0);
@@ -250,8 +248,8 @@ pub(super) fn split_nats_urls(text: &str) -> Vec<String> {
     split_urls(text).into_iter().flat_map(hosts).collect()
 }
 
-/// Splits at commas that a new URL follows: a password may hold commas too, and half a password
-/// must not be taken for a URL and shown in a message.
+/// Splits at commas before a URL. A password may contain commas, and a part of it must not appear in a message as a
+/// URL.
 fn split_urls(text: &str) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
     for part in text.split(',') {
@@ -270,7 +268,7 @@ fn row(name: &'static str) -> Result<&'static SettingDef, ConfigError> {
     table::by_name(name).ok_or(ConfigError::Undefined(name))
 }
 
-/// Checks a value of the setting `name` that no layer gives, but a program's request.
+/// Checks a value of the setting `name` from a request; `field` is its name there.
 ///
 /// # Errors
 /// What is wrong, and what would be right.
@@ -280,7 +278,7 @@ pub fn check(name: &'static str, field: &str, text: &str) -> Result<(), String> 
     parse::check(spec.kind, text).map_err(|right| format!("`{field}` is `{}`; it takes {right}", shown()))
 }
 
-/// The uniform error of a bad value.
+/// The error of a bad value.
 pub(super) fn bad(spec: &'static SettingDef, origin: &Origin, text: &str, expected: String) -> ConfigError {
     let shown = parse::shown(spec.kind, text);
     ConfigError::BadValue { origin: origin.clone(), name: spec.name, shown, expected }

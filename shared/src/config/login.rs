@@ -1,8 +1,8 @@
-//! User name, password and database, which may come from settings of their own or from inside a
-//! URL. The higher layer wins; within one layer a setting of its own wins over the URL.
+//! User name, password and database, which have their own settings and may also be in a URL. The higher layer wins;
+//! within one layer, the setting wins over the URL.
 //!
-//! User name and password of a URL go together: a URL with a login in it overrules both of them
-//! from lower layers, so a password is never sent with the name of another account.
+//! User name and password of a URL belong together: a URL with a login overrides both of lower layers, so a password
+//! is never sent with another user's name.
 
 use std::path::PathBuf;
 
@@ -12,11 +12,12 @@ use super::origin::{Origin, Setting};
 use super::parse;
 use super::raw::directory;
 use super::secret::Secret;
+use super::table::{JobSources, RedisSources};
 use super::url::{RedisUrl, UrlLogin};
 use crate::files::read_text;
 use crate::limits::SECRET_FILE_BYTES_MAX;
 
-/// Who to log in as.
+/// The login of a Redis connection.
 pub(super) struct Credentials {
     pub(super) username: Setting<Option<String>>,
     pub(super) password: Setting<Option<Secret>>,
@@ -39,6 +40,18 @@ pub(super) fn credentials(
     })
 }
 
+pub(super) fn username(redis: &RedisSources<'_>) -> Result<Setting<Option<String>>, ConfigError> {
+    Ok(redis.credentials.username.clone())
+}
+
+pub(super) fn password(redis: &RedisSources<'_>) -> Result<Setting<Option<Secret>>, ConfigError> {
+    Ok(redis.credentials.password.clone())
+}
+
+pub(super) fn sentinel_password(redis: &RedisSources<'_>) -> Result<Setting<Option<Secret>>, ConfigError> {
+    secret(&redis.layers, "sentinel_password", "sentinel_password_file")
+}
+
 /// Resolves the database.
 pub(super) fn db(layers: &Layers<'_>, urls: &Setting<Vec<RedisUrl>>) -> Result<Setting<u32>, ConfigError> {
     let own = layers.must("db", parse::whole)?;
@@ -46,58 +59,57 @@ pub(super) fn db(layers: &Layers<'_>, urls: &Setting<Vec<RedisUrl>>) -> Result<S
     Ok(in_url.map_or_else(|| own.clone(), |db| higher(own.clone(), urls.derive(db))))
 }
 
-/// A setting of its own, unless the URL comes from a higher layer or nobody set it.
+/// The setting, unless it is a default or the URL is from a higher layer.
 fn higher<T>(own: Setting<T>, in_url: Setting<T>) -> Setting<T> {
     let own_wins = own.origin != Origin::Default && own.origin.rank() >= in_url.origin.rank();
     if own_wins { own } else { in_url }
 }
 
-/// The secret `name`, or what the file holds that `file_name` names.
+/// The secret `name`, or the content of the file in the setting `file_name`.
 pub(super) fn secret(
     layers: &Layers<'_>,
     name: &'static str,
     file_name: &'static str,
 ) -> Result<Setting<Option<Secret>>, ConfigError> {
     let Some(Setting { value, origin }) = secret_value(layers, name, file_name)? else {
-        return Ok(Setting { value: None, origin: Origin::Default });
+        return Ok(Setting::none());
     };
     let secret = layers.tolerate(value.read(&origin, name), Secret::new("unread"))?;
     Ok(Setting { value: Some(secret), origin })
 }
 
-/// A secret whose file, if it is in one, is not read before it is needed: not every process that has the settings has
-/// the file. `Debug` shows no secret.
+/// A secret whose file is read only when it is needed: not every process with the settings has the file. `Debug`
+/// shows no secret.
 #[derive(Clone, Debug)]
 pub struct SecretSource {
     word: SecretValue,
     origin: Origin,
-    what: &'static str,
 }
 
 impl SecretSource {
+    pub(super) fn known(secret: Secret) -> Self {
+        Self { word: SecretValue::Known(secret), origin: Origin::Default }
+    }
+
     /// The secret.
     ///
     /// # Errors
     /// When its file cannot be read.
     pub fn read(&self) -> Result<Secret, ConfigError> {
-        self.word.clone().read(&self.origin, self.what)
+        self.word.clone().read(&self.origin, "serve.api_token")
     }
 }
 
-/// The secret `name`, or that in the file that `file_name` names, not read yet.
-pub(super) fn unread(
-    layers: &Layers<'_>,
-    name: &'static str,
-    file_name: &'static str,
-) -> Result<Setting<Option<SecretSource>>, ConfigError> {
-    let Some(Setting { value: word, origin }) = secret_value(layers, name, file_name)? else {
-        return Ok(Setting { value: None, origin: Origin::Default });
-    };
-    let value = Some(SecretSource { word, origin: origin.clone(), what: name });
-    Ok(Setting { value, origin })
+/// The token of the HTTP API, whose file is not read yet.
+pub(super) fn api_token(job: &JobSources<'_>) -> Result<Setting<Option<SecretSource>>, ConfigError> {
+    let found = secret_value(&job.layers, "serve.api_token", "serve.api_token_file")?;
+    Ok(found.map_or(Setting::none(), |Setting { value: word, origin }| {
+        let value = Some(SecretSource { word, origin: origin.clone() });
+        Setting { value, origin }
+    }))
 }
 
-/// A password or token: itself, or the file that holds it.
+/// A password or token, or the file that contains it.
 #[derive(Clone, Debug)]
 pub(super) enum SecretValue {
     Known(Secret),
@@ -109,7 +121,7 @@ impl SecretValue {
         Self::Known(Secret::new(text))
     }
 
-    /// The secret: of a file its text without the line end. `what` it is, is for the message.
+    /// The secret, without the line end of a file. `what` describes it in messages.
     pub(super) fn read(self, origin: &Origin, what: &str) -> Result<Secret, ConfigError> {
         let path = match self {
             Self::Known(secret) => return Ok(secret),
@@ -128,7 +140,7 @@ impl SecretValue {
     }
 }
 
-/// The setting `name` or the file that `file_name` names: the higher layer, and `name` within one.
+/// The setting `name` or the file in the setting `file_name`: the higher layer wins, and `name` within one layer.
 pub(super) fn secret_value(
     layers: &Layers<'_>,
     name: &'static str,

@@ -1,5 +1,4 @@
-//! Where a value came from. Every resolved setting remembers it, so that `config show` and every
-//! error can say which flag, variable or line to change.
+//! The origin of a value: `config show` and errors name the flag, variable or line to change.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,13 +22,13 @@ pub enum Origin {
         /// The file.
         path: PathBuf,
     },
-    /// Nobody gave one.
+    /// No layer has a value.
     Default,
 }
 
 impl Origin {
-    /// Higher wins: flags over environment over file over defaults. A context counts with the
-    /// setting that names it, which the context's reader looks after.
+    /// The higher rank wins: flags over environment over file over defaults. A context has the rank of the setting that
+    /// names it; its reader handles that.
     pub(super) fn rank(&self) -> u8 {
         match self {
             Self::Flag(_) => 3,
@@ -39,7 +38,7 @@ impl Origin {
         }
     }
 
-    /// Whether a flag or a variable said so.
+    /// Whether it is a flag or a variable.
     pub(super) fn is_above_file(&self) -> bool {
         matches!(self, Self::Flag(_) | Self::Env(_))
     }
@@ -61,10 +60,17 @@ impl fmt::Display for Origin {
 /// origin of that setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting<T> {
-    /// What to use.
+    /// The value.
     pub value: T,
-    /// Who said so.
+    /// Its origin.
     pub origin: Origin,
+}
+
+impl<T> Setting<Option<T>> {
+    /// No value, by default.
+    pub(super) const fn none() -> Self {
+        Self { value: None, origin: Origin::Default }
+    }
 }
 
 impl<T> Setting<T> {

@@ -1,5 +1,5 @@
-//! Full speed and a latency budget exclude each other. Who says so in a higher layer wins, as everywhere; in one and the
-//! same layer it is a contradiction, and nobody guesses which of the two was meant.
+//! `max_speed` and `latency_budget` exclude each other. The one from the higher layer wins; both in the same layer are
+//! an error.
 
 use std::time::Duration;
 
@@ -7,14 +7,22 @@ use super::error::{ConfigError, subject};
 use super::layers::Layers;
 use super::origin::{Origin, Setting};
 use super::parse;
+use super::table::JobSources;
 
-/// The latency budget, `None` at full speed; and whether that was asked for.
-///
-/// # Errors
-/// When either value is bad, or both are given by the same layer.
-pub(super) fn latency_budget(
-    layers: &Layers<'_>,
-) -> Result<(Setting<Option<Duration>>, Setting<bool>), ConfigError> {
+/// The latency budget; `None` at full speed.
+pub(super) fn budget(job: &JobSources<'_>) -> Result<Setting<Option<Duration>>, ConfigError> {
+    pace(&job.layers).map(|(budget, _)| budget)
+}
+
+/// Whether the run is at full speed.
+pub(super) fn max_speed(job: &JobSources<'_>) -> Result<Setting<bool>, ConfigError> {
+    pace(&job.layers).map(|(_, max_speed)| max_speed)
+}
+
+type Pace = (Setting<Option<Duration>>, Setting<bool>);
+
+/// Both together. Where problems are collected, a contradiction counts as full speed.
+fn pace(layers: &Layers<'_>) -> Result<Pace, ConfigError> {
     let budget = layers.must("latency_budget", parse::time)?;
     let max_speed = layers.must("max_speed", parse::switch)?;
     if !max_speed.value {

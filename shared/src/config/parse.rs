@@ -1,5 +1,5 @@
-//! From text to typed values, one function per sort of value. `Err` holds what would be right, to
-//! follow "it takes" in a [`ConfigError::BadValue`](super::ConfigError::BadValue).
+//! Parsers of values, one function for each kind. `Err` states what would be right, to follow "it takes" in a
+//! [`ConfigError::BadValue`](super::ConfigError::BadValue).
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,20 +9,21 @@ use super::duration;
 use super::nats::NatsUrl;
 use super::redact::redact;
 use super::secret::{MASK, Secret};
-use super::setting_def::{NAME_BYTES_MAX, PATTERN_BYTES_MAX, SettingKind, TEXT_BYTES_MAX};
-use super::settings::BackupPlace;
+use super::setting_kind::{NAME_BYTES_MAX, PATTERN_BYTES_MAX, SettingKind, TEXT_BYTES_MAX};
 use super::size;
+use super::table::overrides;
 use super::url::{RedisUrl, encoding_hint};
+use super::values::BackupPlace;
 use crate::printable::one_line;
 use crate::signing::PublicKey;
 
 /// A value, or what would be right.
 pub(super) type Parsed<T> = Result<T, String>;
 
-/// The most of a bad text that a message repeats.
+/// The maximum length of a bad text in a message.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// Tries a text without keeping the value: what `config check` does.
+/// Checks a text without using the value, for `config check`.
 pub(super) fn check(kind: SettingKind, text: &str) -> Parsed<()> {
     match kind {
         SettingKind::Switch => switch(kind, text).map(drop),
@@ -30,7 +31,7 @@ pub(super) fn check(kind: SettingKind, text: &str) -> Parsed<()> {
         SettingKind::Bytes { .. } => bytes(kind, text).map(drop),
         SettingKind::Duration { .. } => time(kind, text).map(drop),
         SettingKind::Choice(_) => choice(kind, text).map(drop),
-        SettingKind::Fields(_) => field(kind, text).map(drop),
+        SettingKind::Overrides => field(kind, text).map(drop),
         SettingKind::Name => name(kind, text).map(drop),
         SettingKind::Text => line(kind, text).map(drop),
         SettingKind::Path => path(kind, text).map(drop),
@@ -47,7 +48,7 @@ pub(super) fn check(kind: SettingKind, text: &str) -> Parsed<()> {
     }
 }
 
-/// A bad text as a message may repeat it: on one line, not too long, without secrets.
+/// A bad text for a message: on one line, cut, without secrets.
 pub(super) fn shown(kind: SettingKind, text: &str) -> String {
     let safe = match kind {
         SettingKind::Secret | SettingKind::SecretUrls => MASK.to_owned(),
@@ -81,7 +82,7 @@ pub(super) fn whole<T: TryFrom<u64>>(kind: SettingKind, text: &str) -> Parsed<T>
     number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| kind.expected())
 }
 
-/// A number of bytes. One that is too small without a unit gets the units that would do.
+/// A number of bytes. The error of a small number without a unit names units that would be in bounds.
 pub(super) fn bytes(kind: SettingKind, text: &str) -> Parsed<u64> {
     let SettingKind::Bytes { min, max } = kind else { return Err(kind.expected()) };
     match size::parse(text) {
@@ -106,11 +107,11 @@ pub(super) fn time(kind: SettingKind, text: &str) -> Parsed<Duration> {
     read(text).ok_or_else(|| kind.expected() + &hint())
 }
 
-/// Most ways to write a number with a unit that a message offers.
+/// The maximum number of units that a message offers.
 const OFFERED_MAX: usize = 3;
 
-/// For a number without a unit: how to write it with one, so that `read` takes it, the smallest units first; nothing
-/// if no unit makes it right.
+/// A hint for a number without a unit: the number with each unit that `read` accepts, the smallest units first; empty
+/// if there is none.
 fn missing_unit<T: PartialEq>(text: &str, units: &[&str], read: impl Fn(&str) -> Option<T>) -> String {
     let digits = text.trim();
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -118,7 +119,7 @@ fn missing_unit<T: PartialEq>(text: &str, units: &[&str], read: impl Fn(&str) ->
     }
     let mut offered: Vec<(String, T)> = Vec::new();
     for with_unit in units.iter().map(|unit| format!("{digits}{unit}")) {
-        // No two that mean the same: nothing is nothing in every unit.
+        // Zero is the same in every unit.
         let value = read(&with_unit).filter(|value| offered.iter().all(|(_, other)| other != value));
         offered.extend(value.map(|value| (with_unit, value)));
     }
@@ -140,18 +141,12 @@ pub(super) fn choice(kind: SettingKind, text: &str) -> Parsed<&'static str> {
     found.ok_or_else(|| kind.expected())
 }
 
-/// The name of a field as the table writes it: `aggressive_cleanup`, given so or as `aggressive_cleanup`.
+/// The name of a request field, given as it is (`dryRun`) or in snake_case (`dry_run`).
 pub(super) fn field(kind: SettingKind, text: &str) -> Parsed<&'static str> {
-    let is = |word: &&&str| {
-        let capital =
-            |c: char| if c.is_ascii_uppercase() { format!("_{}", c.to_ascii_lowercase()) } else { c.into() };
-        **word == text || word.chars().map(capital).collect::<String>() == text
-    };
-    let found = match kind {
-        SettingKind::Fields(words) => words.iter().find(is).copied(),
-        _ => None,
-    };
-    found.ok_or_else(|| kind.expected())
+    let capital =
+        |c: char| if c.is_ascii_uppercase() { format!("_{}", c.to_ascii_lowercase()) } else { c.into() };
+    let is = |word: &&str| *word == text || word.chars().map(capital).collect::<String>() == text;
+    overrides().into_iter().find(is).ok_or_else(|| kind.expected())
 }
 
 /// Whether `text` may be the name of a job or a deployment.
@@ -186,7 +181,7 @@ pub(super) fn secret(kind: SettingKind, text: &str) -> Parsed<Secret> {
     if text.is_empty() { Err(kind.expected()) } else { Ok(Secret::new(text)) }
 }
 
-/// The word without its colon, and what follows it.
+/// The word without its colon, and the text after it.
 pub(super) fn source(kind: SettingKind, text: &str) -> Parsed<(&'static str, String)> {
     let words = if let SettingKind::Source(words) = kind { words } else { &[] };
     let found = words.iter().find_map(|word| match word.strip_suffix(':') {
@@ -217,7 +212,7 @@ pub(super) fn address(kind: SettingKind, text: &str) -> Parsed<AddressMapping> {
     AddressMapping::parse(text).ok_or_else(|| kind.expected())
 }
 
-/// Length only; whether it is a good pattern is the matcher's to say.
+/// Checks only the length; the matcher checks the pattern.
 pub(super) fn pattern(kind: SettingKind, text: &str) -> Parsed<String> {
     let fits = (1..=PATTERN_BYTES_MAX).contains(&text.len());
     if fits { Ok(text.to_owned()) } else { Err(kind.expected()) }
@@ -231,7 +226,7 @@ pub(super) fn nats_url(kind: SettingKind, text: &str) -> Parsed<NatsUrl> {
     NatsUrl::parse(text).ok_or_else(|| kind.expected() + encoding_hint(text))
 }
 
-/// A file's name without its ending; the nats CLI refuses the same ones.
+/// A file name without extension. The nats CLI rejects the same names.
 pub(super) fn context(kind: SettingKind, text: &str) -> Parsed<String> {
     let name = line(kind, text)?;
     if name.contains(['/', '\\']) || name.contains("..") { Err(kind.expected()) } else { Ok(name) }

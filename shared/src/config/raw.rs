@@ -1,4 +1,4 @@
-//! The job file after its shape was checked: tables of raw texts, each with its line.
+//! The job file after the check of its shape: tables of raw texts with their lines.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 use super::origin::Origin;
 use super::setting_def::Section;
 
-/// One `[[job]]`, one `[redis.<alias>]`, `[nats]` or `[serve]`. No `Debug`, because a password may be in it.
+/// One `[[job]]`, one `[redis.<alias>]`, `[nats]` or `[serve]`. No `Debug`, because it may contain a password.
 #[derive(Clone)]
 pub(super) struct RawTable {
-    /// What sort of table it is.
+    /// The kind of table.
     pub(super) section: Section,
     /// The job's name, the alias, `nats` or `serve`.
     pub(super) name: String,
-    /// The file, to name origins.
+    /// The file, for origins.
     pub(super) path: PathBuf,
-    /// Where the table begins, or where its name stands.
+    /// The line of the table, or of its name.
     pub(super) line: usize,
-    /// Known keys only, as written.
+    /// The known keys.
     pub(super) entries: BTreeMap<String, RawEntry>,
 }
 
@@ -36,7 +36,7 @@ impl RawTable {
     }
 }
 
-/// Finds the line and column of a byte of a text.
+/// Finds the line and column of a byte in a text.
 pub(super) struct LineIndex<'a> {
     text: &'a str,
     starts: Vec<usize>,
@@ -61,7 +61,7 @@ impl<'a> LineIndex<'a> {
     }
 }
 
-/// The directory that relative paths of a file are meant from.
+/// The directory where relative paths of a file start.
 pub(super) fn directory(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new(""))
 }

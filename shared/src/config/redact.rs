@@ -1,6 +1,5 @@
-//! Hides the password of a URL. It reads the text far more suspiciously than a URL parser would,
-//! because the URLs that reach an error message are the broken ones: better to hide a host name
-//! than to show half a password.
+//! Hides the password of a URL. It hides more than a URL parser would find, because the URLs in error messages are the
+//! malformed ones: a hidden host name is better than a visible part of a password.
 
 use super::secret::MASK;
 
@@ -8,7 +7,7 @@ use super::secret::MASK;
 ///
 /// - Before the last `@`: what follows the first `:`; without one, all of it, because some clients
 ///   read `redis://word@host` as a password.
-/// - Without `@`: a port that is no number.
+/// - Without `@`: a port that is not a number.
 /// - In the query: the values of `pass`, `password` and `auth`.
 #[must_use]
 pub fn redact(url: &str) -> String {
@@ -17,7 +16,7 @@ pub fn redact(url: &str) -> String {
         // The `@` may itself be part of a password in the query.
         Some(at) if query(&rest[..at]) != rest[..at] => MASK.to_owned(),
         Some(at) => format!("{}@{}", user_info(&rest[..at]), query(&rest[at + 1..])),
-        // Several hosts are no odd URL there.
+        // A URL may have several hosts there.
         None if scheme.contains("+sentinel:") && rest.split(',').all(|host| port(host) == host) => {
             query(rest)
         }
@@ -26,7 +25,7 @@ pub fn redact(url: &str) -> String {
     format!("{scheme}{shown}")
 }
 
-/// `redis://` and the rest. What holds other characters than a scheme may is no scheme.
+/// `redis://` and the rest, if the text before `://` has only characters of a scheme.
 fn split_scheme(url: &str) -> (&str, &str) {
     let end = url.find("://").map_or(0, |at| at + 3);
     let (scheme, rest) = url.split_at(end);
@@ -34,7 +33,7 @@ fn split_scheme(url: &str) -> (&str, &str) {
     if scheme.trim_end_matches("://").chars().all(is_scheme) { (scheme, rest) } else { ("", url) }
 }
 
-/// `name:***`, or `***` where there is no name.
+/// `name:***`, or `***` without a name.
 fn user_info(text: &str) -> String {
     match text.split_once(':') {
         Some((name, _)) => format!("{name}:{MASK}"),
@@ -42,7 +41,7 @@ fn user_info(text: &str) -> String {
     }
 }
 
-/// Hides a port that is no number: `redis://user:password` without a host.
+/// Hides a port that is not a number: `redis://user:password` without a host.
 fn port(rest: &str) -> String {
     let host_end = match rest.find(']') {
         Some(bracket) if rest.starts_with('[') => bracket + 1,

@@ -1,30 +1,30 @@
-//! From the layers to [`Settings`]: the job is chosen first, then its Redis deployment, then every
-//! setting is read once.
+//! Resolves [`Settings`] from the layers: first the job is selected, then its Redis deployment, then every setting is
+//! read. Also here: the values that depend on other settings.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::deployment::{self, RedisSettings, choose_redis, deployments, is_addressed};
+use super::deployment::{self, choose_redis, deployments, is_addressed};
 use super::environment::{Environment, HOME, XDG_STATE_HOME};
 use super::error::{ConfigError, quoted, subject};
 use super::file::JobFile;
 use super::layers::{FlagLayer, Layers, Problems};
 use super::login;
-use super::nats::{self, NatsSettings};
+use super::nats;
 use super::origin::{Origin, Setting};
-use super::pace;
 use super::parse;
 use super::raw::RawTable;
-use super::settings::{ActivitySetting, BackupPlace, ConfiguredAction, Queries, Settings};
+use super::secret::Secret;
+use super::table::{JobSources, NatsSettings, RedisSettings, Settings};
 use crate::ids::Alias;
-use crate::messages::Verify;
 
-/// Resolves the settings of one job. Read are the files of passwords and tokens and the context of
-/// the nats CLI that is named, nothing else.
+/// Resolves the settings of one job. It reads files of passwords and tokens and the configured context of the nats CLI,
+/// and no other files.
 ///
 /// # Errors
-/// The first bad value among those that count, a job or alias that does not exist, or a password
-/// file that cannot be read. A value that a higher layer overrules is not looked at.
+/// The first bad value, a job or alias that does not exist, or a password file that cannot be read. A value that a
+/// higher layer overrides is not checked.
 pub fn resolve(
     flags: &FlagLayer,
     env: &Environment,
@@ -36,12 +36,12 @@ pub fn resolve(
     job_settings(layers, file, nats)
 }
 
-/// Resolves the settings of every job of the file, in its order, each as [`resolve`] does; of the
-/// built-in default job if there are none, and of one job if a flag or variable names it.
+/// Resolves the settings of every job of the file, in its order, each as in [`resolve`]; of the built-in default job if
+/// the file has none, and of one job if a flag or variable names it.
 ///
 /// # Errors
-/// Those of [`resolve`]; and a Redis URL from a flag or a variable where the jobs use several
-/// deployments, because all of them would clean the same one.
+/// Those of [`resolve`]; also a Redis URL in a flag or variable if the jobs use several deployments, because all of
+/// them would clean the same one.
 pub fn resolve_all(
     flags: &FlagLayer,
     env: &Environment,
@@ -59,28 +59,28 @@ pub fn resolve_all(
     one_deployment_at_a_time(&all).map(|()| all)
 }
 
-/// What a job file holds, read on after each problem.
+/// The content of a job file, with all its problems.
 #[derive(Debug)]
 pub struct CheckedFile {
     /// The jobs.
     pub jobs: Vec<CheckedJob>,
-    /// Everything that is wrong, in the order in which it was found; something that several jobs share only once.
+    /// All problems, in the order in which they were found, each once.
     pub problems: Vec<ConfigError>,
-    /// Files and contexts that cannot be read here. They may be there where keysweep runs.
+    /// Files and contexts that cannot be read here. They may exist where keysweep runs.
     pub unread: Vec<ConfigError>,
 }
 
-/// A job, with defaults in the place of bad values.
+/// A job, with defaults instead of bad values.
 #[derive(Debug)]
 pub struct CheckedJob {
     /// Its settings.
     pub settings: Settings,
-    /// Whether no value was bad, so that what follows from the settings together holds as well.
+    /// Whether no value was bad, so that checks of settings together are valid.
     pub is_whole: bool,
 }
 
-/// Resolves every job of a file and everything that they share, without flags and environment. What has not the shape
-/// of a job file is passed over: [`check_file`](super::check_file) names it.
+/// Resolves every job of a file and the shared tables, without flags and environment. Parts with an invalid shape are
+/// skipped: [`check_file`](super::check_file) reports them.
 #[must_use]
 pub fn check_jobs(path: &Path, text: &str) -> CheckedFile {
     let file = &JobFile::as_far_as_read(path, text);
@@ -109,21 +109,21 @@ pub fn check_jobs(path: &Path, text: &str) -> CheckedFile {
     CheckedFile { jobs, problems, unread }
 }
 
-/// Where a backup may be put back.
+/// The deployments that a backup may be restored to.
 #[derive(Clone, Debug)]
 pub struct Destinations {
-    /// Deployments, at least one.
+    /// At least one deployment.
     pub deployments: BTreeMap<Alias, RedisSettings>,
-    /// The way to NATS.
+    /// The connection to NATS.
     pub nats: Option<NatsSettings>,
 }
 
-/// The deployment of the job that is named or is the only one. If there are several jobs, and none is named, the one
-/// that flags and environment address, or else all.
+/// The deployment of the selected or only job. If there are several jobs and none is selected, the one that flags and
+/// environment configure, or else all.
 ///
 /// # Errors
-/// Those of [`resolve`]. That there are several jobs is one only if flags or environment address a deployment without
-/// naming which one.
+/// Those of [`resolve`]. Several jobs are an error only if flags or environment configure a deployment without its
+/// alias.
 pub fn destinations(
     flags: &FlagLayer,
     env: &Environment,
@@ -157,7 +157,7 @@ fn layers<'a>(flags: &'a FlagLayer, env: &'a Environment, file: Option<&'a JobFi
     Layers { flags, env, job: None, redis: None, nats, serve, problems: None }
 }
 
-/// Refuses a URL from above the file that would stand for several aliases at once.
+/// Rejects a URL in a flag or variable that would apply to several aliases.
 fn one_deployment_at_a_time(all: &[Settings]) -> Result<(), ConfigError> {
     let aliases: BTreeSet<String> = all.iter().map(|settings| settings.alias.value.to_string()).collect();
     let above_the_file = |settings: &&Settings| settings.redis.urls.origin.is_above_file();
@@ -178,107 +178,53 @@ fn job_settings<'a>(
     file: Option<&'a JobFile>,
     nats: Option<NatsSettings>,
 ) -> Result<Settings, ConfigError> {
-    let job = layers.must("name", parse::name)?;
     let alias = choose_redis(&mut layers, file)?;
     let redis = deployment::deployment(&layers)?;
-
-    let configured_ttl = layers.must("configured_ttl", parse::time)?;
-    let expire_ttl = layers.one("expire_ttl", parse::time)?.unwrap_or_else(|| configured_ttl.clone());
-    let tenth = || expire_ttl.derive(expire_ttl.value / 10);
-    let jitter = layers.one("jitter", parse::time)?.unwrap_or_else(tenth);
-    let display_name =
-        layers.one("display_name", parse::line)?.unwrap_or_else(|| job.derive(pascal_case(&job.value)));
-
-    let state_dir = state_dir(&layers)?;
-    let report_dir = match layers.one("report_dir", parse::path)?.map(login::located) {
-        Some(given) => given.map(Some),
-        None => state_dir.derive(state_dir.value.as_ref().map(|dir| dir.join("reports"))),
-    };
-    let at_full_speed = || {
-        (Setting { value: None, origin: Origin::Default }, Setting { value: false, origin: Origin::Default })
-    };
-    let (latency_budget, max_speed) = layers.tolerate(pace::latency_budget(&layers), at_full_speed())?;
-
-    Ok(Settings {
-        display_name,
-        db: login::db(&layers, &redis.urls)?,
-        patterns: layers.list("patterns", parse::pattern)?,
-        protect: layers.list("protect", parse::pattern)?,
-        action: layers.must("action", parse::choice)?.map(action),
-        grace: layers.must("grace", parse::time)?,
-        verify: layers.must("verify", parse::choice)?.map(verify),
-        dry_run: layers.must("dry_run", parse::switch)?,
-        full_scan: layers.must("full_scan", parse::switch)?,
-        aggressive_cleanup: layers.must("aggressive_cleanup", parse::switch)?,
-        inactivity_threshold_days: layers.must("inactivity_threshold_days", parse::whole)?,
-        identity: layers.optional("identity", parse::line)?,
-        activity: layers.optional("activity", parse::source)?.map(|source| source.map(place)),
-        near_expiry: layers.must("near_expiry", parse::time)?,
-        allow_no_active: layers.must("allow_no_active", parse::switch)?,
-        hit_rate: layers.must("hit_rate", parse::source)?.map(place),
-        queries: Queries {
-            hits: layers.optional("hits_query", parse::line)?,
-            misses: layers.optional("misses_query", parse::line)?,
-            errors: layers.optional("errors_query", parse::line)?,
-        },
-        generate_report: layers.must("generate_report", parse::switch)?,
-        report_dir,
-        state_dir,
-        backup: backup(&layers)?,
-        backup_value_max: layers.must("backup_value_max", parse::bytes)?,
-        sample_every: layers.must("sample_every", parse::time)?,
-        webhooks: layers.list("webhooks", parse::secret_url)?,
-        webhook_secret: login::secret(&layers, "webhook_secret", "webhook_secret_file")?,
-        slack_webhooks: layers.list("slack_webhooks", parse::secret_url)?,
-        scan_batch_size: layers.must("scan_batch_size", parse::whole)?,
-        delete_batch_size: layers.must("delete_batch_size", parse::whole)?,
-        latency_budget,
-        rate_limit: layers.optional("rate_limit", parse::whole)?,
-        max_speed,
-        reads_replicas: layers.must("read_from", parse::choice)?.map(|word| word == "replica"),
-        replica_lag: layers.must("replica_lag", parse::time)?,
-        max_delete_percent: layers.must("max_delete_percent", parse::whole)?,
-        max_runtime: layers.optional("max_runtime", parse::time)?,
-        lock_wait: layers.must("lock_wait", parse::time)?,
-        allow_override: layers.list("allow_override", parse::field)?,
-        attempts: layers.must("attempts", parse::whole)?,
-        retry_backoff: layers.must("retry_backoff", parse::time)?,
-        catch_up: layers.must("catch_up", parse::switch)?,
-        schedule: layers.must("schedule", parse::line)?,
-        timezone: layers.must("timezone", parse::line)?,
-        api_token: login::unread(&layers, "serve.api_token", "serve.api_token_file")?,
-        job,
-        alias,
-        redis,
-        configured_ttl,
-        expire_ttl,
-        jitter,
-        nats,
-    })
+    Settings::read(&JobSources { layers, alias, redis, nats })
 }
 
-fn verify(word: &'static str) -> Verify {
-    if word == "value" { Verify::Value } else { Verify::Ttl }
+/// The alias, which is chosen before the connection is resolved.
+pub(super) fn alias(job: &JobSources<'_>) -> Result<Setting<Alias>, ConfigError> {
+    Ok(job.alias.clone())
 }
 
-fn place((word, what): (&'static str, String)) -> ActivitySetting {
-    ActivitySetting { word, what }
+/// The database, which a URL may contain.
+pub(super) fn db(job: &JobSources<'_>) -> Result<Setting<u32>, ConfigError> {
+    login::db(&job.layers, &job.redis.urls)
 }
 
-/// A relative directory from the job file starts where that file is.
-fn backup(layers: &Layers<'_>) -> Result<Setting<Option<BackupPlace>>, ConfigError> {
-    let Setting { value, origin } = layers.optional("backup", parse::place)?;
-    match value {
-        Some(BackupPlace::Directory(path)) => {
-            let path = login::located(Setting { value: path, origin });
-            Ok(path.map(|path| Some(BackupPlace::Directory(path))))
-        }
-        value => Ok(Setting { value, origin }),
+pub(super) fn display_name(job: &JobSources<'_>) -> Result<Setting<String>, ConfigError> {
+    let name = job.layers.must("name", parse::name)?;
+    Ok(job.layers.one("display_name", parse::line)?.unwrap_or_else(|| name.derive(pascal_case(&name.value))))
+}
+
+pub(super) fn expire_ttl(job: &JobSources<'_>) -> Result<Setting<Duration>, ConfigError> {
+    match job.layers.one("expire_ttl", parse::time)? {
+        Some(ttl) => Ok(ttl),
+        None => job.layers.must("configured_ttl", parse::time),
     }
 }
 
-/// The directory that is named, unless its name is `none`; else the one that is customary, if it is known.
-fn state_dir(layers: &Layers<'_>) -> Result<Setting<Option<PathBuf>>, ConfigError> {
+pub(super) fn jitter(job: &JobSources<'_>) -> Result<Setting<Duration>, ConfigError> {
+    let ttl = expire_ttl(job)?;
+    Ok(job.layers.one("jitter", parse::time)?.unwrap_or_else(|| ttl.derive(ttl.value / 10)))
+}
+
+pub(super) fn webhook_secret(job: &JobSources<'_>) -> Result<Setting<Option<Secret>>, ConfigError> {
+    login::secret(&job.layers, "webhook_secret", "webhook_secret_file")
+}
+
+pub(super) fn report_dir(job: &JobSources<'_>) -> Result<Setting<Option<PathBuf>>, ConfigError> {
+    if let Some(given) = job.layers.one("report_dir", parse::path)? {
+        return Ok(login::located(given).map(Some));
+    }
+    let state_dir = state_dir(job)?;
+    Ok(state_dir.derive(state_dir.value.as_ref().map(|dir| dir.join("reports"))))
+}
+
+/// The given directory, unless it is `none`; else the customary one, if it is known.
+pub(super) fn state_dir(job: &JobSources<'_>) -> Result<Setting<Option<PathBuf>>, ConfigError> {
+    let layers = &job.layers;
     if let Some(given) = layers.one("state_dir", parse::path)? {
         let keeps = given.value != Path::new("none");
         return Ok(login::located(given).map(|dir| keeps.then_some(dir)));
@@ -288,8 +234,8 @@ fn state_dir(layers: &Layers<'_>) -> Result<Setting<Option<PathBuf>>, ConfigErro
     Ok(Setting { value: base.map(|base| base.join("keysweep")), origin: Origin::Default })
 }
 
-/// The job that was named, or the file's only one; `None` for the built-in default job, which there is only where no file
-/// defines any, and which goes by any name.
+/// The selected job, or the file's only one; `None` for the built-in default job, which exists only if no file defines
+/// jobs, and accepts any name.
 fn choose_job<'f>(
     layers: &Layers<'_>,
     file: Option<&'f JobFile>,
@@ -309,20 +255,10 @@ fn choose_job<'f>(
     }
 }
 
-/// A job that is not one of a file's would clean with default patterns under a name that promises something else, so it
-/// is refused.
+/// The error for a name that is not in the file: the default job under that name would clean other keys than expected.
 fn no_such_job(named: Setting<String>, file: &JobFile) -> ConfigError {
     let found = format!("the jobs of {} are {}", file.path().display(), quoted(&file.job_names()));
     ConfigError::NoSuchJob { origin: named.origin, wanted: named.value, found }
-}
-
-/// The table allows these three words and no others.
-fn action(word: &'static str) -> ConfiguredAction {
-    match word {
-        "expire" => ConfiguredAction::Expire,
-        "report" => ConfiguredAction::Report,
-        _ => ConfiguredAction::Delete,
-    }
 }
 
 /// `permission-cache-cleanup` becomes `PermissionCacheCleanup`.

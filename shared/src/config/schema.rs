@@ -1,6 +1,5 @@
-//! Checks the shape of a job file: which tables and keys there are, and that each value is a scalar
-//! or a list of scalars. Values become raw texts here; whether they are good is asked later, so that
-//! a file's values and those of other layers give the same messages.
+//! Checks the shape of a job file: its tables and keys, and that each value is a scalar or a list of scalars. Values
+//! become raw texts, which are parsed later, so that they give the same messages as those of other layers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,10 +23,10 @@ pub(super) struct JobFileTables {
     pub(super) serve: Option<RawTable>,
 }
 
-/// Pairs of keys of `[redis.<alias>]` of which there may be one.
+/// Pairs of keys of `[redis.<alias>]` that exclude each other.
 const REDIS_EITHER: &[(&str, &str)] =
     &[("password", "password_file"), ("sentinel_password", "sentinel_password_file")];
-/// The same of `[nats]`: two ways to say one secret, or two ways to say who one is.
+/// The same for `[nats]`: two sources of one secret, or two kinds of login.
 const NATS_EITHER: &[(&str, &str)] = &[
     ("password", "password_file"),
     ("token", "token_file"),
@@ -39,14 +38,14 @@ const NATS_EITHER: &[(&str, &str)] = &[
     ("user", "token"),
 ];
 
-/// The same of `[serve]`.
+/// The same for `[serve]`.
 const SERVE_EITHER: &[(&str, &str)] = &[("api_token", "api_token_file")];
 
-/// A key with its value, both with their places in the text.
+/// A key with its value, both with their positions in the text.
 type Pair<'t, 'i> = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>);
 
-/// Reads a file's text. Problems come in the order of their lines; with a syntax error there are no
-/// tables, as what follows an error is guesswork.
+/// Parses a file's text. Problems are in the order of lines. With a syntax error there are no tables, because the text
+/// after it is not reliable.
 pub(super) fn read(path: &Path, text: &str) -> (JobFileTables, Vec<ConfigError>) {
     let mut reader = SchemaReader { path, lines: LineIndex::new(text), problems: Vec::new() };
     let (document, errors) = DeTable::parse_recoverable(text);
@@ -68,7 +67,7 @@ pub(super) fn read(path: &Path, text: &str) -> (JobFileTables, Vec<ConfigError>)
 struct SchemaReader<'a> {
     path: &'a Path,
     lines: LineIndex<'a>,
-    /// With the byte where each was found, to sort by.
+    /// Each with its byte position, for sorting.
     problems: Vec<(usize, ConfigError)>,
 }
 
@@ -137,7 +136,7 @@ impl SchemaReader<'_> {
         tables
     }
 
-    /// A table that there is one of.
+    /// A table that may appear once.
     fn single(
         &mut self,
         (key, value): Pair<'_, '_>,
@@ -167,7 +166,7 @@ impl SchemaReader<'_> {
         }
     }
 
-    /// The known keys of one sort of table.
+    /// The known keys of one kind of table.
     fn entries(&mut self, content: &DeTable<'_>, section: Section) -> BTreeMap<String, RawEntry> {
         let settings: Vec<&SettingDef> = SETTINGS.iter().filter(|spec| spec.section == section).collect();
         let mut entries = BTreeMap::new();
@@ -229,8 +228,7 @@ impl SchemaReader<'_> {
     }
 }
 
-/// The raw text of a value that is no list. A table of one pair says where to find something: `{ zset = "key" }`
-/// stands for `zset:key`.
+/// The raw text of a value that is not a list. A table with one pair is a source: `{ zset = "key" }` is `zset:key`.
 fn scalar(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
@@ -249,8 +247,8 @@ fn scalar(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// Where a key that is unknown in `section` is known. The two connections have much the same keys
-/// under slightly different names, so a slip in one of them is not sent to the other.
+/// The table of a key that is unknown in `section`. The two connections have similar keys, so one is never suggested
+/// for the other.
 fn belongs_elsewhere(key: &str, section: Section) -> &'static str {
     let is_elsewhere = |other: Section| (other == Section::Job) != (section == Section::Job);
     let other = SETTINGS.iter().find(|spec| spec.key() == key && is_elsewhere(spec.section));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What stands in place of a secret.
+/// Shown instead of a secret.
 pub(super) const MASK: &str = "***";
 
 /// A password. `Debug` shows `***`, and there is no `Display`.
@@ -16,7 +16,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that sends it to the server.
+    /// The text, for the code that sends it to the server.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

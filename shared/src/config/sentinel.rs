@@ -1,10 +1,9 @@
 //! A URL that names Sentinels instead of a server: `redis+sentinel://me:pw@a:26379,b:26379/mymaster/0`. They know
-//! which server is the primary called `mymaster`. User and password are for that server; what the Sentinels ask for
-//! is a setting of its own.
+//! the primary called `mymaster`. User and password are for that server; the Sentinels' own login has its own settings.
 
 use super::address::{join, split};
 
-/// The port of Sentinels.
+/// The default port of Sentinels.
 const PORT: u16 = 26_379;
 
 const SCHEMES: [(&str, bool); 4] = [
@@ -14,29 +13,29 @@ const SCHEMES: [(&str, bool); 4] = [
     ("valkeys+sentinel", true),
 ];
 
-/// The Sentinels of a deployment, and what they call it.
+/// The Sentinels of a deployment, and its name there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentinelUrl {
     /// Hosts and ports, at least one.
     pub sentinels: Vec<(String, u16)>,
-    /// The name under which they watch the primary.
+    /// The name of the primary at the Sentinels.
     pub primary: String,
-    /// The URL of the primary at `host` and `port` is made of this: its scheme, its login, and its database.
+    /// The parts of the primary's URL besides host and port: scheme, login and database.
     parts: [String; 3],
 }
 
 impl SentinelUrl {
-    /// Whether `scheme` is one of Sentinels.
+    /// Whether `scheme` is a scheme of Sentinels.
     pub(super) fn is_scheme(scheme: &str) -> bool {
         SCHEMES.iter().any(|(known, _)| scheme.eq_ignore_ascii_case(known))
     }
 
-    /// Whether it is one that asks for TLS.
+    /// Whether it uses TLS.
     pub(super) fn is_encrypted(scheme: &str) -> bool {
         SCHEMES.iter().any(|(known, tls)| *tls && scheme.eq_ignore_ascii_case(known))
     }
 
-    /// Reads a URL; `None` if it is none of Sentinels.
+    /// Parses a URL; `None` if it does not name Sentinels.
     #[must_use]
     pub fn parse(url: &str) -> Option<Self> {
         let (scheme, rest) = url.trim().split_once("://")?;
@@ -45,7 +44,7 @@ impl SentinelUrl {
         }
         let (authority, path) = rest.split_once('/')?;
         let (login, hosts) = match authority.rsplit_once('@') {
-            // Other readers of the URL would end the login there.
+            // Other parsers would end the login there.
             Some((login, _)) if login.contains(['?', '#']) => return None,
             Some((login, hosts)) => (format!("{login}@"), hosts),
             None => (String::new(), authority),
@@ -61,7 +60,7 @@ impl SentinelUrl {
         })
     }
 
-    /// The URL of the server at `host` and `port`, as one would give it without Sentinels.
+    /// The URL of the server at `host` and `port`, as without Sentinels.
     #[must_use]
     pub fn at(&self, host: &str, port: u16) -> String {
         let [scheme, login, db] = &self.parts;

@@ -1,35 +1,48 @@
-//! What one row of the settings table says, and the bounds that values are held to.
+//! One row of the settings table: everything that is known about a setting, stated once.
 
-use std::time::Duration;
-
-use super::duration;
+use super::group::{Group, Scope};
+use super::setting_kind::{LIST_ITEMS_MAX, SettingKind};
 use super::size;
 
 /// One setting: its names in every layer, its default and the values it takes.
 #[derive(Clone, Copy, Debug)]
 pub struct SettingDef {
-    /// The name in `config show`, unique in the table: the key in the job file, which
-    /// for `[nats]` and `[serve]` stands behind the table's name, as in `nats.password`.
+    /// The name in `config show`, unique in the table: the key in the job file, for `[nats]` and `[serve]` with the
+    /// table's name before it, as in `nats.password`.
     pub name: &'static str,
-    /// Another spelling of the key in the job file: the source document's.
+    /// Another accepted spelling of the key in the job file.
     pub alias: Option<&'static str>,
-    /// The table of the job file that holds the key.
+    /// The table of the job file that has the key.
     pub section: Section,
-    /// The command-line flag with its dashes; settings of a schedule or of the output have none.
+    /// The group in the documentation and in `--help`.
+    pub group: Group,
+    /// The flag with its dashes. Secrets have none, because process lists show command lines.
     pub flag: Option<&'static str>,
+    /// The heading of the flag in `--help`, if it is not the group's.
+    pub heading: Option<&'static str>,
+    /// The placeholder of the flag's value, if it is not that of the kind.
+    pub value_name: Option<&'static str>,
+    /// Scopes that have the flag, besides that of the section.
+    pub also: &'static [Scope],
     /// The `KEYSWEEP_…` variable.
     pub env: &'static str,
-    /// A second variable, from the source document or customary with Redis; `env` wins over it.
+    /// A second variable, common with Redis, NATS or the job that keysweep generalizes; `env` wins over it.
     pub other_env: Option<&'static str>,
-    /// What holds when nobody gives a value.
+    /// The field of a request that starts a run over HTTP or NATS.
+    pub json: Option<JsonField>,
+    /// The value if no layer has one.
     pub default: DefaultValue,
+    /// A value for a generated job file, if there is no default and that of the kind does not fit.
+    pub example: Option<&'static str>,
     /// The values it takes.
     pub kind: SettingKind,
-    /// One line of help, without a full stop.
+    /// Whether `config show` leaves it out: the file of a secret shows as the origin of the secret.
+    pub is_secret_file: bool,
+    /// One line of help in Markdown, without a full stop.
     pub help: &'static str,
 }
 
-/// The part of the job file where a key stands.
+/// A table of the job file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Section {
     /// `[[job]]`
@@ -42,122 +55,134 @@ pub enum Section {
     Serve,
 }
 
+/// A field of a request that starts a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JsonField {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether the job's `allow_override` may list it: a value can mean more deletions, or more load.
+    pub may_exceed: bool,
+}
+
 /// A default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultValue {
-    /// This text, read like any other layer's.
+    /// This text, parsed like the text of any layer.
     Text(&'static str),
-    /// Derived from another setting, as described.
+    /// Derived from something else, described in Markdown.
     Derived(&'static str),
     /// None at all.
     Absent,
 }
 
-/// The values that a setting takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SettingKind {
-    /// `true` or `false`; a flag without a value.
-    Switch,
-    /// A whole number.
-    Whole {
-        /// The smallest.
-        min: u64,
-        /// The largest.
-        max: u64,
-    },
-    /// A number of bytes, with a unit or without.
-    Bytes {
-        /// The fewest.
-        min: u64,
-        /// The most.
-        max: u64,
-    },
-    /// A duration with a unit.
-    Duration {
-        /// The shortest.
-        min: Duration,
-        /// The longest.
-        max: Duration,
-    },
-    /// One of these words.
-    Choice(&'static [&'static str]),
-    /// Some of these words, which are names of fields; underscores instead of capitals are the same.
-    Fields(&'static [&'static str]),
-    /// A name that becomes part of keys and subjects.
-    Name,
-    /// Any text that is not empty.
-    Text,
-    /// The path of a file.
-    Path,
-    /// A directory, or a bucket of NATS.
-    Place,
-    /// A password, never shown.
-    Secret,
-    /// One of these words; behind one that ends with a colon follows what is meant.
-    Source(&'static [&'static str]),
-    /// HTTP URLs that are secrets themselves, never shown.
-    SecretUrls,
-    /// Redis URLs.
-    Urls,
-    /// NATS URLs.
-    NatsUrls,
-    /// The name of a context of the nats CLI, which is part of a file's name.
-    Context,
-    /// Addresses that servers announce, and where they are reached: `announced=reachable`.
-    Addresses,
-    /// Key patterns as in Redis' MATCH.
-    Patterns,
-    /// Public keys of those whose orders are believed.
-    PublicKeys,
+impl Section {
+    /// The header of its table in the job file.
+    #[must_use]
+    pub const fn header(self) -> &'static str {
+        match self {
+            Self::Job => "[[job]]",
+            Self::Redis => "[redis.<alias>]",
+            Self::Nats => "[nats]",
+            Self::Serve => "[serve]",
+        }
+    }
 }
 
-/// A pattern's length. Redis itself has no limit, but matching a long one with many stars against
-/// every key is slow.
-pub(super) const PATTERN_BYTES_MAX: usize = 1024;
-/// How many values a list has. Each pattern is tried on every key, so there should be few.
-pub(super) const LIST_ITEMS_MAX: usize = 100;
-/// A job's name or an alias: it becomes part of Redis keys, subjects and metrics.
-pub(super) const NAME_BYTES_MAX: usize = 64;
-/// Other texts, such as a display name or a schedule.
-pub(super) const TEXT_BYTES_MAX: usize = 1024;
-
+/// Builders of rows.
 impl SettingDef {
-    /// A setting of `[[job]]`, without a flag and a default so far.
+    /// A setting of `[[job]]`, without a flag or a default.
     pub(super) const fn job(name: &'static str, env: &'static str, kind: SettingKind) -> Self {
         Self {
             name,
             alias: None,
             section: Section::Job,
+            group: Group::Selection,
             flag: None,
+            heading: None,
+            value_name: None,
+            also: &[],
             env,
             other_env: None,
+            json: None,
             default: DefaultValue::Absent,
+            example: None,
             kind,
+            is_secret_file: false,
             help: "",
         }
     }
 
     /// A setting of `[redis.<alias>]`.
     pub(super) const fn redis(name: &'static str, env: &'static str, kind: SettingKind) -> Self {
-        let mut spec = Self::job(name, env, kind);
-        spec.section = Section::Redis;
-        spec
+        Self { section: Section::Redis, ..Self::job(name, env, kind) }
     }
 
     /// A setting of `[nats]`; its name begins with `nats.`.
     pub(super) const fn nats(name: &'static str, env: &'static str, kind: SettingKind) -> Self {
-        let mut spec = Self::job(name, env, kind);
-        spec.section = Section::Nats;
-        spec
+        Self { section: Section::Nats, ..Self::job(name, env, kind) }
     }
 
     /// A setting of `[serve]`; its name begins with `serve.`.
     pub(super) const fn serve(name: &'static str, env: &'static str, kind: SettingKind) -> Self {
-        let mut spec = Self::job(name, env, kind);
-        spec.section = Section::Serve;
-        spec
+        Self { section: Section::Serve, ..Self::job(name, env, kind) }
     }
 
+    pub(super) const fn flag(self, flag: &'static str) -> Self {
+        Self { flag: Some(flag), ..self }
+    }
+
+    pub(super) const fn heading(self, heading: &'static str) -> Self {
+        Self { heading: Some(heading), ..self }
+    }
+
+    pub(super) const fn value_name(self, name: &'static str) -> Self {
+        Self { value_name: Some(name), ..self }
+    }
+
+    pub(super) const fn also(self, scopes: &'static [Scope]) -> Self {
+        Self { also: scopes, ..self }
+    }
+
+    pub(super) const fn alias(self, key: &'static str) -> Self {
+        Self { alias: Some(key), ..self }
+    }
+
+    pub(super) const fn other_env(self, name: &'static str) -> Self {
+        Self { other_env: Some(name), ..self }
+    }
+
+    /// A field of requests that `allow_override` may list.
+    pub(super) const fn json(self, name: &'static str) -> Self {
+        Self { json: Some(JsonField { name, may_exceed: true }), ..self }
+    }
+
+    /// A field of requests that changes neither deletions nor load.
+    pub(super) const fn neutral_json(self, name: &'static str) -> Self {
+        Self { json: Some(JsonField { name, may_exceed: false }), ..self }
+    }
+
+    pub(super) const fn default(self, text: &'static str) -> Self {
+        Self { default: DefaultValue::Text(text), ..self }
+    }
+
+    pub(super) const fn derived(self, from: &'static str) -> Self {
+        Self { default: DefaultValue::Derived(from), ..self }
+    }
+
+    pub(super) const fn example(self, text: &'static str) -> Self {
+        Self { example: Some(text), ..self }
+    }
+
+    pub(super) const fn secret_file(self) -> Self {
+        Self { is_secret_file: true, ..self }
+    }
+
+    pub(super) const fn described(self, group: Group, help: &'static str) -> Self {
+        Self { group, help: help.trim_ascii(), ..self }
+    }
+}
+
+impl SettingDef {
     /// The key in its table of the job file.
     #[must_use]
     pub fn key(&self) -> &'static str {
@@ -168,43 +193,25 @@ impl SettingDef {
         }
     }
 
-    pub(super) const fn flag(mut self, flag: &'static str) -> Self {
-        self.flag = Some(flag);
-        self
-    }
-
-    pub(super) const fn alias(mut self, key: &'static str) -> Self {
-        self.alias = Some(key);
-        self
-    }
-
-    /// Whether `key` stands for this setting in its table of the job file.
+    /// Whether `key` is this setting's key, or its other spelling.
     pub(super) fn is_called(&self, key: &str) -> bool {
         self.key() == key || self.alias == Some(key)
     }
 
-    pub(super) const fn other_env(mut self, name: &'static str) -> Self {
-        self.other_env = Some(name);
-        self
+    /// Whether the commands with `scope` have its flag.
+    #[must_use]
+    pub fn is_in(&self, scope: Scope) -> bool {
+        Scope::of(self.section) == scope || self.also.contains(&scope)
     }
 
-    pub(super) const fn default(mut self, text: &'static str) -> Self {
-        self.default = DefaultValue::Text(text);
-        self
+    /// The placeholder of its flag's value.
+    #[must_use]
+    pub fn placeholder(&self) -> &'static str {
+        self.value_name.unwrap_or(self.kind.placeholder())
     }
 
-    pub(super) const fn derived(mut self, from: &'static str) -> Self {
-        self.default = DefaultValue::Derived(from);
-        self
-    }
-
-    pub(super) const fn help(mut self, line: &'static str) -> Self {
-        self.help = line;
-        self
-    }
-
-    /// Whether so many values are right: exactly one, or for a list not too many, and at least one
-    /// where an empty list would leave nothing to do.
+    /// Whether `count` values are right: exactly one, or for a list not too many, and at least one if there is a
+    /// default, because an empty list would leave nothing to do.
     pub(super) fn takes(&self, count: usize) -> bool {
         let must_not_be_empty = matches!(self.default, DefaultValue::Text(_));
         match self.kind.is_list() {
@@ -213,94 +220,24 @@ impl SettingDef {
         }
     }
 
-    /// The default for people: `100`, `configured_ttl`, `none`.
-    #[must_use]
-    pub fn default_text(&self) -> &'static str {
-        match self.default {
-            DefaultValue::Text(text) | DefaultValue::Derived(text) => text,
-            DefaultValue::Absent => "none",
+    /// The default text, with a unit if it is a number of bytes.
+    pub(super) fn default_value(&self) -> Option<String> {
+        match (self.default, self.kind) {
+            (DefaultValue::Text(text), SettingKind::Bytes { .. }) => {
+                Some(size::parse(text).map_or(text.to_owned(), size::show))
+            }
+            (DefaultValue::Text(text), _) => Some(text.to_owned()),
+            _ => None,
         }
     }
-}
 
-impl SettingKind {
-    /// Durations between two numbers of seconds.
-    pub(super) const fn seconds(min: u64, max: u64) -> Self {
-        Self::Duration { min: Duration::from_secs(min), max: Duration::from_secs(max) }
-    }
-
-    /// Whether several values may be given: a repeated flag, commas in a variable, an array.
+    /// The help of its flag, with the default.
     #[must_use]
-    pub fn is_list(self) -> bool {
-        matches!(
-            self,
-            Self::Urls
-                | Self::NatsUrls
-                | Self::SecretUrls
-                | Self::Addresses
-                | Self::Patterns
-                | Self::PublicKeys
-                | Self::Fields(_)
-        )
+    pub fn flag_help(&self) -> String {
+        let default = match self.default {
+            DefaultValue::Derived(text) => Some(text.to_owned()),
+            _ => self.default_value().filter(|text| text != "false"),
+        };
+        default.map_or(self.help.to_owned(), |default| format!("{} [default: {default}]", self.help))
     }
-
-    /// What would be right, to follow "it takes".
-    #[must_use]
-    pub fn expected(self) -> String {
-        match self {
-            Self::Switch => "`true` or `false`".to_owned(),
-            Self::Whole { min, max } => format!("a whole number from {min} to {max}"),
-            Self::Bytes { min, max } => {
-                format!(
-                    "a number of bytes such as `64KiB` or `4MiB`, from {} to {}",
-                    size::show(min),
-                    size::show(max)
-                )
-            }
-            Self::Duration { min, max } => format!(
-                "a duration such as `500ms`, `15m` or `6h`, from {} to {}",
-                duration::show(min),
-                duration::show(max)
-            ),
-            Self::Choice(words) => format!("one of {}", quoted(words)),
-            Self::Fields(words) => format!("some of {}", quoted(words)),
-            Self::Name => {
-                format!("up to {NAME_BYTES_MAX} letters, digits, `-` and `_`, and at least one")
-            }
-            Self::Text => format!("a text of 1 to {TEXT_BYTES_MAX} bytes"),
-            Self::Path => "the path of a file".to_owned(),
-            Self::Place => "the path of a directory, or `nats://BUCKET`".to_owned(),
-            Self::Secret => "a password that is not empty".to_owned(),
-            Self::Source(words) => {
-                let quoted: Vec<String> = words
-                    .iter()
-                    .map(|word| if word.ends_with(':') { format!("`{word}…`") } else { format!("`{word}`") })
-                    .collect();
-                format!("one of {}", quoted.join(", "))
-            }
-            Self::SecretUrls => "one or more URLs that begin with `https://` or `http://`".to_owned(),
-            Self::Urls => "one or more URLs such as `redis://host:6379` (or `rediss`, `valkey`, `valkeys`, \
-                 `unix`, and `redis+sentinel://host:26379/name`), each with its scheme"
-                .to_owned(),
-            Self::Addresses => {
-                "entries such as `10.0.0.1:6379=cache.example:7001`, or `10.0.0.1=cache.example` for \
-                 every port"
-                    .to_owned()
-            }
-            Self::NatsUrls => "one or more URLs such as `nats://host:4222` or `tls://host`".to_owned(),
-            Self::Context => "the name of a nats CLI context, without `/` and `..`".to_owned(),
-            Self::PublicKeys => {
-                "Ed25519 public keys in base64, as `keysweep nats keys FILE` prints them".to_owned()
-            }
-            Self::Patterns => format!(
-                "up to {LIST_ITEMS_MAX} patterns of 1 to {PATTERN_BYTES_MAX} bytes, such as \
-                 `permissions:*`"
-            ),
-        }
-    }
-}
-
-fn quoted(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    quoted.join(", ")
 }

@@ -1,10 +1,10 @@
-//! Sizes as people write them: a number of bytes, or a whole number and one unit, such as `4MiB`.
+//! Sizes in text: a number of bytes, or a whole number and one unit, such as `4MiB`.
 
 /// The units, smallest first, in bytes.
 pub(super) const UNITS: [(&str, u64); 4] =
     [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
-/// Reads `4194304`, `64KiB`, `4MiB`, `1GiB` or `2TiB`; `None` for anything else, and for more than 64 bits hold.
+/// Parses `4194304`, `64KiB`, `4MiB`, `1GiB` or `2TiB`; `None` for anything else, and for numbers past 64 bits.
 #[must_use]
 pub fn parse(text: &str) -> Option<u64> {
     let text = text.trim();
@@ -17,7 +17,7 @@ pub fn parse(text: &str) -> Option<u64> {
     digits.parse::<u64>().ok()?.checked_mul(unit_bytes)
 }
 
-/// Writes a size with the largest unit that is exact: `4MiB`, `1000`.
+/// Formats a size with the largest exact unit: `4MiB`, `1000`.
 #[must_use]
 pub fn show(bytes: u64) -> String {
     let exact = UNITS.iter().rev().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));

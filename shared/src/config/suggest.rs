@@ -1,12 +1,12 @@
-//! The known key that an unknown one was probably meant to be.
+//! Suggests a known key for an unknown one.
 
 use strsim::levenshtein;
 
-/// The candidate with the smallest edit distance to `key`, if it is close enough to be a slip. Case,
-/// `_` and `-` are ignored, so `deleteBatchSize` finds `delete_batch_size`.
+/// The candidate with the smallest edit distance to `key`, if it is small enough. Case, `_` and `-` are ignored, so
+/// `deleteBatchSize` finds `delete_batch_size`.
 pub(super) fn nearest<'a>(key: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let key = plain(key);
-    // A long unknown key resembles nothing, and the distance takes time by its length.
+    // A long unknown key is similar to none, and the distance takes time proportional to its length.
     if key.len() > 64 {
         return None;
     }

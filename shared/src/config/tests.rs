@@ -1,4 +1,4 @@
-//! The configuration from outside: precedence, origins, the job file, and what the messages say.
+//! Tests of the configuration through its public functions: precedence, origins, the job file, and messages.
 #![expect(clippy::disallowed_methods, reason = "tests write the files that they try out")]
 
 mod file;
@@ -13,7 +13,7 @@ use super::*;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What the tests call the job file.
+/// The path of the job file in tests.
 const FILE: &str = "keysweep.toml";
 
 fn file(text: &str) -> JobFile {
@@ -56,7 +56,7 @@ struct Contexts {
 }
 
 impl Contexts {
-    /// `tag` tells tests of one process apart.
+    /// `tag` distinguishes tests of one process.
     fn new(tag: &str, contexts: &[(&str, &str)]) -> Self {
         let dir = std::env::temp_dir().join(format!("keysweep-{tag}-{}", std::process::id()));
         fs::create_dir_all(dir.join("nats/context")).expect("a temporary directory");

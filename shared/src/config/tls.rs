@@ -1,51 +1,19 @@
-//! The settings of TLS to Redis, and that certificate and key come together. Files are named here, not read.
+//! Checks of the TLS settings: certificate and key need each other, and the URLs must use TLS. Files are not read.
 
 use std::path::PathBuf;
 
 use super::error::{ConfigError, subject};
 use super::layers::Layers;
-use super::login::located;
 use super::origin::{Origin, Setting};
-use super::parse;
-use super::url::RedisUrl;
+use super::table::RedisSettings;
 
-/// How to speak TLS to the servers of a deployment. Of use only where its URLs ask for TLS.
-#[derive(Clone, Debug)]
-pub struct TlsSettings {
-    /// The certificates of the authorities to trust.
-    pub cacert: Setting<Option<PathBuf>>,
-    /// Our own certificate; there is a key with it.
-    pub cert: Setting<Option<PathBuf>>,
-    /// Its private key.
-    pub key: Setting<Option<PathBuf>>,
-    /// The name that the servers' certificates hold.
-    pub sni: Setting<Option<String>>,
-    /// Whether any certificate is taken.
-    pub insecure: Setting<bool>,
+/// Checks the settings of TLS of a deployment against each other and its URLs.
+pub(super) fn check(layers: &Layers<'_>, redis: &RedisSettings) -> Result<(), ConfigError> {
+    layers.tolerate(together(&redis.cert, &redis.key, [("cert", "--cert"), ("key", "--key")]), ())?;
+    layers.tolerate(all_or_none(redis), ())
 }
 
-/// Reads them. `urls` are those of the deployment.
-pub(super) fn resolve(
-    layers: &Layers<'_>,
-    urls: &Setting<Vec<RedisUrl>>,
-) -> Result<TlsSettings, ConfigError> {
-    let path = |name| {
-        let none = Setting { value: None, origin: Origin::Default };
-        Ok(layers.one(name, parse::path)?.map(located).map_or(none, |path| path.map(Some)))
-    };
-    let tls = TlsSettings {
-        cacert: path("cacert")?,
-        cert: path("cert")?,
-        key: path("key")?,
-        sni: layers.optional("sni", parse::line)?,
-        insecure: layers.must("insecure", parse::switch)?,
-    };
-    layers.tolerate(together(&tls.cert, &tls.key, [("cert", "--cert"), ("key", "--key")]), ())?;
-    layers.tolerate(all_or_none(&tls, urls), ())?;
-    Ok(tls)
-}
-
-/// Certificate and key, of which neither is of use alone. `names` are their names and flags.
+/// Checks that there are both a certificate and a key, or neither. `names` are their names and flags.
 pub(super) fn together(
     cert: &Setting<Option<PathBuf>>,
     key: &Setting<Option<PathBuf>>,
@@ -63,16 +31,17 @@ pub(super) fn together(
     }
 }
 
-/// A deployment speaks TLS or does not; and who says how to speak it does not want it left out. What a lower layer
-/// says about TLS does not count against a URL of a higher one.
-fn all_or_none(tls: &TlsSettings, urls: &Setting<Vec<RedisUrl>>) -> Result<(), ConfigError> {
+/// Checks that all URLs of a deployment use TLS or none, and that settings of TLS come with such URLs. Settings of a
+/// lower layer than the URLs do not count.
+fn all_or_none(redis: &RedisSettings) -> Result<(), ConfigError> {
+    let urls = &redis.urls;
     let plain = urls.value.iter().find(|url| !url.is_encrypted());
     let encrypted = urls.value.iter().find(|url| url.is_encrypted());
     let given = [
-        (tls.cacert.value.is_some(), &tls.cacert.origin, "cacert"),
-        (tls.cert.value.is_some(), &tls.cert.origin, "cert"),
-        (tls.sni.value.is_some(), &tls.sni.origin, "sni"),
-        (tls.insecure.value, &tls.insecure.origin, "insecure"),
+        (redis.cacert.value.is_some(), &redis.cacert.origin, "cacert"),
+        (redis.cert.value.is_some(), &redis.cert.origin, "cert"),
+        (redis.sni.value.is_some(), &redis.sni.origin, "sni"),
+        (redis.insecure.value, &redis.insecure.origin, "insecure"),
     ];
     let counts = |origin: &Origin| origin.rank() >= urls.origin.rank() && *origin != Origin::Default;
     let given = given.into_iter().find(|(given, origin, _)| *given && counts(origin));

@@ -1,5 +1,5 @@
-//! A Redis URL, checked as far as the settings need it: its scheme, and the user name, password and
-//! database that it may carry. Host and port are read by the Redis client.
+//! A Redis URL, parsed as far as the settings need: its scheme, and user name, password and database if it has them.
+//! The Redis client parses host and port.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ const TCP_SCHEMES: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
 const TLS_SCHEMES: [&str; 2] = ["rediss", "valkeys"];
 const SOCKET_SCHEMES: [&str; 3] = ["unix", "redis+unix", "valkey+unix"];
 
-/// A URL of one seed node. It may hold a password, so it is shown redacted.
+/// A URL of one seed node. It may contain a password, so it is shown redacted.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RedisUrl {
     text: String,
@@ -28,8 +28,7 @@ pub(super) struct UrlLogin {
 }
 
 impl RedisUrl {
-    /// Reads a URL; `None` if it has no known scheme, no host or path, or a port or database that
-    /// is no number.
+    /// Parses a URL; `None` if it has no known scheme, no host or path, or a port or database that is not a number.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -44,15 +43,15 @@ impl RedisUrl {
         Some(Self { text: text.to_owned(), login, db })
     }
 
-    /// Whether it asks for TLS.
+    /// Whether it uses TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         let scheme = self.text.split(':').next().unwrap_or_default();
         TLS_SCHEMES.iter().any(|tls| scheme.eq_ignore_ascii_case(tls)) || SentinelUrl::is_encrypted(scheme)
     }
 
-    /// The whole URL, with its password, for the one place that connects. The user name, password
-    /// and database to use are those of [`Settings`](super::Settings), not those in here.
+    /// The whole URL, with its password, for the code that connects. User name, password and database to use are in
+    /// [`Settings`](super::Settings).
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.text
@@ -81,7 +80,7 @@ fn parse_tcp(rest: &str) -> Option<UrlParts> {
         Some((user_info, address)) => (Some(parse_login(user_info)?), address),
         None => (None, authority),
     };
-    // Behind the host, an `@` can only be the end of a login whose password ended it too early: `me:12#x@cache` is
+    // An `@` after the host can only belong to a login whose password has an unescaped character: `me:12#x@cache` is
     // not port 12 of `me`.
     if !is_address(address) || tail.contains('@') {
         return None;
@@ -133,12 +132,12 @@ pub(super) fn parse_login(user_info: &str) -> Option<UrlLogin> {
     Some(UrlLogin { username, password: password.map(Secret::new) })
 }
 
-/// Said of a URL that cannot be read and may have such a password; nothing otherwise.
+/// Appended to the error of a URL that may have such a password.
 const ENCODING: &str = "; in a password, write `#`, `/`, `?`, `%` and `@` percent-encoded: `%23`, `%2F`, `%3F`, `%25` \
                         and `%40`";
 
-/// What to do about a URL that cannot be read because of its password: nothing, unless its login (or the query of a
-/// socket) has characters that end it too early.
+/// A hint for a URL that cannot be parsed because of its password; empty unless its login (or the query of a socket)
+/// has characters that must be escaped.
 pub fn encoding_hint(url: &str) -> &'static str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let login = rest.rfind('@').map(|at| &rest[..at]);
@@ -152,7 +151,7 @@ pub(super) fn is_address(text: &str) -> bool {
     address::split(text).is_some()
 }
 
-/// Resolves `%40` and the like; `None` for a broken escape or for bytes that are no UTF-8.
+/// Decodes `%40` and other escapes; `None` for an invalid escape, or for bytes that are not UTF-8.
 fn percent_decode(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -174,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// Shows user, password and database, or nothing for a URL that is refused.
+    /// Shows user, password and database; nothing for a rejected URL.
     #[track_caller]
     fn check(input: &str, expected: Option<(&str, &str, Option<u32>)>) {
         let url = RedisUrl::parse(input);

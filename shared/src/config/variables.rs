@@ -1,8 +1,8 @@
-//! Variables whose names begin with `KEYSWEEP_`: which are known, and which are mistakes.
+//! Variables with the prefix `KEYSWEEP_`: which are known, and which are mistakes.
 //!
-//! A name that nobody reads is an error, not a word in the wind: whoever wrote `KEYSWEEP_DRYRUN=1` believes that the
-//! run changes nothing. Two sorts of names are left alone: those that the tests and `cargo xtask` read, and those that
-//! Kubernetes gives to every container for a Service whose name begins with `keysweep`.
+//! An unknown name is an error: with an ignored `KEYSWEEP_DRYRUN=1`, the run would delete keys. Two kinds of names are
+//! accepted: those that the tests and `cargo xtask` read, and those that Kubernetes sets in every container for a
+//! Service whose name begins with `keysweep`.
 
 use super::environment::CONFIG_FILE_VARIABLE;
 use super::error::ConfigError;
@@ -11,10 +11,10 @@ use super::suggest::nearest;
 use super::table::SETTINGS;
 use crate::printable::one_line;
 
-/// How the names of our variables begin. Other spellings of it are taken for mistakes, too.
+/// The prefix of our variables. Names with another spelling of it are mistakes, too.
 const PREFIX: &str = "KEYSWEEP_";
 
-/// What is read apart from the settings: by `keysweep demo`, by the tests, and by `cargo xtask`.
+/// Variables that are not settings: of `keysweep demo`, the tests and `cargo xtask`.
 pub const DEVELOPERS_VARIABLES: [&str; 7] = [
     "KEYSWEEP_CHAOS_SEED",
     "KEYSWEEP_FUZZ_SECONDS",
@@ -25,16 +25,15 @@ pub const DEVELOPERS_VARIABLES: [&str; 7] = [
     "KEYSWEEP_TEST_HELPER",
 ];
 
-/// How many unknown variables one message names.
+/// Unknown variables in one message.
 const NAMED_MAX: usize = 10;
-/// The most of an unknown name that a message repeats.
+/// The maximum length of an unknown name in a message.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// Looks at all variables of an environment, as pairs of name and value.
+/// Checks all variables of an environment, as pairs of name and value.
 ///
 /// # Errors
-/// [`ConfigError::UnknownVariables`] names those that begin as ours do and are not known. One that is empty counts
-/// as not set.
+/// [`ConfigError::UnknownVariables`] for unknown names with the prefix. An empty variable counts as not set.
 pub(super) fn check<'a>(all: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<(), ConfigError> {
     let is_ours =
         |name: &str| name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
@@ -51,10 +50,10 @@ pub(super) fn check<'a>(all: impl IntoIterator<Item = (&'a str, &'a str)>) -> Re
     if names.is_empty() {
         return Ok(());
     }
-    let mut told: Vec<String> = names.iter().take(NAMED_MAX).map(|name| mistake(name)).collect();
+    let mut listed: Vec<String> = names.iter().take(NAMED_MAX).map(|name| mistake(name)).collect();
     let more = names.len().saturating_sub(NAMED_MAX);
-    told.extend((more > 0).then(|| format!("and {more} more")));
-    Err(ConfigError::UnknownVariables(told.join("; ")))
+    listed.extend((more > 0).then(|| format!("and {more} more")));
+    Err(ConfigError::UnknownVariables(listed.join("; ")))
 }
 
 /// What is wrong with one name, and what would be right.
@@ -68,11 +67,11 @@ fn mistake(name: &str) -> String {
     }
 }
 
-/// The variable that was probably meant by `name`: one that is spelled much like it, or whose setting or flag is, or
-/// that consists of the same words and some more, or fewer.
+/// The variable that `name` probably means: one with a similar spelling, or whose setting or flag has one, or one with
+/// the same words and some more or fewer.
 fn meant(name: &str) -> Option<&'static str> {
     let rest = name.get(PREFIX.len()..)?.to_ascii_uppercase();
-    // `KEYSWEEP_REDIS_PASSWORD`: Redis' settings are the ones without a word of their own.
+    // `KEYSWEEP_REDIS_PASSWORD`: variables of Redis settings do not contain the word `REDIS`.
     let of_redis = || SETTINGS.iter().filter(|spec| spec.section == Section::Redis || spec.name == "db");
     let named = |own_name: &str| {
         let spec = of_redis().find(|spec| own_name == own(spec) || own_name.eq_ignore_ascii_case(spec.name));
@@ -82,7 +81,7 @@ fn meant(name: &str) -> Option<&'static str> {
     named.or_else(|| spelled_like(&rest)).or_else(|| of_words(&rest))
 }
 
-/// The variable of a setting one of whose names is spelled much like `rest`.
+/// The variable of a setting with a name similar to `rest`.
 fn spelled_like(rest: &str) -> Option<&'static str> {
     let own_names = SETTINGS.iter().map(|spec| (own(spec), spec.env));
     let others = SETTINGS.iter().flat_map(|spec| {
@@ -107,7 +106,7 @@ fn of_words(rest: &str) -> Option<&'static str> {
     longer.or_else(shorter).map(|spec| spec.env)
 }
 
-/// A setting's variable without what all of them begin with.
+/// A setting's variable without the prefix.
 fn own(spec: &SettingDef) -> &'static str {
     spec.env.strip_prefix(PREFIX).unwrap_or(spec.env)
 }
@@ -122,7 +121,7 @@ fn own(spec: &SettingDef) -> &'static str {
 /// KEYSWEEP_PORT=tcp://10.96.7.1:9464          KEYSWEEP_PORT_9464_TCP_ADDR=10.96.7.1
 /// ```
 ///
-/// The value counts only for the name that a person may have thought of: `KEYSWEEP_REDIS_PORT=6380` is a mistake.
+/// The value is checked only for a name that a person may have chosen: `KEYSWEEP_REDIS_PORT=6380` is a mistake.
 fn is_of_a_service(name: &str, value: &str) -> bool {
     let is_upper = |text: &str| {
         !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
@@ -130,7 +129,7 @@ fn is_of_a_service(name: &str, value: &str) -> bool {
     if !name.starts_with(PREFIX) || !is_upper(name) {
         return false;
     }
-    // The Service may have no more to its name than `keysweep`, so the underscore belongs to what follows.
+    // The Service's name may be just `keysweep`, so the underscore belongs to the rest.
     let rest = &name[PREFIX.len() - 1..];
     if rest.ends_with("_SERVICE_HOST") || rest.ends_with("_SERVICE_PORT") {
         return true;
@@ -141,7 +140,7 @@ fn is_of_a_service(name: &str, value: &str) -> bool {
     if rest.ends_with("_PORT") && is_link(value) {
         return true;
     }
-    // The last one: the Service's own name may hold `_PORT_`.
+    // The last one: the Service's own name may contain `_PORT_`.
     rest.rsplit_once("_PORT_").is_some_and(|(_, port)| is_port(port))
         || ["_PROTO", "_PORT", "_ADDR"].iter().any(|end| {
             let of_port = rest.strip_suffix(end).and_then(|rest| rest.rsplit_once("_PORT_"));
@@ -171,7 +170,7 @@ fn is_link(value: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What is said of one variable with this value; nothing if it is left alone.
+    /// The error for one variable with this value; empty if it is accepted.
     #[track_caller]
     fn check_one(name: &str, value: &str, expected: &str) {
         let said = check([("PATH", "/bin"), (name, value)]).err().map(|e| e.to_string());

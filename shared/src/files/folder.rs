@@ -19,7 +19,7 @@ use super::{FileError, user};
 pub const UNFINISHED: &str = "tmp";
 
 /// The permissions of a file.
-const FILE: Mode = Mode::RUSR.union(Mode::WUSR);
+pub(super) const FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// The permissions of users who are not the owner.
 const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);

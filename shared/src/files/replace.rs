@@ -6,10 +6,10 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs, openat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs, openat, unlinkat};
 use rustix::io::Errno;
 
-use super::folder::Folder;
+use super::folder::{FILE, Folder};
 use super::walk::{followed, walk};
 use super::{FileError, user};
 
@@ -50,6 +50,24 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         }
     }
     Err(FileError::system("follow", path)(Errno::LOOP))
+}
+
+/// Writes `bytes` to a new file at `path`, whose folder must exist. Links are followed like those of folders, but not
+/// at the end of the path.
+///
+/// # Errors
+/// When anything exists at `path`, or the file cannot be written; then nothing is left of it.
+pub fn create(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let Some(name) = path.file_name() else { return Err(FileError::Kind { path: path.to_owned() }) };
+    let parent = walk(&path.parent().map(Path::to_owned).unwrap_or_default(), false)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(&parent, name, flags, FILE).map_err(FileError::system("create", path))?;
+    let mut file = File::from(file);
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if written.is_err() {
+        let _ = unlinkat(&parent, name, AtFlags::empty());
+    }
+    written.map_err(FileError::io("write", path))
 }
 
 fn put(parent: &OwnedFd, path: &Path, name: &OsStr, bytes: &[u8]) -> Result<(), FileError> {

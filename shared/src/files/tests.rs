@@ -146,3 +146,16 @@ fn a_pipe_or_a_foreign_file_is_not_opened_as_ours() {
     chown(scratch.at("foreign"), Some(MALLORY), None).unwrap();
     refused(folder.open("foreign"), &["belongs to user 65534"]);
 }
+
+#[test]
+fn a_created_file_is_new_and_ours_alone() {
+    let scratch = Scratch::new();
+    create(&scratch.at("f"), b"one").unwrap();
+    assert_eq!((fs::read(scratch.at("f")).unwrap(), mode(&scratch.at("f"))), (b"one".to_vec(), 0o600));
+    refused(create(&scratch.at("f"), b"two"), &["create", "exists"]);
+    symlink(scratch.at("elsewhere"), scratch.at("link")).unwrap();
+    refused(create(&scratch.at("link"), b"two"), &["exists"]);
+    assert_eq!(fs::read(scratch.at("f")).unwrap(), b"one");
+    assert!(!scratch.at("elsewhere").exists());
+    refused(create(&scratch.at("no/f"), b"two"), &["no"]);
+}

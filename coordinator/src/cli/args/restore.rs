@@ -4,7 +4,7 @@ use clap::{Args, ValueEnum};
 use shared::ids::RunId;
 use shared::messages::Reason;
 
-use super::{ConnectionArgs, SAFETY, SELECTION, about};
+use super::{ConnectionArgs, RestoreSettings, SAFETY, SELECTION};
 
 /// Flags of `restore`.
 #[derive(Args)]
@@ -21,9 +21,9 @@ pub struct RestoreArgs {
     /// Put back only what this run deleted
     #[arg(long, value_name = "ID", help_heading = SELECTION)]
     pub run: Option<RunId>,
-    #[expect(missing_docs, reason = "a flag of the settings table, which documents it")]
-    #[arg(long, value_name = "NAME", help = about("--job"), help_heading = SELECTION)]
-    pub job: Option<String>,
+    /// The job.
+    #[command(flatten)]
+    pub settings: RestoreSettings,
     /// Replace keys that exist; they are left alone otherwise
     #[arg(long, help_heading = SAFETY)]
     pub replace: bool,
@@ -33,9 +33,9 @@ pub struct RestoreArgs {
     /// Put back without asking
     #[arg(long, help_heading = SAFETY)]
     pub yes: bool,
-    /// Where Redis is.
+    /// The connections.
     #[command(flatten)]
-    pub place: ConnectionArgs,
+    pub connection: ConnectionArgs,
 }
 
 /// Why keys were deleted.

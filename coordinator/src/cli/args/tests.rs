@@ -1,6 +1,6 @@
 //! The command line and the settings table know the same flags, and every flag reaches its setting.
 
-use shared::config::{Environment, SETTINGS, Section, SettingDef, SettingKind, resolve};
+use shared::config::{Environment, SETTINGS, Section, SettingDef, SettingKind, by_flag, resolve};
 
 use super::*;
 
@@ -23,8 +23,8 @@ fn command_built() -> clap::Command {
 /// The rows of resolved settings whose origin is the command line.
 #[track_caller]
 fn given(line: &[&str]) -> Vec<String> {
-    let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
-    let settings = resolve(&cli.flags(), &Environment::default(), None).expect("good settings");
+    let cli = Cli::parse(line).unwrap_or_else(|error| panic!("{error}"));
+    let settings = resolve(&cli.settings, &Environment::default(), None).expect("good settings");
     let from_flags = settings.rows().into_iter().filter(|row| row.origin.starts_with("flag"));
     from_flags.map(|row| format!("{} = {} ({})", row.name, row.value, row.origin)).collect()
 }
@@ -43,7 +43,7 @@ fn every_setting_with_a_flag_is_on_the_command_line_and_the_other_way_round() {
             assert!(flags.iter().any(|known| known == flag), "{command} has no {flag}");
         }
         for flag in &flags {
-            let known = config::by_flag(flag).is_some() || OTHER_FLAGS.contains(&flag.as_str());
+            let known = by_flag(flag).is_some() || OTHER_FLAGS.contains(&flag.as_str());
             assert!(known, "{flag} of {command} is neither a setting nor a known exception");
         }
     }
@@ -89,7 +89,7 @@ fn every_flag_reaches_its_setting() {
             SettingKind::Urls => Some("redis://h"),
             SettingKind::NatsUrls => Some("nats://h"),
             SettingKind::Addresses => Some("inside=outside"),
-            SettingKind::Fields(_) => Some("dry_run"),
+            SettingKind::Overrides => Some("dry_run"),
             SettingKind::Place => Some("nats://bucket"),
             SettingKind::Source(["redis", ..]) => Some("hash:h"),
             SettingKind::Source(_) => Some("zset:z"),
@@ -122,8 +122,8 @@ fn flags_that_name_a_file_to_read_reach_it() {
     for (flag, more) in flags {
         let line = ["keysweep", "run", "--nats", "nats://h", flag, "/gone"];
         let line = line.iter().chain(more);
-        let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
-        let error = resolve(&cli.flags(), &Environment::default(), None).expect_err("no such file");
+        let cli = Cli::parse(line).unwrap_or_else(|error| panic!("{error}"));
+        let error = resolve(&cli.settings, &Environment::default(), None).expect_err("no such file");
         assert!(error.to_string().contains(flag), "{error}");
     }
 }
@@ -132,16 +132,16 @@ fn flags_that_name_a_file_to_read_reach_it() {
 fn repeatable_flags_repeat_and_others_do_not() {
     let line = ["keysweep", "plan", "--pattern", "a:*", "--pattern", "b,c:*"];
     assert_eq!(given(&line), ["patterns = a:*, b,c:* (flag --pattern)"]);
-    assert!(Cli::try_parse_from(["keysweep", "run", "--grace", "1s", "--grace", "2s"]).is_err());
+    assert!(Cli::parse(["keysweep", "run", "--grace", "1s", "--grace", "2s"]).is_err());
 }
 
 #[test]
 fn output_flags_stand_before_or_after_the_command() {
     for line in [["keysweep", "--json", "run"], ["keysweep", "run", "--json"]] {
-        let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
+        let cli = Cli::parse(line).unwrap_or_else(|error| panic!("{error}"));
         assert!(cli.output.json);
-        assert!(cli.config_file().is_none());
+        assert!(cli.config_file.is_none());
     }
-    assert!(Cli::try_parse_from(["keysweep", "run", "-v", "-q"]).is_err());
-    assert!(Cli::try_parse_from(["keysweep", "plan", "--yes"]).is_err());
+    assert!(Cli::parse(["keysweep", "run", "-v", "-q"]).is_err());
+    assert!(Cli::parse(["keysweep", "plan", "--yes"]).is_err());
 }

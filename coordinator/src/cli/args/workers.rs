@@ -8,30 +8,32 @@ use shared::ids::RunId;
 use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 
 use super::super::run_ref::RunRef;
-use super::{ConnectionArgs, JobArgs, NatsConnectionArgs, SELECTION, about};
+use super::{
+    ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, SELECTION, ServeSettings, StatsSettings,
+};
 
 const ROLE: &str = "Role";
 
 /// Flags of `serve`.
 #[derive(Args)]
 pub struct ServeArgs {
-    /// The job, where no job file defines any; otherwise what all its jobs have in common.
+    /// The job if no job file defines any; otherwise settings that all its jobs share.
     #[command(flatten)]
     pub job: JobArgs,
     /// Answer /livez, /readyz, /metrics and /api over HTTP there, such as 0.0.0.0:9464
     #[arg(long, value_name = "ADDR", help_heading = ROLE)]
     pub admin_addr: Option<SocketAddr>,
-    /// See the settings table.
-    #[arg(long, value_name = "FILE", help = about("--api-token-file"), help_heading = ROLE)]
-    pub api_token_file: Option<String>,
+    /// The HTTP API.
+    #[command(flatten)]
+    pub settings: ServeSettings,
 }
 
 /// Flags of a worker's role.
 #[derive(Args)]
 pub struct RoleArgs {
-    /// Where Redis and NATS are.
+    /// The connections.
     #[command(flatten)]
-    pub place: ConnectionArgs,
+    pub connection: ConnectionArgs,
     /// Answer /livez, /readyz and /metrics over HTTP there, such as 0.0.0.0:9464
     #[arg(long, value_name = "ADDR", help_heading = ROLE)]
     pub admin_addr: Option<SocketAddr>,
@@ -40,7 +42,7 @@ pub struct RoleArgs {
 /// Flags of scanners and reapers.
 #[derive(Args)]
 pub struct WorkerArgs {
-    /// Those of every role.
+    /// Flags of every role.
     #[command(flatten)]
     pub role: RoleArgs,
     /// Messages to work on at a time
@@ -52,12 +54,12 @@ pub struct WorkerArgs {
 /// Flags of reapers.
 #[derive(Args)]
 pub struct ReaperArgs {
-    /// Those of scanners as well.
+    /// Flags of scanners, too.
     #[command(flatten)]
     pub worker: WorkerArgs,
-    /// See the settings table.
-    #[arg(long, value_name = "PLACE", help = about("--backup"), help_heading = ROLE)]
-    pub backup: Option<String>,
+    /// The backup.
+    #[command(flatten)]
+    pub settings: ReaperSettings,
 }
 
 fn default_at_once() -> u8 {
@@ -82,7 +84,7 @@ pub enum RunsCommand {
         /// Which run.
         #[command(flatten)]
         run: RunArg,
-        /// Print every candidate, whatever became of it
+        /// Print every candidate with its outcome
         #[arg(long)]
         all: bool,
     },
@@ -100,28 +102,28 @@ pub struct ListArgs {
     /// Only those that stand so: running, completed, partial, failed or cancelled
     #[arg(long, value_enum, value_name = "STATUS", hide_possible_values = true, help_heading = SELECTION)]
     pub status: Option<StatusArg>,
-    /// Where NATS is.
+    /// The connection.
     #[command(flatten)]
-    pub net: NatsConnectionArgs,
+    pub connection: NatsArgs,
 }
 
-/// How a run stands.
+/// The state of a run, as a filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StatusArg {
-    /// It goes on.
+    /// It is running.
     Running,
-    /// It has done everything.
+    /// It has ended and covered everything.
     Completed,
-    /// It has ended and missed something.
+    /// It has ended and did not cover everything.
     Partial,
     /// It has failed.
     Failed,
-    /// It was stopped.
+    /// It was cancelled.
     Cancelled,
 }
 
 impl StatusArg {
-    /// The word for it.
+    /// Its name on the command line and in JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -140,9 +142,9 @@ pub struct RunArg {
     /// The run: its id, the beginning of it, or `last`
     #[arg(value_name = "RUN")]
     pub run: RunRef,
-    /// Where NATS is.
+    /// The connection.
     #[command(flatten)]
-    pub net: NatsConnectionArgs,
+    pub connection: NatsArgs,
 }
 
 /// Flags of `runs attach`.
@@ -151,9 +153,9 @@ pub struct AttachArgs {
     /// The run: its id, the beginning of it, or `last`
     #[arg(value_name = "RUN")]
     pub run: RunRef,
-    /// Where Redis and NATS are: a run that was left is driven on from here.
+    /// The connections.
     #[command(flatten)]
-    pub place: ConnectionArgs,
+    pub connection: ConnectionArgs,
 }
 
 /// Flags of `runs report`.
@@ -173,38 +175,23 @@ pub struct ReportArgs {
     pub output: Option<PathBuf>,
 }
 
-impl RunsCommand {
-    /// The flags that settle where NATS is, but for those of `attach`, which has more.
-    pub(super) fn net(&self) -> Option<&NatsConnectionArgs> {
-        match self {
-            Self::List(list) => Some(&list.net),
-            Self::Show(run) | Self::Cancel(run) | Self::Audit { run, .. } => Some(&run.net),
-            Self::Report(report) => Some(&report.run.net),
-            Self::Attach(_) => None,
-        }
-    }
-}
-
 /// Flags of `stats`.
 #[derive(Args)]
 pub struct StatsArgs {
-    /// Where Redis and NATS are.
+    /// The connections.
     #[command(flatten)]
-    pub place: ConnectionArgs,
-    /// Only of this job
-    #[arg(long, value_name = "NAME", help = about("--job"), help_heading = SELECTION)]
-    pub job: Option<String>,
-    /// Where the history is, without NATS
-    #[arg(long, value_name = "DIR", help = about("--state-dir"), help_heading = SELECTION)]
-    pub state_dir: Option<String>,
+    pub connection: ConnectionArgs,
+    /// The job, and the history without NATS.
+    #[command(flatten)]
+    pub settings: StatsSettings,
 }
 
 /// Flags of `events`.
 #[derive(Args)]
 pub struct EventsArgs {
-    /// Where NATS is.
+    /// The connection.
     #[command(flatten)]
-    pub net: NatsConnectionArgs,
+    pub connection: NatsArgs,
     /// Go on with those that come
     #[arg(long)]
     pub follow: bool,
@@ -228,9 +215,9 @@ pub enum NatsCommand {
 /// Flags of `nats setup`.
 #[derive(Args)]
 pub struct SetupArgs {
-    /// Where NATS is.
+    /// The connection.
     #[command(flatten)]
-    pub net: NatsConnectionArgs,
+    pub connection: NatsArgs,
     /// Create what is missing and change what differs
     #[arg(long)]
     pub apply: bool,
@@ -251,10 +238,10 @@ pub struct DriveArgs {
     pub id: RunId,
     /// The revision of its hold, which was seen to be open
     pub revision: u64,
-    /// The job
-    #[arg(long)]
-    pub job: Option<String>,
-    /// Where Redis and NATS are.
+    /// The job.
     #[command(flatten)]
-    pub place: ConnectionArgs,
+    pub settings: DriveSettings,
+    /// The connections.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
 }

@@ -1,6 +1,5 @@
-//! A context of the nats CLI: a JSON file in the user's configuration that holds a connection under
-//! a name. Read is what a connection needs; the CLI's further keys (colours, inboxes, the keys of
-//! its other tools) are left alone.
+//! A context of the nats CLI: a JSON file in the user's configuration with a named connection. Only the keys of a
+//! connection are read; others (colors, inboxes, other tools) are ignored.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,7 @@ use crate::limits::SECRET_FILE_BYTES_MAX;
 const KEYS: [&str; 10] =
     ["url", "user", "password", "token", "creds", "nkey", "cert", "key", "ca", "jetstream_domain"];
 
-/// A context that was read. No `Debug`, because a password may be in it.
+/// A context that was read. No `Debug`, because it may contain a password.
 pub(super) struct NatsContext {
     values: Map<String, Value>,
     home: Option<PathBuf>,
@@ -27,7 +26,7 @@ pub(super) struct NatsContext {
 }
 
 impl NatsContext {
-    /// Reads the file of the context that `named` names.
+    /// Reads the file of the context `named`.
     pub(super) fn read(named: &Setting<String>, env: &Environment) -> Result<Self, ConfigError> {
         let failed = |problem| {
             let (origin, name) = (named.origin.clone(), named.value.clone());
@@ -42,7 +41,7 @@ impl NatsContext {
         Ok(Self { values, home, origin: Origin::Context { path }, rank: named.origin.rank() })
     }
 
-    /// A value that is there; the CLI writes empty texts for all that are not.
+    /// A value, unless it is empty: the CLI writes empty texts for absent values.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         self.values.get(key)?.as_str().filter(|text| !text.trim().is_empty())
     }
@@ -66,7 +65,7 @@ fn path(name: &str, env: &Environment) -> Option<PathBuf> {
     Some(config.join("nats/context").join(format!("{name}.json")))
 }
 
-/// The file's object. What is wrong follows the file's name and repeats no value.
+/// The file's object. The error follows the file's name in a message, and contains no value.
 fn values(text: &str) -> Result<Map<String, Value>, String> {
     let values = match serde_json::from_str(text) {
         Ok(Value::Object(values)) => values,

@@ -1,7 +1,6 @@
-//! Who to log in as. There are four ways (credentials file, nkey, user with password, token), and
-//! the highest source that says anything settles which one it is; what lower sources say about the
-//! other ways is dropped, so that a login is never put together from two. Two ways at the same place
-//! are an error.
+//! The login. There are four methods (credentials file, nkey, user with password, token). The highest source with any
+//! of them selects the method; methods of lower sources are ignored, so a login is never a mix of two. Two methods
+//! in the same source are an error.
 
 use std::path::PathBuf;
 
@@ -14,7 +13,7 @@ use crate::config::parse;
 use crate::config::secret::Secret;
 
 /// At most one of `creds`, `nkey`, `user` and `token`; `password` only with `user`.
-pub(super) struct NatsIdentity {
+pub(in crate::config) struct NatsIdentity {
     pub(super) creds: Setting<Option<PathBuf>>,
     pub(super) nkey: Setting<Option<PathBuf>>,
     pub(super) user: Setting<Option<String>>,
@@ -22,7 +21,7 @@ pub(super) struct NatsIdentity {
     pub(super) token: Setting<Option<Secret>>,
 }
 
-/// The ways to log in. Where a context has several, the nats CLI takes the first of this order.
+/// The methods. If a context has several, the nats CLI uses the first in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum AuthMethod {
     User,
@@ -31,7 +30,7 @@ enum AuthMethod {
     Token,
 }
 
-/// That a source says something about a way.
+/// A source that has a value of a method.
 struct Claim {
     level: u8,
     way: AuthMethod,
@@ -39,17 +38,17 @@ struct Claim {
     name: &'static str,
 }
 
-/// Everything that was said.
+/// The values of all sources.
 struct Offers {
     creds: Vec<Offer<PathBuf>>,
     nkey: Vec<Offer<PathBuf>>,
     user: Vec<Offer<String>>,
-    /// `None` where a URL has a user and no password, or an empty one.
+    /// `None` if a URL has a user and no password, or an empty one.
     password: Vec<Offer<Option<SecretValue>>>,
     token: Vec<Offer<SecretValue>>,
 }
 
-/// Resolves the identity. `urls` may hold logins.
+/// Resolves the login. `urls` may contain logins.
 pub(super) fn identity(
     sources: &Sources<'_>,
     urls: &[Offer<Vec<NatsUrl>>],
@@ -108,7 +107,7 @@ impl Offers {
         claims
     }
 
-    /// The values of one way. Only now a file with a password or token is read.
+    /// The values of one method. Reads the file of its password or token.
     fn take(self, claim: &Claim) -> Result<NatsIdentity, ConfigError> {
         let none = NatsIdentity::none();
         Ok(match claim.way {

@@ -1,5 +1,5 @@
-//! Who may say something about the connection, and who wins: the layers, the logins in their URLs,
-//! and the context that one of them names.
+//! The sources of the connection's settings, and their order: the layers, the logins in their URLs, and the context
+//! that a layer names.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,11 @@ use crate::config::layers::{Layers, bad, split_nats_urls};
 use crate::config::login::{self, SecretValue};
 use crate::config::origin::{Origin, Setting};
 use crate::config::parse::{self, Parsed};
-use crate::config::setting_def::{SettingDef, SettingKind};
+use crate::config::setting_def::SettingDef;
+use crate::config::setting_kind::SettingKind;
 use crate::config::table;
 
-/// How close to a layer's own words something is; the later wins within one layer.
+/// The order of sources within one layer; the later wins.
 #[derive(Clone, Copy)]
 pub(super) enum Nearness {
     ContextUrl,
@@ -22,7 +23,7 @@ pub(super) enum Nearness {
     Own,
 }
 
-/// What one source says. Of several the highest level wins; no two have the same.
+/// The value of one source. The highest level wins; no two are equal.
 #[derive(Clone)]
 pub(super) struct Offer<T> {
     pub(super) level: u8,
@@ -30,7 +31,7 @@ pub(super) struct Offer<T> {
 }
 
 impl<T> Offer<T> {
-    /// Another value from the same source, or from inside it.
+    /// Another value from the same source.
     pub(super) fn with<U>(&self, value: U) -> Offer<U> {
         Offer { level: self.level, setting: self.setting.derive(value) }
     }
@@ -40,32 +41,32 @@ impl<T> Offer<T> {
     }
 }
 
-/// The level of a source: its layer first.
+/// The level of a source: the layer counts first.
 fn level(rank: u8, nearness: Nearness) -> u8 {
     rank * 4 + nearness as u8
 }
 
-/// The winner, or the default of nothing.
+/// The value with the highest level, or none.
 pub(super) fn best<T>(offers: Vec<Offer<T>>) -> Setting<Option<T>> {
     let best = offers.into_iter().max_by_key(|offer| offer.level);
     let nothing = Setting { value: None, origin: Origin::Default };
     best.map_or(nothing, |offer| offer.setting.map(Some))
 }
 
-/// The layers and the context that counts.
-pub(super) struct Sources<'a> {
-    layers: &'a Layers<'a>,
+/// The layers, and the context if one is used.
+pub(in crate::config) struct Sources<'a> {
+    layers: Layers<'a>,
     pub(super) context: Option<NatsContext>,
 }
 
 impl<'a> Sources<'a> {
-    /// Reads the context that was named.
-    pub(super) fn new(layers: &'a Layers<'a>, named: Option<&Setting<String>>) -> Result<Self, ConfigError> {
+    /// Reads the named context.
+    pub(super) fn new(layers: Layers<'a>, named: Option<&Setting<String>>) -> Result<Self, ConfigError> {
         let context = named.map(|named| NatsContext::read(named, layers.env)).transpose()?;
         Ok(Self { layers, context })
     }
 
-    /// What the layers and the context say about a setting without a default.
+    /// The values of the layers and the context for a setting without a default.
     pub(super) fn offers<T>(
         &self,
         name: &'static str,
@@ -82,7 +83,7 @@ impl<'a> Sources<'a> {
         Ok(offers)
     }
 
-    /// The same for a path. One from the job file starts in that file's directory.
+    /// The same for a path. A relative path in the job file starts in that file's directory.
     pub(super) fn paths(&self, name: &'static str) -> Result<Vec<Offer<PathBuf>>, ConfigError> {
         let own = self.own(name, &parse::path)?.into_iter();
         let own = own.map(|offer| Offer { level: offer.level, setting: login::located(offer.setting) });
@@ -91,20 +92,20 @@ impl<'a> Sources<'a> {
         Ok(own.chain(theirs.map(|(context, path)| in_context(context, path))).collect())
     }
 
-    /// The same for a secret that may stand in a file, which is not read yet.
+    /// The same for a secret that may be in a file, which is not read yet.
     pub(super) fn secrets(
         &self,
         name: &'static str,
         file_name: &'static str,
     ) -> Result<Vec<Offer<SecretValue>>, ConfigError> {
-        let own = login::secret_value(self.layers, name, file_name)?.map(own_offer);
+        let own = login::secret_value(&self.layers, name, file_name)?.map(own_offer);
         let context = self.context.as_ref();
         let theirs = context.and_then(|context| Some((context, context.text(row(name).ok()?.key())?)));
         let theirs = theirs.map(|(context, text)| in_context(context, SecretValue::known(text)));
         Ok(own.into_iter().chain(theirs).collect())
     }
 
-    /// The layers' URLs, if there are any, and those of the context.
+    /// The URLs of the layers, if there are any, and those of the context.
     pub(super) fn urls(&self, own: Setting<Vec<NatsUrl>>) -> Result<Vec<Offer<Vec<NatsUrl>>>, ConfigError> {
         let mut offers = Vec::new();
         if !own.value.is_empty() {
@@ -144,7 +145,7 @@ fn in_context<T>(context: &NatsContext, value: T) -> Offer<T> {
     Offer { level: level(context.rank, Nearness::Context), setting }
 }
 
-/// The key of a context is that of the job file with one exception.
+/// The key of a context, which is that of the job file with one exception.
 fn context_key(spec: &'static SettingDef) -> &'static str {
     match spec.key() {
         "domain" => "jetstream_domain",

@@ -1,5 +1,4 @@
-//! A NATS URL: its address for the client, and apart from it the login that it may carry, so that a
-//! secret is in no text that is passed around.
+//! A NATS URL: its address for the client, and its login kept separately, so that no text contains a secret.
 
 use std::fmt;
 
@@ -17,7 +16,7 @@ pub struct NatsUrl {
     pub(super) login: Option<NatsLogin>,
 }
 
-/// Whom a URL logs in.
+/// The login in a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum NatsLogin {
     /// `user:password@`
@@ -27,9 +26,8 @@ pub(super) enum NatsLogin {
 }
 
 impl NatsUrl {
-    /// Reads `[nats://|tls://][user:password@|token@]host[:port]`. A scheme may be left out, as the
-    /// nats CLI allows. `None` if the scheme is another one, there is no host, the port is no
-    /// number, or something follows.
+    /// Parses `[nats://|tls://][user:password@|token@]host[:port]`. The scheme is optional, as in the nats CLI. `None`
+    /// for another scheme, no host, a port that is not a number, or text after it.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
@@ -44,18 +42,17 @@ impl NatsUrl {
         (is_plain && is_address(host)).then(|| Self { scheme, host: host.to_owned(), login })
     }
 
-    /// Scheme, host and port as given, without user, password and token: what the client connects
-    /// to (port 4222 if there is none) and what logs may show. Who to log in as is in
-    /// [`NatsSettings`](crate::config::NatsSettings).
+    /// Scheme, host and port as given, without user, password and token: the address for the client (port 4222 by
+    /// default) and for logs. The login is in [`NatsSettings`](crate::config::NatsSettings).
     #[must_use]
     pub fn address(&self) -> String {
         format!("{}://{}", self.scheme, self.host)
     }
 }
 
-/// `%40` and the like are resolved, as in every other client.
+/// `%40` and other escapes are decoded, as in other clients.
 fn login(user_info: &str) -> Option<NatsLogin> {
-    // Unescaped, these would end the user information for other readers of the URL.
+    // Unescaped, these would end the login for other parsers.
     if user_info.contains(['/', '?', '#', '@']) {
         return None;
     }

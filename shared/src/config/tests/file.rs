@@ -30,7 +30,7 @@ identity = "permissions:{user}:*"
 activity = { zset = "permissions:warming" }
 "#;
 
-/// The keys that the source document names keep its spelling beside ours.
+/// Some keys have two spellings.
 #[test]
 fn the_documents_own_names_are_aliases() {
     let text = "[[job]]\nname = \"j\"\nscanBatchSize = 50\naggressiveCleanup = false\n\
@@ -76,7 +76,7 @@ fn a_job_is_chosen_by_name_and_the_only_one_by_itself() {
         shown("grace", &[("--job", "c")], &[], Some(TWO_JOBS)),
         "`--job` is `c`, but the jobs of keysweep.toml are `a`, `b`"
     );
-    // Without jobs in a file, the name is that of what flags and environment ask for.
+    // Without jobs in a file, any name is accepted.
     assert_eq!(shown("name", &[], &[("KEYSWEEP_JOB", "c")], None), "c (environment KEYSWEEP_JOB)");
     assert_eq!(shown("name", &[("--job", "c")], &[], Some("")), "c (flag --job)");
     assert_eq!(shown("display_name", &[("--job", "rate-limits")], &[], None), "RateLimits (flag --job)");
@@ -208,7 +208,7 @@ fn the_table_of_the_service_holds_its_token() {
         token.read().map(|token| token.expose().to_owned()).map_err(|e| e.to_string())
     };
     assert_eq!((token(&[], &text), token(&above, &text)), (Ok("word".to_owned()), Ok("other".to_owned())));
-    // A file is read when it is needed, and not before.
+    // The file is read only when it is needed.
     let text = text.replace("api_token = \"word\"", "api_token_file = \"/gone/token\"");
     let error = token(&[], &text).expect_err("it is not there");
     assert!(error.contains("/gone/token") && error.contains("keysweep.toml:2"), "{error}");
@@ -244,7 +244,7 @@ fn what_requests_may_ask_for_is_a_list_of_their_fields() {
             check_file(Path::new(FILE), &job(&format!("[\"{wrong}\"]"))).expect_err("no such field");
         let line = problems[0].to_string();
         let start =
-            format!("keysweep.toml:3: `allow_override` is `{wrong}`; it takes some of `scanBatchSize`, ");
+            format!("keysweep.toml:3: `allow_override` is `{wrong}`; it takes some of `aggressiveCleanup`, ");
         assert!(problems.len() == 1 && line.starts_with(&start), "{line}");
     }
 }

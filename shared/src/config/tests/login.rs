@@ -84,7 +84,7 @@ fn settings_of_tls_belong_to_urls_that_ask_for_it() {
     let table = "[redis.main]\nurls = [\"rediss://a\"]\ncacert = \"ca.pem\"\n";
     check_tls(&[], &[], table, "ca.pem (keysweep.toml:3)");
     check_tls(&[("--cacert", "other.pem")], &[], table, "other.pem (flag --cacert)");
-    // Whoever gives another URL has not asked for what a lower layer says.
+    // With a URL of a higher layer, settings of a lower one do not count.
     check_tls(&[("--redis", "redis://b")], &[], table, "ca.pem (keysweep.toml:3)");
     let plain = table.replace("rediss", "redis");
     check_tls(&[], &[], &plain, "keysweep.toml:3: `cacert` is about TLS, but `redis://a` asks for none");

@@ -1,4 +1,4 @@
-//! What people read when something is wrong.
+//! Error messages.
 
 use super::*;
 
@@ -91,7 +91,7 @@ fn full_speed_and_a_latency_budget_exclude_each_other_within_a_layer() {
         "`--latency-budget` is `0ms`; it takes a duration such as `500ms`, `15m` or `6h`, from 1ms to 10s",
     );
     check_flag("--rate-limit", "0", "`--rate-limit` is `0`; it takes a whole number from 1 to 1000000000");
-    // The higher layer wins, as everywhere.
+    // The higher layer wins.
     let text = "[[job]]\nname = \"j\"\nlatency_budget = \"2ms\"\n";
     let fast = [("--max-speed", "true"), ("--rate-limit", "5")];
     assert_eq!(shown("latency_budget", &fast, &[], Some(text)), "none (flag --max-speed)");

@@ -1,4 +1,4 @@
-//! The NATS connection: when there is one, which layer settles it, and the nats CLI's contexts.
+//! The NATS connection: when there is one, which layer wins, and contexts of the nats CLI.
 
 use super::*;
 
@@ -55,7 +55,7 @@ fn several_urls_may_stand_in_one_text_in_every_layer() {
         assert_eq!(check_file(Path::new(FILE), &url(&format!("{text:?}"))).ok(), Some(Vec::new()));
     }
     check(&[], &[], &url(r#"["a:1,b:2", "tls://c"]"#), "nats.url", &format!("{row} (keysweep.toml:2)"));
-    // A comma of a password is none between URLs.
+    // A comma in a password does not separate URLs.
     for (text, row) in [
         ("nats://me:p,w@h", "nats://me:***@h (flag --nats)"),
         ("nats://me:12,34@h", "nats://me:***@h (flag --nats)"),
@@ -224,7 +224,7 @@ fn a_context_that_cannot_be_used_names_its_path_and_the_way_out() {
     assert!(url.starts_with(&format!("{}: `nats.url` is `http://me:***@h`; it takes", path("url"))), "{url}");
     let no_home = shown("nats.url", &[], &[("NATS_CONTEXT", "x")], None);
     assert!(no_home.starts_with("`NATS_CONTEXT` is `x`, but neither `XDG_CONFIG_HOME` nor"), "{no_home}");
-    // The way out works, wherever the context is named.
+    // The suggested flag works for every origin of the context.
     let way_out = shown("nats.url", &[URL], &[env[0], ("NATS_CONTEXT", "gone")], None);
     assert_eq!(way_out, "nats://h (flag --nats)");
 }

@@ -1,5 +1,4 @@
-//! Who logs in to NATS: one way from the highest place that says anything, never two mixed, and no
-//! secret where people can see it.
+//! The login to NATS: one method from the highest source, never a mix of two, and no secret in messages.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Which layer wins, and what each setting's origin says.
+//! Which layer wins, and the origins of values.
 
 use super::*;
 
@@ -29,7 +29,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             ]
             .contains(&spec.name)
     };
-    // TLS has to be asked for, and a certificate is of no use without its key.
+    // Settings of TLS need a URL with TLS, and a certificate needs its key.
     let needs = |name: &str| -> Vec<(&str, &str)> {
         match name {
             "cacert" | "sni" | "insecure" => vec![("REDIS_URL", "rediss://h")],
@@ -51,7 +51,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             SettingKind::Place => "nats://b",
             SettingKind::Urls => "redis://h",
             SettingKind::Addresses => "a=b",
-            SettingKind::Fields(_) => "dry_run",
+            SettingKind::Overrides => "dry_run",
             SettingKind::Source(["redis", ..]) => "hash:h",
             SettingKind::Source(_) => "zset:z",
             SettingKind::SecretUrls => "https://h",
@@ -75,7 +75,7 @@ fn every_setting_has_a_row_and_a_good_default() {
     let settings = resolve(&FlagLayer::default(), &Environment::default(), None).expect("defaults");
     let rows = settings.rows();
     let names: Vec<&str> = rows.iter().map(|row| row.name).collect();
-    // Of files that hold a value, the value is shown. The signing key is not read here.
+    // The file of a secret shows as the secret. The signing key is not read here.
     let is_read = |name: &str| name.ends_with("file") && name != "nats.signing_key_file";
     let no_files = |spec: &&SettingDef| !is_read(&spec.name.to_ascii_lowercase());
     let not_nats = |spec: &&SettingDef| spec.section != Section::Nats;
