@@ -61,5 +61,5 @@ fuzz *args:
 
 # Write the snapshots of help texts and pages again
 snapshots:
-    UPDATE_SNAPSHOTS=1 cargo test --package coordinator --test commands help
-    UPDATE_SNAPSHOTS=1 cargo test --package coordinator --test commands pages
+    UPDATE_SNAPSHOTS=1 cargo test --package keysweep --test commands help
+    UPDATE_SNAPSHOTS=1 cargo test --package keysweep --test commands pages

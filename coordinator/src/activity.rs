@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use shared::activity::{ActiveUsers, Activity, ActivityFilter};
-use shared::cluster::activity::{ActivityReadError, SetKind, read_members};
-use shared::cluster::node::{self, NodeStatus};
-use shared::cluster::{RedisClient, RedisErrorKind};
-use shared::ids::NodeId;
-use shared::key::Key;
-use shared::key_template::{common_prefixes, normal};
-use shared::limits::{ACTIVE_USERS_MAX, ID_READINGS, SAMPLED_IDS};
-use shared::messages::{ActivityRule, InactiveRule, Lookups, Rules};
-use shared::slot::slot_of;
+use keysweep_model::ids::NodeId;
+use keysweep_model::key::Key;
+use keysweep_model::key_template::{common_prefixes, normal};
+use keysweep_model::limits::{ACTIVE_USERS_MAX, ID_READINGS, SAMPLED_IDS};
+use keysweep_model::messages::{ActivityRule, InactiveRule, Lookups, Rules};
+use keysweep_model::slot::slot_of;
+use keysweep_redis::activity::{ActivityReadError, SetKind, read_members};
+use keysweep_redis::node::{self, NodeStatus};
+use keysweep_redis::{RedisClient, RedisErrorKind};
+use keysweep_runtime::activity::{ActiveUsers, Activity, ActivityFilter};
 
 use crate::inactive_policy::{ActivitySource, InactivePolicy};
 use crate::sampled_users::SampledUserIds;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use shared::cluster::node::{self, NodeStatus};
-use shared::cluster::{Conn, RedisError, RedisErrorKind};
-use shared::limits::{CONNECTIONS_MAX, CONNECTIONS_WAIT};
+use keysweep_model::limits::{CONNECTIONS_MAX, CONNECTIONS_WAIT};
+use keysweep_redis::node::{self, NodeStatus};
+use keysweep_redis::{Conn, RedisError, RedisErrorKind};
 use tokio::time::{Instant, sleep};
 
 /// The pause between two looks.

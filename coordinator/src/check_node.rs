@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use shared::cluster::node::{self, NodeStatus};
-use shared::cluster::replica::{self, ReplicaReader, ReplicaRequirement};
-use shared::cluster::{Conn, Primary, RedisClient, RedisError, RedisErrorKind};
-use shared::messages::{ReadFrom, ReadSource};
+use keysweep_model::messages::{ReadFrom, ReadSource};
+use keysweep_redis::node::{self, NodeStatus};
+use keysweep_redis::replica::{self, ReplicaReader, ReplicaRequirement};
+use keysweep_redis::{Conn, Primary, RedisClient, RedisError, RedisErrorKind};
 
 use crate::broker_capacity;
 use crate::inactive_policy::ActivitySource;

@@ -3,10 +3,10 @@
 
 use std::collections::HashSet;
 
-use shared::cluster::Throttle;
-use shared::cluster::node::NodeStatus;
-use shared::cluster::{Listing, LookupKind, RedisError, ScanConnection, WindowReply};
-use shared::limits::{CURSOR_PAGE_KEYS, CURSOR_PAGES, TABLE_CURSORS_MAX, TABLE_SPARE_BITS};
+use keysweep_model::limits::{CURSOR_PAGE_KEYS, CURSOR_PAGES, TABLE_CURSORS_MAX, TABLE_SPARE_BITS};
+use keysweep_redis::Throttle;
+use keysweep_redis::node::NodeStatus;
+use keysweep_redis::{Listing, LookupKind, RedisError, ScanConnection, WindowReply};
 use tokio::time::Instant;
 
 /// Why a server is read in one lane; `None` if it behaves as a hash table.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use shared::cluster::{RedisClient, RedisError, RedisErrorKind};
-use shared::limits::NOT_READY_TIMEOUT;
+use keysweep_model::limits::NOT_READY_TIMEOUT;
+use keysweep_redis::{RedisClient, RedisError, RedisErrorKind};
 use tokio::time::{Instant, sleep};
 
 use crate::options::Options;

@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use shared::ids::{NodeId, TaskId};
-use shared::limits::{TASK_TIMES_MAX, TASKS_PER_NODE};
-use shared::messages::ScanTask;
+use keysweep_model::ids::{NodeId, TaskId};
+use keysweep_model::limits::{TASK_TIMES_MAX, TASKS_PER_NODE};
+use keysweep_model::messages::ScanTask;
 
 /// The tasks of a run that have no report yet.
 #[derive(Debug)]
@@ -144,9 +144,9 @@ impl InFlightTask {
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::{Alias, RunId};
-    use shared::range::{Scope, SlotListing};
-    use shared::slot::SlotSet;
+    use keysweep_model::ids::{Alias, RunId};
+    use keysweep_model::range::{Scope, SlotListing};
+    use keysweep_model::slot::SlotSet;
 
     use super::*;
 

@@ -6,28 +6,28 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keysweep_backup::{BackupError, BackupTarget, BackupTargets};
+use keysweep_config::BackupPlace;
+use keysweep_files::FileError;
+use keysweep_http::Integrations;
+use keysweep_model::ids::{NodeId, RunId};
+use keysweep_model::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
+use keysweep_model::messages::GroupReceipt;
+use keysweep_model::result::CleanupResult;
+use keysweep_model::slot::SlotSet;
+use keysweep_model::time::now_ms;
+use keysweep_redis::Throttle;
+use keysweep_redis::guard::{self, Ledger};
+use keysweep_redis::{RedisClient, RedisError, RedisErrorKind};
+use keysweep_runtime::context::Context;
+use keysweep_runtime::failpoint::FailPoints;
+use keysweep_storage::records::{Record, RecordError, Records};
+use keysweep_storage::store::FileStore;
+use keysweep_tasks::concurrency::join_bounded;
+use keysweep_tasks::supervision::{Exit, TaskGroup};
 use reaper::Reaper;
 use reporter::ReporterError;
 use scanner::Scanner;
-use shared::backup::{BackupError, BackupTarget, BackupTargets};
-use shared::cluster::Throttle;
-use shared::cluster::guard::{self, Ledger};
-use shared::cluster::{RedisClient, RedisError, RedisErrorKind};
-use shared::concurrency::join_bounded;
-use shared::config::BackupPlace;
-use shared::context::Context;
-use shared::failpoint::FailPoints;
-use shared::files::FileError;
-use shared::http::Integrations;
-use shared::ids::{NodeId, RunId};
-use shared::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
-use shared::messages::GroupReceipt;
-use shared::records::{Record, RecordError, Records};
-use shared::result::CleanupResult;
-use shared::slot::SlotSet;
-use shared::store::FileStore;
-use shared::supervision::{Exit, TaskGroup};
-use shared::time::now_ms;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -120,7 +120,7 @@ pub fn context(options: &Options) -> Context {
     let context = Context {
         integrations: Arc::new(outside),
         backups,
-        ..Context::in_process(access, shared::context::Timing::default())
+        ..Context::in_process(access, keysweep_runtime::context::Timing::default())
     };
     match past(options) {
         Ok(Some(past)) => Context { history_store: Arc::new(past), ..context },

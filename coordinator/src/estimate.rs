@@ -1,9 +1,9 @@
 //! From a sample of a node's keys to what a run would delete there. Pure.
 
+use keysweep_model::limits::{FREED_EXACT_CANDIDATES, FREED_ONE_IN, MEASURED_WHOLE_KEYS};
+use keysweep_model::memory::{ByteEstimate, DEVIATIONS, unseen_deviation};
+use keysweep_model::messages::{Action, Measure};
 use serde::Serialize;
-use shared::limits::{FREED_EXACT_CANDIDATES, FREED_ONE_IN, MEASURED_WHOLE_KEYS};
-use shared::memory::{ByteEstimate, DEVIATIONS, unseen_deviation};
-use shared::messages::{Action, Measure};
 
 /// What a sample of a node's keys showed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Exit codes: a contract with scripts.
 
-use shared::backup::BackupError;
-use shared::cluster::{RedisError, RedisErrorKind};
-use shared::messages::CancelKind;
-use shared::result::{CleanupResult, Status};
+use keysweep_backup::BackupError;
+use keysweep_model::messages::CancelKind;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_redis::{RedisError, RedisErrorKind};
 
 use crate::embedded::RunError;
 use crate::job_lock::LockError;

@@ -1,10 +1,10 @@
 //! Watching a run that workers do, from its records.
 
+use keysweep_model::messages::RunSpec;
+use keysweep_model::result::CleanupResult;
+use keysweep_storage::records::{Decision, Record, RecordError, Records};
+use keysweep_storage::task_notes::ReadSoFar;
 use reporter::Fold;
-use shared::messages::RunSpec;
-use shared::records::{Decision, Record, RecordError, Records};
-use shared::result::CleanupResult;
-use shared::task_notes::ReadSoFar;
 use tokio::sync::watch;
 
 use crate::drive::Progress;

@@ -1,12 +1,12 @@
 //! What is asked for when inactive users' caches are to be removed: from the settings. Pure.
 
-use shared::config::{ActivitySetting, Settings};
-use shared::key::Key;
-use shared::key_template::{KeyTemplate, TemplateError};
-use shared::limits::IDLE_TIME_MAX_MS;
+use keysweep_config::{ActivitySetting, Settings};
+use keysweep_model::key::Key;
+use keysweep_model::key_template::{KeyTemplate, TemplateError};
+use keysweep_model::limits::IDLE_TIME_MAX_MS;
 use thiserror::Error;
 
-pub use shared::messages::{ActivitySource, InactivePolicy};
+pub use keysweep_model::messages::{ActivitySource, InactivePolicy};
 
 use crate::options::millis;
 
@@ -135,7 +135,7 @@ pub fn after_days(order: InactivePolicy, days: u32) -> Result<InactivePolicy, In
 
 #[cfg(test)]
 mod tests {
-    use shared::config::{Environment, FlagLayer, resolve};
+    use keysweep_config::{Environment, FlagLayer, resolve};
 
     use super::*;
     use crate::options::{Options, OptionsError};

@@ -1,7 +1,8 @@
 //! The webhooks and the Prometheus server of a job, from its settings.
 
-use shared::config::{Secret, Settings};
-use shared::http::{JobIntegrations, PrometheusSource, WebError, Webhooks, check_address};
+use keysweep_config::Settings;
+use keysweep_http::{JobIntegrations, PrometheusSource, WebError, Webhooks, check_address};
+use keysweep_model::secret::Secret;
 use thiserror::Error;
 
 /// Settings that name an address or a source that cannot be used.
@@ -60,8 +61,8 @@ fn check(setting: &'static str, urls: &[Secret]) -> Result<(), IntegrationError>
 
 #[cfg(test)]
 mod tests {
-    use shared::config::{Environment, FlagLayer, resolve};
-    use shared::http::{Integrations, Webhook};
+    use keysweep_config::{Environment, FlagLayer, resolve};
+    use keysweep_http::{Integrations, Webhook};
 
     use super::*;
 

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use shared::cluster::lock::{self, Holder, Lock, LockState};
-use shared::cluster::{Conn, ConnectOptions, RedisClient, RedisError, RedisErrorKind};
-use shared::config::duration;
-use shared::ids::NodeId;
-use shared::key::Key;
-use shared::limits::LOCK_LEASE;
-use shared::messages::{Cancel, CancelKind, PlannedNode, RunSpec};
-use shared::records::Records;
-use shared::slot::slot_of;
-use shared::wire::shortened;
+use keysweep_model::duration;
+use keysweep_model::ids::NodeId;
+use keysweep_model::key::Key;
+use keysweep_model::limits::LOCK_LEASE;
+use keysweep_model::messages::{Cancel, CancelKind, PlannedNode, RunSpec};
+use keysweep_model::slot::slot_of;
+use keysweep_model::wire::shortened;
+use keysweep_redis::lock::{self, Holder, Lock, LockState};
+use keysweep_redis::{Conn, ConnectOptions, RedisClient, RedisError, RedisErrorKind};
+use keysweep_storage::records::Records;
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use shared::cluster::{RedisClient, RedisError, same_deployment};
-use shared::context::Context;
-use shared::history;
-use shared::limits::NOT_READY_TIMEOUT;
-use shared::messages::{Cancel, CancelKind, RunSpec};
-use shared::records::Records;
-use shared::result::CleanupResult;
-use shared::supervision::TaskGroup;
+use keysweep_model::limits::NOT_READY_TIMEOUT;
+use keysweep_model::messages::{Cancel, CancelKind, RunSpec};
+use keysweep_model::result::CleanupResult;
+use keysweep_redis::{RedisClient, RedisError, same_deployment};
+use keysweep_runtime::context::Context;
+use keysweep_storage::history;
+use keysweep_storage::records::Records;
+use keysweep_tasks::supervision::TaskGroup;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -42,7 +42,7 @@ pub enum LeaderError {
     Drive(#[from] DriveError),
     /// The store failed.
     #[error(transparent)]
-    Store(#[from] shared::store::StoreError),
+    Store(#[from] keysweep_storage::store::StoreError),
 }
 
 /// Drives the run of `held` to its end, unless `shutdown` comes first or the hold is lost.
@@ -165,7 +165,7 @@ async fn adopt_lock(
 ) -> Result<JobLock, LockError> {
     let until = Instant::now() + NOT_READY_TIMEOUT;
     let access = context.access(&spec.alias, spec.db);
-    let access = access.unwrap_or_else(|| shared::cluster::ConnectOptions::open(Vec::new()));
+    let access = access.unwrap_or_else(|| keysweep_redis::ConnectOptions::open(Vec::new()));
     let order = LockRequest { job: job.to_owned(), access, until: Instant::now(), end: None, adopt: true };
     loop {
         match job_lock::take(&order, records.clone(), spec).await {

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
+use keysweep_model::ids::{Alias, RunId};
+use keysweep_model::time::{now_ms, rfc3339};
+use keysweep_model::wire;
+use keysweep_storage::store::{Entry, Store, StoreError};
 use serde::{Deserialize, Serialize};
-use shared::ids::{Alias, RunId};
-use shared::store::{Entry, Store, StoreError};
-use shared::time::{now_ms, rfc3339};
-use shared::wire;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -121,7 +121,7 @@ pub async fn take(
     hold: LeaseRecord,
 ) -> Result<Option<Lease>, StoreError> {
     let value = encode(&hold)?;
-    let written = shared::store::write(store, &key(job), value, revision).await?;
+    let written = keysweep_storage::store::write(store, &key(job), value, revision).await?;
     Ok(written.map(|revision| Lease { job: job.to_owned(), record: hold, revision }))
 }
 
@@ -227,7 +227,7 @@ impl ObservedLease {
 
 #[cfg(test)]
 mod tests {
-    use shared::store::MemoryStore;
+    use keysweep_storage::store::MemoryStore;
 
     use super::*;
 

@@ -4,7 +4,6 @@
 pub mod activity;
 mod broker_capacity;
 mod check_node;
-pub mod cli;
 mod cursors;
 mod discover;
 pub mod dispatch;
@@ -14,7 +13,7 @@ pub mod estimate;
 pub mod exit;
 pub mod follow;
 pub mod inactive_policy;
-mod integrations;
+pub mod integrations;
 pub mod job_lock;
 pub mod leader;
 pub mod lease;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use shared::backup::BackupTargets;
-use shared::cluster::ConnectOptions;
-use shared::context::{Context, Timing};
-use shared::ids::Alias;
-use shared::nats::{Nats, NatsQueue, NatsStore};
-use shared::pacing::Pacers;
-use shared::store::Store;
-use shared::task_notes::TaskNotes;
+use keysweep_backup::BackupTargets;
+use keysweep_model::ids::Alias;
+use keysweep_nats::{Nats, NatsQueue, NatsStore};
+use keysweep_pacing::Pacers;
+use keysweep_redis::ConnectOptions;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_storage::store::Store;
+use keysweep_storage::task_notes::TaskNotes;
 
 /// Queue and store in NATS, shared with every process that uses the same prefix. `access` has the connection options of
 /// each Redis deployment.

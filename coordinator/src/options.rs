@@ -4,16 +4,18 @@ use std::path::PathBuf;
 use std::sync::Once;
 use std::time::Duration;
 
-use shared::cluster::{ConnectOptions, RedisLogin, Tls, TlsError, TlsFiles};
-use shared::config::{self, BackupPlace, Origin, RedisSettings, RedisUrl, Secret, Settings};
-use shared::glob::{Pattern, PatternError};
-use shared::http::JobIntegrations;
-use shared::ids::Alias;
-use shared::key::Key;
-use shared::messages::{
+use keysweep_config as config;
+use keysweep_config::{BackupPlace, Origin, RedisSettings, RedisUrl, Settings};
+use keysweep_http::JobIntegrations;
+use keysweep_model::glob::{Pattern, PatternError};
+use keysweep_model::ids::Alias;
+use keysweep_model::key::Key;
+use keysweep_model::messages::{
     Action, Application, Attempt, BackupPolicy, HitRateSource, PacingLimits, ReadFrom, Rules, Verify,
 };
-use shared::selection::Selection;
+use keysweep_model::secret::Secret;
+use keysweep_model::selection::Selection;
+use keysweep_redis::{ConnectOptions, RedisLogin, Tls, TlsError, TlsFiles};
 use thiserror::Error;
 
 use crate::inactive_policy::{self, ActivitySource, InactivePolicy, InactivePolicyError};
@@ -313,7 +315,7 @@ fn sources(settings: &Settings) -> Vec<Key> {
 }
 
 /// What `settings` do with stale keys, where `word` is their action.
-pub(crate) fn action(settings: &Settings, word: config::ConfiguredAction) -> Action {
+pub fn action(settings: &Settings, word: config::ConfiguredAction) -> Action {
     match word {
         config::ConfiguredAction::Delete => Action::Delete,
         config::ConfiguredAction::Expire => Action::Expire {

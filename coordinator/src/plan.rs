@@ -1,11 +1,11 @@
 //! The plan: from what the nodes hold to scan tasks, and from the rest of a task to those that follow it.
 //! Every slot or position asked for is in exactly one task. Pure.
 
-use shared::ids::{Alias, NodeId, RunId};
-use shared::limits::{KEYS_PER_PART_MIN, LANES_MAX, SLOT_KEYS_MAX, TASK_KEYS, TASKS_OF_TABLES_MAX};
-use shared::messages::ScanTask;
-use shared::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
-use shared::slot::SlotSet;
+use keysweep_model::ids::{Alias, NodeId, RunId};
+use keysweep_model::limits::{KEYS_PER_PART_MIN, LANES_MAX, SLOT_KEYS_MAX, TASK_KEYS, TASKS_OF_TABLES_MAX};
+use keysweep_model::messages::ScanTask;
+use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
+use keysweep_model::slot::SlotSet;
 
 use crate::task_ids::TaskIds;
 
@@ -191,8 +191,8 @@ fn cut(keys: u64, tasks_max: u64) -> (u32, u64) {
 
 #[cfg(test)]
 mod tests {
+    use keysweep_model::ids::TaskId;
     use proptest::prelude::*;
-    use shared::ids::TaskId;
 
     use super::*;
 

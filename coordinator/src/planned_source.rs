@@ -1,7 +1,7 @@
 //! Whom a run would read in place of a primary, as the plan tells it.
 
+use keysweep_model::messages::ReadSource;
 use serde::Serialize;
-use shared::messages::ReadSource;
 
 /// Whom the keys of a primary are read from.
 #[derive(Clone, Debug, Serialize)]

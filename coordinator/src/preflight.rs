@@ -6,26 +6,27 @@ mod error;
 
 use std::sync::Arc;
 
+use keysweep_http::Integrations;
+use keysweep_model::ids::{NodeId, RunId};
+use keysweep_model::memory::ByteEstimate;
+use keysweep_model::messages::{AsReplica, DeleteBackend, Guards, Measure, RunSpec, ScanTask, Verify};
+use keysweep_model::slot::SlotSet;
+use keysweep_model::time::now_ms;
+use keysweep_redis::RedisClient;
+use keysweep_redis::health::HealthCheck;
+use keysweep_runtime::activity::ActiveUsers;
+use keysweep_runtime::collect::{self, SnapshotMeta};
+use keysweep_runtime::context::Context;
+use keysweep_storage::counter_snapshot::{self, CounterSnapshot, RunReads, SnapshotPhase};
+use keysweep_storage::records::{RecordError, Records};
 use scanner::name_sample::NameSample;
 use serde::Serialize;
-use shared::activity::ActiveUsers;
-use shared::cluster::RedisClient;
-use shared::cluster::health::HealthCheck;
-use shared::collect::{self, SnapshotMeta};
-use shared::context::Context;
-use shared::counter_snapshot::{self, CounterSnapshot, RunReads, SnapshotPhase};
-use shared::http::Integrations;
-use shared::ids::{NodeId, RunId};
-use shared::memory::ByteEstimate;
-use shared::messages::{AsReplica, DeleteBackend, Guards, Measure, RunSpec, ScanTask, Verify};
-use shared::records::{RecordError, Records};
-use shared::slot::SlotSet;
-use shared::time::now_ms;
 
 use crate::discover::discover;
 use crate::estimate::Estimate;
 use crate::options::Options;
 use crate::plan_progress::PlanProgress;
+
 pub use crate::planned_source::PlannedSource;
 use crate::run_time::RunTime;
 use build_plan::PlanBuilder;
@@ -228,7 +229,7 @@ impl Preflight {
     /// When the store fails.
     pub async fn store(&self, records: &Records) -> Result<(), RecordError> {
         if let Some(users) = &self.users {
-            shared::activity::store(records, users).await?;
+            keysweep_runtime::activity::store(records, users).await?;
         }
         let guards = Guards { runtime_from_ms: Some(self.time.counts_from_ms(now_ms())), ..self.spec.guards };
         let spec = RunSpec { guards, ..self.spec.clone() };

@@ -1,11 +1,11 @@
 //! Planning anew what a task handed back, with what its nodes hold by now.
 
-use shared::cluster::Throttle;
-use shared::cluster::{RedisClient, RedisError, node};
-use shared::ids::NodeId;
-use shared::messages::ScanTask;
-use shared::range::SlotListing;
-use shared::slot::SlotSet;
+use keysweep_model::ids::NodeId;
+use keysweep_model::messages::ScanTask;
+use keysweep_model::range::SlotListing;
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::Throttle;
+use keysweep_redis::{RedisClient, RedisError, node};
 
 use crate::plan::{NodeKeys, Planner};
 

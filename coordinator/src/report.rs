@@ -3,8 +3,8 @@
 
 use std::path::PathBuf;
 
+use keysweep_model::result::CleanupResult;
 use reporter::report_file;
-use shared::result::CleanupResult;
 
 use crate::options::Options;
 use crate::run_log;

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use shared::cluster::ConnectOptions;
-use shared::config::BackupPlace;
-use shared::ids::RunId;
-use shared::messages::{Attempt, Guards, Measure, RequestedOptions, Rules, RunSpec};
+use keysweep_config::BackupPlace;
+use keysweep_model::ids::RunId;
+use keysweep_model::messages::{Attempt, Guards, Measure, RequestedOptions, Rules, RunSpec};
+use keysweep_redis::ConnectOptions;
 
 use crate::options::Options;
 

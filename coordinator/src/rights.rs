@@ -1,15 +1,15 @@
 //! Whether our user may do at the servers what a run does: asked without an effect while it is planned, and tried once
 //! it has been agreed to.
 
-use shared::cluster::capabilities::{self, Capabilities};
-use shared::cluster::node::NodeStatus;
-use shared::cluster::permissions::{self, PermissionCheck};
-use shared::cluster::preflight::{self, MissingPermission, RequiredPermissions};
-use shared::cluster::{Conn, RedisClient, RedisError, RedisErrorKind};
-use shared::concurrency::join_bounded_within;
-use shared::config::duration;
-use shared::limits::PREFLIGHT_TIMEOUT;
-use shared::messages::{Lookups, PlannedNode};
+use keysweep_model::duration;
+use keysweep_model::limits::PREFLIGHT_TIMEOUT;
+use keysweep_model::messages::{Lookups, PlannedNode};
+use keysweep_redis::capabilities::{self, Capabilities};
+use keysweep_redis::node::NodeStatus;
+use keysweep_redis::permissions::{self, PermissionCheck};
+use keysweep_redis::preflight::{self, MissingPermission, RequiredPermissions};
+use keysweep_redis::{Conn, RedisClient, RedisError, RedisErrorKind};
+use keysweep_tasks::concurrency::join_bounded_within;
 
 use crate::discover::discover;
 use crate::inactive_policy::ActivitySource;

@@ -1,8 +1,8 @@
 //! What a coordinator tells subscribers of a run. How a run ended, the reporter tells. Pure.
 
+use keysweep_model::messages::RunSpec;
+use keysweep_storage::events::{Event, EventKind};
 use serde_json::json;
-use shared::events::{Event, EventKind};
-use shared::messages::RunSpec;
 
 use crate::drive::Progress;
 

@@ -7,11 +7,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use keysweep_model::duration;
+use keysweep_model::ids::RunId;
+use keysweep_model::messages::{Action, RunSpec};
+use keysweep_model::result::{CleanupResult, Status};
 use reporter::{WaitingBatches, grouped};
-use shared::config::duration;
-use shared::ids::RunId;
-use shared::messages::{Action, RunSpec};
-use shared::result::{CleanupResult, Status};
 use tokio::sync::watch;
 use tokio::time::sleep;
 

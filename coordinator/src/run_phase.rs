@@ -1,7 +1,7 @@
 //! The phases of a run. One pure function refuses transitions that do not exist.
 
+use keysweep_model::result::Status;
 use reporter::Fold;
-use shared::result::Status;
 use thiserror::Error;
 
 /// The phase of a run.

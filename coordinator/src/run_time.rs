@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use shared::config::duration;
+use keysweep_model::duration;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 

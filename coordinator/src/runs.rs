@@ -1,13 +1,13 @@
 //! What can be asked and said of runs that are remembered, by the command line and by programs alike.
 
+use keysweep_model::ids::RunId;
+use keysweep_model::messages::{Cancel, CancelKind};
+use keysweep_model::result::CleanupResult;
+use keysweep_runtime::context::Context;
+use keysweep_storage::history::{self, RunLine};
+use keysweep_storage::records::RecordError;
 use reporter::Fold;
 use serde::{Serialize, Serializer};
-use shared::context::Context;
-use shared::history::{self, RunLine};
-use shared::ids::RunId;
-use shared::messages::{Cancel, CancelKind};
-use shared::records::RecordError;
-use shared::result::CleanupResult;
 
 use crate::drive::Progress;
 use crate::run_phase::RunPhase;

@@ -1,18 +1,18 @@
 //! The look at one node before a run: its keys, slot by slot, and what a sample of them is. Reads only.
 
+use keysweep_model::counters::NodeCounters;
+use keysweep_model::key::Key;
+use keysweep_model::limits::{
+    MEASURED_AT_ONCE, PLAN_MEASURED, PLAN_MEASURED_ALL, SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN,
+};
+use keysweep_model::memory::ByteEstimate;
+use keysweep_model::messages::{Action, Lookups, PlannedNode, Reason};
+use keysweep_redis::Throttle;
+use keysweep_redis::memory_usage::memory_usage;
+use keysweep_redis::{Conn, RedisClient, RedisError, Ttl, node};
 use scanner::sample::{KeySample, SampleRequest, SampledTables, classify_fields, sample};
 use scanner::sample_whole::sample_whole;
 use scanner::{Classification, Classifier, Treatment};
-use shared::cluster::Throttle;
-use shared::cluster::memory_usage::memory_usage;
-use shared::cluster::{Conn, RedisClient, RedisError, Ttl, node};
-use shared::counters::NodeCounters;
-use shared::key::Key;
-use shared::limits::{
-    MEASURED_AT_ONCE, PLAN_MEASURED, PLAN_MEASURED_ALL, SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN,
-};
-use shared::memory::ByteEstimate;
-use shared::messages::{Action, Lookups, PlannedNode, Reason};
 use tokio::time::Instant;
 
 use crate::check_node::CheckedNode;

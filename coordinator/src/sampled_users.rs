@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
+use keysweep_model::key::Key;
+use keysweep_model::key_template::KeyTemplate;
+use keysweep_model::limits::SAMPLED_IDS;
+use keysweep_model::messages::{Reason, SampledUsers};
+use keysweep_runtime::activity::ActiveUsers;
 use scanner::sample::KeySample;
 use scanner::{Classification, Classifier, KeepReason};
-use shared::activity::ActiveUsers;
-use shared::key::Key;
-use shared::key_template::KeyTemplate;
-use shared::limits::SAMPLED_IDS;
-use shared::messages::{Reason, SampledUsers};
 
 /// Bytes of a key or an id that a sentence shows.
 const SHOWN_BYTES: usize = 80;

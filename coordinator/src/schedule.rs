@@ -10,7 +10,7 @@ use croner::Cron;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
-use shared::limits::{ATTEMPT_PAUSE_MAX, MISSED_TIMES_MAX};
+use keysweep_model::limits::{ATTEMPT_PAUSE_MAX, MISSED_TIMES_MAX};
 
 pub use self::parse::ScheduleError;
 

@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
+use keysweep_model::ids::{Alias, RunId};
+use keysweep_model::messages::{Action, HitRateSource, Rules};
+use keysweep_model::metrics::{Alert, HitRateWindow, RedisHealth};
+use keysweep_model::result::Status;
+use keysweep_model::selection::Selection;
+use keysweep_model::time::now_ms;
+use keysweep_redis::RedisClient;
+use keysweep_redis::health::{self, HealthCheck};
+use keysweep_runtime::context::Context;
+use keysweep_storage::alerts;
+use keysweep_storage::counter_snapshot;
+use keysweep_storage::history::{self, RunLine};
+use keysweep_storage::records::RecordError;
 use reporter::hit_rate::{CounterSnapshots, INCLUDES};
 use reporter::summary::{Summary, WEEK_MS, summary};
 use serde::{Deserialize, Serialize};
-use shared::alerts;
-use shared::cluster::RedisClient;
-use shared::cluster::health::{self, HealthCheck};
-use shared::context::Context;
-use shared::counter_snapshot;
-use shared::history::{self, RunLine};
-use shared::ids::{Alias, RunId};
-use shared::messages::{Action, HitRateSource, Rules};
-use shared::metrics::{Alert, HitRateWindow, RedisHealth};
-use shared::records::RecordError;
-use shared::result::Status;
-use shared::selection::Selection;
-use shared::time::now_ms;
 
 use crate::lease::{self, LeasePhase};
 use crate::options::Options;

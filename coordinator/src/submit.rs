@@ -1,11 +1,11 @@
 //! Starting a run that workers do: the job is taken, so that nobody else starts it; the plan is stored; and then
 //! whoever drives runs may take it from there.
 
-use shared::context::Context;
-use shared::history;
-use shared::ids::RunId;
-use shared::records::RecordError;
-use shared::store::StoreError;
+use keysweep_model::ids::RunId;
+use keysweep_runtime::context::Context;
+use keysweep_storage::history;
+use keysweep_storage::records::RecordError;
+use keysweep_storage::store::StoreError;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;

@@ -1,7 +1,7 @@
 //! Ids for new tasks. A source draws its first id at random and counts up from there, so planning is a pure function of
 //! the source.
 
-use shared::ids::TaskId;
+use keysweep_model::ids::TaskId;
 
 /// A source of task ids. A copy returns the same ids.
 #[derive(Clone, Debug, PartialEq, Eq)]

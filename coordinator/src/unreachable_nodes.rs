@@ -1,11 +1,11 @@
 //! The nodes that are down when a run is planned.
 
+use keysweep_model::duration;
+use keysweep_model::limits::{PREFLIGHT_TIMEOUT, UNREACHABLE_NAMED_MAX};
+use keysweep_model::messages::UnreachableNode;
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::{Primary, RedisError, RedisErrorKind};
 use reporter::grouped;
-use shared::cluster::{Primary, RedisError, RedisErrorKind};
-use shared::config::duration;
-use shared::limits::{PREFLIGHT_TIMEOUT, UNREACHABLE_NAMED_MAX};
-use shared::messages::UnreachableNode;
-use shared::slot::SlotSet;
 
 use crate::preflight::PreflightError;
 
@@ -139,7 +139,7 @@ impl UnreachableNodes {
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::NodeId;
+    use keysweep_model::ids::NodeId;
 
     use super::*;
 

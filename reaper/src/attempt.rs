@@ -1,13 +1,13 @@
 //! An attempt at a batch: its state and its result. Pure, except for the routes.
 
-use shared::cluster::guard::{Act, GuardMode};
-use shared::cluster::{RedisClient, RedisError, RedisErrorKind};
-use shared::memory::PrefixMemory;
-use shared::messages::{Lookups, NodePacing, ReapBatch, UnreplicatedWrites};
-use shared::outcome::Outcome;
-use shared::queue::Delivery;
-use shared::records::{AttemptMark, Records};
-use shared::worker::Failure;
+use keysweep_model::memory::PrefixMemory;
+use keysweep_model::messages::{Lookups, NodePacing, ReapBatch, UnreplicatedWrites};
+use keysweep_model::outcome::Outcome;
+use keysweep_redis::guard::{Act, GuardMode};
+use keysweep_redis::{RedisClient, RedisError, RedisErrorKind};
+use keysweep_runtime::worker::Failure;
+use keysweep_storage::queue::Delivery;
+use keysweep_storage::records::{AttemptMark, Records};
 
 use crate::chunks::{Routes, by_node};
 use crate::fingerprints::BackupStats;

@@ -7,23 +7,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use shared::backup::{
+use keysweep_backup::{
     BackupEntry, BackupError, BackupTarget, FileKind, FileName, Header, Recorded, Saved, encode_outcomes,
 };
-use shared::cluster::guard::{Act, ExpectedContent, GuardMode, GuardReply, Part};
-use shared::cluster::values::{ValueContent, ValueReader};
-use shared::cluster::{Conn, RedisError, expect_values};
-use shared::context::Context;
-use shared::heartbeat::Heartbeat;
-use shared::ids::NodeId;
-use shared::key::Key;
-use shared::limits::{BACKUP_FILE_BYTES, BACKUP_RETRY_DELAY, BACKUP_TRIES, VERIFY_VALUE_BYTES_MAX};
-use shared::messages::{BackupPolicy, Fingerprint, Group, ReapBatch, Receipt, RunSpec, Verify};
-use shared::queue::Delivery;
-use shared::records::{RecordError, Records};
-use shared::telemetry::RequestKind;
-use shared::time::now_ms;
-use shared::worker::Failure;
+use keysweep_model::ids::NodeId;
+use keysweep_model::key::Key;
+use keysweep_model::limits::{BACKUP_FILE_BYTES, BACKUP_RETRY_DELAY, BACKUP_TRIES, VERIFY_VALUE_BYTES_MAX};
+use keysweep_model::messages::{BackupPolicy, Fingerprint, Group, ReapBatch, Receipt, RunSpec, Verify};
+use keysweep_model::time::now_ms;
+use keysweep_redis::guard::{Act, BatchWindow, ExpectedContent, GuardMode, GuardReply, Part};
+use keysweep_redis::values::{ValueContent, ValueReader};
+use keysweep_redis::{Conn, RedisError, expect_values};
+use keysweep_runtime::context::Context;
+use keysweep_runtime::heartbeat::Heartbeat;
+use keysweep_runtime::worker::Failure;
+use keysweep_storage::queue::Delivery;
+use keysweep_storage::records::{RecordError, Records};
+use keysweep_telemetry::RequestKind;
 use tokio::time::{Instant, sleep};
 
 use crate::chunks::Chunk;
@@ -257,7 +257,7 @@ pub(crate) async fn call(
 ) -> Result<Vec<Result<GuardReply, RedisError>>, RedisError> {
     let (compared, plain): (Vec<_>, Vec<_>) =
         groups.iter().copied().partition(|(number, _)| fingerprints.stats.groups.contains_key(number));
-    let at = (batch.window(), GuardMode::Act(act));
+    let at = (BatchWindow::from(batch), GuardMode::Act(act));
     let mut answers: BTreeMap<usize, Result<GuardReply, RedisError>> = BTreeMap::new();
     if !plain.is_empty() {
         let parts: Vec<Part<'_>> = plain.iter().map(Part::from).collect();
@@ -356,6 +356,6 @@ mod tests {
     #[test]
     fn retries_of_a_backup_file_end_within_the_ack_deadline() {
         let pauses: Duration = (0..BACKUP_TRIES - 1).map(|n| BACKUP_RETRY_DELAY * 2_u32.pow(n)).sum();
-        assert!(pauses < shared::limits::ACK_WAIT / 2, "{pauses:?}");
+        assert!(pauses < keysweep_model::limits::ACK_WAIT / 2, "{pauses:?}");
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use shared::ids::NodeId;
-use shared::messages::{Group, ReapBatch};
+use keysweep_model::ids::NodeId;
+use keysweep_model::messages::{Group, ReapBatch};
 
 /// Script calls per write. Each write is a round trip; a server reads 16 KiB from a client at a time and then serves
 /// other clients.
@@ -61,8 +61,8 @@ pub(crate) fn by_node<'a>(batch: &'a ReapBatch, owner: impl Fn(u16) -> Option<No
 
 #[cfg(test)]
 mod tests {
-    use shared::key::Key;
-    use shared::messages::Reason;
+    use keysweep_model::key::Key;
+    use keysweep_model::messages::Reason;
 
     use super::*;
 

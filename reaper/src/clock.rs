@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use shared::limits::{CLOCK_COMPARED_FOR, CLOCK_JUMP_MIN};
+use keysweep_model::limits::{CLOCK_COMPARED_FOR, CLOCK_JUMP_MIN};
 use tokio::time::Instant;
 
 /// What is known about the clock of one server.

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use shared::cluster::guard::{ExpectedContent, GuardMode, GuardVerdict};
-use shared::limits::BACKUP_WRITE_BYTES;
-use shared::messages::{Fingerprint, Group, Lookups, RunSpec, Verify};
-use shared::outcome::Outcome;
+use keysweep_model::limits::BACKUP_WRITE_BYTES;
+use keysweep_model::messages::{Fingerprint, Group, Lookups, RunSpec, Verify};
+use keysweep_model::outcome::Outcome;
+use keysweep_redis::guard::{ExpectedContent, GuardMode, GuardVerdict};
 
 use crate::chunks::Chunk;
 use crate::node_session::NodeSession;
@@ -163,8 +163,8 @@ pub(crate) fn scanned(
 
 #[cfg(test)]
 mod tests {
-    use shared::key::Key;
-    use shared::messages::Reason;
+    use keysweep_model::key::Key;
+    use keysweep_model::messages::Reason;
 
     use super::*;
 

@@ -4,15 +4,15 @@
 
 use std::collections::BTreeMap;
 
-use shared::cluster::guard::GuardMode;
-use shared::cluster::memory_usage::memory_usage;
-use shared::key::Key;
-use shared::limits::{MEASURED_AT_ONCE, MEMORY_ROWS_OF_RECEIPT};
-use shared::memory::{GroupCounts, PrefixMemory, SampleKind, StratifiedSample, group_hash, is_drawn};
-use shared::messages::ReapBatch;
-use shared::outcome::Outcome;
-use shared::prefix::{first, name, prefixes};
-use shared::worker::Failure;
+use keysweep_model::key::Key;
+use keysweep_model::limits::{MEASURED_AT_ONCE, MEMORY_ROWS_OF_RECEIPT};
+use keysweep_model::memory::{GroupCounts, PrefixMemory, SampleKind, StratifiedSample, group_hash, is_drawn};
+use keysweep_model::messages::ReapBatch;
+use keysweep_model::outcome::Outcome;
+use keysweep_model::prefix::{first, name, prefixes};
+use keysweep_redis::guard::GuardMode;
+use keysweep_redis::memory_usage::memory_usage;
+use keysweep_runtime::worker::Failure;
 
 use crate::backup_writer::deletes;
 use crate::chunks::Chunk;
@@ -99,9 +99,9 @@ impl FreedMemory {
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
-    use shared::memory::ByteEstimate;
-    use shared::messages::{Group, Reason};
+    use keysweep_model::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+    use keysweep_model::memory::ByteEstimate;
+    use keysweep_model::messages::{Group, Reason};
 
     use super::*;
 

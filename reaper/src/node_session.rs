@@ -4,12 +4,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use shared::cluster::guard::GuardExecutor;
-use shared::cluster::{Conn, ConnectionUse, RedisClient, RedisError, node, replication};
-use shared::ids::NodeId;
-use shared::limits::BATCHES_PER_NODE;
-use shared::messages::{DeleteBackend, UnreplicatedWrites};
-use shared::slot::SlotSet;
+use keysweep_model::ids::NodeId;
+use keysweep_model::limits::BATCHES_PER_NODE;
+use keysweep_model::messages::{DeleteBackend, UnreplicatedWrites};
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::guard::GuardExecutor;
+use keysweep_redis::{Conn, ConnectionUse, RedisClient, RedisError, node, replication};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 

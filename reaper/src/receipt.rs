@@ -1,12 +1,11 @@
 //! Builds receipts from outcomes. Pure.
 
-use shared::cluster::guard::{self, GuardVerdict};
-use shared::messages::{GroupReceipt, Lookups, ReapBatch, Receipt};
-use shared::outcome::Outcome;
-use shared::slot::SlotSet;
+use keysweep_model::messages::{GroupReceipt, Lookups, ReapBatch, Receipt};
+use keysweep_model::outcome::Outcome;
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::guard::{self, GuardVerdict};
 
 use crate::chunks::Chunk;
-
 use crate::fingerprints::BackupStats;
 
 /// The outcomes of a verdict; `None` if it is too early and nothing was done. `first`: no earlier delivery of the batch

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use shared::audit::{self, AuditEntry};
-use shared::cluster::guard::{self, Act, GuardMode, GuardReply, GuardVerdict, Part};
-use shared::cluster::{RedisClient, RedisErrorKind, node, same_deployment};
-use shared::context::Context;
-use shared::failpoint::FailPoint;
-use shared::ids::{Alias, NodeId, RunId};
-use shared::limits::FIELD_TTLS_KNOWN_FOR;
-use shared::messages::{Group, ReapBatch, Reason, Receipt, RunSpec, UnreplicatedWrites};
-use shared::outcome::Outcome;
-use shared::queue::{Delivery, QueueError, Topic};
-use shared::records::{RecordError, Records};
-use shared::redis_clients::RedisClients;
-use shared::spec_cache::SpecCache;
-use shared::telemetry::RequestKind;
-use shared::time::now_ms;
-use shared::worker::{self, Disposition, Failure, Handler};
+use keysweep_model::ids::{Alias, NodeId, RunId};
+use keysweep_model::limits::FIELD_TTLS_KNOWN_FOR;
+use keysweep_model::messages::{Group, ReapBatch, Reason, Receipt, RunSpec, UnreplicatedWrites};
+use keysweep_model::outcome::Outcome;
+use keysweep_model::time::now_ms;
+use keysweep_redis::guard::{self, Act, BatchWindow, GuardMode, GuardReply, GuardVerdict, Part};
+use keysweep_redis::{RedisClient, RedisErrorKind, node, same_deployment};
+use keysweep_runtime::context::Context;
+use keysweep_runtime::failpoint::FailPoint;
+use keysweep_runtime::redis_clients::RedisClients;
+use keysweep_runtime::spec_cache::SpecCache;
+use keysweep_runtime::worker::{self, Disposition, Failure, Handler};
+use keysweep_storage::audit::{self, AuditEntry};
+use keysweep_storage::queue::{Delivery, QueueError, Topic};
+use keysweep_storage::records::{RecordError, Records};
+use keysweep_telemetry::RequestKind;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -27,7 +27,6 @@ use crate::attempt::{AttemptOutcome, BatchAttempt, BatchResult, ScriptCall, rout
 use crate::backup_writer::{self, BackupWriter};
 use crate::chunks::{Chunk, piece};
 use crate::fingerprints::{Fingerprints, scanned};
-
 use crate::node_session::NodeState;
 use crate::receipt::{done_in, outcomes, receipt, uniform};
 use crate::skipped_batches::{grant, ignore, until_granted};
@@ -271,7 +270,10 @@ impl Reaper {
                 }
                 _ => {
                     let parts: Vec<Part<'_>> = groups.iter().map(Part::from).collect();
-                    ready.executor.call(&ready.conn, (batch.window(), call.mode), &parts, false).await?
+                    ready
+                        .executor
+                        .call(&ready.conn, (BatchWindow::from(batch), call.mode), &parts, false)
+                        .await?
                 }
             };
             self.context.telemetry.request(&batch.alias, RequestKind::Script, asked.elapsed());
@@ -308,7 +310,7 @@ impl Reaper {
             let conn = client.conn(&node).await?;
             for chunk in &chunks {
                 for ((number, group), verdict) in
-                    chunk.iter().zip(guard::read_ledger(&conn, batch.window(), chunk).await?)
+                    chunk.iter().zip(guard::read_ledger(&conn, BatchWindow::from(batch), chunk).await?)
                 {
                     let keys = group.keys.len();
                     let failed = || Some(vec![Outcome::Failed; keys]);

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use shared::ids::TaskId;
-use shared::messages::{BatchHead, Grant, ReapBatch, Receipt, RunSpec};
-use shared::records::{RecordError, Records};
-use shared::wire;
-use shared::worker::{Disposition, Failure};
+use keysweep_model::ids::TaskId;
+use keysweep_model::messages::{BatchHead, Grant, ReapBatch, Receipt, RunSpec};
+use keysweep_model::wire;
+use keysweep_runtime::worker::{Disposition, Failure};
+use keysweep_storage::records::{RecordError, Records};
 
 use crate::run::{GRACE_WAIT_MAX, Reaper};
 
@@ -112,7 +112,7 @@ impl Reaper {
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::{Alias, BatchId, NodeId, RunId};
+    use keysweep_model::ids::{Alias, BatchId, NodeId, RunId};
 
     use super::*;
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use shared::cluster::RedisClient;
-use shared::context::Context;
-use shared::heartbeat::Heartbeat;
-use shared::ids::NodeId;
-use shared::messages::{NodePacing, RunSpec};
-use shared::pacing::{Pacer, Permit};
-use shared::queue::Delivery;
-use shared::records::Records;
+use keysweep_model::ids::NodeId;
+use keysweep_model::messages::{NodePacing, RunSpec};
+use keysweep_pacing::{Pacer, Permit};
+use keysweep_redis::RedisClient;
+use keysweep_runtime::context::Context;
+use keysweep_runtime::heartbeat::Heartbeat;
+use keysweep_storage::queue::Delivery;
+use keysweep_storage::records::Records;
 
 /// A batch that is throttled. Dropping it reports that the batch ended at the node.
 pub(crate) struct BatchThrottle<'a> {

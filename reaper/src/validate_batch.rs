@@ -4,11 +4,11 @@
 
 use std::collections::HashSet;
 
-use shared::activity::{Activity, ActivityFilter};
-use shared::key_template::User;
-use shared::limits::BATCH_LIFE;
-use shared::messages::{Action, Grant, Group, ListedBatch, ReapBatch, Reason, RunSpec, Verify};
-use shared::slot::slot_of;
+use keysweep_model::key_template::User;
+use keysweep_model::limits::BATCH_LIFE;
+use keysweep_model::messages::{Action, Grant, Group, ListedBatch, ReapBatch, Reason, RunSpec, Verify};
+use keysweep_model::slot::slot_of;
+use keysweep_runtime::activity::{Activity, ActivityFilter};
 
 /// Refuses `batch` if its run `spec` or its task's `grant` does not allow it. `activity` has the active users; a batch
 /// with keys of inactive users needs it.

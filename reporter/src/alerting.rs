@@ -3,18 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::alerts::{self, AlertNotification, AlertStore};
-use shared::concurrency::join_bounded;
-use shared::context::Context;
-use shared::counter_snapshot::CounterSnapshot;
-use shared::events::{self, Event};
-use shared::history::{self, RunLine};
-use shared::http::Webhook;
-use shared::limits::{NOTIFICATION_ROUNDS, NOTIFICATION_TRY_TIMEOUT};
-use shared::messages::HitRateSource;
-use shared::metrics::{Alert, HitRateWindow};
-use shared::store::StoreError;
-use shared::time::now_ms;
+use keysweep_http::Webhook;
+use keysweep_model::limits::{NOTIFICATION_ROUNDS, NOTIFICATION_TRY_TIMEOUT};
+use keysweep_model::messages::HitRateSource;
+use keysweep_model::metrics::{Alert, HitRateWindow};
+use keysweep_model::time::now_ms;
+use keysweep_runtime::context::Context;
+use keysweep_storage::alerts::{self, AlertNotification, AlertStore};
+use keysweep_storage::counter_snapshot::CounterSnapshot;
+use keysweep_storage::events::{self, Event};
+use keysweep_storage::history::{self, RunLine};
+use keysweep_storage::store::StoreError;
+use keysweep_tasks::concurrency::join_bounded;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::ids::{BatchId, TaskId};
-use shared::messages::{Grant, ListedBatch, Receipt};
-use shared::outcome::Outcome;
+use keysweep_model::ids::{BatchId, TaskId};
+use keysweep_model::messages::{Grant, ListedBatch, Receipt};
+use keysweep_model::outcome::Outcome;
 
 /// All batches of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -171,8 +171,8 @@ impl Batches {
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::{NodeId, RunId};
-    use shared::messages::{GroupReceipt, Reason};
+    use keysweep_model::ids::{NodeId, RunId};
+    use keysweep_model::messages::{GroupReceipt, Reason};
 
     use super::*;
 

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::ids::TaskId;
-use shared::messages::Covered;
-use shared::range::CursorRange;
-use shared::result::Extent;
-use shared::slot::SlotSet;
+use keysweep_model::ids::TaskId;
+use keysweep_model::messages::Covered;
+use keysweep_model::range::CursorRange;
+use keysweep_model::result::Extent;
+use keysweep_model::slot::SlotSet;
 
 /// The covered parts of all scan generations.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -4,10 +4,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::ids::{NodeId, TaskId};
-use shared::messages::{Covered, Receipt, TaskReport};
-use shared::records::Decision;
-use shared::slot::SlotSet;
+use keysweep_model::ids::{NodeId, TaskId};
+use keysweep_model::messages::{Covered, Receipt, TaskReport};
+use keysweep_model::slot::SlotSet;
+use keysweep_storage::records::Decision;
 
 /// A node and one of its replication ids.
 pub type ReplicationId = (NodeId, String);

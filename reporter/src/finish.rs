@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use shared::history::RunLine;
-use shared::ids::NodeId;
-use shared::messages::{ActivityRule, AsReplica, RunSpec};
-use shared::metrics::{FindingKind, HitRateWindow, HitRates, InactiveCaches, Metrics, RedisHealth};
-use shared::result::{
+use keysweep_model::ids::NodeId;
+use keysweep_model::messages::{ActivityRule, AsReplica, RunSpec};
+use keysweep_model::metrics::{FindingKind, HitRateWindow, HitRates, InactiveCaches, Metrics, RedisHealth};
+use keysweep_model::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, FailoverRescan, NodeRow, SCHEMA_VERSION,
     Status,
 };
-use shared::slot::SlotSet;
-use shared::time::rfc3339;
+use keysweep_model::slot::SlotSet;
+use keysweep_model::time::rfc3339;
+use keysweep_storage::history::RunLine;
 
 use crate::findings::{Facts, findings, sentences};
 use crate::fold::Fold;

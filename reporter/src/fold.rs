@@ -3,17 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::ids::{BatchId, NodeId, TaskId};
-use shared::limits::DETAILS_MAX;
-use shared::memory::PrefixMemory;
-use shared::messages::{
+use keysweep_model::ids::{BatchId, NodeId, TaskId};
+use keysweep_model::limits::DETAILS_MAX;
+use keysweep_model::memory::PrefixMemory;
+use keysweep_model::messages::{
     Cancel, GroupReceipt, Lookups, NodePacing, Reason, Receipt, RunSpec, ScanCounts, ScanStatistics,
     ScanTask, TaskReport,
 };
-use shared::outcome::Outcome;
-use shared::records::{NodeLookups, Record, TaskLists};
-use shared::result::Accounting;
-use shared::slot::SlotSet;
+use keysweep_model::outcome::Outcome;
+use keysweep_model::result::Accounting;
+use keysweep_model::slot::SlotSet;
+use keysweep_storage::records::{NodeLookups, Record, TaskLists};
 
 use crate::batches::{Batches, CountedBatch};
 use crate::coverage::CoverageTracker;

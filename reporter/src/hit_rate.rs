@@ -5,10 +5,10 @@ mod traffic;
 
 use std::collections::BTreeMap;
 
-use shared::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
-use shared::messages::HitRateSource;
-use shared::metrics::{HitPoint, HitRateWindow, HitRates};
-use shared::time::rfc3339;
+use keysweep_model::messages::HitRateSource;
+use keysweep_model::metrics::{HitPoint, HitRateWindow, HitRates};
+use keysweep_model::time::rfc3339;
+use keysweep_storage::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
 
 pub use traffic::Traffic;
 use traffic::{NOT_AT_BEGIN, NOT_AT_END, of_application, of_servers};

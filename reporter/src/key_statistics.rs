@@ -3,15 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use shared::history::RunLine;
-use shared::limits::{MEMORY_SAMPLES_MIN, PREFIX_DEEP_ONE_IN};
-use shared::memory::{ByteEstimate, PrefixMemory};
-use shared::messages::{ScanCounts, ScanStatistics, TTL_BARS_MS};
-use shared::metrics::{Growth, Heaviest, PrefixRow, Prefixes, TtlBucket, TtlDistribution};
-use shared::prefix;
-use shared::result::Skipped;
-use shared::selection::Selection;
-use shared::sketch::HeavyHitters;
+use keysweep_model::limits::{MEMORY_SAMPLES_MIN, PREFIX_DEEP_ONE_IN};
+use keysweep_model::memory::{ByteEstimate, PrefixMemory};
+use keysweep_model::messages::{ScanCounts, ScanStatistics, TTL_BARS_MS};
+use keysweep_model::metrics::{Growth, Heaviest, PrefixRow, Prefixes, TtlBucket, TtlDistribution};
+use keysweep_model::prefix;
+use keysweep_model::result::Skipped;
+use keysweep_model::selection::Selection;
+use keysweep_model::sketch::HeavyHitters;
+use keysweep_storage::history::RunLine;
 
 use crate::hit_rate::percent;
 

@@ -1,6 +1,6 @@
 //! Formats memory sizes and their bounds. Pure.
 
-use shared::memory::ByteEstimate;
+use keysweep_model::memory::ByteEstimate;
 
 /// A memory size: `1.5 GiB`.
 #[must_use]

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use shared::ids::NodeId;
-use shared::messages::{NodePacing, RunSpec};
-use shared::result::{PacedNode, Pacing, Waited};
+use keysweep_model::ids::NodeId;
+use keysweep_model::messages::{NodePacing, RunSpec};
+use keysweep_model::result::{PacedNode, Pacing, Waited};
 
 use crate::render::{grouped, seconds};
 

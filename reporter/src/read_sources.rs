@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use shared::ids::NodeId;
-use shared::messages::{ReadFrom, ReadSource, RunSpec};
-use shared::result::{ReadFromReplicas, ReadNode, ReadReplica};
+use keysweep_model::ids::NodeId;
+use keysweep_model::messages::{ReadFrom, ReadSource, RunSpec};
+use keysweep_model::result::{ReadFromReplicas, ReadNode, ReadReplica};
 
 /// The servers read in place of each primary.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use shared::metrics::Alert;
-use shared::result::{CleanupResult, NodeRow, ReadNode, ReadReplica, Status};
+use keysweep_model::metrics::Alert;
+use keysweep_model::result::{CleanupResult, NodeRow, ReadNode, ReadReplica, Status};
 
 use crate::alerts::sentence;
 use crate::memory_words::{bounds, bytes};

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use shared::files::{FileError, Folder, UNFINISHED};
-use shared::ids::RunId;
-use shared::limits::REPORTS_KEPT;
-use shared::result::CleanupResult;
+use keysweep_files::{FileError, Folder, UNFINISHED};
+use keysweep_model::ids::RunId;
+use keysweep_model::limits::REPORTS_KEPT;
+use keysweep_model::result::CleanupResult;
 use thiserror::Error;
 
 use crate::page;

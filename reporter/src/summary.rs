@@ -1,12 +1,12 @@
 //! A summary of a period, such as the last week, from runs and samples. Pure.
 
 use jiff::Timestamp;
+use keysweep_model::result::Status;
+use keysweep_model::selection::Selection;
+use keysweep_model::time::rfc3339;
+use keysweep_storage::counter_snapshot::CounterSnapshot;
+use keysweep_storage::history::RunLine;
 use serde::{Deserialize, Serialize};
-use shared::counter_snapshot::CounterSnapshot;
-use shared::history::RunLine;
-use shared::result::Status;
-use shared::selection::Selection;
-use shared::time::rfc3339;
 
 use crate::findings::LOOKUPS_MIN;
 use crate::hit_rate::{CounterSnapshots, DAY_MS, TrafficInterval, total_traffic};

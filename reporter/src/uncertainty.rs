@@ -1,7 +1,7 @@
 //! Texts about unknown and partial figures: the keys left after a run, and what it read. Pure.
 
-use shared::metrics::InactiveCaches;
-use shared::result::{CleanupResult, Extent, NodeRow};
+use keysweep_model::metrics::InactiveCaches;
+use keysweep_model::result::{CleanupResult, Extent, NodeRow};
 
 use crate::render::grouped;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::ids::BatchId;
-use shared::limits::{BATCH_BYTES_MAX, BATCH_KEYS_MAX, BATCH_LIFE};
-use shared::messages::{Group, ReapBatch, Reason, ScanTask};
+use keysweep_model::ids::BatchId;
+use keysweep_model::limits::{BATCH_BYTES_MAX, BATCH_KEYS_MAX, BATCH_LIFE};
+use keysweep_model::messages::{Group, ReapBatch, Reason, ScanTask};
 
 use crate::tally::Candidate;
 
@@ -89,14 +89,14 @@ pub(crate) fn batches(
 
 #[cfg(test)]
 mod tests {
+    use keysweep_model::ids::{Alias, NodeId, RunId, TaskId};
+    use keysweep_model::key::Key;
+    use keysweep_model::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX};
+    use keysweep_model::messages::{Action, Fingerprint, ListedBatch};
+    use keysweep_model::range::{Scope, SlotListing};
+    use keysweep_model::slot::SlotSet;
+    use keysweep_model::wire;
     use proptest::prelude::*;
-    use shared::ids::{Alias, NodeId, RunId, TaskId};
-    use shared::key::Key;
-    use shared::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX};
-    use shared::messages::{Action, Fingerprint, ListedBatch};
-    use shared::range::{Scope, SlotListing};
-    use shared::slot::SlotSet;
-    use shared::wire;
 
     use super::*;
 

@@ -1,10 +1,10 @@
 //! Selection: which listed keys are looked up, and which of those become candidates. Pure.
 
-use shared::activity::{Activity, ActivityFilter};
-use shared::cluster::{KeyState, LookupKind, Ttl};
-use shared::key_template::User;
-use shared::limits::{EXPIRY_EXACT_BEFORE_MS, KEY_BYTES_MAX};
-use shared::messages::{Action, ActivityRule, Reason, Rules};
+use keysweep_model::key_template::User;
+use keysweep_model::limits::{EXPIRY_EXACT_BEFORE_MS, KEY_BYTES_MAX};
+use keysweep_model::messages::{Action, ActivityRule, Reason, Rules};
+use keysweep_redis::{KeyState, LookupKind, Ttl};
+use keysweep_runtime::activity::{Activity, ActivityFilter};
 
 /// The classification of a key that was looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl<'a> Classifier<'a> {
         found.or(first).map(|id| users.number(id))
     }
 
-    /// Whether a sample of `users` users may contain no active one; see [`shared::messages::SampledUsers`].
+    /// Whether a sample of `users` users may contain no active one; see [`keysweep_model::messages::SampledUsers`].
     #[must_use]
     pub fn may_have_no_active(&self, users: u64) -> bool {
         match self.rules.inactive.as_ref().map(|rule| &rule.activity) {
@@ -161,9 +161,9 @@ impl<'a> Classifier<'a> {
 mod tests {
     use std::sync::Arc;
 
-    use shared::activity::ActiveUsers;
-    use shared::glob::Pattern;
-    use shared::key_template::KeyTemplate;
+    use keysweep_model::glob::Pattern;
+    use keysweep_model::key_template::KeyTemplate;
+    use keysweep_runtime::activity::ActiveUsers;
 
     use super::*;
 

@@ -2,12 +2,14 @@
 //! (`keys` equals `expires`). Its slots are covered without a scan, and a sample of its keys supplies the statistics.
 //! The check happens when the task runs, not when it was planned, and between two reads of the slot ownership.
 
-use shared::cluster::Throttle;
-use shared::cluster::{RedisError, ScanConnection, Ttl, node};
-use shared::limits::{MEASURED_AT_ONCE, SAMPLE_BYTES_MAX, SKIPPED_SAMPLE_KEYS};
-use shared::messages::{Covered, Remainder, RequeueReason, RunSpec, ScanCounts, ScanTask, TaskReport};
-use shared::range::{Scope, SlotListing};
-use shared::slot::SlotSet;
+use keysweep_model::limits::{MEASURED_AT_ONCE, SAMPLE_BYTES_MAX, SKIPPED_SAMPLE_KEYS};
+use keysweep_model::messages::{
+    Covered, Remainder, RequeueReason, RunSpec, ScanCounts, ScanTask, TaskReport,
+};
+use keysweep_model::range::{Scope, SlotListing};
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::Throttle;
+use keysweep_redis::{RedisError, ScanConnection, Ttl, node};
 use tokio::time::Instant;
 
 use crate::classify::Classifier;

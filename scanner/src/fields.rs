@@ -1,9 +1,9 @@
 //! Hashes without a TTL whose fields expire are distinguished from stale keys before anything is counted. This is
 //! queried only if the server has such hashes.
 
-use shared::cluster::fields::{FieldTtls, ask};
-use shared::cluster::{Conn, RedisError, Ttl, WindowReply};
-use shared::messages::Lookups;
+use keysweep_model::messages::Lookups;
+use keysweep_redis::fields::{FieldTtls, ask};
+use keysweep_redis::{Conn, RedisError, Ttl, WindowReply};
 
 use crate::classify::Classifier;
 use crate::walk::ListedWindow;

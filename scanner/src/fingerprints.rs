@@ -4,14 +4,14 @@
 
 use std::sync::Arc;
 
-use shared::cluster::guard::ExpectedContent;
-use shared::cluster::values::{ValueContent, ValueReader};
-use shared::cluster::{RedisClient, RedisError};
-use shared::context::Context;
-use shared::key::Key;
-use shared::limits::VERIFY_VALUE_BYTES_MAX;
-use shared::messages::{Fingerprint, Lookups, Verify};
-use shared::telemetry::RequestKind;
+use keysweep_model::key::Key;
+use keysweep_model::limits::VERIFY_VALUE_BYTES_MAX;
+use keysweep_model::messages::{Fingerprint, Lookups, Verify};
+use keysweep_redis::guard::ExpectedContent;
+use keysweep_redis::values::{ValueContent, ValueReader};
+use keysweep_redis::{RedisClient, RedisError};
+use keysweep_runtime::context::Context;
+use keysweep_telemetry::RequestKind;
 use tokio::time::Instant;
 
 use crate::run::{TaskContext, TaskScan};

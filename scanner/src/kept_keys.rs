@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use shared::audit::{self, KeptEntry, KeptGroup, Why};
-use shared::ids::RunId;
-use shared::key::Key;
-use shared::limits::KEPT_NAMES_BYTES_MAX;
-use shared::messages::Reason;
-use shared::store::Store;
+use keysweep_model::ids::RunId;
+use keysweep_model::key::Key;
+use keysweep_model::limits::KEPT_NAMES_BYTES_MAX;
+use keysweep_model::messages::Reason;
+use keysweep_storage::audit::{self, KeptEntry, KeptGroup, Why};
+use keysweep_storage::store::Store;
 
 /// Bytes that a name adds to the trail in addition to its own.
 const NAME_OVERHEAD_BYTES: usize = 8;

@@ -1,9 +1,9 @@
 //! Measures the memory of the sampled keys.
 
-use shared::cluster::memory_usage::memory_usage;
-use shared::cluster::{Conn, RedisError};
-use shared::limits::MEASURED_AT_ONCE;
-use shared::messages::Lookups;
+use keysweep_model::limits::MEASURED_AT_ONCE;
+use keysweep_model::messages::Lookups;
+use keysweep_redis::memory_usage::memory_usage;
+use keysweep_redis::{Conn, RedisError};
 
 use crate::statistics::Statistics;
 

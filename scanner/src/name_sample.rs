@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use shared::limits::{NAMES_KEPT, PREFIX_BYTES_MAX};
-use shared::printable::{Printable, beginning};
+use keysweep_model::limits::{NAMES_KEPT, PREFIX_BYTES_MAX};
+use keysweep_model::printable::{Printable, beginning};
 
 /// Characters that separate the parts of a name, as applications commonly use them.
 const SEPARATORS: &[u8] = b":/.|#";

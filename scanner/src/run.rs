@@ -4,25 +4,25 @@
 
 use std::time::Duration;
 
-use shared::audit::KeptEntry;
-use shared::cluster::node;
-use shared::cluster::{Conn, RedisError, RedisErrorKind, ScanConnection, WindowReply};
-use shared::context::Context;
-use shared::failpoint::FailPoint;
-use shared::heartbeat::Heartbeat;
-use shared::ids::{Alias, BatchId, RunId};
-use shared::limits::{
+use keysweep_model::ids::{Alias, BatchId, RunId};
+use keysweep_model::limits::{
     FIELDS_KEYS_AT_ONCE, LANE_KEYS_MAX, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, TASK_NOTE_EVERY,
 };
-use shared::messages::{ListedBatch, ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
-use shared::pacing::Pacer;
-use shared::queue::{Delivery, QueueError, Topic};
-use shared::records::Records;
-use shared::redis_clients::RedisClients;
-use shared::spec_cache::SpecCache;
-use shared::task_notes::{TaskNote, TaskNotes};
-use shared::telemetry::{RequestKind, Telemetry};
-use shared::worker::{self, Disposition, Failure, Handler};
+use keysweep_model::messages::{ListedBatch, ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
+use keysweep_pacing::Pacer;
+use keysweep_redis::node;
+use keysweep_redis::{Conn, RedisError, RedisErrorKind, ScanConnection, WindowReply};
+use keysweep_runtime::context::Context;
+use keysweep_runtime::failpoint::FailPoint;
+use keysweep_runtime::heartbeat::Heartbeat;
+use keysweep_runtime::redis_clients::RedisClients;
+use keysweep_runtime::spec_cache::SpecCache;
+use keysweep_runtime::worker::{self, Disposition, Failure, Handler};
+use keysweep_storage::audit::KeptEntry;
+use keysweep_storage::queue::{Delivery, QueueError, Topic};
+use keysweep_storage::records::Records;
+use keysweep_storage::task_notes::{TaskNote, TaskNotes};
+use keysweep_telemetry::{RequestKind, Telemetry};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 

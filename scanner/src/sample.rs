@@ -3,16 +3,16 @@
 
 use std::collections::HashSet;
 
-use shared::cluster::Throttle;
-use shared::cluster::{
+use keysweep_model::key::{self, Key};
+use keysweep_model::limits::FIELDS_KEYS_AT_ONCE;
+use keysweep_model::messages::Lookups;
+use keysweep_model::range::SlotListing;
+use keysweep_model::scan_end::ScanEnd;
+use keysweep_model::slot::SLOTS;
+use keysweep_redis::Throttle;
+use keysweep_redis::{
     Conn, KeyState, Listing, LookupKind, RedisError, RedisErrorKind, ScanConnection, Ttl, WindowReply, fields,
 };
-use shared::key::{self, Key};
-use shared::limits::FIELDS_KEYS_AT_ONCE;
-use shared::messages::Lookups;
-use shared::range::SlotListing;
-use shared::scan_end::ScanEnd;
-use shared::slot::SLOTS;
 use tokio::time::Instant;
 
 use crate::classify::Classifier;

@@ -4,9 +4,9 @@
 
 use std::collections::HashSet;
 
-use shared::cluster::{KeyState, Listing, RedisError, RedisErrorKind, ScanConnection, WindowReply};
-use shared::key::{self, Key};
-use shared::scan_end::ScanEnd;
+use keysweep_model::key::{self, Key};
+use keysweep_model::scan_end::ScanEnd;
+use keysweep_redis::{KeyState, Listing, RedisError, RedisErrorKind, ScanConnection, WindowReply};
 use tokio::time::Instant;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
@@ -126,9 +126,9 @@ impl HashSample {
 
 #[cfg(test)]
 mod tests {
-    use shared::cluster::Throttle;
-    use shared::cluster::Ttl;
-    use shared::messages::Rules;
+    use keysweep_model::messages::Rules;
+    use keysweep_redis::Throttle;
+    use keysweep_redis::Ttl;
 
     use super::*;
 

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use shared::cluster::replica::{self, ReplicaReader, ReplicaRequirement};
-use shared::cluster::{Conn, RedisClient, RedisError, ScanConnection};
-use shared::ids::NodeId;
-use shared::messages::{ActivityRule, ReadFrom, ReadSource, RunSpec, ScanTask, TaskReport};
-use shared::range::{CursorScope, ScanTable, Scope};
+use keysweep_model::ids::NodeId;
+use keysweep_model::messages::{ActivityRule, ReadFrom, ReadSource, RunSpec, ScanTask, TaskReport};
+use keysweep_model::range::{CursorScope, ScanTable, Scope};
+use keysweep_redis::replica::{self, ReplicaReader, ReplicaRequirement};
+use keysweep_redis::{Conn, RedisClient, RedisError, ScanConnection};
 
 /// The connections of a task to its primary and, if it reads from one, a replica.
 pub(crate) struct ReadSourceConn {

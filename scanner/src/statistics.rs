@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-use shared::cluster::Ttl;
-use shared::cluster::memory_usage::KeyMemories as Found;
-use shared::key::Key;
-use shared::limits::{
+use keysweep_model::key::Key;
+use keysweep_model::limits::{
     LATE_SAMPLES, MEASURED_BYTES_AT_ONCE, MEASURED_OF_PREFIX, MEASURED_ONE_IN, MEASURED_OUTRIGHT,
     MEASURED_WHOLE_KEYS, MEMORY_ROWS_OF_TASK, PREFIX_DEEP_ONE_IN, PREFIX_SAMPLES_MAX,
 };
-use shared::memory::{GroupCounts, PrefixMemory, SampleKind, SampleRate, Sampler, StratifiedSample};
-use shared::messages::ScanStatistics;
-use shared::prefix::{first, name, prefixes};
-use shared::sketch::{HeavyHitters, HeavyHittersCounter, LogHistogram};
+use keysweep_model::memory::{GroupCounts, PrefixMemory, SampleKind, SampleRate, Sampler, StratifiedSample};
+use keysweep_model::messages::ScanStatistics;
+use keysweep_model::prefix::{first, name, prefixes};
+use keysweep_model::sketch::{HeavyHitters, HeavyHittersCounter, LogHistogram};
+use keysweep_redis::Ttl;
+use keysweep_redis::memory_usage::KeyMemories as Found;
 
 use crate::classify::{Classification, Treatment};
 
 /// The largest depth of prefixes.
-const PREFIX_DEPTH: usize = shared::prefix::DEPTH;
+const PREFIX_DEPTH: usize = keysweep_model::prefix::DEPTH;
 
 /// Up to this many keys per task, all longer prefixes are counted.
 const DEEP_KEYS_MAX: u64 = 10_000;

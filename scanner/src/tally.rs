@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use shared::audit::{KeptGroup, Why};
-use shared::cluster::{KeyState as Look, Ttl};
-use shared::key::{self, Key};
-use shared::limits::{DETAILS_MAX, TASK_USERS_MAX};
-use shared::messages::{Fingerprint, Lookups, Reason, ScanCounts, ScanStatistics};
-use shared::slot::SlotSet;
-use shared::task_notes::ReadSoFar;
+use keysweep_model::key::{self, Key};
+use keysweep_model::limits::{DETAILS_MAX, TASK_USERS_MAX};
+use keysweep_model::messages::{Fingerprint, Lookups, Reason, ScanCounts, ScanStatistics};
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::{KeyState as Look, Ttl};
+use keysweep_storage::audit::{KeptGroup, Why};
+use keysweep_storage::task_notes::ReadSoFar;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::classify::{Classification, Classifier, KeepReason, Treatment};
@@ -324,9 +324,9 @@ impl SeenKeys {
 
 #[cfg(test)]
 mod tests {
-    use shared::cluster::WindowReply;
-    use shared::limits::KEY_BYTES_MAX;
-    use shared::messages::Rules;
+    use keysweep_model::limits::KEY_BYTES_MAX;
+    use keysweep_model::messages::Rules;
+    use keysweep_redis::WindowReply;
 
     use super::*;
     use crate::walk::ListedKey;

@@ -1,11 +1,11 @@
 //! Which part of a scan counts, once slot ownership has been read a second time: slots that moved meanwhile are handed
 //! back to be planned again, as if they had never been read.
 
-use shared::cluster::node::{self, SlotView};
-use shared::cluster::{Conn, RedisError};
-use shared::messages::{Covered, Lookups, Remainder, RequeueReason, RunSpec, ScanTask, TaskReport};
-use shared::range::{CursorScope, ScanTable, Scope, SlotListing};
-use shared::slot::SlotSet;
+use keysweep_model::messages::{Covered, Lookups, Remainder, RequeueReason, RunSpec, ScanTask, TaskReport};
+use keysweep_model::range::{CursorScope, ScanTable, Scope, SlotListing};
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::node::{self, SlotView};
+use keysweep_redis::{Conn, RedisError};
 
 use crate::source::ReadSourceConn;
 use crate::walk::WalkProgress;
@@ -160,8 +160,8 @@ pub(crate) async fn replication_id(
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::{Alias, NodeId, RunId, TaskId};
-    use shared::range::CursorRange;
+    use keysweep_model::ids::{Alias, NodeId, RunId, TaskId};
+    use keysweep_model::range::CursorRange;
 
     use super::*;
 

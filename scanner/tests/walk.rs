@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use keysweep_model::ids::TaskId;
+use keysweep_model::limits::SLOT_KEYS_MAX;
+use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
+use keysweep_model::slot::{SLOTS, SlotSet, slot_of, tag_for};
+use keysweep_redis::{Listing, WindowReply};
 use proptest::prelude::*;
 use scanner::walk::{ListedWindow, PageOutcome, Walk};
-use shared::cluster::{Listing, WindowReply};
-use shared::ids::TaskId;
-use shared::limits::SLOT_KEYS_MAX;
-use shared::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
-use shared::slot::{SLOTS, SlotSet, slot_of, tag_for};
 
 /// The next cursor, and the keys.
 type Page = (u64, Vec<Bytes>);

@@ -51,7 +51,7 @@ pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
 
 /// Builds the binary `keysweep` in the dev profile and returns its path.
 pub(crate) fn build_keysweep() -> Result<PathBuf> {
-    let [keysweep] = build(["keysweep"], &["--package", "coordinator"])?;
+    let [keysweep] = build(["keysweep"], &["--package", "keysweep"])?;
     Ok(keysweep)
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
-use shared::config::update_reference;
+use keysweep_config::update_reference;
 
 use crate::cargo::{exit_code, root, status};
 use crate::pinned::PinnedTool;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
-use shared::servers::{ServersError, find_program, nats_server, redis_server};
+use keysweep_servers::{ServersError, find_program, nats_server, redis_server};
 
 use crate::cargo::status;
 

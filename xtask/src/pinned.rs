@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
-use shared::servers::find_program;
+use keysweep_servers::find_program;
 
 use crate::cargo::{cargo, root, status};
 

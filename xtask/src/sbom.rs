@@ -14,7 +14,7 @@ use crate::cargo::{cargo, root};
 const PLACE: &str = "target/keysweep.cdx.json";
 
 /// The crate that contains the binary.
-const BINARY: &str = "coordinator";
+const BINARY: &str = "keysweep";
 
 /// Writes the document for `target`.
 #[expect(clippy::disallowed_methods, reason = "a developer's own work tree")]
@@ -149,7 +149,7 @@ mod tests {
     fn lists_the_dependencies_of_the_binary_only() {
         let bom = document("x86_64-unknown-linux-gnu").unwrap();
         let names: Vec<&str> = list(&bom["components"]).map(|component| text(component, "name")).collect();
-        for there in ["redis", "async-nats", "ring", "shared", "reaper", "clap_derive", "cc"] {
+        for there in ["redis", "async-nats", "ring", "keysweep-model", "reaper", "clap_derive", "cc"] {
             assert!(names.contains(&there), "`{there}` is not in {names:?}");
         }
         for absent in ["proptest", "xtask", "windows-sys", "allocation-counter"] {
@@ -161,7 +161,9 @@ mod tests {
         for component in
             list(&bom["components"]).filter(|component| component["purl"] != bom["metadata"]["component"])
         {
-            let ours = ["shared", "scanner", "reaper", "reporter"].contains(&text(component, "name"));
+            let name = text(component, "name");
+            let ours = ["coordinator", "scanner", "reaper", "reporter"].contains(&name)
+                || name.starts_with("keysweep-");
             assert!(
                 ours || component["hashes"][0]["content"].as_str().is_some_and(|hash| hash.len() == 64),
                 "{component}"

@@ -3,14 +3,14 @@
 #![cfg(test)]
 
 mod tree;
+mod workspace;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tree::{files, root};
-
-const CRATES: [&str; 7] = ["coordinator", "scanner", "reaper", "reporter", "shared", "xtask", "examples"];
+use workspace::crates;
 
 /// Words that are archaic, playful, or name what the field has another word for.
 const BANNED: [&str; 20] = [
@@ -45,14 +45,14 @@ const PLAIN: [&str; 18] = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "README.md",
-    "coordinator/src/cli/args",
-    "coordinator/tests/cli/",
-    "coordinator/tests/fleet/",
-    "coordinator/tests/kit/",
-    "coordinator/tests/measured/",
+    "coordinator/cli/src/args",
+    "coordinator/cli/tests/cli/",
+    "coordinator/cli/tests/processes/fleet/",
+    "shared/testkit/src/kit/",
+    "coordinator/cli/tests/measured/",
     "coordinator/tests/over_nats/",
-    "coordinator/tests/processes/",
-    "coordinator/tests/soak/",
+    "coordinator/cli/tests/processes/",
+    "shared/testkit/src/soak/",
     "deploy/",
     "docs/",
     "examples/",
@@ -87,9 +87,9 @@ fn defined_type(line: &str) -> Option<&str> {
 #[test]
 fn no_type_name_is_defined_twice_in_one_crate() {
     let mut seen = 0;
-    for name in CRATES {
+    for name in crates() {
         let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (file, text) in texts(&root().join(name).join("src"), &["rs"]) {
+        for (file, text) in texts(&root().join(&name).join("src"), &["rs"]) {
             if file.ends_with("tests.rs") || file.contains("/tests/") {
                 continue;
             }

@@ -184,7 +184,7 @@ fn the_threat_model_cites_tests_that_exist() {
 fn the_configuration_page_is_that_of_the_settings_table() {
     let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let current =
-        shared::config::update_reference(&page).expect("the page has the line where its tables begin");
+        keysweep_config::update_reference(&page).expect("the page has the line where its tables begin");
     assert!(page == current, "docs/configuration.md is out of date: run `cargo xtask docs --configuration`");
 }
 

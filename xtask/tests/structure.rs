@@ -1,17 +1,18 @@
-//! Architecture rules that the compiler does not check: dependencies between crates, the files that may use a library,
-//! purpose comments, and limits for file and function length.
+//! Architecture rules that the compiler does not check: what a crate must not reach through others, purpose comments,
+//! and limits for file and function length.
 #![cfg(test)]
 
 mod tree;
+mod workspace;
 
+use std::collections::BTreeSet;
 use std::fs;
 
-use shared::invariants::Invariant;
-
+use keysweep_model::invariants::Invariant;
 use tree::{files, root};
+use workspace::crates;
 
 const STAGES: [&str; 3] = ["scanner", "reaper", "reporter"];
-const CRATES: [&str; 7] = ["coordinator", "scanner", "reaper", "reporter", "shared", "xtask", "examples"];
 
 /// The maximum length of a file in lines, tests included.
 const LINES_MAX: usize = 400;
@@ -24,7 +25,7 @@ const FUNCTION_LINES_MAX: usize = 70;
 const LONG_FUNCTIONS: [(&str, &str, usize); 4] = [
     ("coordinator/src/retry.rs", "retry_of", 86),
     (
-        "coordinator/tests/commands/secrets.rs",
+        "coordinator/cli/tests/commands/secrets.rs",
         "no_command_shows_a_secret_and_nothing_that_is_kept_holds_one",
         80,
     ),
@@ -35,7 +36,9 @@ const LONG_FUNCTIONS: [(&str, &str, usize); 4] = [
 /// All source files with their text, by path below the root.
 fn sources() -> Vec<(String, String)> {
     let root = root();
-    let files = CRATES.iter().flat_map(|name| files(&root.join(name), "rs"));
+    let folders: BTreeSet<String> =
+        crates().iter().filter_map(|folder| Some(folder.split('/').next()?.to_owned())).collect();
+    let files = folders.iter().flat_map(|folder| files(&root.join(folder), "rs"));
     let named = files.map(|path| {
         let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
         (name, fs::read_to_string(&path).unwrap())
@@ -48,78 +51,50 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.starts_with("//"))
 }
 
-fn names(text: &str, library: &str) -> bool {
-    let (path, import) = (format!("{library}::"), format!("use {library};"));
-    let boundary =
-        |line: &str, at: usize| !line[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
-    code(text)
-        .any(|line| line.contains(&import) || line.match_indices(&path).any(|(at, _)| boundary(line, at)))
+/// The crates of the workspace that the crate in `folder` depends on, tests aside.
+fn dependencies(folder: &str) -> Vec<String> {
+    let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let members = crates();
+    let names = manifest.get("dependencies").and_then(|table| table.as_table()).into_iter().flatten();
+    let folder_of = |name: &String| match name.strip_prefix("keysweep-") {
+        Some(part) => format!("shared/{part}"),
+        None => name.clone(),
+    };
+    names.map(|(name, _)| folder_of(name)).filter(|folder| members.contains(folder)).collect()
 }
 
-#[test]
-fn dependencies_point_one_way() {
-    for name in CRATES {
-        let manifest = fs::read_to_string(root().join(name).join("Cargo.toml")).unwrap();
-        let manifest: Vec<&str> = manifest.lines().collect();
-        let uses = |other: &str| manifest.iter().any(|line| line.starts_with(&format!("{other}.workspace")));
-        for other in CRATES {
-            let allowed = match name {
-                "shared" => false,
-                "coordinator" => other == "shared" || STAGES.contains(&other),
-                // The tests of the examples run the whole product; the examples themselves use none of it, like a
-                // user's program.
-                "examples" => other != "xtask",
-                _ => other == "shared",
-            };
-            assert!(!uses(other) || allowed || other == name, "`{name}` must not depend on `{other}`");
-        }
+/// Everything that the crate in `folder` depends on, directly or not.
+fn all_dependencies(folder: &str) -> BTreeSet<String> {
+    let (mut all, mut open) = (BTreeSet::new(), vec![folder.to_owned()]);
+    while let Some(next) = open.pop() {
+        open.extend(dependencies(&next).into_iter().filter(|other| all.insert(other.clone())));
     }
+    all
 }
 
+/// Manifests are the walls between crates. Cargo checks what a crate may use; this checks the two rules about what
+/// must not come in through another crate.
 #[test]
-fn libraries_stay_behind_their_files() {
-    let rules: [(&str, &[&str]); 8] = [
-        ("redis", &["shared/src/cluster/"]),
-        ("async_nats", &["shared/src/nats/", "examples/"]),
-        ("reqwest", &["shared/src/http/"]),
-        ("rustls", &["shared/src/http/", "shared/src/nats/", "shared/src/cluster/socket/"]),
-        (
-            "ring",
-            &[
-                "shared/src/http/",
-                "shared/src/messages/grant.rs",
-                "shared/src/signing.rs",
-                "shared/src/nats/bucket.rs",
-                "shared/tests/live/web/",
-            ],
-        ),
-        ("prometheus_client", &["shared/src/telemetry/"]),
-        ("rmp_serde", &["shared/src/wire.rs"]),
-        (
-            "clap",
-            &[
-                "coordinator/src/cli/",
-                "coordinator/src/main.rs",
-                "coordinator/tests/commands/help.rs",
-                "xtask/src/",
-            ],
-        ),
-    ];
-    for (file, text) in sources() {
-        for (library, places) in rules {
-            let allowed = places.iter().any(|place| file.starts_with(place));
-            assert!(
-                allowed || !names(&text, library),
-                "`{file}` must not name `{library}`: it stays in {places:?}"
-            );
-        }
+fn stages_know_no_broker_no_settings_and_no_other_stage() {
+    for stage in STAGES.into_iter().chain(["shared/runtime"]) {
+        let all = all_dependencies(stage);
+        assert!(all.contains("shared/model"), "`{stage}`: this test looks in the wrong place");
+        let foreign = all.iter().filter(|other| {
+            ["shared/nats", "shared/config", "shared/servers"].contains(&other.as_str())
+                || !other.starts_with("shared/")
+        });
+        let foreign: Vec<_> = foreign.collect();
+        assert!(foreign.is_empty(), "`{stage}` must not depend on {foreign:?}");
     }
+    let model = all_dependencies("shared/model");
+    assert!(model.is_empty(), "`shared/model` must not depend on {model:?}");
 }
 
 /// Connections are counted by server, so that the number a run uses is known; these connections are not counted.
 #[test]
 fn only_tests_and_test_servers_use_uncounted_connections() {
-    let places = ["shared/src/servers/", "xtask/src/", "shared/src/cluster/connect_options.rs"];
+    let places = ["shared/servers/", "shared/testkit/", "xtask/src/", "shared/redis/src/connect_options.rs"];
     for (file, text) in sources() {
         let allowed = places.iter().any(|place| file.starts_with(place)) || file.contains("/tests/");
         let apart =
@@ -207,8 +182,8 @@ fn every_file_in_a_test_folder_is_a_module() {
 #[test]
 fn the_architecture_page_lists_every_folder_and_invariant() {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    for name in CRATES {
-        assert!(page.contains(&format!("`{name}/")), "ARCHITECTURE.md does not name `{name}/`");
+    for folder in crates() {
+        assert!(page.contains(&format!("`{folder}/`")), "ARCHITECTURE.md does not name `{folder}/`");
     }
     for invariant in Invariant::ALL {
         let line = format!("**Invariant {}, {invariant:?}:**", invariant as u8);
@@ -219,8 +194,8 @@ fn the_architecture_page_lists_every_folder_and_invariant() {
 /// An unknown `KEYSWEEP_` variable is an error of every command, so the variables of the tests must be listed.
 #[test]
 fn every_environment_variable_is_known() {
-    let settings = shared::config::SETTINGS.iter().map(|spec| spec.env);
-    let known: Vec<&str> = settings.chain(shared::config::DEVELOPERS_VARIABLES).collect();
+    let settings = keysweep_config::SETTINGS.iter().map(|spec| spec.env);
+    let known: Vec<&str> = settings.chain(keysweep_config::DEVELOPERS_VARIABLES).collect();
     let mut seen = 0;
     for (file, text) in sources() {
         for reader in ["var(\"", "var_os(\"", "number(\"", ".env(\"", "variable: \""] {
@@ -229,7 +204,7 @@ fn every_environment_variable_is_known() {
             {
                 assert!(
                     known.contains(&name),
-                    "`{file}` reads `{name}`, which `shared/src/config` does not know"
+                    "`{file}` reads `{name}`, which `shared/config/src` does not know"
                 );
                 seen += 1;
             }

@@ -5,16 +5,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use keysweep_model::ids::{BatchId, NodeId, TaskId};
+use keysweep_model::limits::{REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
+use keysweep_model::messages::{Cancel, RunSpec, ScanTask, TaskFailure, TaskReport};
+use keysweep_model::slot::SlotSet;
+use keysweep_model::time::now_ms;
+use keysweep_redis::RedisClient;
+use keysweep_runtime::context::Context;
+use keysweep_storage::records::{Decision, Record, Records, TaskLists};
+use keysweep_storage::task_notes::{InFlightTasks, ReadSoFar, TaskNote};
 use reporter::Fold;
-use shared::cluster::RedisClient;
-use shared::context::Context;
-use shared::ids::{BatchId, NodeId, TaskId};
-use shared::limits::{REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
-use shared::messages::{Cancel, RunSpec, ScanTask, TaskFailure, TaskReport};
-use shared::records::{Decision, Record, Records, TaskLists};
-use shared::slot::SlotSet;
-use shared::task_notes::{InFlightTasks, ReadSoFar, TaskNote};
-use shared::time::now_ms;
 use tokio::time::Instant;
 
 use super::grants::Grants;

@@ -1,14 +1,14 @@
 //! At the end of a run, whether what was done still holds: a primary that failed may have taken with it what no
 //! replica had yet. What was done under a history that is gone is read again.
 
+use keysweep_model::ids::TaskId;
+use keysweep_model::messages::ScanTask;
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::replication::{self, ReplicationState};
+use keysweep_redis::{RedisClient, RedisError};
+use keysweep_storage::records::Decision;
+use keysweep_tasks::concurrency::join_bounded;
 use reporter::ReplicationId;
-use shared::cluster::replication::{self, ReplicationState};
-use shared::cluster::{RedisClient, RedisError};
-use shared::concurrency::join_bounded;
-use shared::ids::TaskId;
-use shared::messages::ScanTask;
-use shared::records::Decision;
-use shared::slot::SlotSet;
 use tokio::time::Instant;
 
 use super::DriveError;

@@ -10,10 +10,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use shared::ids::{BatchId, TaskId};
-use shared::messages::{Grant, Receipt, TaskReport};
-use shared::outcome::Outcome;
-use shared::records::{Record, RecordError};
+use keysweep_model::ids::{BatchId, TaskId};
+use keysweep_model::messages::{Grant, Receipt, TaskReport};
+use keysweep_model::outcome::Outcome;
+use keysweep_storage::records::{Record, RecordError};
 use tokio::time::Instant;
 
 use super::driver::Driver;

@@ -9,13 +9,13 @@ mod watchdog;
 
 use std::time::Duration;
 
+use keysweep_model::ids::RunId;
+use keysweep_model::result::CleanupResult;
+use keysweep_model::wire::WireError;
+use keysweep_runtime::context::Context;
+use keysweep_storage::records::{Decision, Record, RecordError, Records};
+use keysweep_storage::task_notes::{ReadSoFar, TaskNote};
 use reporter::{Totals, WaitingBatches};
-use shared::context::Context;
-use shared::ids::RunId;
-use shared::records::{Decision, Record, RecordError, Records};
-use shared::result::CleanupResult;
-use shared::task_notes::{ReadSoFar, TaskNote};
-use shared::wire::WireError;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};

@@ -1,10 +1,10 @@
 //! Which tasks read what a task handed back.
 
-use shared::cluster::{ConnectOptions, RedisClient, RedisError};
-use shared::ids::NodeId;
-use shared::messages::{Remainder, RequeueReason, ScanTask, TaskReport};
-use shared::range::{Scope, SlotListing};
-use shared::slot::SlotSet;
+use keysweep_model::ids::NodeId;
+use keysweep_model::messages::{Remainder, RequeueReason, ScanTask, TaskReport};
+use keysweep_model::range::{Scope, SlotListing};
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::{ConnectOptions, RedisClient, RedisError};
 
 use super::driver::Driver;
 use crate::plan::Planner;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use shared::ids::BatchId;
-use shared::limits::{PROGRESS_EVERY, SO_FAR_EVERY, TASK_TIMES_MAX};
-use shared::messages::{Cancel, CancelKind, Receipt, TaskFailure};
-use shared::queue::Topic;
-use shared::time::now_ms;
-use shared::wire;
+use keysweep_model::ids::BatchId;
+use keysweep_model::limits::{PROGRESS_EVERY, SO_FAR_EVERY, TASK_TIMES_MAX};
+use keysweep_model::messages::{Cancel, CancelKind, Receipt, TaskFailure};
+use keysweep_model::time::now_ms;
+use keysweep_model::wire;
+use keysweep_storage::queue::Topic;
 use tokio::time::Instant;
 
 use super::DriveError;

@@ -1,19 +1,18 @@
 //! The steps of a look around: all nodes are met, then their keys are listed, then judged. Nodes that are down are left out
 //! at each step.
 
-use shared::cluster::Throttle;
-use shared::cluster::{RedisClient, Topology};
-use shared::concurrency::{join_bounded, join_bounded_within};
-use shared::counters::NodeCounters;
-use shared::ids::RunId;
-use shared::limits::{
+use keysweep_model::counters::NodeCounters;
+use keysweep_model::ids::RunId;
+use keysweep_model::limits::{
     PREFLIGHT_TIMEOUT, SAMPLE_BYTES_LEAST, SAMPLE_BYTES_MAX, SAMPLE_BYTES_SUM, SAMPLE_KEYS,
     SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM,
 };
-use shared::memory::ByteEstimate;
-use shared::messages::{PlannedNode, ScanTask};
-use shared::slot::SlotSet;
-
+use keysweep_model::memory::ByteEstimate;
+use keysweep_model::messages::{PlannedNode, ScanTask};
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::Throttle;
+use keysweep_redis::{RedisClient, Topology};
+use keysweep_tasks::concurrency::{join_bounded, join_bounded_within};
 use scanner::Classifier;
 
 use super::{NodePreflight, PreflightError};

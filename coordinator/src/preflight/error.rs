@@ -1,6 +1,6 @@
 //! Why a run cannot start, in words that name the way out.
 
-use shared::cluster::{RedisError, RedisErrorKind};
+use keysweep_redis::{RedisError, RedisErrorKind};
 use thiserror::Error;
 
 use crate::run_time::OutOfTime;

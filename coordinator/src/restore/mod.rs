@@ -6,10 +6,10 @@ mod select;
 mod summary;
 mod writer;
 
-use shared::backup::{BackupError, BackupTarget, Decoded, FileKind, FileName, decode};
-use shared::cluster::{ConnectOptions, RedisError, RedisErrorKind};
-use shared::ids::{Alias, RunId};
-use shared::time::now_ms;
+use keysweep_backup::{BackupError, BackupTarget, Decoded, FileKind, FileName, decode};
+use keysweep_model::ids::{Alias, RunId};
+use keysweep_model::time::now_ms;
+use keysweep_redis::{ConnectOptions, RedisError, RedisErrorKind};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use shared::backup::{BackupTarget, FileKind, decode};
-use shared::ids::{Alias, RunId};
+use keysweep_backup::{BackupTarget, FileKind, decode};
+use keysweep_model::ids::{Alias, RunId};
 
 use super::{RestoreError, empty};
 

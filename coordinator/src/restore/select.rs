@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use shared::backup::{BackupEntry, Recorded};
-use shared::glob::Pattern;
-use shared::ids::BatchId;
-use shared::key::is_own;
-use shared::messages::Reason;
-use shared::outcome::Outcome;
+use keysweep_backup::{BackupEntry, Recorded};
+use keysweep_model::glob::Pattern;
+use keysweep_model::ids::BatchId;
+use keysweep_model::key::is_own;
+use keysweep_model::messages::Reason;
+use keysweep_model::outcome::Outcome;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// The filter of a restoration.
@@ -123,7 +123,7 @@ impl EntrySelector {
 
 #[cfg(test)]
 mod tests {
-    use shared::key::Key;
+    use keysweep_model::key::Key;
 
     use super::*;
 

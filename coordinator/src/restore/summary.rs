@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use keysweep_backup::Damage;
+use keysweep_model::limits::{DAMAGES_NAMED_MAX, RESTORE_CAUSES_MAX};
 use serde::Serialize;
-use shared::backup::Damage;
-use shared::limits::{DAMAGES_NAMED_MAX, RESTORE_CAUSES_MAX};
 
 /// Collects the causes beyond [`RESTORE_CAUSES_MAX`].
 const OTHER_CAUSES: &str = "other causes";

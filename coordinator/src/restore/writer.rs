@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
-use shared::backup::BackupEntry;
-use shared::cluster::restore::{self, RestoreEntry, Restored};
-use shared::cluster::{ConnectOptions, RedisClient, RedisError, RedisErrorKind, node, refused_version};
-use shared::ids::NodeId;
-use shared::limits::{RESTORE_PAUSE, RESTORE_ROUNDS_MAX, RESTORE_WRITE_BYTES, RESTORE_WRITE_KEYS};
-use shared::slot::slot_of;
-use shared::time::now_ms;
+use keysweep_backup::BackupEntry;
+use keysweep_model::ids::NodeId;
+use keysweep_model::limits::{RESTORE_PAUSE, RESTORE_ROUNDS_MAX, RESTORE_WRITE_BYTES, RESTORE_WRITE_KEYS};
+use keysweep_model::slot::slot_of;
+use keysweep_model::time::now_ms;
+use keysweep_redis::restore::{self, RestoreEntry, Restored};
+use keysweep_redis::{ConnectOptions, RedisClient, RedisError, RedisErrorKind, node, refused_version};
 use tokio::time::sleep;
 
 use super::summary::RestoreSummary;

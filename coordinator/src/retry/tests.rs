@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use fastrand::Rng;
-use proptest::prelude::*;
-use shared::glob::Pattern;
-use shared::http::JobIntegrations;
-use shared::ids::Alias;
-use shared::key::Key;
-use shared::messages::{
+use keysweep_http::JobIntegrations;
+use keysweep_model::glob::Pattern;
+use keysweep_model::ids::Alias;
+use keysweep_model::key::Key;
+use keysweep_model::messages::{
     Action, ActivitySource, Application, HitRateSource, InactivePolicy, PacingLimits, ReadFrom, Verify,
 };
-use shared::wire;
+use keysweep_model::wire;
+use proptest::prelude::*;
 
 use super::*;
 

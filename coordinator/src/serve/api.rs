@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use shared::nats::{Nats, NatsError, Request, Service};
-use shared::supervision::TaskGroup;
+use keysweep_nats::{Nats, NatsError, Request, Service};
+use keysweep_tasks::supervision::TaskGroup;
 
 use super::ServiceState;
 use super::handlers::{self, ApiResult, write};

@@ -1,15 +1,15 @@
 //! The handlers of the service's API: start and cancel runs, list and show them, and return statistics. NATS
 //! (`api.rs`) and HTTP (`http.rs`) both call them.
 
+use keysweep_config as config;
+use keysweep_config::is_name;
+use keysweep_model::ids::{Alias, RunId};
+use keysweep_model::limits::REQUEST_TEXT_BYTES_MAX;
+use keysweep_model::messages::{Action, Attempt, HitRateSource};
+use keysweep_model::printable::Printable;
+use keysweep_storage::history::{self, RunLine};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::config;
-use shared::config::is_name;
-use shared::history::{self, RunLine};
-use shared::ids::{Alias, RunId};
-use shared::limits::REQUEST_TEXT_BYTES_MAX;
-use shared::messages::{Action, Attempt, HitRateSource};
-use shared::printable::Printable;
 
 use super::{ServedJob, ServiceState, override_policy, pace, start_run};
 use crate::inactive_policy;
@@ -251,7 +251,7 @@ pub(super) fn options(job: &ServedJob, request: &RunRequest) -> ApiResult<Option
 mod tests {
     use std::time::Duration;
 
-    use shared::config::{Environment, FlagLayer, overrides, resolve};
+    use keysweep_config::{Environment, FlagLayer, overrides, resolve};
 
     use super::*;
     use crate::schedule::Schedule;

@@ -12,19 +12,19 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use keysweep_http::constant_time_eq;
+use keysweep_model::ids::RunId;
+use keysweep_model::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
+use keysweep_model::secret::Secret;
+use keysweep_tasks::supervision::TaskGroup;
 use serde::Serialize;
 use serde_json::json;
-use shared::config::Secret;
-use shared::http::constant_time_eq;
-use shared::ids::RunId;
-use shared::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
-use shared::supervision::TaskGroup;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::ServiceState;
 use super::handlers::{self, ApiError, ApiResult, CancelRequest, refused, write};
-use super::request::{Field, FieldKind, RequestFields, of_query, parse};
+use super::request::{FieldKind, RequestField, RequestFields, of_query, parse};
 
 /// Maximum concurrent starts of runs. Each one begins with a preflight.
 const STARTS_MAX: usize = 16;
@@ -147,7 +147,7 @@ struct CancelBody {
 }
 
 impl RequestFields for CancelBody {
-    fn fields() -> Vec<Field> {
+    fn fields() -> Vec<RequestField> {
         vec![("cause", FieldKind::Text)]
     }
 }

@@ -15,12 +15,12 @@ mod takeover;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keysweep_model::messages::Action;
+use keysweep_nats::{Nats, NatsError};
+use keysweep_runtime::context::Context;
+use keysweep_storage::store::StoreError;
+use keysweep_tasks::supervision::{Exit, TaskGroup};
 use reporter::alerting;
-use shared::context::Context;
-use shared::messages::Action;
-use shared::nats::{Nats, NatsError};
-use shared::store::StoreError;
-use shared::supervision::{Exit, TaskGroup};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
@@ -39,7 +39,7 @@ pub struct ServedJob {
     pub options: Options,
     /// The action on stale keys in a run that is not a dry run.
     pub action: Action,
-    /// Fields of [`RunRequest`] that may exceed the job's values, from [`shared::config::overrides`].
+    /// Fields of [`RunRequest`] that may exceed the job's values, from [`keysweep_config::overrides`].
     pub allow_override: Vec<&'static str>,
     /// When it is due.
     pub schedule: Schedule,

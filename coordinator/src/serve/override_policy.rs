@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use shared::config::duration;
+use keysweep_model::duration;
 
 use super::ServedJob;
 use super::handlers::{ApiResult, RunRequest, refused};

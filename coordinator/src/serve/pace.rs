@@ -1,8 +1,9 @@
 //! Applies a request's fields to the pace of a run. Pure.
 
-use shared::config::{self, duration};
-use shared::limits::LATENCY_BUDGET;
-use shared::messages::PacingLimits;
+use keysweep_config as config;
+use keysweep_model::duration;
+use keysweep_model::limits::LATENCY_BUDGET;
+use keysweep_model::messages::PacingLimits;
 
 use super::handlers::{ApiError, ApiResult, RunRequest, refused};
 use crate::options::millis;

@@ -1,11 +1,11 @@
 //! Parses the body or query of an API request. Errors name the fields of the request, not the types of the parser.
 
+use keysweep_config::{SETTINGS, SettingKind};
+use keysweep_model::ids::RunId;
+use keysweep_model::limits::REQUEST_BYTES_MAX;
+use keysweep_model::printable::Printable;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use shared::config::{SETTINGS, SettingKind};
-use shared::ids::RunId;
-use shared::limits::REQUEST_BYTES_MAX;
-use shared::printable::Printable;
 
 use super::handlers::{ApiResult, CancelRequest, RunRequest, RunsRequest, StatsRequest, refused};
 
@@ -23,16 +23,16 @@ pub(super) enum FieldKind {
 }
 
 /// A field's name and type.
-pub(super) type Field = (&'static str, FieldKind);
+pub(super) type RequestField = (&'static str, FieldKind);
 
 /// A request, and its fields.
 pub(super) trait RequestFields: DeserializeOwned {
-    fn fields() -> Vec<Field>;
+    fn fields() -> Vec<RequestField>;
 }
 
 /// A job's settings that a request may change have the names from the settings table.
 impl RequestFields for RunRequest {
-    fn fields() -> Vec<Field> {
+    fn fields() -> Vec<RequestField> {
         let settings = SETTINGS.iter().filter_map(|row| Some((row.json?.name, FieldKind::of(row.kind))));
         let named = [("job", FieldKind::Text), ("startedBy", FieldKind::Text)];
         named.into_iter().chain(settings).collect()
@@ -40,19 +40,19 @@ impl RequestFields for RunRequest {
 }
 
 impl RequestFields for StatsRequest {
-    fn fields() -> Vec<Field> {
+    fn fields() -> Vec<RequestField> {
         vec![("job", FieldKind::Text), ("redis", FieldKind::Text)]
     }
 }
 
 impl RequestFields for CancelRequest {
-    fn fields() -> Vec<Field> {
+    fn fields() -> Vec<RequestField> {
         vec![("runId", FieldKind::Run), ("cause", FieldKind::Text)]
     }
 }
 
 impl RequestFields for RunsRequest {
-    fn fields() -> Vec<Field> {
+    fn fields() -> Vec<RequestField> {
         vec![("job", FieldKind::Text), ("limit", FieldKind::Whole(u64::from(u32::MAX)))]
     }
 }

@@ -3,18 +3,18 @@
 
 use std::time::Duration;
 
+use keysweep_model::time::{now_ms, rfc3339};
+use keysweep_redis::RedisClient;
+use keysweep_redis::health::check_health;
+use keysweep_runtime::collect::{self, SnapshotMeta};
+use keysweep_storage::counter_snapshot::{self, CounterSnapshot, SnapshotPhase};
+use keysweep_storage::events::Event;
+use keysweep_storage::history::RunLine;
+use keysweep_storage::store::{Created, StoreError};
 use reporter::alerting;
 use reporter::hit_rate::CounterSnapshots;
 use reporter::summary::{WEEK_MS, summary};
 use serde_json::json;
-use shared::cluster::RedisClient;
-use shared::cluster::health::check_health;
-use shared::collect::{self, SnapshotMeta};
-use shared::counter_snapshot::{self, CounterSnapshot, SnapshotPhase};
-use shared::events::Event;
-use shared::history::RunLine;
-use shared::store::{Created, StoreError};
-use shared::time::{now_ms, rfc3339};
 use tokio::time::sleep;
 
 use super::{ServedJob, ServiceState};

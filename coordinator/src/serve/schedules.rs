@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use keysweep_model::ids::RunId;
+use keysweep_model::messages::Attempt;
+use keysweep_model::time::now_ms;
+use keysweep_storage::events::{Event, EventKind};
+use keysweep_storage::store::{Created, StoreError};
 use serde_json::json;
-use shared::events::{Event, EventKind};
-use shared::ids::RunId;
-use shared::messages::Attempt;
-use shared::store::{Created, StoreError};
-use shared::time::now_ms;
 use tokio::time::sleep;
 
 use super::takeover::{StartOutcome, begin, retry};

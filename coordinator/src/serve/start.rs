@@ -1,14 +1,14 @@
 //! Starts a run of a job: preflight, then the records that define the run.
 
+use keysweep_model::ids::RunId;
+use keysweep_model::result::Status;
+use keysweep_model::time::now_ms;
+use keysweep_runtime::context::Context;
+use keysweep_storage::events::{Event, EventKind};
+use keysweep_storage::history::{self, RunLine};
+use keysweep_storage::store::StoreError;
 use reporter::alerting;
 use serde_json::json;
-use shared::context::Context;
-use shared::events::{Event, EventKind};
-use shared::history::{self, RunLine};
-use shared::ids::RunId;
-use shared::result::Status;
-use shared::store::StoreError;
-use shared::time::now_ms;
 use thiserror::Error;
 
 use crate::embedded::RunError;

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use shared::messages::{Attempt, RunSpec};
-use shared::result::Status;
-use shared::store::StoreError;
-use shared::supervision::TaskGroup;
+use keysweep_model::messages::{Attempt, RunSpec};
+use keysweep_model::result::Status;
+use keysweep_storage::store::StoreError;
+use keysweep_tasks::supervision::TaskGroup;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -169,7 +169,7 @@ pub(super) enum StartOutcome {
     /// It runs, or must not be retried.
     Done,
     /// It failed, and is recorded in the history under this id.
-    Failed(Option<shared::ids::RunId>),
+    Failed(Option<keysweep_model::ids::RunId>),
 }
 
 /// Starts one attempt at a job.

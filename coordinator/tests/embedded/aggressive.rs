@@ -1,23 +1,23 @@
 //! Removing the caches of inactive users: exactly theirs go, and nothing of anybody's where it is not known who is
 //! active. CI does this with 5,000 users; the `soak_` test with 100,000.
 
-use crate::gap::{GRACE_MS, run_and_change};
-use crate::kit;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::kit::keys;
-use crate::kit::population::{self, DAY_MS, Population, TTL_MS, WARMING};
-use crate::kit::queues::Twice;
 use coordinator::embedded::RunError;
 use coordinator::inactive_policy::ActivitySource;
 use coordinator::options::Options;
-use shared::cluster::ConnectOptions;
-use shared::context::Timing;
-use shared::key::Key;
-use shared::messages::Action;
-use shared::result::{CleanupResult, Status};
-use shared::servers::Seeder;
+use keysweep_model::key::Key;
+use keysweep_model::messages::Action;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_redis::ConnectOptions;
+use keysweep_runtime::context::Timing;
+use keysweep_servers::Seeder;
+use keysweep_testkit::kit::population::{self, DAY_MS, Population, TTL_MS, WARMING};
+use keysweep_testkit::kit::queues::Twice;
+use keysweep_testkit::kit::{self, keys};
+
+use crate::gap::{GRACE_MS, run_and_change};
 
 const USERS: u64 = 5_000;
 
@@ -112,7 +112,7 @@ async fn a_set_of_active_users() {
         let population = Population::of(1_000);
         population.seed_keys(&options.access).await;
         let mut seeder = Seeder::open(&options.access).await.unwrap();
-        let since_ms = (shared::time::now_ms() - 30 * DAY_MS) as f64;
+        let since_ms = (keysweep_model::time::now_ms() - 30 * DAY_MS) as f64;
         for (member, score) in &population.members {
             if *score >= since_ms || *score < 1e11 && *score * 1_000.0 >= since_ms {
                 seeder.command(WARMING.as_bytes(), &[b"SADD", WARMING.as_bytes(), member]).await.unwrap();
@@ -180,17 +180,15 @@ pub async fn refused(options: &Options, population: &Population, why: &str) {
     assert_eq!(result.cleaned_keys, population.stale.len() as u64);
     population::check_lookups(&result, 0);
     population.check_keys(&options.access, (true, false)).await;
-    population.seed_stale(&options.access).await;
+    seed_stale(population, &options.access).await;
 }
 
-impl Population {
-    async fn seed_stale(&self, access: &ConnectOptions) {
-        let mut seeder = Seeder::open(access).await.unwrap();
-        for key in &self.stale {
-            seeder.set(key, b"again", None).await.unwrap();
-        }
-        seeder.finish().await.unwrap();
+async fn seed_stale(population: &Population, access: &ConnectOptions) {
+    let mut seeder = Seeder::open(access).await.unwrap();
+    for key in &population.stale {
+        seeder.set(key, b"again", None).await.unwrap();
     }
+    seeder.finish().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -297,8 +295,8 @@ async fn inactive_users_caches_count_for_the_limit_on_deletions() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_set_that_is_recreated_while_it_is_read_is_not_used() {
-    use shared::cluster::activity::{ActivityReadError, SetKind, read_members};
-    use shared::messages::Lookups;
+    use keysweep_model::messages::Lookups;
+    use keysweep_redis::activity::{ActivityReadError, SetKind, read_members};
     let server = kit::standalone().await;
     let (conn, other) = (server.conn().await.unwrap(), server.conn().await.unwrap());
     let fill = async |name: &str, from: u64, to: u64| {

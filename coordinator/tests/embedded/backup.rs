@@ -3,14 +3,12 @@
 
 use std::fs;
 
-use shared::cluster::Reply;
-use shared::glob::Pattern;
-use shared::messages::Reason;
-use shared::result::Status;
-
-use crate::kit;
-use crate::kit::backup::{self, Folder, contents, differences, restore};
-use crate::kit::soak_keys;
+use keysweep_model::glob::Pattern;
+use keysweep_model::messages::Reason;
+use keysweep_model::result::Status;
+use keysweep_redis::Reply;
+use keysweep_testkit::kit::backup::{self, Folder, contents, differences, restore};
+use keysweep_testkit::kit::{self, soak_keys};
 
 /// Keys of a test that runs with each change.
 const KEYS: u64 = 2_500;

@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use shared::context::Timing;
-use shared::ids::NodeId;
-use shared::key::Key;
-use shared::messages::{Action, Group, ReapBatch};
-use shared::queue::{Delivery, Queue, QueueError, Topic};
-use shared::result::Status;
-use shared::wire;
-
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::keys;
+use keysweep_model::ids::NodeId;
+use keysweep_model::key::Key;
+use keysweep_model::messages::{Action, Group, ReapBatch};
+use keysweep_model::result::Status;
+use keysweep_model::wire;
+use keysweep_runtime::context::Timing;
+use keysweep_storage::queue::{Delivery, Queue, QueueError, Topic};
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::{self, keys};
 
 /// Changes a copy of a batch in one thing.
 type Change = fn(&mut ReapBatch);

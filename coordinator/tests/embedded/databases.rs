@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-use crate::kit::backup::{self, Folder, contents, differences, restore};
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::population::{self, Population};
-use crate::kit::{self, keys};
 use coordinator::embedded::RunError;
 use coordinator::job_lock::LockError;
-use shared::cluster::{ConnectOptions, Reply};
-use shared::messages::{Action, ReadFrom};
-use shared::result::Status;
-use shared::servers::{ClusterServers, Seeder, Server};
+use keysweep_model::messages::{Action, ReadFrom};
+use keysweep_model::result::Status;
+use keysweep_redis::{ConnectOptions, Reply};
+use keysweep_servers::{ClusterServers, Seeder, Server};
+use keysweep_testkit::kit::backup::{self, Folder, contents, differences, restore};
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::population::{self, Population};
+use keysweep_testkit::kit::{self, keys};
 
 /// A cluster with 16 databases; `None`, with a word about it, where the servers know none.
 async fn cluster() -> Option<ClusterServers> {

@@ -1,12 +1,12 @@
 //! A quiet deployment: a run deletes every stale key and nothing else, and its numbers are the truth. CI does
 //! this with 50,000 keys; the `soak_` tests with `KEYSWEEP_SOAK_KEYS` (a million).
 
-use crate::kit;
-use crate::kit::ground_truth::{Class, GroundTruth};
 use coordinator::options::Options;
-use shared::glob::Pattern;
-use shared::limits::{BATCHES_QUEUE_BYTES_MAX, KEY_BYTES_MAX, SLOT_KEYS_MAX};
-use shared::result::{CleanupResult, Status};
+use keysweep_model::glob::Pattern;
+use keysweep_model::limits::{BATCHES_QUEUE_BYTES_MAX, KEY_BYTES_MAX, SLOT_KEYS_MAX};
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
 
 /// Matching keys of a test in CI.
 const KEYS: u64 = 50_000;

@@ -5,18 +5,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kit;
-use crate::kit::gate::Gate;
-use crate::kit::ground_truth::GroundTruth;
 use coordinator::drive::Progress;
 use coordinator::options::Options;
 use coordinator::preflight::Preflight;
-use shared::context::Timing;
-use shared::messages::Action;
-use shared::queue::Topic;
-use shared::result::{Accounting, CleanupResult, Status};
-use shared::servers::{ClusterServers, Server};
-use shared::slot::slot_of;
+use keysweep_model::messages::Action;
+use keysweep_model::result::{Accounting, CleanupResult, Status};
+use keysweep_model::slot::slot_of;
+use keysweep_runtime::context::Timing;
+use keysweep_servers::{ClusterServers, Server};
+use keysweep_storage::queue::Topic;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::gate::Gate;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
 
 /// Matching keys.
 const KEYS: u64 = 6_000;

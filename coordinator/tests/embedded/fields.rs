@@ -3,15 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use crate::gap::{GRACE_MS, run_and_change};
-use crate::kit;
-use crate::kit::backup::{self, Folder, restore};
 use coordinator::options::Options;
-use shared::cluster::{Batch, Conn, RedisClient, Reply};
-use shared::messages::{Action, DeleteBackend};
-use shared::result::{CleanupResult, Status};
-use shared::servers::{Seeder, Server};
-use shared::slot::slot_of;
+use keysweep_model::messages::{Action, DeleteBackend};
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::slot::slot_of;
+use keysweep_redis::{Batch, Conn, RedisClient, Reply};
+use keysweep_servers::{Seeder, Server};
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::backup::{self, Folder, restore};
+
+use crate::gap::{GRACE_MS, run_and_change};
 
 /// Hashes of each kind.
 const EACH: u64 = 250;

@@ -1,18 +1,18 @@
 //! Servers that scan and count otherwise than a hash table: what is deleted is exact, or the run says that it is not.
 
-use crate::kit;
-use crate::kit::foreign::{Foreign, Manner};
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::population::{self, Population};
 use coordinator::options::Options;
 use coordinator::preflight::{Preflight, preflight};
-use shared::cluster::ConnectOptions;
-use shared::cluster::activity::{ActivityReadError, SetKind, read_members};
-use shared::ids::RunId;
-use shared::messages::Lookups;
-use shared::result::{CleanupResult, Status};
-use shared::servers::Server;
-use shared::time::now_ms;
+use keysweep_model::ids::RunId;
+use keysweep_model::messages::Lookups;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::time::now_ms;
+use keysweep_redis::ConnectOptions;
+use keysweep_redis::activity::{ActivityReadError, SetKind, read_members};
+use keysweep_servers::Server;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::foreign::{Foreign, Manner};
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::population::{self, Population};
 
 const KEYS: u64 = 40_000;
 

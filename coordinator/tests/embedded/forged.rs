@@ -4,19 +4,17 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::kit;
-use crate::kit::forger::{Forged, Forger, batch, covering, listed};
-use crate::kit::keys;
-use crate::kit::population;
 use coordinator::options::Options;
+use keysweep_model::ids::{BatchId, NodeId, TaskId};
+use keysweep_model::messages::{Action, ListedBatch, ReapBatch, Reason, ScanTask, TaskReport, Verify};
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::time::now_ms;
+use keysweep_model::wire;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_servers::{Seeder, Server};
+use keysweep_testkit::kit::forger::{Forged, Forger, batch, covering, listed};
+use keysweep_testkit::kit::{self, keys, population};
 use serde::Serialize;
-use shared::context::{Context, Timing};
-use shared::ids::{BatchId, NodeId, TaskId};
-use shared::messages::{Action, ListedBatch, ReapBatch, Reason, ScanTask, TaskReport, Verify};
-use shared::result::{CleanupResult, Status};
-use shared::servers::{Seeder, Server};
-use shared::time::now_ms;
-use shared::wire;
 
 const HEALTHY: usize = 5_000;
 const STALE: usize = 10;
@@ -281,7 +279,7 @@ async fn slots_of_other_tasks_and_batches_of_other_reports_are_refused() {
     let forge = move |task: &ScanTask| {
         let slots = task.scope.slots();
         let here: Vec<Vec<u8>> =
-            all.iter().filter(|key| slots.contains(shared::slot::slot_of(key))).cloned().collect();
+            all.iter().filter(|key| slots.contains(keysweep_model::slot::slot_of(key))).cloned().collect();
         let mut forged =
             Forged::honest(task, &[ReapBatch { batch: one, ..batch(task, Reason::Stale, &here, 0) }]);
         // Or the queue would take them for one message.
@@ -317,14 +315,14 @@ async fn no_batch_shortens_the_grace() {
 /// A batch as it travels, of which nothing is checked.
 #[derive(Serialize)]
 struct Raw {
-    run: shared::ids::RunId,
+    run: keysweep_model::ids::RunId,
     batch: BatchId,
     task: TaskId,
-    alias: shared::ids::Alias,
+    alias: keysweep_model::ids::Alias,
     node: NodeId,
     not_before_ms: u64,
     not_after_ms: u64,
-    groups: Vec<(u16, Reason, Vec<shared::key::Key>, Vec<u64>)>,
+    groups: Vec<(u16, Reason, Vec<keysweep_model::key::Key>, Vec<u64>)>,
     scan_generation: u32,
 }
 
@@ -342,7 +340,7 @@ async fn a_batch_that_cannot_be_carried_out_does_not_hold_up_its_run() {
         let forge = move |task: &ScanTask| {
             let ReapBatch { run, batch, task: of, alias, node, not_before_ms, not_after_ms, .. } =
                 batch(task, Reason::Stale, &[], 0);
-            let key = |n: usize| shared::key::Key::new(format!("permissions:stale{n}:x").as_bytes());
+            let key = |n: usize| keysweep_model::key::Key::new(format!("permissions:stale{n}:x").as_bytes());
             let group = |_| (0, Reason::Stale, (0..keys).map(key).collect(), Vec::new());
             let groups = (0..groups).map(group).collect();
             let raw = Raw {
@@ -378,21 +376,16 @@ async fn keys_of_active_users_stay_in_forged_batches() {
     };
     let conn = keys::conns(&options.access).await.remove(0);
     let now = (now_ms() / 1_000).to_string();
-    // The first half.
-    for n in 0..HEALTHY / 2 {
-        let user = format!("user{n}");
+    for user in (0..HEALTHY / 2).map(|n| format!("user{n}")) {
         let zadd: [&[u8]; 4] = [b"ZADD", population::WARMING.as_bytes(), now.as_bytes(), user.as_bytes()];
         conn.command(&zadd).await.unwrap();
     }
     let at_ms = scene.at_ms;
-    for (from, why) in [
-        (0, "not known to belong to an inactive user"),
-        (HEALTHY / 2 - 1, "not known to belong to an inactive user"),
-    ] {
+    for from in [0, HEALTHY / 2 - 1] {
         let some = scene.healthy[from..from + 200].to_vec();
         let forge =
             move |task: &ScanTask| Forged::honest(task, &[batch(task, Reason::Inactive, &some, at_ms)]);
-        refused(&scene, &options, why, forge).await;
+        refused(&scene, &options, "not known to belong to an inactive user", forge).await;
     }
     // Of inactive users, they go; but those that expire at another time, or soon, do not.
     let some = scene.healthy[HEALTHY / 2..HEALTHY / 2 + 200].to_vec();

@@ -6,17 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::keys;
 use coordinator::options::Options;
 use coordinator::run_phase::RunPhase;
-use shared::cluster::ConnectOptions;
-use shared::context::Timing;
-use shared::messages::Action;
-use shared::result::{CleanupResult, Status};
-use shared::servers::Seeder;
-use shared::supervision::TaskGroup;
+use keysweep_model::messages::Action;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_redis::ConnectOptions;
+use keysweep_runtime::context::Timing;
+use keysweep_servers::Seeder;
+use keysweep_tasks::supervision::TaskGroup;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::{self, keys};
 
 /// How long keys are left alone after they were seen: time enough to change some.
 pub const GRACE_MS: u64 = 2_500;
@@ -102,15 +101,15 @@ async fn expire_gives_a_ttl_within_the_jitter_and_deletes_nothing() {
         options.rules.action = Action::Expire { ttl_ms: TTL_MS, jitter_ms: JITTER_MS };
         let truth = GroundTruth::mixture(6_000, "");
         truth.seed(&options.access).await;
-        let before = shared::time::now_ms();
+        let before = keysweep_model::time::now_ms();
         let result = kit::run(&options).await;
-        let after = shared::time::now_ms();
+        let after = keysweep_model::time::now_ms();
         truth.check_numbers(&result, options.rules.action);
         truth.check_keys(&options.access, false).await;
         // PEXPIRETIME would say it, but for Redis 6.2.
-        let asked = shared::time::now_ms();
+        let asked = keysweep_model::time::now_ms();
         let left = keys::ask(&options.access, "PTTL", &truth.stale).await;
-        let answered = shared::time::now_ms();
+        let answered = keysweep_model::time::now_ms();
         let left: Vec<u64> = left.into_iter().map(i64::unsigned_abs).collect();
         let (first, last) = (*left.iter().min().unwrap(), *left.iter().max().unwrap());
         assert!(

@@ -5,20 +5,19 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::kit;
-use crate::kit::ground_truth::{Class, GroundTruth};
-use crate::kit::keys;
-use crate::kit::queues::{Broken, InflightTasks};
 use coordinator::drive::drive;
 use coordinator::embedded::RunError;
 use coordinator::exit;
 use coordinator::run_phase::RunPhase;
-use shared::cluster::{ConnectOptions, Reply};
-use shared::context::Timing;
-use shared::limits::TASKS_PER_NODE;
-use shared::messages::{Action, Cancel, CancelKind};
-use shared::queue::Topic;
-use shared::result::{Extent, Status};
+use keysweep_model::limits::TASKS_PER_NODE;
+use keysweep_model::messages::{Action, Cancel, CancelKind};
+use keysweep_model::result::{Extent, Status};
+use keysweep_redis::{ConnectOptions, Reply};
+use keysweep_runtime::context::Timing;
+use keysweep_storage::queue::Topic;
+use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
+use keysweep_testkit::kit::queues::{Broken, InflightTasks};
+use keysweep_testkit::kit::{self, keys};
 
 /// A grace that no test waits for.
 const LONG_GRACE_MS: u64 = 60_000;
@@ -145,7 +144,7 @@ async fn a_run_that_finds_more_than_it_may_delete_stops_and_balances() {
         // They come after the survey, so that its estimate is far too low.
         let mut late = GroundTruth::default();
         (0..20_000).for_each(|n| late.add(Class::Stale, format!("permissions:late:{n}")));
-        let mut seeder = shared::servers::Seeder::open(&options.access).await.unwrap();
+        let mut seeder = keysweep_servers::Seeder::open(&options.access).await.unwrap();
         for key in &late.stale {
             seeder.set(key, b"", None).await.unwrap();
         }

@@ -6,26 +6,26 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::kit::ground_truth::{Class, GroundTruth};
-use crate::kit::{self, keys};
-use crate::soak::Cases;
-use crate::soak::fields::Kind;
-use crate::soak::tamper::{Corpus, Tamper, TamperedQueue, TamperedStore, Way};
 use coordinator::drive::drive;
 use coordinator::options::Options;
 use coordinator::preflight::Preflight;
 use fastrand::Rng;
+use keysweep_model::messages::Action;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::time::now_ms;
+use keysweep_redis::ConnectOptions;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_servers::{ClusterServers, Server};
+use keysweep_storage::records::{Decision, Record, Records};
+use keysweep_tasks::supervision::{Exit, TaskGroup};
+use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
+use keysweep_testkit::kit::{self, keys};
+use keysweep_testkit::soak::Cases;
+use keysweep_testkit::soak::fields::Kind;
+use keysweep_testkit::soak::tamper::{Corpus, Tamper, TamperedQueue, TamperedStore, Way};
 use reaper::Reaper;
 use reporter::Fold;
 use scanner::Scanner;
-use shared::cluster::ConnectOptions;
-use shared::context::{Context, Timing};
-use shared::messages::Action;
-use shared::records::{Decision, Record, Records};
-use shared::result::{CleanupResult, Status};
-use shared::servers::{ClusterServers, Server};
-use shared::supervision::{Exit, TaskGroup};
-use shared::time::now_ms;
 use tokio_util::sync::CancellationToken;
 
 /// Matching keys of each run.

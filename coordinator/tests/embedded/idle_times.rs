@@ -1,15 +1,14 @@
 //! Inactive users' caches where nothing tells who is active: those that nobody has used for long.
 
 use coordinator::inactive_policy::ActivitySource;
-use shared::cluster::{ConnectOptions, Reply};
-use shared::messages::Action;
-use shared::servers::Seeder;
+use keysweep_model::messages::Action;
+use keysweep_redis::{ConnectOptions, Reply};
+use keysweep_servers::Seeder;
+use keysweep_testkit::kit::population::{self, DAY_MS, Population, TTL_MS};
+use keysweep_testkit::kit::{self, keys};
 
 use crate::aggressive::refused;
 use crate::gap::{GRACE_MS, run_and_change};
-use crate::kit;
-use crate::kit::keys;
-use crate::kit::population::{self, DAY_MS, Population, TTL_MS};
 
 /// Copies of one value, as if each had not been used for so many seconds.
 async fn restore(access: &ConnectOptions, keys: &[Vec<u8>], idle_s: u64) {

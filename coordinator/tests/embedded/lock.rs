@@ -2,23 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::keys;
 use coordinator::drive::Progress;
 use coordinator::embedded::{self, RunError};
 use coordinator::exit;
 use coordinator::job_lock::LockError;
 use coordinator::options::Options;
 use coordinator::run_phase::RunPhase;
-use shared::cluster::Conn;
-use shared::cluster::lock::Holder;
-use shared::context::Timing;
-use shared::ids::RunId;
-use shared::limits::LOCK_LEASE;
-use shared::messages::{Action, CancelKind};
-use shared::result::Status;
-use shared::slot::slot_of;
+use keysweep_model::ids::RunId;
+use keysweep_model::limits::LOCK_LEASE;
+use keysweep_model::messages::{Action, CancelKind};
+use keysweep_model::result::Status;
+use keysweep_model::slot::slot_of;
+use keysweep_redis::Conn;
+use keysweep_redis::lock::Holder;
+use keysweep_runtime::context::Timing;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::{self, keys};
 use tokio::sync::watch;
 
 /// The key of the lock, as it stands in a deployment that serves everything.
@@ -28,7 +27,7 @@ fn lock_key(options: &Options) -> Vec<u8> {
 
 /// The connection to the server that has the lock.
 async fn keeper(options: &Options) -> Conn {
-    let client = shared::cluster::RedisClient::discover(options.access.clone()).await.unwrap();
+    let client = keysweep_redis::RedisClient::discover(options.access.clone()).await.unwrap();
     let slot = slot_of(&lock_key(options));
     client.conn(&client.topology().owner(slot).unwrap().node).await.unwrap()
 }

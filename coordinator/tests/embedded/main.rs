@@ -2,12 +2,6 @@
 #![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "tests write the files that they try out")]
 
-#[path = "../kit/mod.rs"]
-mod kit;
-
-#[path = "../soak/mod.rs"]
-mod soak;
-
 mod aggressive;
 mod backup;
 mod copies;

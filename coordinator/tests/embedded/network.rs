@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
+use fastrand::Rng;
+use keysweep_model::address_map::AddressMapping;
+use keysweep_model::result::Status;
+use keysweep_redis::{ConnectOptions, RedisErrorKind};
+use keysweep_servers::{ClusterServers, Server};
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::proxy::Proxy;
+use tokio::time::sleep;
+
 use super::failover::PRIMARIES;
 use super::unrest::{KEYS, check, run_in, slow};
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::proxy::Proxy;
-use fastrand::Rng;
-use shared::cluster::{ConnectOptions, RedisErrorKind};
-use shared::config::AddressMapping;
-use shared::result::Status;
-use shared::servers::{ClusterServers, Server};
-use tokio::time::sleep;
 
 /// One change of the weather after another, each at one of the nodes.
 async fn storm(nodes: &[Proxy], mut rng: Rng) {

@@ -1,12 +1,11 @@
 //! Numbers of 64 bits: a key that expires at the last moment that a server knows, like any other.
 
-use crate::kit;
-use crate::kit::population;
 use coordinator::options::Options;
-use shared::cluster::node;
-use shared::result::{CleanupResult, Status};
-use shared::servers::Seeder;
-use shared::time::now_ms;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::time::now_ms;
+use keysweep_redis::node;
+use keysweep_servers::Seeder;
+use keysweep_testkit::kit::{self, population};
 
 const LAST: &str = "9223372036854775807";
 

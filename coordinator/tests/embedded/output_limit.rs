@@ -4,15 +4,14 @@
 use coordinator::embedded::{self, RunError};
 use coordinator::options::Options;
 use coordinator::preflight::PreflightError;
-use shared::cluster::{Conn, RedisErrorKind, Reply};
-use shared::messages::Action;
-use shared::result::Status;
-use shared::servers::Seeder;
-
-use crate::kit;
-use crate::kit::backup::{self, Folder, contents, differences, restore};
-use crate::kit::ground_truth::{Class, GroundTruth};
-use crate::kit::population::{self, Population};
+use keysweep_model::messages::Action;
+use keysweep_model::result::Status;
+use keysweep_redis::{Conn, RedisErrorKind, Reply};
+use keysweep_servers::Seeder;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::backup::{self, Folder, contents, differences, restore};
+use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
+use keysweep_testkit::kit::population::{self, Population};
 
 const KB: u64 = 1 << 10;
 

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use crate::kit;
-use crate::kit::foreground::Foreground;
-use crate::kit::ground_truth::GroundTruth;
 use coordinator::options::Options;
-use shared::context::Timing;
-use shared::messages::{Cancel, CancelKind, PacingLimits};
-use shared::result::{Status, Waited};
-use shared::servers::Server;
+use keysweep_model::messages::{Cancel, CancelKind, PacingLimits};
+use keysweep_model::result::{Status, Waited};
+use keysweep_runtime::context::Timing;
+use keysweep_servers::Server;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::foreground::Foreground;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
 
 /// A run beside which nobody may notice anything.
 const GENTLE: PacingLimits = PacingLimits { latency_budget_ms: Some(1), keys_per_s_max: None };
@@ -92,7 +92,7 @@ async fn a_task_that_is_held_back_for_long_hands_its_rest_back() {
     let (records, mut revision) = (env.records(preflight.spec.run), 0);
     while let Some((at, record)) = records.next_after(revision).await.unwrap() {
         revision = at;
-        reports += usize::from(matches!(record, Some(shared::records::Record::Report(_))));
+        reports += usize::from(matches!(record, Some(keysweep_storage::records::Record::Report(_))));
     }
     assert!(reports > preflight.tasks.len(), "{reports} reports of {} tasks", preflight.tasks.len());
 }

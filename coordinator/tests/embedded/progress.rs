@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
 use coordinator::drive::Progress;
 use coordinator::embedded;
 use coordinator::options::Options;
-use shared::messages::PacingLimits;
+use keysweep_model::messages::PacingLimits;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
 use tokio::time::sleep;
 
 /// Every state of a run that a watcher sees who looks every 100 ms.
-async fn watched(options: &Options) -> (Vec<Progress>, shared::result::CleanupResult) {
+async fn watched(options: &Options) -> (Vec<Progress>, keysweep_model::result::CleanupResult) {
     let (env, preflight) = (embedded::context(options), kit::preflight_of(options).await);
     let (sender, receiver) = kit::progress(&preflight);
     let mut running = Box::pin(embedded::run(&env, options, &preflight, sender));

@@ -4,15 +4,14 @@
 use std::time::Duration;
 
 use coordinator::options::Options;
-use shared::cluster::{Conn, ConnectOptions};
-use shared::messages::ReadFrom;
-use shared::result::{CleanupResult, ReadNode};
-use shared::servers::{ClusterServers, Server};
+use keysweep_model::messages::ReadFrom;
+use keysweep_model::result::{CleanupResult, ReadNode};
+use keysweep_redis::{Conn, ConnectOptions};
+use keysweep_servers::{ClusterServers, Server};
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::pausable_proxy::PausableProxy;
 use tokio::time::{Instant, sleep};
-
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::pausable_proxy::PausableProxy;
 
 const KEYS: u64 = 6_000;
 

@@ -3,16 +3,15 @@
 
 use std::time::Duration;
 
-use crate::kit;
-use crate::kit::ground_truth::{Class, GroundTruth};
-use crate::kit::keys;
 use coordinator::options::Options;
 use coordinator::run_phase::RunPhase;
-use shared::context::{Context, Timing};
-use shared::messages::Action;
-use shared::result::{CleanupResult, Status};
-use shared::servers::{ClusterServers, Server};
-use shared::slot::slot_of;
+use keysweep_model::messages::Action;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::slot::slot_of;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_servers::{ClusterServers, Server};
+use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
+use keysweep_testkit::kit::{self, keys};
 
 /// Keys in the slot that moves: more than one MIGRATE takes along.
 const TAGGED: u64 = 600;
@@ -176,7 +175,7 @@ async fn a_giant_slot_that_stays_open_is_abandoned_as_one() {
     let mut options = kit::options(cluster.urls());
     options.rules.action = Action::Report;
     let Move { slot, from, to } = Move::of(&cluster);
-    let tag = shared::slot::tag_for(slot);
+    let tag = keysweep_model::slot::tag_for(slot);
     let mut truth = GroundTruth::default();
     for n in 0..40_000 {
         truth.add(Class::Stale, format!("permissions:{{{tag}}}:{n}"));
@@ -192,7 +191,7 @@ async fn a_giant_slot_that_stays_open_is_abandoned_as_one() {
     assert_eq!((result.status, result.coverage.missing), (Status::Partial, Some(slot.to_string())));
     assert_eq!((result.scanned_keys, result.stale_ttl_keys), (0, 0), "none of its keys counts");
     // Every part of a pass hands the slot back, and only one of them starts the next pass.
-    let passes = u64::from(shared::limits::REPLANS_MAX) + 2;
+    let passes = u64::from(keysweep_model::limits::REPLANS_MAX) + 2;
     let tasks = seen.borrow().totals.tasks;
     let planned = preflight.tasks.len() as u64;
     assert!(tasks <= planned * passes, "{tasks} tasks from {planned}");
@@ -218,7 +217,7 @@ async fn mortal() -> (ClusterServers, Options, GroundTruth) {
 async fn nothing_is_left(living: &[Server]) {
     for node in living {
         let own = node.conn().await.unwrap().info_text("KEYS keysweep:*").await.unwrap();
-        assert_eq!(own, shared::cluster::Reply::Array(Vec::new()));
+        assert_eq!(own, keysweep_redis::Reply::Array(Vec::new()));
     }
 }
 

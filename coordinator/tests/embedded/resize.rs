@@ -5,21 +5,21 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::kit;
-use crate::kit::ground_truth::{Class, GroundTruth};
 use coordinator::options::Options;
 use coordinator::plan::Planner;
 use coordinator::preflight::Preflight;
 use coordinator::task_ids::TaskIds;
 use fastrand::Rng;
-use shared::cluster::{Conn, Reply};
-use shared::context::Timing;
-use shared::ids::TaskId;
-use shared::messages::Action;
-use shared::range::{CursorRange, CursorScope, ScanTable, Scope};
-use shared::result::{CleanupResult, Status};
-use shared::servers::Server;
-use shared::supervision::TaskGroup;
+use keysweep_model::ids::TaskId;
+use keysweep_model::messages::Action;
+use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope};
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_redis::{Conn, Reply};
+use keysweep_runtime::context::Timing;
+use keysweep_servers::Server;
+use keysweep_tasks::supervision::TaskGroup;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
 
 /// Keys of one command of the writer.
 const KEYS_AT_ONCE: usize = 500;
@@ -42,7 +42,7 @@ async fn table_sizes(conn: &Conn) -> Vec<u64> {
 /// Adds and deletes `keys` keys of another pattern, all of them again and again, until told to stop. Returns
 /// the sizes that the table had.
 async fn breathe(server_url: String, keys: usize, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
-    let access = shared::cluster::ConnectOptions::open(vec![server_url.clone()]);
+    let access = keysweep_redis::ConnectOptions::open(vec![server_url.clone()]);
     let conn = access.connect_dedicated(&server_url).await.unwrap();
     let names: Vec<Vec<u8>> = (0..keys).map(|n| format!("noise:{n}").into_bytes()).collect();
     let mut sizes = BTreeSet::new();

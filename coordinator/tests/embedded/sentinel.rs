@@ -1,22 +1,21 @@
 //! A server behind Sentinels that fails while a run is at work. Cursors, counters and deletions of the server that is
 //! gone mean nothing at the one that takes over, so the run ends and says so; the next one finishes the work.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use std::sync::Arc;
+use coordinator::drive::Progress;
+use keysweep_model::result::Status;
+use keysweep_redis::ConnectOptions;
+use keysweep_runtime::context::Timing;
+use keysweep_servers::{Sentinel, Server};
+use keysweep_storage::queue::Topic;
+use keysweep_testkit::kit::gate::Gate;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::{self, keys};
+use tokio::time::sleep;
 
 use super::failover::{cut_off, takes_over};
-use crate::kit;
-use crate::kit::gate::Gate;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::keys;
-use coordinator::drive::Progress;
-use shared::cluster::ConnectOptions;
-use shared::context::Timing;
-use shared::queue::Topic;
-use shared::result::Status;
-use shared::servers::{Sentinel, Server};
-use tokio::time::sleep;
 
 /// Matching keys: so many that there are several tasks.
 const KEYS: u64 = 20_000;

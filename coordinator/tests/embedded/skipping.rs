@@ -1,14 +1,13 @@
 //! Nodes on which no key is without TTL are skipped, and what is told of their keys comes from a sample. As soon as
 //! there is such a key, they are read.
 
-use crate::kit;
-use crate::kit::population;
 use coordinator::inactive_policy::ActivitySource;
 use coordinator::options::Options;
-use shared::context::Timing;
-use shared::result::{CleanupResult, Status};
-use shared::servers::{ClusterServers, Seeder, Server};
-use shared::slot::slot_of;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::slot::slot_of;
+use keysweep_runtime::context::Timing;
+use keysweep_servers::{ClusterServers, Seeder, Server};
+use keysweep_testkit::kit::{self, population};
 
 const KEYS: u64 = 9_000;
 
@@ -64,7 +63,7 @@ async fn a_healthy_cluster_is_skipped_and_a_switch_reads_it() {
     let full_scan = Options { full_scan: true, ..options };
     let all = kit::run(&full_scan).await;
     assert_eq!((all.status, all.scanned_keys, all.skipped_keys), (Status::Completed, KEYS, 0));
-    assert_eq!(all.skipped, shared::result::Skipped::default());
+    assert_eq!(all.skipped, keysweep_model::result::Skipped::default());
     let aggressive = population::options(servers.urls(), ActivitySource::IdleTime);
     let all = kit::run(&aggressive).await;
     assert_eq!((all.scanned_keys, all.skipped_keys), (KEYS, 0), "{:?}", all.issues);

@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use coordinator::embedded;
 use coordinator::options::Options;
-use shared::context::Timing;
-use shared::result::{CleanupResult, Status};
-use shared::servers::{ClusterServers, Server};
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_runtime::context::Timing;
+use keysweep_servers::{ClusterServers, Server};
+use keysweep_testkit::kit::foreign::{Foreign, Manner};
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::proxy::Proxy;
+use keysweep_testkit::kit::{self, keys};
 use tokio::time::{Instant, sleep};
-
-use crate::kit;
-use crate::kit::foreign::{Foreign, Manner};
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::keys;
-use crate::kit::proxy::Proxy;
 
 /// How long a run waits for servers that do not answer at its end.
 const WAIT: Duration = Duration::from_secs(4);

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::kit;
-use crate::kit::slow_nodes::{Service, SlowNodes};
 use coordinator::options::Options;
-use shared::context::Timing;
-use shared::limits::{EMBEDDED_SCANS, TASKS_PER_NODE};
-use shared::messages::Action;
-use shared::result::{CleanupResult, Status};
+use keysweep_model::limits::{EMBEDDED_SCANS, TASKS_PER_NODE};
+use keysweep_model::messages::Action;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_runtime::context::Timing;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::slow_nodes::{Service, SlowNodes};
 
 fn options(nodes: &SlowNodes) -> Options {
     let mut options = kit::options(nodes.urls());

@@ -2,18 +2,16 @@
 //! loses a cache, and the result and the audit trail say what was left.
 
 use coordinator::options::Options;
-use shared::audit::next_kept;
-use shared::context::{Context, Timing};
-use shared::key::Key;
-use shared::messages::{Action, Reason};
-use shared::result::Status;
-use shared::servers::Seeder;
-use shared::slot::slot_of;
-use shared::time::now_ms;
-
-use crate::kit;
-use crate::kit::keys;
-use crate::kit::population::{self, TTL_MS, WARMING};
+use keysweep_model::key::Key;
+use keysweep_model::messages::{Action, Reason};
+use keysweep_model::result::Status;
+use keysweep_model::slot::slot_of;
+use keysweep_model::time::now_ms;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_servers::Seeder;
+use keysweep_storage::audit::next_kept;
+use keysweep_testkit::kit::population::{self, TTL_MS, WARMING};
+use keysweep_testkit::kit::{self, keys};
 
 /// Keys with a TTL, and the users who are active.
 async fn seed(options: &Options, caches: &[Vec<u8>], active: impl Iterator<Item = String>) {

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use crate::kit;
 use coordinator::options::Options;
-use shared::glob::Pattern;
-use shared::memory::{ByteEstimate, DEVIATIONS};
-use shared::messages::{Action, Measure};
-use shared::metrics::Heaviest;
-use shared::result::{CleanupResult, Status};
-use shared::servers::Seeder;
+use keysweep_model::glob::Pattern;
+use keysweep_model::memory::{ByteEstimate, DEVIATIONS};
+use keysweep_model::messages::{Action, Measure};
+use keysweep_model::metrics::Heaviest;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_servers::Seeder;
+use keysweep_testkit::kit;
 
 /// Keys with prefixes of very different weight: of `prefixes`, the n-th has a share of 1/(n+1). Every seventh key has
 /// no TTL.

@@ -2,12 +2,11 @@
 
 use coordinator::embedded;
 use coordinator::run_phase::RunPhase;
-use shared::cluster::{ConnectOptions, Reply};
-use shared::context::Timing;
-use shared::result::Status;
-
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
+use keysweep_model::result::Status;
+use keysweep_redis::{ConnectOptions, Reply};
+use keysweep_runtime::context::Timing;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn keys_of_a_swapped_database_stay() {

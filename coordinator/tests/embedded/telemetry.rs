@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
 use coordinator::statistics::cleanup_statistics;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use shared::context::{Context, Timing};
-use shared::messages::{Action, HitRateSource};
-use shared::queue::{Delivery, Queue, QueueError, Topic};
-use shared::result::Status;
-use shared::servers::Server;
+use keysweep_model::messages::{Action, HitRateSource};
+use keysweep_model::result::Status;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_servers::Server;
+use keysweep_storage::queue::{Delivery, Queue, QueueError, Topic};
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
 
 /// The sum of all samples of a metric whose labels contain `part`.
 fn sum(context: &Context, name: &str, part: &str) -> f64 {

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::restore::RestoreRequest;
-
-use crate::kit;
-use crate::kit::backup::{self, Folder};
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::queues::Twice;
-use shared::context::Timing;
-use shared::failpoint::{FailPoint, FailPoints};
+use keysweep_runtime::context::Timing;
+use keysweep_runtime::failpoint::{FailPoint, FailPoints};
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::backup::{self, Folder};
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::queues::Twice;
 
 /// Few, but enough for two scan tasks even on a standalone server.
 const KEYS: u64 = 12_000;

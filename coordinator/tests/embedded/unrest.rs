@@ -4,23 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::failover::{PRIMARIES, cluster, cut_off, replica, slots, takes_over};
-use super::network::{cluster_network_scenario, server_network_scenario};
-use crate::kit;
-use crate::kit::gate::Gate;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::keys;
 use coordinator::options::Options;
 use fastrand::Rng;
-use shared::cluster::{ConnectOptions, RedisClient};
-use shared::context::Timing;
-use shared::limits::LOCK_LEASE;
-use shared::messages::{PacingLimits, ReadFrom};
-use shared::queue::Topic;
-use shared::result::{CleanupResult, Status};
-use shared::servers::{ClusterServers, ServersError};
-use shared::slot::slot_of;
+use keysweep_model::limits::LOCK_LEASE;
+use keysweep_model::messages::{PacingLimits, ReadFrom};
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::slot::slot_of;
+use keysweep_redis::{ConnectOptions, RedisClient};
+use keysweep_runtime::context::Timing;
+use keysweep_servers::{ClusterServers, ServersError};
+use keysweep_storage::queue::Topic;
+use keysweep_testkit::kit::gate::Gate;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::{self, keys};
 use tokio::time::sleep;
+
+use super::failover::{PRIMARIES, cluster, cut_off, replica, slots, takes_over};
+use super::network::{cluster_network_scenario, server_network_scenario};
 
 /// Matching keys.
 pub const KEYS: u64 = 6_000;

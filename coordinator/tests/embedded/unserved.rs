@@ -1,14 +1,15 @@
 //! A slot that no node serves, in a cluster that goes on without it: what is in that slot is not covered or not
 //! confirmed, and everything else is as if it were there.
 
-use crate::kit;
-use crate::kit::backup::{self, Folder};
-use crate::reshard::run_and_change;
 use coordinator::options::Options;
-use shared::context::Timing;
-use shared::result::{CleanupResult, Status};
-use shared::servers::{ClusterServers, Seeder};
-use shared::slot::{slot_of, tag_for};
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::slot::{slot_of, tag_for};
+use keysweep_runtime::context::Timing;
+use keysweep_servers::{ClusterServers, Seeder};
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::backup::{self, Folder};
+
+use crate::reshard::run_and_change;
 
 /// Stale keys all over the cluster, and in the slot that goes.
 const KEYS: u64 = 3_000;

@@ -4,15 +4,13 @@
 use coordinator::drive::Progress;
 use coordinator::embedded;
 use coordinator::options::Options;
-use shared::cluster::Conn;
-use shared::messages::{Action, ReadFrom, Verify};
-use shared::result::{CleanupResult, Status};
-use shared::servers::{ClusterServers, Seeder, Server};
-
-use crate::kit;
-use crate::kit::backup::{self, Folder, contents};
-use crate::kit::keys;
-use crate::kit::population::{self, Population};
+use keysweep_model::messages::{Action, ReadFrom, Verify};
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_redis::Conn;
+use keysweep_servers::{ClusterServers, Seeder, Server};
+use keysweep_testkit::kit::backup::{self, Folder, contents};
+use keysweep_testkit::kit::population::{self, Population};
+use keysweep_testkit::kit::{self, keys};
 
 /// How a key of each type is made, and made with other content. `K` is its name; strings of `x` and `y` are repeated.
 const TYPES: [(&str, &str, &str); 9] = [

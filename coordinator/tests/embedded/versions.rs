@@ -1,10 +1,10 @@
 //! What differs from version to version of the servers, and what a run says of it.
 
-use crate::kit;
-use crate::kit::population::{self, Population};
-use shared::cluster::node;
-use shared::messages::{Action, DeleteBackend};
-use shared::result::Status;
+use keysweep_model::messages::{Action, DeleteBackend};
+use keysweep_model::result::Status;
+use keysweep_redis::node;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::population::{self, Population};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn caches_of_inactive_users_stay_where_a_server_does_not_report_expiry_times() {
@@ -14,9 +14,10 @@ async fn caches_of_inactive_users_stay_where_a_server_does_not_report_expiry_tim
     let population = Population::of(500);
     population.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
-    let result = kit::run_in(&kit::env(&options, shared::context::Timing::default()), &options, &preflight)
-        .await
-        .unwrap();
+    let result =
+        kit::run_in(&kit::env(&options, keysweep_runtime::context::Timing::default()), &options, &preflight)
+            .await
+            .unwrap();
     assert_eq!((result.status, result.accounting.balanced), (Status::Completed, true), "{:?}", result.issues);
     if node::status(&conn, 0).await.unwrap().reports_expiry {
         population.check_numbers(&result, Action::Delete);

@@ -1,10 +1,10 @@
 //! Removes the caches of inactive users with stages that share only a server.
 
-use crate::kit;
-use crate::kit::net::{self, Counts, Net};
-use crate::kit::population::{self, Population};
-use shared::context::Timing;
-use shared::messages::Action;
+use keysweep_model::messages::Action;
+use keysweep_runtime::context::Timing;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::net::{self, Counts, Net};
+use keysweep_testkit::kit::population::{self, Population};
 
 const USERS: u64 = 5_000;
 
@@ -22,7 +22,9 @@ async fn caches_of_inactive_users_are_removed_over_nats() {
     net::drop_ledgers(&options).await;
     population.check_keys(&options.access, (true, true)).await;
     let (mut reasons, mut revision) = (0, 0);
-    while let Some((at, entry)) = shared::audit::next(&*env.store, result.run_id, revision).await.unwrap() {
+    while let Some((at, entry)) =
+        keysweep_storage::audit::next(&*env.store, result.run_id, revision).await.unwrap()
+    {
         revision = at;
         let inactive = entry.groups.iter().filter(|group| group.reason.as_str() == "inactive");
         reasons += inactive.map(|group| group.keys.len() as u64).sum::<u64>();

@@ -1,25 +1,22 @@
 //! Delivery of alerts: raised once, resolved once, to subscribers and to webhooks, even if some are down; and sources
 //! of the hit rate with invalid values, which are reported and do not stop a run.
 
-#[path = "../../../shared/tests/live/web/receiver.rs"]
-#[expect(dead_code, reason = "the tests of the client use the rest of it")]
-pub mod receiver;
-
 use std::sync::Arc;
 
-use self::receiver::{Receiver, Reply, unused_url};
-use crate::kit;
-use crate::kit::net::{self, Counts, Net};
 use coordinator::options::Options;
+use keysweep_http::{Integrations, JobIntegrations, PrometheusSource, Webhooks};
+use keysweep_model::key::Key;
+use keysweep_model::messages::HitRateSource;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::secret::Secret;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_servers::Seeder;
+use keysweep_storage::alerts;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::net::{self, Counts, Net};
 use serde_json::{Value, json};
-use shared::alerts;
-use shared::config::Secret;
-use shared::context::{Context, Timing};
-use shared::http::{Integrations, JobIntegrations, PrometheusSource, Webhooks};
-use shared::key::Key;
-use shared::messages::HitRateSource;
-use shared::result::{CleanupResult, Status};
-use shared::servers::Seeder;
+
+use keysweep_testkit::receiver::{self, CannedReply, Receiver, unused_url};
 
 pub async fn stale(options: &Options, keys: usize) {
     let mut seeder = Seeder::open(&options.access).await.unwrap();
@@ -58,8 +55,10 @@ async fn events(context: &Context, job: &str) -> Vec<Value> {
 async fn an_alert_is_raised_once_and_resolved_once() {
     let (net, server) = (Net::start(Timing::default()).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
-    let (hook, slack) =
-        (Receiver::start([Reply::status(200)]).await, Receiver::start([Reply::status(200)]).await);
+    let (hook, slack) = (
+        Receiver::start([CannedReply::status(200)]).await,
+        Receiver::start([CannedReply::status(200)]).await,
+    );
     let hooks = Webhooks {
         generic: vec![Secret::new(hook.url())],
         secret: Some(Secret::new("word")),
@@ -156,7 +155,7 @@ async fn invalid_sources_are_reported() {
     let prometheus = || HitRateSource::Prometheus;
     check(prometheus(), Some(unused_url().await), "refused").await;
     let nothing = r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#;
-    let receiver = Receiver::start([Reply::body(nothing)]).await;
+    let receiver = Receiver::start([CannedReply::body(nothing)]).await;
     check(prometheus(), Some(receiver.url()), "`sum(hits)` has no result").await;
     check(prometheus(), None, "name no Prometheus").await;
 }

@@ -7,20 +7,19 @@ use coordinator::options::Options;
 use coordinator::schedule::Schedule;
 use coordinator::serve::{RunAnswer, ServedJob, serve};
 use jiff::Timestamp;
+use keysweep_model::ids::RunId;
+use keysweep_model::messages::{Action, RunSpec, TaskReport};
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_nats::{Nats, ServiceReply, ask};
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_servers::Server;
+use keysweep_storage::records::{Decision, Record, Records};
+use keysweep_tasks::supervision::TaskGroup;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
+use keysweep_testkit::kit::population::{self, Population};
 use serde_json::{Value, json};
-use shared::context::{Context, Timing};
-use shared::ids::RunId;
-use shared::messages::{Action, RunSpec, TaskReport};
-use shared::nats::{Nats, ServiceReply, ask};
-use shared::records::{Decision, Record, Records};
-use shared::result::{CleanupResult, Status};
-use shared::servers::Server;
-use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
-
-use crate::kit;
-use crate::kit::net::{self, Counts, Net, Workers};
-use crate::kit::population::{self, Population};
 
 /// Enough that their caches take several tasks.
 const USERS: u64 = 1_500;
@@ -120,7 +119,7 @@ impl Scene {
     /// The attempt that follows `run`.
     async fn next_attempt(&self, run: RunId) -> RunSpec {
         let next = async || {
-            let lines = shared::history::read(&*self.context.store).await.unwrap();
+            let lines = keysweep_storage::history::read(&*self.context.store).await.unwrap();
             lines.into_iter().find(|line| line.attempt.previous == Some(run)).map(|line| line.run_id)
         };
         let next = kit::in_time(net::found(next)).await;
@@ -154,7 +153,7 @@ impl Scene {
 }
 
 /// All tasks of a planned run.
-async fn planned(records: &Records) -> Vec<shared::messages::ScanTask> {
+async fn planned(records: &Records) -> Vec<keysweep_model::messages::ScanTask> {
     let (mut tasks, mut revision) = (Vec::new(), 0);
     while let Some((at, record)) = records.next_after(revision).await.unwrap() {
         revision = at;
@@ -270,7 +269,7 @@ async fn a_second_attempt_at_a_missed_run_asks_for_the_same() {
     let less = Options { aggressive: false, ..scene.options.clone() };
     let service = scene.serve(scene.job(&less), "the first");
     let late = async || {
-        let lines = shared::history::read(&*scene.context.store).await.unwrap();
+        let lines = keysweep_storage::history::read(&*scene.context.store).await.unwrap();
         lines.into_iter().find(|line| line.started_by.starts_with("schedule, late")).map(|line| line.run_id)
     };
     let run = kit::in_time(net::found(late)).await;

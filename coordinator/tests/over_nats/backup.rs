@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coordinator::restore::RestoreRequest;
-use shared::backup::{BackupTarget, BackupTargets};
-use shared::config::BackupPlace;
-use shared::context::Context;
-use shared::failpoint::{FailPoint, FailPoints};
-use shared::result::Status;
-
-use crate::kit;
-use crate::kit::backup::{self, Folder, contents, differences, restore};
-use crate::kit::net::{self, Counts, Net, Workers};
+use keysweep_backup::{BackupTarget, BackupTargets};
+use keysweep_config::BackupPlace;
+use keysweep_model::result::Status;
+use keysweep_runtime::context::Context;
+use keysweep_runtime::failpoint::{FailPoint, FailPoints};
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::backup::{self, Folder, contents, differences, restore};
+use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bucket_restores_what_workers_deleted_after_a_crash() {

@@ -4,15 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kit;
-use crate::kit::gate::Paced;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::keys;
-use crate::kit::net::{self, Counts, Net, Workers};
-use shared::context::Timing;
-use shared::messages::{Cancel, CancelKind};
-use shared::queue::Topic;
-use shared::result::Status;
+use keysweep_model::messages::{Cancel, CancelKind};
+use keysweep_model::result::Status;
+use keysweep_runtime::context::Timing;
+use keysweep_storage::queue::Topic;
+use keysweep_testkit::kit::gate::Paced;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
+use keysweep_testkit::kit::{self, keys};
 
 /// The time after which no key may be deleted.
 const STOP: Duration = Duration::from_secs(2);

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::Duration;
 
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::net::{self, Counts, Net, Workers};
 use coordinator::drive::{Progress, drive};
-use shared::cluster::ConnectOptions;
-use shared::context::{Context, Timing};
-use shared::ids::{Alias, BatchId};
-use shared::limits::{BATCH_LIFE, TASK_AGAIN_ACK_WAITS};
-use shared::messages::{Action, Covered, ListedBatch, ScanCounts, TaskReport};
-use shared::queue::Topic;
-use shared::range::Scope;
-use shared::result::{CleanupResult, Status};
-use shared::servers::Server;
-use shared::wire::{self, FORMAT, FORMAT_VERIFIED};
+use keysweep_model::ids::{Alias, BatchId};
+use keysweep_model::limits::{BATCH_LIFE, TASK_AGAIN_ACK_WAITS};
+use keysweep_model::messages::{Action, Covered, ListedBatch, ScanCounts, TaskReport};
+use keysweep_model::range::Scope;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::wire::{self, FORMAT, FORMAT_VERIFIED};
+use keysweep_redis::ConnectOptions;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_servers::Server;
+use keysweep_storage::queue::Topic;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -228,7 +228,7 @@ async fn with_a_batch_lost(keys: u64, attempted: bool) -> CleanupResult {
     }
     let begun = Instant::now();
     let (progress, _) = watch::channel(Progress::start(keys));
-    let reporting = reporter::report(&env, spec.run, shared::time::now_ms);
+    let reporting = reporter::report(&env, spec.run, keysweep_model::time::now_ms);
     let (driven, reported) = tokio::join!(drive(&env, spec.run, "a test", progress), reporting);
     let waited = begun.elapsed();
     assert!(waited > BATCH_LIFE && waited < BATCH_LIFE + Duration::from_secs(120), "{waited:?}");

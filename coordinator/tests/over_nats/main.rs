@@ -1,9 +1,6 @@
 //! Whole runs over NATS, with stages as tasks of this process, so that each can be stopped at any failpoint.
 #![cfg(test)]
 
-#[path = "../kit/mod.rs"]
-mod kit;
-
 mod aggressive;
 mod alerts;
 mod attempts;

@@ -6,20 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::options::Options;
+use keysweep_http::{Integrations, JobIntegrations, Webhooks};
+use keysweep_model::secret::Secret;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_storage::alerts;
+use keysweep_tasks::supervision::TaskGroup;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
+use keysweep_testkit::kit::subscriber::Subscriber;
 use reporter::alerting;
 use serde_json::Value;
-use shared::alerts;
-use shared::config::Secret;
-use shared::context::{Context, Timing};
-use shared::http::{Integrations, JobIntegrations, Webhooks};
-use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
 
-use super::alerts::receiver::{Receiver, Reply};
 use super::alerts::stale;
-use crate::kit;
-use crate::kit::net::{self, Counts, Net, Workers};
-use crate::kit::subscriber::Subscriber;
+use keysweep_testkit::receiver::{CannedReply, Receiver};
 
 const NO_REPORTER: Counts = Counts { scanners: 1, reapers: 1, reporters: 0 };
 const REPORTER: Counts = Counts { scanners: 0, reapers: 0, reporters: 1 };
@@ -56,8 +56,8 @@ async fn a_receiver_that_was_down_gets_everything_in_order_and_once() {
     let timing = Timing { notification_retry_delay: Duration::from_millis(400), ..Timing::default() };
     let (net, server) = (Net::start(timing).await, kit::standalone().await);
     let options = kit::options(vec![server.url()]);
-    let down = Receiver::start([Reply::status(503)]).await;
-    let well = Receiver::start([Reply::status(200)]).await;
+    let down = Receiver::start([CannedReply::status(503)]).await;
+    let well = Receiver::start([CannedReply::status(200)]).await;
     let [one, two] = pair(&net, &options, &[&down, &well]).await;
     let subscriber = Subscriber::start(&net.server.url(), "keysweep.events.>").await;
     let mut workers = Workers::start(&one, NO_REPORTER);
@@ -76,7 +76,7 @@ async fn a_receiver_that_was_down_gets_everything_in_order_and_once() {
     let changes: Vec<String> = posted(&well).into_iter().map(|(change, _)| change).collect();
     assert_eq!(changes, ["raised", "resolved", "raised"]);
     let before = down.sent().len();
-    down.answer(Reply::status(204));
+    down.answer(CannedReply::status(204));
     let delivered = async || alerts::read(&*one.history_store, &options.job).await.unwrap().outbox.is_empty();
     net::until(delivered).await;
     // One that was in flight when the receiver recovered may have been rejected at its first try.

@@ -4,16 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kit;
-use crate::kit::gate::{Gate, Paced};
-use crate::kit::ground_truth::{Class, GroundTruth};
-use crate::kit::net::{self, Counts, Net, Workers};
 use coordinator::serve::serve;
-use shared::context::Timing;
-use shared::failpoint::{FailPoint, FailPoints};
-use shared::limits::QUEUE_BYTES_MIN;
-use shared::queue::Topic;
-use shared::supervision::TaskGroup;
+use keysweep_model::limits::QUEUE_BYTES_MIN;
+use keysweep_runtime::context::Timing;
+use keysweep_runtime::failpoint::{FailPoint, FailPoints};
+use keysweep_storage::queue::Topic;
+use keysweep_tasks::supervision::TaskGroup;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::gate::{Gate, Paced};
+use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
+use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
 use tokio_util::sync::CancellationToken;
 
 /// A run during which NATS is killed and stays down for `down`.

@@ -1,11 +1,11 @@
 //! All workers of a distributed run keep to its rate limits.
 
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::net::{self, Counts, Net};
 use coordinator::options::Options;
-use shared::context::Timing;
-use shared::messages::PacingLimits;
+use keysweep_model::messages::PacingLimits;
+use keysweep_runtime::context::Timing;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::net::{self, Counts, Net};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn workers_keep_to_the_budget_and_the_rate_limit_of_a_run() {

@@ -3,17 +3,17 @@
 
 use std::time::Duration;
 
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::net::{self, Counts, Net, Workers};
 use coordinator::follow::follow;
 use coordinator::options::Options;
 use coordinator::runs;
+use keysweep_model::ids::{RunId, TaskId};
+use keysweep_model::messages::PacingLimits;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_storage::task_notes::{ReadSoFar, TaskNote};
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
 use serde_json::Value;
-use shared::context::{Context, Timing};
-use shared::ids::{RunId, TaskId};
-use shared::messages::PacingLimits;
-use shared::task_notes::{ReadSoFar, TaskNote};
 use tokio::time::sleep;
 
 const COUNTS: Counts = Counts { scanners: 2, reapers: 1, reporters: 1 };

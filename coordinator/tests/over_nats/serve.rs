@@ -3,23 +3,23 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::kit;
 use coordinator::options::Options;
 use coordinator::schedule::Schedule;
 use coordinator::serve::{RunAnswer, ServedJob, serve};
 use jiff::Timestamp;
+use keysweep_model::messages::Action;
+use keysweep_model::result::Status;
+use keysweep_nats::setup::ensure;
+use keysweep_nats::{Nats, NatsOptions, ServiceReply, ask};
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_servers::{NatsServer, Server};
+use keysweep_storage::events::EVENTS;
+use keysweep_storage::history::{self, RunLine};
+use keysweep_tasks::supervision::TaskGroup;
+use keysweep_testkit::kit;
 use reaper::Reaper;
 use scanner::Scanner;
 use serde_json::{Value, json};
-use shared::context::{Context, Timing};
-use shared::events::EVENTS;
-use shared::history::{self, RunLine};
-use shared::messages::Action;
-use shared::nats::setup::ensure;
-use shared::nats::{Nats, NatsOptions, ServiceReply, ask};
-use shared::result::Status;
-use shared::servers::{NatsServer, Server};
-use shared::supervision::TaskGroup;
 use tokio_util::sync::CancellationToken;
 
 /// A service with workers, and all that they need.

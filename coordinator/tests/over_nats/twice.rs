@@ -4,15 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::net::{self, Counts, Net, Workers};
-use crate::kit::queues::Twice;
-use shared::config::BackupPlace;
-use shared::context::{Context, Timing};
-use shared::events::EVENTS;
-use shared::failpoint::{FailPoint, FailPoints};
-use shared::result::{CleanupResult, Status};
+use keysweep_config::BackupPlace;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_runtime::failpoint::{FailPoint, FailPoints};
+use keysweep_storage::events::EVENTS;
+use keysweep_testkit::kit;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
+use keysweep_testkit::kit::queues::Twice;
 
 /// Enough for two tasks and several batches on a standalone server, few enough for many repetitions.
 const KEYS: u64 = 12_000;

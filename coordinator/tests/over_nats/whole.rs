@@ -3,15 +3,13 @@
 use std::time::{Duration, Instant};
 
 use coordinator::options::Options;
-use shared::context::Timing;
-use shared::messages::{Action, PacingLimits, Verify};
-use shared::result::Status;
-use shared::servers::Seeder;
-
-use crate::kit;
-use crate::kit::ground_truth::GroundTruth;
-use crate::kit::keys;
-use crate::kit::net::{self, Counts, Net, Workers};
+use keysweep_model::messages::{Action, PacingLimits, Verify};
+use keysweep_model::result::Status;
+use keysweep_runtime::context::Timing;
+use keysweep_servers::Seeder;
+use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
+use keysweep_testkit::kit::{self, keys};
 
 /// The scanner's fingerprint is sent in the batch to another process, which spares values that were written in
 /// between.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use shared::activity::ActiveUsers;
-use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
-use shared::key::Key;
-use shared::key_template::KeyTemplate;
-use shared::messages::{ActivityRule, InactiveRule, Rules};
-use shared::slot::SlotSet;
+use keysweep_model::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+use keysweep_model::key::Key;
+use keysweep_model::key_template::KeyTemplate;
+use keysweep_model::messages::{ActivityRule, InactiveRule, Rules};
+use keysweep_model::slot::SlotSet;
+use keysweep_runtime::activity::ActiveUsers;
 
 use super::*;
 

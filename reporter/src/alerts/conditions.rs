@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use keysweep_model::metrics::{Alert, HitRateWindow, Severity};
+use keysweep_model::result::Status;
+use keysweep_model::selection::Selection;
+use keysweep_model::time::rfc3339;
+use keysweep_storage::history::RunLine;
 use serde_json::{Value, json};
-use shared::history::RunLine;
-use shared::metrics::{Alert, HitRateWindow, Severity};
-use shared::result::Status;
-use shared::selection::Selection;
-use shared::time::rfc3339;
 
 use crate::findings::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, too_many_errors};
 use crate::hit_rate::{CounterSnapshots, DAY_MS, TrafficInterval, percent, total_traffic};

@@ -6,11 +6,11 @@ mod conditions;
 pub mod outbox;
 pub mod sentence;
 
-use shared::alerts::{AlertStore, AlertTransition};
-use shared::ids::RunId;
-use shared::limits::NOTIFICATIONS_MAX;
-use shared::metrics::Alert;
-use shared::time::rfc3339;
+use keysweep_model::ids::RunId;
+use keysweep_model::limits::NOTIFICATIONS_MAX;
+use keysweep_model::metrics::Alert;
+use keysweep_model::time::rfc3339;
+use keysweep_storage::alerts::{AlertStore, AlertTransition};
 use uuid::Uuid;
 
 pub use conditions::{AlertState, Condition, ConditionInput, conditions};

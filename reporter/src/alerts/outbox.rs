@@ -9,8 +9,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use shared::alerts::{AlertNotification, AlertStore, NotificationDelivery};
-use shared::limits::{NOTIFICATION_CLAIM, NOTIFICATION_LIFE, NOTIFICATION_PAUSE_MAX};
+use keysweep_model::limits::{NOTIFICATION_CLAIM, NOTIFICATION_LIFE, NOTIFICATION_PAUSE_MAX};
+use keysweep_storage::alerts::{AlertNotification, AlertStore, NotificationDelivery};
 
 /// The receivers of a job's notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! The text of an alert on a page. If an issue on the same page already states the condition, the alert only refers to
 //! it. Pure.
 
+use keysweep_model::metrics::{Alert, FindingKind};
+use keysweep_model::result::CleanupResult;
 use serde_json::json;
-use shared::metrics::{Alert, FindingKind};
-use shared::result::CleanupResult;
 
 /// Alerts and the finding rules with the same condition.
 const SAME: [(&str, &str); 2] = [("stale-keys", "stale-keys"), ("errors-high", "errors-high")];

@@ -1,8 +1,8 @@
 //! Rules about the cache, with the document's thresholds and sentences.
 
+use keysweep_model::limits::MEMORY_PERCENT_MAX;
+use keysweep_model::metrics::{Finding, Severity};
 use serde_json::{Value, json};
-use shared::limits::MEMORY_PERCENT_MAX;
-use shared::metrics::{Finding, Severity};
 
 use super::{Facts, issue, recommendation};
 use crate::hit_rate::percent;

@@ -6,10 +6,10 @@ mod run;
 
 use std::collections::BTreeMap;
 
+use keysweep_model::messages::{AsReplica, CancelKind, UnreachableNode};
+use keysweep_model::metrics::{Finding, FindingKind, Growth, HitRateWindow, Severity};
+use keysweep_model::result::{Accounting, Coverage, FailoverRescan, ReadFromReplicas};
 use serde_json::Value;
-use shared::messages::{AsReplica, CancelKind, UnreachableNode};
-use shared::metrics::{Finding, FindingKind, Growth, HitRateWindow, Severity};
-use shared::result::{Accounting, Coverage, FailoverRescan, ReadFromReplicas};
 
 pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, TTLS_MIN, too_many_errors};
 

@@ -1,9 +1,9 @@
 //! Rules about the run: what it found and what it could not do.
 
+use keysweep_model::messages::UnreachableNode;
+use keysweep_model::metrics::{Finding, Severity};
+use keysweep_model::result::FailoverRescan;
 use serde_json::json;
-use shared::messages::UnreachableNode;
-use shared::metrics::{Finding, Severity};
-use shared::result::FailoverRescan;
 
 use super::{Facts, issue};
 

@@ -8,10 +8,10 @@
 
 use std::ops::AddAssign;
 
-use shared::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
-use shared::counters::{CommandCounts, Counters, NodeCounters};
-use shared::ids::RunId;
-use shared::messages::Lookups;
+use keysweep_model::counters::{CommandCounts, Counters, NodeCounters};
+use keysweep_model::ids::RunId;
+use keysweep_model::messages::Lookups;
+use keysweep_storage::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
 
 use super::percent;
 

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
+use keysweep_model::metrics::{Finding, FindingKind, Severity};
+use keysweep_model::result::CleanupResult;
 use serde_json::Value;
-use shared::metrics::{Finding, FindingKind, Severity};
-use shared::result::CleanupResult;
-
-use crate::alerts::sentence;
 
 use super::format::{figure, moment, name};
+use crate::alerts::sentence;
 
 /// A sentence with its evidence.
 #[derive(Template)]
@@ -34,7 +33,7 @@ fn evidence(figures: &BTreeMap<String, Value>) -> Vec<(String, String)> {
 pub(super) fn alerts(result: &CleanupResult) -> Vec<FindingView> {
     let mut alerts: Vec<_> = result.alerts.iter().collect();
     alerts.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
-    let note = |alert: &&shared::metrics::Alert| FindingView {
+    let note = |alert: &&keysweep_model::metrics::Alert| FindingView {
         severity: Some(alert.severity),
         sentence: sentence::sentence(alert, result),
         rule: Some(alert.alert.clone()),

@@ -1,6 +1,6 @@
 //! The top of a report: the status of the run and the key figures.
 
-use shared::result::{CleanupResult, Status};
+use keysweep_model::result::{CleanupResult, Status};
 
 use super::format::{self, percent, share_text, span};
 use crate::memory_words::{bounds, bytes};

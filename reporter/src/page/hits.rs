@@ -1,6 +1,6 @@
 //! The hit rate in several windows and over time.
 
-use shared::metrics::{HitPoint, HitRateWindow, HitRates};
+use keysweep_model::metrics::{HitPoint, HitRateWindow, HitRates};
 
 use super::chart::{self, Size};
 use super::format::{NONE, moment, percent};

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use shared::metrics::{Heaviest, InactiveCaches, TtlDistribution};
-use shared::result::CleanupResult;
+use keysweep_model::metrics::{Heaviest, InactiveCaches, TtlDistribution};
+use keysweep_model::result::CleanupResult;
 
 use super::chart::{self, Size};
 use super::format::{NONE, percent, share_text, shortened, span};
@@ -111,7 +111,7 @@ fn figures(result: &CleanupResult) -> Vec<(&'static str, String)> {
 }
 
 fn bars(ttl: &TtlDistribution) -> Table {
-    let row = |bucket: &shared::metrics::TtlBucket| {
+    let row = |bucket: &keysweep_model::metrics::TtlBucket| {
         vec![chart::range(bucket), grouped(bucket.keys), share_text(bucket.keys, ttl.keys)]
     };
     Table {
@@ -212,7 +212,7 @@ fn ranking<'a>(title: &'static str, heaviest: &'a Heaviest, unit: Unit, whole: &
             Some(bounds) => format!("{}, {bounds}", unit(weight)),
         }
     };
-    let row = |row: &'a shared::metrics::PrefixRow| Ranked {
+    let row = |row: &'a keysweep_model::metrics::PrefixRow| Ranked {
         prefix: shortened(&row.prefix, NAME_MAX),
         sample: row.sample_key.as_deref().map(|key| shortened(key, NAME_MAX)),
         weight: weight_text(row.weight, row.low, row.high),

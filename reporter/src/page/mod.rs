@@ -14,7 +14,7 @@ mod table;
 mod view;
 
 use askama::Template;
-use shared::result::CleanupResult;
+use keysweep_model::result::CleanupResult;
 
 pub(crate) use headline::is_only_reported;
 use view::PageView;

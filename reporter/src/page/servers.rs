@@ -2,8 +2,8 @@
 
 use std::cmp::Reverse;
 
-use shared::metrics::{NodeHealth, RedisHealth};
-use shared::result::{CleanupResult, NodeRow};
+use keysweep_model::metrics::{NodeHealth, RedisHealth};
+use keysweep_model::result::{CleanupResult, NodeRow};
 
 use super::format::{NONE, percent, share_text};
 use super::table::{Kind, Table, rows_in_the_open};

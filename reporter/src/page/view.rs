@@ -1,6 +1,6 @@
 //! The content of a report, as text and figures, for both formats.
 
-use shared::result::CleanupResult;
+use keysweep_model::result::CleanupResult;
 
 use super::findings::{self, FindingView};
 use super::headline::{self, Fact, StatusBanner, Tile};

@@ -1,17 +1,17 @@
 //! Alerts over runs and samples: each is raised once, keeps firing, and is resolved once, at the right times.
 
+use keysweep_model::counters::{CommandCounts, NodeCounters};
+use keysweep_model::ids::{Alias, NodeId, RunId};
+use keysweep_model::messages::{HitRateSource, Lookups, Rules};
+use keysweep_model::metrics::HitRateWindow;
+use keysweep_model::result::Status;
+use keysweep_model::selection::Selection;
+use keysweep_model::time::rfc3339;
+use keysweep_storage::alerts::{AlertStore, AlertTransition};
+use keysweep_storage::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
+use keysweep_storage::history::RunLine;
 use reporter::alerts::{AlertState, ConditionInput, NAMES, conditions, evaluate};
 use reporter::hit_rate::CounterSnapshots;
-use shared::alerts::{AlertStore, AlertTransition};
-use shared::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
-use shared::counters::{CommandCounts, NodeCounters};
-use shared::history::RunLine;
-use shared::ids::{Alias, NodeId, RunId};
-use shared::messages::{HitRateSource, Lookups, Rules};
-use shared::metrics::HitRateWindow;
-use shared::result::Status;
-use shared::selection::Selection;
-use shared::time::rfc3339;
 
 const HOUR_MS: u64 = 3_600_000;
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use keysweep_model::ids::RunId;
+use keysweep_model::messages::{CancelKind, UnreachableNode};
+use keysweep_model::metrics::{Finding, FindingKind, Growth, HitRateWindow, Severity};
+use keysweep_model::result::{Accounting, Coverage};
+use keysweep_model::slot::SlotSet;
 use proptest::prelude::*;
 use reporter::findings::{Facts, findings};
 use serde_json::json;
-use shared::ids::RunId;
-use shared::messages::{CancelKind, UnreachableNode};
-use shared::metrics::{Finding, FindingKind, Growth, HitRateWindow, Severity};
-use shared::result::{Accounting, Coverage};
-use shared::slot::SlotSet;
 
 /// The finding of one rule.
 fn found(facts: &Facts, kind: FindingKind, rule: &str) -> Option<Finding> {

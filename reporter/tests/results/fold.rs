@@ -3,18 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use reporter::{Fold, ResultContext, finish};
-use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
-use shared::messages::{
+use keysweep_model::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+use keysweep_model::messages::{
     Cancel, CancelKind, Covered, GroupReceipt, ListedBatch, Lookups, Reason, Receipt, Remainder,
     RequeueReason, ScanCounts, ScanTask, TaskFailure, TaskReport,
 };
-use shared::metrics::{HitRateWindow, HitRates};
-use shared::outcome::Outcome;
-use shared::range::{Scope, SlotListing};
-use shared::records::{Decision, Record};
-use shared::result::{CleanupResult, Extent, Status};
-use shared::slot::SlotSet;
+use keysweep_model::metrics::{HitRateWindow, HitRates};
+use keysweep_model::outcome::Outcome;
+use keysweep_model::range::{Scope, SlotListing};
+use keysweep_model::result::{CleanupResult, Extent, Status};
+use keysweep_model::slot::SlotSet;
+use keysweep_storage::records::{Decision, Record};
+use reporter::{Fold, ResultContext, finish};
 
 use crate::kit::spec;
 

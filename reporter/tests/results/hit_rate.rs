@@ -1,15 +1,15 @@
 //! Windows over samples: own and other clients' lookups, concurrent runs, resets, restarts, failovers, application
 //! counters.
 
+use keysweep_model::counters::{CommandCounts, Counters, NodeCounters};
+use keysweep_model::ids::{Alias, NodeId, RunId};
+use keysweep_model::key::Key;
+use keysweep_model::messages::{HitRateSource, Lookups};
+use keysweep_model::metrics::HitRateWindow;
+use keysweep_storage::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use reporter::hit_rate::CounterSnapshots;
-use shared::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
-use shared::counters::{CommandCounts, Counters, NodeCounters};
-use shared::ids::{Alias, NodeId, RunId};
-use shared::key::Key;
-use shared::messages::{HitRateSource, Lookups};
-use shared::metrics::HitRateWindow;
 
 const HOUR_MS: u64 = 3_600_000;
 

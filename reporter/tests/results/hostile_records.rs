@@ -1,22 +1,21 @@
 //! A run with hostile records has a result or none; the reporter never panics.
 
-use reporter::{Fold, ResultContext, finish};
-use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
-use shared::memory::{GroupCounts, PrefixMemory, SampleKind, StratifiedSample};
-use shared::messages::{
+use keysweep_model::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+use keysweep_model::memory::{GroupCounts, PrefixMemory, SampleKind, StratifiedSample};
+use keysweep_model::messages::{
     Covered, GroupReceipt, Guards, ListedBatch, PacingLimits, ReadFrom, ReadSource, Reason, Receipt, Rules,
     RunSpec, ScanTask, TaskReport,
 };
-use shared::outcome::Outcome;
-use shared::range::{Scope, SlotListing};
-use shared::records::{Decision, Record};
-use shared::slot::SlotSet;
-use shared::wire;
+use keysweep_model::outcome::Outcome;
+use keysweep_model::range::{Scope, SlotListing};
+use keysweep_model::slot::SlotSet;
+use keysweep_model::wire;
+use keysweep_storage::records::{Decision, Record};
+use reporter::{Fold, ResultContext, finish};
+
+use keysweep_testkit::hostile;
 
 use crate::kit;
-
-#[path = "../../../shared/tests/hostile/mod.rs"]
-mod hostile;
 
 fn spec(run: RunId) -> RunSpec {
     let mut spec = kit::spec(run);
@@ -134,9 +133,9 @@ fn fuzz_folds() {
             if let Some(result) = finish(&fold, &around) {
                 // The result can be decoded and rendered.
                 let text = serde_json::to_vec(&result).expect("JSON");
-                let again: Result<shared::result::CleanupResult, _> = wire::from_json(&text);
+                let again: Result<keysweep_model::result::CleanupResult, _> = wire::from_json(&text);
                 assert!(
-                    again.is_ok() || text.len() > shared::limits::DOCUMENT_BYTES_MAX,
+                    again.is_ok() || text.len() > keysweep_model::limits::DOCUMENT_BYTES_MAX,
                     "{:?}",
                     again.err()
                 );

@@ -1,9 +1,10 @@
 //! Reports of all kinds of results: their content, their text for missing figures, and the escaping of external text.
 
-use crate::kit::{HOSTILE, empty, example, hostile, huge, troubled};
+use keysweep_model::memory::ByteEstimate;
+use keysweep_model::result::{CleanupResult, Status};
 use reporter::page::{html, markdown};
-use shared::memory::ByteEstimate;
-use shared::result::{CleanupResult, Status};
+
+use crate::kit::{HOSTILE, empty, example, hostile, huge, troubled};
 
 fn all() -> Vec<(&'static str, CleanupResult)> {
     let dry = CleanupResult { dry_run: true, action: "report".to_owned(), ..example() };

@@ -9,10 +9,11 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::kit::{empty, example, hostile, huge, troubled};
+use keysweep_model::result::{CleanupResult, Status};
 use reporter::page::html;
 use serde_json::{Value, json};
-use shared::result::{CleanupResult, Status};
+
+use crate::kit::{empty, example, hostile, huge, troubled};
 
 /// The checks in the page; they write their findings as JSON into an element.
 const CHECKS: &str = include_str!("kit/checks.js");

@@ -1,21 +1,20 @@
 //! Unknown figures: they are null, and every page states this instead of showing 0.
 
+use keysweep_model::ids::{Alias, BatchId, NodeId, RunId, TaskId};
+use keysweep_model::messages::{
+    Cancel, CancelKind, Covered, GroupReceipt, HitRateSource, ListedBatch, Lookups, Reason, Receipt, Rules,
+    RunSpec, ScanCounts, ScanTask, TaskReport,
+};
+use keysweep_model::outcome::Outcome;
+use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope};
+use keysweep_model::result::{CleanupResult, Extent, Status};
+use keysweep_model::selection::Selection;
+use keysweep_storage::history::RunLine;
+use keysweep_storage::records::{Decision, Record};
 use reporter::hit_rate::CounterSnapshots;
 use reporter::page::{html, markdown};
 use reporter::summary::{Summary, WEEK_MS, summary};
 use reporter::{Fold, ResultContext, finish, render};
-use shared::history::RunLine;
-use shared::ids::{Alias, BatchId, NodeId, RunId, TaskId};
-use shared::messages::{
-    Cancel, CancelKind, Covered, GroupReceipt, HitRateSource, ListedBatch, Lookups, Reason, Receipt, Rules,
-    RunSpec, ScanCounts, ScanTask, TaskReport,
-};
-use shared::outcome::Outcome;
-use shared::range::{CursorRange, CursorScope, ScanTable, Scope};
-use shared::records::{Decision, Record};
-use shared::result::{CleanupResult, Extent, Status};
-
-use shared::selection::Selection;
 
 use crate::kit::spec;
 

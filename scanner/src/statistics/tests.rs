@@ -1,8 +1,8 @@
 //! Tests of the statistics of a task.
 
-use shared::cluster::memory_usage::KeyMemory;
-use shared::memory::ByteEstimate;
-use shared::messages::Reason;
+use keysweep_model::memory::ByteEstimate;
+use keysweep_model::messages::Reason;
+use keysweep_redis::memory_usage::KeyMemory;
 
 use super::*;
 use crate::classify::KeepReason;

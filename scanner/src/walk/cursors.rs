@@ -1,6 +1,6 @@
 //! Ranges of one table, each with its own cursor, so that together they read every key once.
 //!
-//! SCAN visits buckets in the order of their position (see [`shared::range`]), so a range ends when the returned cursor
+//! SCAN visits buckets in the order of their position (see [`keysweep_model::range`]), so a range ends when the returned cursor
 //! is at or beyond its end. The last page usually overshoots: it is discarded and requested again with half the COUNT.
 //! At COUNT 1 a page ends at the first non-empty bucket, so a page that still overshoots contains only keys of the next
 //! range.
@@ -13,11 +13,11 @@
 //! Limits: a table that is resized during the scan may list a key twice within a range. The caller drops such keys.
 //! Across ranges of different tasks it cannot, so in theory keys are counted twice there.
 
-use shared::cluster::{Listing, PageState, WindowReply};
-use shared::limits::{TABLE_CURSORS_MAX, WINDOW_BYTES_MAX};
-use shared::range::{CursorRange, CursorScope, ScanTable, cursor_at};
-use shared::scan_end::ScanProgress;
-use shared::slot::{SlotSet, slot_of};
+use keysweep_model::limits::{TABLE_CURSORS_MAX, WINDOW_BYTES_MAX};
+use keysweep_model::range::{CursorRange, CursorScope, ScanTable, cursor_at};
+use keysweep_model::scan_end::ScanProgress;
+use keysweep_model::slot::{SlotSet, slot_of};
+use keysweep_redis::{Listing, PageState, WindowReply};
 
 use super::{ListedKey, PageOutcome, SLOT_BITS, WalkProgress, count_within};
 

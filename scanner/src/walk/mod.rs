@@ -7,12 +7,11 @@ mod opaque;
 mod ordered;
 mod slots;
 
-use shared::cluster::{KeySpan, Listing, WindowReply};
-use shared::messages::{RunSpec, ScanTask};
-use shared::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
-use shared::slot::SlotSet;
-
 use cursors::CursorWalk;
+use keysweep_model::messages::{RunSpec, ScanTask};
+use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::{KeySpan, Listing, WindowReply};
 use opaque::OpaqueWalk;
 use ordered::OrderedWalk;
 use slots::SlotWalk;

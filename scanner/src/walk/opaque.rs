@@ -1,11 +1,11 @@
 //! One lane through a database whose cursors are not positions: from one cursor to the next, until the server returns
 //! 0. If it stops early, another task continues from its cursor. Ranges count the positions requested.
 
-use shared::cluster::{Listing, WindowReply};
-use shared::limits::WINDOW_BYTES_MAX;
-use shared::range::{CursorRange, CursorScope, ScanTable};
-use shared::scan_end::ScanEnd;
-use shared::slot::{SlotSet, slot_of};
+use keysweep_model::limits::WINDOW_BYTES_MAX;
+use keysweep_model::range::{CursorRange, CursorScope, ScanTable};
+use keysweep_model::scan_end::ScanEnd;
+use keysweep_model::slot::{SlotSet, slot_of};
+use keysweep_redis::{Listing, WindowReply};
 
 use super::{ListedKey, PageOutcome, WalkProgress, count_within};
 
@@ -78,8 +78,8 @@ impl OpaqueWalk {
 
 #[cfg(test)]
 mod tests {
-    use shared::ids::TaskId;
-    use shared::limits::{SCAN_SPARE_POSITIONS, TABLE_SPARE_BITS};
+    use keysweep_model::ids::TaskId;
+    use keysweep_model::limits::{SCAN_SPARE_POSITIONS, TABLE_SPARE_BITS};
 
     use super::*;
 

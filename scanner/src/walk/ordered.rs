@@ -4,10 +4,10 @@
 
 use std::collections::VecDeque;
 
-use shared::cluster::{KeySpan, Listing, PageState, WindowReply};
-use shared::limits::{LANES_MAX, SLOT_KEYS_MAX, WINDOW_BYTES_MAX};
-use shared::scan_end::ScanProgress;
-use shared::slot::{SlotSet, slot_of};
+use keysweep_model::limits::{LANES_MAX, SLOT_KEYS_MAX, WINDOW_BYTES_MAX};
+use keysweep_model::scan_end::ScanProgress;
+use keysweep_model::slot::{SlotSet, slot_of};
+use keysweep_redis::{KeySpan, Listing, PageState, WindowReply};
 
 use super::{ListedKey, SLOT_BITS, WalkProgress, count_within};
 

@@ -4,9 +4,9 @@
 
 use std::collections::VecDeque;
 
-use shared::cluster::{Listing, PageState, WindowReply};
-use shared::limits::{SLOT_KEYS_MAX, WINDOW_BYTES_MAX, WINDOW_KEYS, WINDOW_LISTINGS_MAX};
-use shared::slot::SlotSet;
+use keysweep_model::limits::{SLOT_KEYS_MAX, WINDOW_BYTES_MAX, WINDOW_KEYS, WINDOW_LISTINGS_MAX};
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::{Listing, PageState, WindowReply};
 
 use super::{ListedKey, WalkProgress};
 

@@ -1,6 +1,6 @@
 //! The test data. The same number always gives the same key, for all contenders.
 
-use shared::slot::tag_for;
+use keysweep_model::slot::tag_for;
 
 /// All data keys match this pattern; keys of the foreground client do not.
 pub(crate) const PATTERN: &str = "permissions:*";
@@ -56,7 +56,7 @@ impl Data {
 mod tests {
     use std::collections::HashSet;
 
-    use shared::slot::{SLOTS, slot_of};
+    use keysweep_model::slot::{SLOTS, slot_of};
 
     use super::*;
 

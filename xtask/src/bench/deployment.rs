@@ -1,8 +1,8 @@
 //! The servers of the bench: starting, seeding, CPU usage and verification.
 
 use anyhow::{Context, Result, bail};
-use shared::cluster::{Conn, Reply};
-use shared::servers::{ClusterServers, Seeder, Server};
+use keysweep_redis::{Conn, Reply};
+use keysweep_servers::{ClusterServers, Seeder, Server};
 
 use super::data::Data;
 

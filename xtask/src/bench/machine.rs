@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use shared::servers::{find_program, nats_server};
+use keysweep_servers::{find_program, nats_server};
 
 use super::contenders::packages;
 use super::contenders::packages::printed;

@@ -24,7 +24,7 @@ const fn part(package: &'static str, binary: &'static str, tests: &'static [&'st
 /// Both delete backends; whole runs in one process on single servers and clusters, with moving slots, failing primaries
 /// and replica reads; backups; and the commands with minimal permissions, without scripts, with TLS and with Sentinels.
 const REDIS: [Part; 3] = [
-    part("shared", "live", &["glob::", "guard::"]),
+    part("keysweep-redis", "live", &["glob::", "guard::"]),
     part(
         "coordinator",
         "embedded",
@@ -50,7 +50,7 @@ const REDIS: [Part; 3] = [
         ],
     ),
     part(
-        "coordinator",
+        "keysweep",
         "commands",
         &[
             "backup::",
@@ -67,7 +67,7 @@ const REDIS: [Part; 3] = [
 
 /// Queue and store; whole runs with the roles of several processes; cancellation, faults and takeover.
 const NATS: [Part; 2] = [
-    part("shared", "live", &["nats::"]),
+    part("keysweep-nats", "live", &[]),
     part("coordinator", "over_nats", &["aggressive::", "cancel::", "faults::", "takeover::", "twice::"]),
 ];
 

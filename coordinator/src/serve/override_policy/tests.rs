@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use keysweep_config::overrides;
+use keysweep_model::key::Key;
+use keysweep_model::messages::{Action, ActivitySource, InactivePolicy, PacingLimits, Rules};
+use keysweep_redis::ConnectOptions;
 use proptest::prelude::*;
-use shared::config::overrides;
-use shared::key::Key;
-use shared::messages::{Action, ActivitySource, InactivePolicy, PacingLimits, Rules};
 
 use super::super::handlers::options;
 use super::*;
 use crate::options::Options;
 use crate::schedule::Schedule;
-use shared::cluster::ConnectOptions;
 
 fn job(options: Options, allow_override: Vec<&'static str>) -> ServedJob {
     ServedJob {

@@ -1,7 +1,7 @@
 //! A histogram of remaining TTLs: vertical bars on a wide page, horizontal ones on a narrow page, where the labels need
 //! the space.
 
-use shared::metrics::TtlBucket;
+use keysweep_model::metrics::TtlBucket;
 
 use super::super::format::{compact, lossy, share_text, span};
 use super::{Drawing, Size, text_width};

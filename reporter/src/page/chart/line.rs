@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use jiff::Timestamp;
-use shared::metrics::HitPoint;
+use keysweep_model::metrics::HitPoint;
 
 use super::super::format::{compact, lossy, percent, stamp};
 use super::{Drawing, Size};

@@ -9,12 +9,11 @@
 mod parts;
 mod spec;
 
-use shared::messages::{Attempt, DeleteBackend};
-use shared::metrics::{HitPoint, InactiveCaches, Metrics};
-use shared::result::{
+use keysweep_model::messages::{Attempt, DeleteBackend};
+use keysweep_model::metrics::{HitPoint, InactiveCaches, Metrics};
+use keysweep_model::result::{
     Accounting, CleanupResult, Coverage, CurrentMetrics, Extent, NodeRow, Pacing, SCHEMA_VERSION, Status,
 };
-
 use parts::bucket;
 
 pub use spec::spec;

@@ -1,12 +1,12 @@
 //! The parts of the example.
 
-use serde_json::{Value, json};
-use shared::ids::NodeId;
-use shared::metrics::{
+use keysweep_model::ids::NodeId;
+use keysweep_model::metrics::{
     Alert, Finding, FindingKind, Growth, Health, Heaviest, HitPoint, HitRateWindow, HitRates, Metrics,
     NodeHealth, PrefixRow, Prefixes, RedisHealth, Severity, TtlBucket, TtlDistribution,
 };
-use shared::result::{Extent, NodeRow};
+use keysweep_model::result::{Extent, NodeRow};
+use serde_json::{Value, json};
 
 /// The n-th of six nodes.
 pub fn node(n: u64) -> NodeRow {

@@ -1,8 +1,8 @@
 //! The spec of a run.
 
-use shared::ids::{NodeId, RunId};
-use shared::messages::{PlannedNode, Rules, RunSpec};
-use shared::slot::SlotSet;
+use keysweep_model::ids::{NodeId, RunId};
+use keysweep_model::messages::{PlannedNode, Rules, RunSpec};
+use keysweep_model::slot::SlotSet;
 
 /// One node with all slots; every key without a TTL is deleted.
 pub fn spec(run: RunId) -> RunSpec {

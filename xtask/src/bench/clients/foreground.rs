@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use shared::slot::slot_of;
+use keysweep_model::slot::slot_of;
 
 use super::raw::Raw;
 

@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 
 use anyhow::{Context, Result, bail};
-use shared::slot::SLOTS;
+use keysweep_model::slot::SLOTS;
 
 /// The most bytes per read from the socket.
 const BUFFER_BYTES: usize = 1 << 18;

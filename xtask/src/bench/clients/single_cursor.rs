@@ -2,7 +2,7 @@
 //! its UNLINKs in another. It checks no key again and has neither limits nor pacing.
 
 use anyhow::{Context, Result, bail};
-use shared::cluster::{Batch, Conn, ConnectOptions, Reply};
+use keysweep_redis::{Batch, Conn, ConnectOptions, Reply};
 
 use crate::bench::data::PATTERN;
 

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use shared::servers::NatsServer;
+use keysweep_servers::NatsServer;
 
 use crate::bench::proc;
 

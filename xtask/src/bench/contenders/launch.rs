@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use shared::servers::find_program;
+use keysweep_servers::find_program;
 
 use super::fleet::{Fleet, WorkerRole};
 use super::{Contender, packages};

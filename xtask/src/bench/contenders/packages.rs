@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use shared::servers::find_program;
+use keysweep_servers::find_program;
 
 use crate::cargo::root;
 

@@ -1,0 +1,83 @@
+//! The HTTP endpoints of a role: liveness and readiness for an orchestrator, and metrics for Prometheus. The service
+//! also serves its API here.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use keysweep_nats::Nats;
+use keysweep_tasks::supervision::TaskGroup;
+use keysweep_telemetry as telemetry;
+use keysweep_telemetry::Telemetry;
+use tokio::net::TcpListener;
+
+use super::error::CommandError;
+use super::listen;
+
+/// The state of this process that readiness depends on.
+#[derive(Default)]
+pub(super) struct Health {
+    nats: OnceLock<Nats>,
+    draining: AtomicBool,
+}
+
+impl Health {
+    /// Records that NATS is connected and its streams and buckets exist.
+    pub(super) fn connected(&self, nats: Nats) {
+        // Set once; a second call has no effect.
+        let _ = self.nats.set(nats);
+    }
+
+    /// Records that the process takes no more work.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    fn readiness(&self) -> (StatusCode, &'static str) {
+        let ready = (StatusCode::OK, "ready\n");
+        let not = |why| (StatusCode::SERVICE_UNAVAILABLE, why);
+        match self.nats.get() {
+            _ if self.draining.load(Ordering::Relaxed) => not("draining\n"),
+            None => not("waiting for NATS\n"),
+            Some(nats) if !nats.is_connected() => not("the connection to NATS is lost\n"),
+            Some(_) => ready,
+        }
+    }
+}
+
+fn metrics(telemetry: &Telemetry) -> impl IntoResponse + use<> {
+    ([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], telemetry.text())
+}
+
+/// Serves at `address` until `tasks` is dropped; does nothing without an address.
+pub(super) async fn start(
+    tasks: &mut TaskGroup,
+    address: Option<SocketAddr>,
+    health: Arc<Health>,
+    telemetry: Arc<Telemetry>,
+    api: Option<Router>,
+) -> Result<(), CommandError> {
+    let Some(address) = address else { return Ok(()) };
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|e| CommandError::Usage(format!("failed to listen on `--admin-addr {address}`: {e}")))?;
+    tracing::info!(
+        "health at http://{0}/livez and /readyz, metrics at http://{0}/metrics",
+        listener.local_addr()?
+    );
+    let router = Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(|State(health): State<Arc<Health>>| async move { health.readiness() }))
+        .with_state(health)
+        .route("/metrics", get(|State(telemetry): State<Arc<Telemetry>>| async move { metrics(&telemetry) }))
+        .with_state(telemetry)
+        .merge(api.unwrap_or_default());
+    tasks.start("health", listen::serve(listener, router));
+    Ok(())
+}

@@ -1,0 +1,257 @@
+//! The syntax of the command line. Flags of settings come from the settings table; other flags are fields here. Only
+//! `main` and this module use clap.
+
+mod restore;
+mod settings;
+mod workers;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use keysweep_config::{FlagLayer, Group, Section, SettingDef};
+
+pub use self::restore::RestoreArgs;
+pub use self::settings::{
+    ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, RestoreSettings, ServeSettings,
+    StatsSettings,
+};
+pub use self::workers::{
+    AttachArgs, DriveArgs, EventsArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs, RoleArgs,
+    RunsCommand, ServeArgs, SetupArgs, StatsArgs, WorkerArgs,
+};
+use super::examples;
+
+/// Deletes keys that are no longer needed from Redis and Redis Cluster: keys written without an
+/// expiry by mistake, and caches of inactive users.
+#[derive(Parser)]
+#[command(name = "keysweep", version, after_help = examples::MAIN, subcommand_required = true)]
+#[command(arg_required_else_help = true, max_term_width = 100)]
+struct Syntax {
+    /// What to do.
+    #[command(subcommand)]
+    command: Command,
+    /// How to print.
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// A parsed command line.
+pub struct Cli {
+    /// The subcommand with its own flags.
+    pub command: Command,
+    /// The format of the output.
+    pub output: OutputArgs,
+    /// The flags of settings.
+    pub settings: FlagLayer,
+    /// The job file that `--config` names.
+    pub config_file: Option<String>,
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// One cleanup, from start to result
+    #[command(after_help = examples::RUN)]
+    Run(RunArgs),
+    /// What a run would do, node by node; touches nothing
+    #[command(after_help = examples::PLAN)]
+    Plan(JobArgs),
+    /// Put back what runs deleted, from where they saved it
+    #[command(after_help = examples::RESTORE)]
+    Restore(RestoreArgs),
+    /// A throwaway cluster with sample data, one run, its result
+    #[command(after_help = examples::DEMO)]
+    Demo(DemoArgs),
+    /// The coordinator as a service: schedule, runs, answers for programs
+    #[command(after_help = examples::SERVE)]
+    Serve(ServeArgs),
+    /// A worker that reads scan tasks
+    #[command(after_help = examples::ROLES)]
+    Scanner(WorkerArgs),
+    /// A worker that deletes what scanners found
+    #[command(after_help = examples::ROLES)]
+    Reaper(ReaperArgs),
+    /// A worker that makes results of what the others did
+    #[command(after_help = examples::ROLES)]
+    Reporter(RoleArgs),
+    /// Queue, cache health, Redis health
+    #[command(after_help = examples::STATS)]
+    Stats(StatsArgs),
+    /// List, show, follow, cancel, report and audit runs on workers
+    #[command(after_help = examples::RUNS)]
+    Runs {
+        /// What to do with the runs.
+        #[command(subcommand)]
+        command: RunsCommand,
+    },
+    /// Follow the events of runs on workers
+    #[command(after_help = examples::EVENTS)]
+    Events(EventsArgs),
+    /// Show or create what keysweep keeps in NATS
+    Nats {
+        /// What to do.
+        #[command(subcommand)]
+        command: NatsCommand,
+    },
+    /// Drive one run; started by `run --nats` where no service does
+    #[command(hide = true)]
+    Drive(DriveArgs),
+    /// Show the settings with their origin, or check a job file
+    #[command(after_help = examples::CONFIG)]
+    Config {
+        /// What to do with the configuration.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = examples::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+impl Command {
+    /// Whether it runs until it is stopped, so that its log is its only output.
+    #[must_use]
+    pub fn is_service(&self) -> bool {
+        matches!(self, Self::Serve(_) | Self::Scanner(_) | Self::Reaper(_) | Self::Reporter(_))
+    }
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "run",
+            Self::Plan(_) => "plan",
+            Self::Restore(_) => "restore",
+            Self::Demo(_) => "demo",
+            Self::Serve(_) => "serve",
+            Self::Scanner(_) => "scanner",
+            Self::Reaper(_) => "reaper",
+            Self::Reporter(_) => "reporter",
+            Self::Stats(_) => "stats",
+            Self::Runs { .. } => "runs",
+            Self::Events(_) => "events",
+            Self::Nats { .. } => "nats",
+            Self::Drive(_) => "drive",
+            Self::Config { .. } => "config",
+            Self::Completions { .. } => "completions",
+            Self::Man => "man",
+        }
+    }
+}
+
+/// The subcommands of `config`.
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Show every setting, its value and where it comes from
+    Show(Box<JobArgs>),
+    /// Check a job file and list every problem
+    Check {
+        /// The job file
+        file: PathBuf,
+    },
+    /// Print a job file in which every setting is explained and commented out
+    Init {
+        /// Write it to this new file instead; an existing file stays as it is
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Flags of `run`.
+#[derive(Args)]
+pub struct RunArgs {
+    /// Which keys, where and how.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Delete without asking
+    #[arg(long, help_heading = SAFETY)]
+    pub yes: bool,
+    /// Only start the run, on workers; `keysweep runs attach` follows it
+    #[arg(long, help_heading = Group::Nats.heading())]
+    pub detach: bool,
+}
+
+/// Flags of `demo`.
+#[derive(Args)]
+pub struct DemoArgs {
+    /// Keys to make
+    #[arg(long, value_name = "N", default_value_t = 100_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub keys: u64,
+    /// Share of them that has no TTL
+    #[arg(long, value_name = "PERCENT", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub stale_percent: u8,
+    /// Leave the servers running until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// Flags of every command.
+#[derive(Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Print one JSON document; everything else goes to stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Log a run line by line, as text or json; services do so without
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", hide_possible_values = true)]
+    pub log_format: Option<LogFormat>,
+    /// Log more; -vv logs most
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Log errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+const SELECTION: &str = Group::Selection.heading();
+const SAFETY: &str = Group::Safety.heading();
+
+impl Cli {
+    /// Parses a command line, the name of the program first.
+    ///
+    /// # Errors
+    /// An unknown flag or a missing value; also `--help` and `--version`, with their text.
+    pub fn parse(line: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let matches = command().try_get_matches_from(line)?;
+        let Syntax { command, output } =
+            Syntax::from_arg_matches(&matches).map_err(|e| e.format(&mut self::command()))?;
+        let (settings, config_file) = settings::given(&matches);
+        Ok(Self { command, output, settings, config_file })
+    }
+
+    /// The flags of the connections and of the job's name, as arguments of another process.
+    #[must_use]
+    pub fn connection_flags(&self) -> Vec<String> {
+        let is_connection =
+            |row: &SettingDef| matches!(row.section, Section::Redis | Section::Nats) || row.name == "name";
+        let mut flags = self.settings.to_args(is_connection);
+        flags.extend(self.config_file.iter().map(|file| format!("--config={file}")));
+        flags
+    }
+}
+
+/// The whole command line, for help texts, completions and the manual.
+#[must_use]
+pub fn command() -> clap::Command {
+    Syntax::command()
+}
+
+#[cfg(test)]
+mod tests;

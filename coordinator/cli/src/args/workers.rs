@@ -1,0 +1,247 @@
+//! The flags of commands that work over NATS: roles, runs, events, setup.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use keysweep_model::ids::RunId;
+use keysweep_model::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
+
+use super::super::run_ref::RunRef;
+use super::{
+    ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, SELECTION, ServeSettings, StatsSettings,
+};
+
+const ROLE: &str = "Role";
+
+/// Flags of `serve`.
+#[derive(Args)]
+pub struct ServeArgs {
+    /// The job if no job file defines any; otherwise settings that all its jobs share.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// Answer /livez, /readyz, /metrics and /api over HTTP there, such as 0.0.0.0:9464
+    #[arg(long, value_name = "ADDR", help_heading = ROLE)]
+    pub admin_addr: Option<SocketAddr>,
+    /// The HTTP API.
+    #[command(flatten)]
+    pub settings: ServeSettings,
+}
+
+/// Flags of a worker's role.
+#[derive(Args)]
+pub struct RoleArgs {
+    /// The connections.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// Answer /livez, /readyz and /metrics over HTTP there, such as 0.0.0.0:9464
+    #[arg(long, value_name = "ADDR", help_heading = ROLE)]
+    pub admin_addr: Option<SocketAddr>,
+}
+
+/// Flags of scanners and reapers.
+#[derive(Args)]
+pub struct WorkerArgs {
+    /// Flags of every role.
+    #[command(flatten)]
+    pub role: RoleArgs,
+    /// Messages to work on at a time
+    #[arg(long, value_name = "N", default_value_t = default_at_once(), help_heading = ROLE)]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub at_once: u8,
+}
+
+/// Flags of reapers.
+#[derive(Args)]
+pub struct ReaperArgs {
+    /// Flags of scanners, too.
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+    /// The backup.
+    #[command(flatten)]
+    pub settings: ReaperSettings,
+}
+
+fn default_at_once() -> u8 {
+    u8::try_from(EMBEDDED_SCANS.max(EMBEDDED_REAPS)).unwrap_or(4)
+}
+
+/// The subcommands of `runs`.
+#[derive(Subcommand)]
+pub enum RunsCommand {
+    /// List the runs that are remembered, the newest first
+    List(ListArgs),
+    /// Show the result of a run, or how far it is
+    Show(RunArg),
+    /// Follow a run to its result
+    Attach(Box<AttachArgs>),
+    /// Stop a run at a safe point
+    Cancel(RunArg),
+    /// Print the report of a run that has ended
+    Report(ReportArgs),
+    /// Print every key that a run deleted or gave a TTL, one JSON document per line
+    Audit {
+        /// Which run.
+        #[command(flatten)]
+        run: RunArg,
+        /// Print every candidate with its outcome
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// Flags of `runs list`.
+#[derive(Args)]
+pub struct ListArgs {
+    /// Show so many of them at most
+    #[arg(long, value_name = "N", default_value_t = 20, help_heading = SELECTION)]
+    pub limit: usize,
+    /// Only those of this job
+    #[arg(long, value_name = "NAME", help_heading = SELECTION)]
+    pub job: Option<String>,
+    /// Only those that stand so: running, completed, partial, failed or cancelled
+    #[arg(long, value_enum, value_name = "STATUS", hide_possible_values = true, help_heading = SELECTION)]
+    pub status: Option<StatusArg>,
+    /// The connection.
+    #[command(flatten)]
+    pub connection: NatsArgs,
+}
+
+/// The state of a run, as a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StatusArg {
+    /// It is running.
+    Running,
+    /// It has ended and covered everything.
+    Completed,
+    /// It has ended and did not cover everything.
+    Partial,
+    /// It has failed.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+}
+
+impl StatusArg {
+    /// Its name on the command line and in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// A run.
+#[derive(Args)]
+pub struct RunArg {
+    /// The run: its id, the beginning of it, or `last`
+    #[arg(value_name = "RUN")]
+    pub run: RunRef,
+    /// The connection.
+    #[command(flatten)]
+    pub connection: NatsArgs,
+}
+
+/// Flags of `runs attach`.
+#[derive(Args)]
+pub struct AttachArgs {
+    /// The run: its id, the beginning of it, or `last`
+    #[arg(value_name = "RUN")]
+    pub run: RunRef,
+    /// The connections.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Flags of `runs report`.
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Which run.
+    #[command(flatten)]
+    pub run: RunArg,
+    /// Print a web page that needs nothing beside itself
+    #[arg(long, conflicts_with = "markdown")]
+    pub html: bool,
+    /// Print Markdown, which is the default
+    #[arg(long)]
+    pub markdown: bool,
+    /// Write there instead of printing
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Flags of `stats`.
+#[derive(Args)]
+pub struct StatsArgs {
+    /// The connections.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+    /// The job, and the history without NATS.
+    #[command(flatten)]
+    pub settings: StatsSettings,
+}
+
+/// Flags of `events`.
+#[derive(Args)]
+pub struct EventsArgs {
+    /// The connection.
+    #[command(flatten)]
+    pub connection: NatsArgs,
+    /// Go on with those that come
+    #[arg(long)]
+    pub follow: bool,
+    /// Leave out those that are older, such as 1h
+    #[arg(long, value_name = "DURATION")]
+    pub since: Option<String>,
+    /// Only those of one run: its id, the beginning of it, or `last`
+    #[arg(long, value_name = "RUN")]
+    pub run: Option<RunRef>,
+}
+
+/// The subcommands of `nats`.
+#[derive(Subcommand)]
+pub enum NatsCommand {
+    /// Show the streams and consumers that keysweep needs, and how they stand
+    Setup(Box<SetupArgs>),
+    /// Make a key that signs runs, tasks and cancels, and print its public half
+    Keys(KeysArgs),
+}
+
+/// Flags of `nats setup`.
+#[derive(Args)]
+pub struct SetupArgs {
+    /// The connection.
+    #[command(flatten)]
+    pub connection: NatsArgs,
+    /// Create what is missing and change what differs
+    #[arg(long)]
+    pub apply: bool,
+}
+
+/// Flags of `nats keys`.
+#[derive(Args)]
+pub struct KeysArgs {
+    /// The file of the key; one that is there stays as it is
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// Flags of `drive`.
+#[derive(Args)]
+pub struct DriveArgs {
+    /// The run
+    pub id: RunId,
+    /// The revision of its hold, which was seen to be open
+    pub revision: u64,
+    /// The job.
+    #[command(flatten)]
+    pub settings: DriveSettings,
+    /// The connections.
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}

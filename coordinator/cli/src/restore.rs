@@ -1,0 +1,207 @@
+//! `keysweep restore`: from flags to the printed summary.
+
+use std::fmt::Write;
+
+use coordinator::exit;
+use coordinator::options;
+use coordinator::restore::{self, RestoreFilter, RestoreRequest, RestoreSummary};
+use keysweep_backup::BackupTarget;
+use keysweep_config::{Destinations, NatsSettings, RedisSettings};
+use keysweep_model::glob::Pattern;
+use keysweep_model::ids::Alias;
+use keysweep_nats::{Nats, NatsOptions};
+use reporter::{grouped, trim_lines, wrap};
+use tokio_util::sync::CancellationToken;
+
+use super::args::RestoreArgs;
+use super::connections::PATIENCE;
+use super::error::CommandError;
+use super::run::{OutputMode, ask};
+use super::signals::Signals;
+
+/// The error when there is no terminal to confirm on.
+const NO_TERMINAL: &str =
+    "this restores keys, and there is no terminal to confirm on: check it with `--dry-run`, then add `--yes`";
+
+/// Damaged places that the page lists.
+const DAMAGES_SHOWN: usize = 20;
+
+/// `keysweep restore`.
+///
+/// # Errors
+/// When nothing can be restored.
+pub async fn restore(to: &Destinations, args: &RestoreArgs, show: OutputMode) -> Result<u8, CommandError> {
+    let place = place(to.nats.as_ref(), &args.from).await?;
+    let (alias, deployment) = choose(to, &place, args).await?;
+    let order = order((alias, deployment), place, args)?;
+    let mut signals = Signals::catch()?;
+    let found = restore::find(&order).await?;
+    if !args.dry_run && !args.yes {
+        let page = plan(&order, found.files(), found.runs, deployment);
+        tokio::select! {
+            agreed = tokio::task::spawn_blocking(move || ask(&page, "Restore them?", NO_TERMINAL)) => {
+                agreed.map_err(std::io::Error::other)??;
+            }
+            (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
+        }
+    }
+    let stop = CancellationToken::new();
+    let mut restoring = Box::pin(restore::restore(&order, found, &stop));
+    let (account, signal) = tokio::select! {
+        account = &mut restoring => (account?, None),
+        (code, name) = signals.next() => {
+            tracing::warn!("{name}: stopping at a safe point; repeat the signal to exit at once");
+            stop.cancel();
+            tokio::select! {
+                account = &mut restoring => (account?, Some(code)),
+                (code, _) = signals.next() => return Err(CommandError::LeftRestoring(code)),
+            }
+        }
+    };
+    if show.json {
+        show.print(&(serde_json::to_string_pretty(&account).map_err(std::io::Error::other)? + "\n"))?;
+    } else {
+        show.print(&page(&account, &order))?;
+    }
+    Ok(match signal {
+        Some(code) if account.stopped.is_some() => code,
+        _ if account.is_whole() => exit::DONE,
+        _ => exit::PARTIAL,
+    })
+}
+
+/// The deployment to restore into: the only one, or the only one that the backup has keys of.
+async fn choose<'a>(
+    to: &'a Destinations,
+    place: &BackupTarget,
+    args: &RestoreArgs,
+) -> Result<(&'a Alias, &'a RedisSettings), CommandError> {
+    let known = &to.deployments;
+    let all = || names(known.keys());
+    let mut candidates = known.iter();
+    if let (Some(only), None) = (candidates.next(), candidates.next()) {
+        return Ok(only);
+    }
+    let found = restore::owners(place, args.run, known).await?;
+    let fitting: Vec<_> = known.iter().filter(|(alias, _)| found.contains(alias)).collect();
+    let problem = match fitting.as_slice() {
+        [only] => return Ok(*only),
+        [] if found.is_empty() => "has no file that names its deployment".to_owned(),
+        [] => {
+            let found = names(&found);
+            format!("has keys of {found}, and the job file has only {}", all())
+        }
+        several => {
+            let several = names(several.iter().map(|(alias, _)| *alias));
+            format!("has keys of several deployments: {several}")
+        }
+    };
+    Err(CommandError::Usage(format!(
+        "`{place}` {problem}; name a job with `--job`, or set KEYSWEEP_REDIS_ALIAS"
+    )))
+}
+
+fn names<'a>(aliases: impl IntoIterator<Item = &'a Alias>) -> String {
+    aliases.into_iter().map(|alias| format!("`{alias}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn order(
+    (alias, deployment): (&Alias, &RedisSettings),
+    place: BackupTarget,
+    args: &RestoreArgs,
+) -> Result<RestoreRequest, CommandError> {
+    let pattern = |text: &String| {
+        let bad = |e| CommandError::Usage(format!("`--match {text}`: pattern `{text}` {e}"));
+        Pattern::new(text.as_bytes()).map_err(bad)
+    };
+    let patterns = args.matching.iter().map(pattern).collect::<Result<_, _>>()?;
+    Ok(RestoreRequest {
+        place,
+        run: args.run,
+        wanted: RestoreFilter { patterns, reason: args.reason.map(Into::into) },
+        alias: alias.clone(),
+        access: options::access(deployment, 0)?,
+        replace: args.replace,
+        dry_run: args.dry_run,
+    })
+}
+
+async fn place(nats: Option<&NatsSettings>, from: &str) -> Result<BackupTarget, CommandError> {
+    let Some(bucket) = from.strip_prefix("nats://") else { return Ok(BackupTarget::directory(from)) };
+    let no_nats =
+        || CommandError::Usage(format!("`{from}`: set the address of NATS with `--nats URL` or `NATS_URL`"));
+    let nats = nats.ok_or_else(no_nats)?;
+    let access = NatsOptions::from_settings(nats);
+    let nats = Nats::connect(&access.of_worker(), "keysweep-restore", Some(PATIENCE)).await?;
+    Ok(BackupTarget::bucket(&nats, bucket))
+}
+
+fn plan(order: &RestoreRequest, files: usize, runs: usize, deployment: &RedisSettings) -> String {
+    let urls: Vec<String> = deployment.urls.value.iter().map(ToString::to_string).collect();
+    let existing = if order.replace { "are REPLACED" } else { "are left alone" };
+    let page = format!(
+        "{} files with keys that {runs} runs deleted, to restore into {}; keys that exist {existing}",
+        grouped(files as u64),
+        urls.join(", ")
+    );
+    format!("{}\n", wrap(&page, 0))
+}
+
+/// The summary as text. Writing to a string cannot fail, so results of `writeln!` are dropped.
+fn page(account: &RestoreSummary, order: &RestoreRequest) -> String {
+    let mut page = String::new();
+    let head = match (&account.stopped, account.dry_run) {
+        (Some(_), _) => "INCOMPLETE",
+        (None, true) => "read, as a dry run: nothing was changed",
+        (None, false) => "put back",
+    };
+    let _ = writeln!(page, "{}\n", wrap(&format!("Backup {} {head}", order.place), 0));
+    let files = format!("keys in {} files", grouped(account.files));
+    let _ = writeln!(page, "  {:<14} {:>15}  {files}", "read", grouped(account.read));
+    for (name, keys, note) in account.rows() {
+        if keys > 0 || name == "restored" && !account.dry_run {
+            let _ = writeln!(page, "  {name:<14} {:>15}  {note}", grouped(keys));
+        }
+    }
+    let balance = if account.balanced { "every key is accounted for" } else { "DOES NOT BALANCE: a bug" };
+    let _ = writeln!(page, "\n  balance     {balance}");
+    let mut note = |name: &str, text: &str| {
+        let _ = writeln!(page, "  {name:<11} {}", wrap(text, 14));
+    };
+    if account.unconfirmed > 0 {
+        let keys = grouped(account.unconfirmed);
+        note("unconfirmed", &format!("for {keys} of these keys it is unknown whether keysweep deleted them"));
+    }
+    if account.unfinished_files > 0 {
+        let files = grouped(account.unfinished_files);
+        note("unfinished", &format!("{files} files of batches that deleted nothing"));
+    }
+    if !account.foreign_files.is_empty() {
+        note(
+            "foreign",
+            &format!("{} files that are not backups", grouped(account.foreign_files.len() as u64)),
+        );
+    }
+    for (cause, keys) in &account.causes {
+        note("failed", &format!("{} keys: {cause}", grouped(*keys)));
+    }
+    if account.damaged > 0 || account.lost > 0 {
+        note(
+            "DAMAGED",
+            &format!("{} places; {} keys or more are lost", grouped(account.damaged), grouped(account.lost)),
+        );
+    }
+    for damage in account.damages.iter().take(DAMAGES_SHOWN) {
+        note("", &format!("`{}` at byte {}: {}", damage.file, damage.offset, damage.what));
+    }
+    if account.elsewhere > 0 {
+        let alias = &order.alias;
+        let hint =
+            format!("other deployments than `{alias}`: name theirs with `--job` or KEYSWEEP_REDIS_ALIAS");
+        note("elsewhere", &hint);
+    }
+    if let Some(why) = &account.stopped {
+        note("ended", why);
+    }
+    trim_lines(&page)
+}

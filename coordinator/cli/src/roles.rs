@@ -1,0 +1,146 @@
+//! The long-running roles: each waits for NATS, works until SIGTERM or SIGINT, finishes the work in progress, and
+//! ends.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use coordinator::exit;
+use coordinator::options::{Options, action};
+use coordinator::process_id::myself;
+use coordinator::schedule::Schedule;
+use coordinator::serve::{HttpApi, ServedJob, serve_with_http};
+use keysweep_config::SecretSource;
+use keysweep_model::limits::DRAIN_TIMEOUT;
+use keysweep_nats::missing_walls;
+use keysweep_tasks::supervision::TaskGroup;
+use keysweep_telemetry::Telemetry;
+use reaper::Reaper;
+use scanner::Scanner;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::admin::{self, Health};
+use super::args::{ReaperArgs, RoleArgs, ServeArgs, WorkerArgs};
+use super::connections::{Connections, NatsConnection};
+use super::error::CommandError;
+use super::signals::Signals;
+
+/// `keysweep scanner`.
+///
+/// # Errors
+/// When NATS cannot be used, or work in progress is not finished in time.
+pub async fn scanner(site: &Connections, args: &WorkerArgs) -> Result<u8, CommandError> {
+    let at_once = usize::from(args.at_once);
+    role("scanner", site, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
+        Ok(Scanner::new(net.context, shutdown).run(at_once).await?)
+    })
+    .await
+}
+
+/// `keysweep reaper`.
+///
+/// # Errors
+/// As for a scanner.
+pub async fn reaper(site: &Connections, args: &ReaperArgs) -> Result<u8, CommandError> {
+    let args = &args.worker;
+    let at_once = usize::from(args.at_once);
+    role("reaper", site, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
+        // Check now, and not when the first run waits for it.
+        net.context.backups.check().await?;
+        Ok(Reaper::new(net.context, shutdown).run(at_once).await?)
+    })
+    .await
+}
+
+/// `keysweep reporter`.
+///
+/// # Errors
+/// As for a scanner.
+pub async fn reporter(site: &Connections, args: &RoleArgs) -> Result<u8, CommandError> {
+    role("reporter", site, (args.admin_addr, None), async move |net: NatsConnection, shutdown| {
+        Ok(reporter::run(&net.context, shutdown).await?)
+    })
+    .await
+}
+
+/// `keysweep serve`.
+///
+/// # Errors
+/// As for a scanner, or when a job's settings cannot be used.
+pub async fn coordinator(site: &Connections, args: &ServeArgs) -> Result<u8, CommandError> {
+    let jobs: Vec<ServedJob> = site.jobs.iter().map(job).collect::<Result<_, _>>()?;
+    let who = myself();
+    let token = site.api_token.as_ref().map(SecretSource::read).transpose();
+    let token = token.map_err(|e| CommandError::Usage(e.to_string()))?;
+    let http = HttpApi::new(token);
+    let router = http.router();
+    role("coordinator", site, (args.admin_addr, Some(router)), async move |net: NatsConnection, shutdown| {
+        Ok(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &http).await?)
+    })
+    .await
+}
+
+fn job(settings: &keysweep_config::Settings) -> Result<ServedJob, CommandError> {
+    let schedule = Schedule::parse(&settings.schedule.value, &settings.timezone.value);
+    let unusable = |source| CommandError::Schedule { job: settings.job.value.clone(), source };
+    Ok(ServedJob {
+        options: Options::from_settings(settings)?,
+        action: action(settings, settings.action.value),
+        allow_override: settings.allow_override.value.clone(),
+        schedule: schedule.map_err(unusable)?,
+        attempts: settings.attempts.value,
+        backoff: settings.retry_backoff.value,
+        sample_every: settings.sample_every.value,
+        catch_up: settings.catch_up.value,
+    })
+}
+
+/// Runs a role from its start to its end.
+async fn role(
+    name: &str,
+    site: &Connections,
+    (admin_addr, api): (Option<SocketAddr>, Option<Router>),
+    work: impl AsyncFnOnce(NatsConnection, CancellationToken) -> Result<(), CommandError>,
+) -> Result<u8, CommandError> {
+    let mut signals = Signals::catch()?;
+    let (health, mut tasks) = (Arc::new(Health::default()), TaskGroup::default());
+    let telemetry = Arc::new(Telemetry::default());
+    admin::start(&mut tasks, admin_addr, Arc::clone(&health), Arc::clone(&telemetry), api).await?;
+    let mut net = tokio::select! {
+        net = site.connect(name, None) => net?,
+        _ = signals.next() => return Ok(exit::DONE),
+    };
+    net.context.telemetry = telemetry;
+    let (nats, queue) = (net.nats.clone(), Arc::clone(&net.context.queue));
+    health.connected(nats.clone());
+    tracing::info!("{name} is ready, NATS at {}", nats.urls());
+    for protection in missing_walls(&nats, name == "coordinator") {
+        tracing::info!("missing protection: {protection}");
+    }
+    let shutdown = CancellationToken::new();
+    let mut working = Box::pin(work(net, shutdown.clone()));
+    let worked = tokio::select! {
+        worked = &mut working => worked,
+        (_, signal) = signals.next() => {
+            tracing::info!("{signal}: {name} finishes the work in progress");
+            health.drain();
+            shutdown.cancel();
+            tokio::select! {
+                worked = timeout(DRAIN_TIMEOUT, working) => {
+                    worked.unwrap_or(Err(CommandError::NotDrained(DRAIN_TIMEOUT.as_secs())))
+                }
+                (code, _) = signals.next() => return Ok(code),
+            }
+        }
+    };
+    // Requeue the messages that NATS has prefetched to us; do not wait for a NATS that is down.
+    tokio::select! {
+        () = queue.close() => {}
+        () = sleep(DRAIN_TIMEOUT / 4) => {}
+    }
+    nats.close().await;
+    worked?;
+    tracing::info!("{name} ends");
+    Ok(exit::DONE)
+}

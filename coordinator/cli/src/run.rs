@@ -1,0 +1,307 @@
+//! `keysweep run` and `keysweep plan`: from settings to the printed result.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use keysweep_model::ids::RunId;
+use keysweep_model::messages::Attempt;
+use keysweep_model::printable;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::time::now_ms;
+use keysweep_runtime::context::Context;
+use reporter::{render, wrap};
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+use super::connections::{self, Connections, NatsConnection};
+
+pub use super::error::CommandError;
+use super::remote::{self, DriverSpawner};
+use super::signals::Signals;
+use super::{no_match, plan_page, progress, question};
+use coordinator::drive::Progress;
+use coordinator::embedded::{self, RunError, check_deletions};
+use coordinator::options::Options;
+use coordinator::plan_progress::PlanProgress;
+use coordinator::preflight::{Preflight, preflight_with_progress};
+use coordinator::run_log::RunLog;
+use coordinator::run_time::RunTime;
+use coordinator::serve::record_failure;
+use coordinator::submit::check_free;
+use coordinator::{exit, report, schedule};
+
+/// The error when there is no terminal to confirm on.
+const NO_TERMINAL: &str = "this run changes keys, and there is no terminal to confirm on: check it with `keysweep plan`, then add `--yes`";
+
+/// How a command prints.
+#[derive(Clone, Copy, Debug)]
+pub struct OutputMode {
+    /// One JSON document instead of a page.
+    pub json: bool,
+    /// No progress, and no log lines but errors.
+    pub quiet: bool,
+}
+
+/// `keysweep plan`.
+///
+/// # Errors
+/// When the preflight fails.
+pub async fn plan(options: &Options, show: OutputMode) -> Result<u8, CommandError> {
+    let options = &Options { only_plan: true, ..options.clone() };
+    let time = RunTime::begin(now_ms(), options.max_runtime);
+    let plan = preflight_with_terminal(options, RunId::new(), time, show).await?;
+    // The plan's own lookups must not count as the application's.
+    plan.note_plan(&embedded::context(options)).await;
+    show.print(&planned(&plan, options, show))?;
+    Ok(if plan.is_whole() { exit::DONE } else { exit::PARTIAL })
+}
+
+/// Runs the preflight, with its progress on the terminal.
+async fn preflight_with_terminal(
+    options: &Options,
+    run: RunId,
+    time: RunTime,
+    show: OutputMode,
+) -> Result<Preflight, RunError> {
+    let (planning, steps) = PlanProgress::shown();
+    let work = Box::pin(preflight_with_progress(options, run, time, &planning));
+    Ok(progress::planning(steps, show.quiet, work).await?)
+}
+
+/// How to start a run.
+pub struct RunStart<'a> {
+    /// Whether the plan is confirmed in advance.
+    pub yes: bool,
+    /// Whether the command only starts the run, on workers.
+    pub detach: bool,
+    /// The connection to NATS, if workers do the run, and how to start a driver process.
+    pub workers: Option<(&'a Connections, &'a DriverSpawner)>,
+}
+
+/// `keysweep run`: as many attempts as the options allow, one after another.
+///
+/// # Errors
+/// When there is no result.
+pub async fn run(
+    options: &Options,
+    backoff: Duration,
+    start: &RunStart<'_>,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    let mut attempt = options.attempt;
+    loop {
+        let (once, run) = (Options { attempt, ..options.clone() }, RunId::new());
+        let ended = Box::pin(attempt_once(&once, run, start, show)).await;
+        let code = match &ended {
+            Ok(code) => *code,
+            Err(e) => e.code(),
+        };
+        let by_hand = io::stdin().is_terminal() && io::stderr().is_terminal();
+        let out_of_time = matches!(&ended, Err(CommandError::Run(e)) if e.out_of_time());
+        let failed = out_of_time || matches!(code, exit::FAILED | exit::UNREACHABLE);
+        if let (Err(e), true, None, false) = (&ended, failed, start.workers, by_hand) {
+            // Record an attempt without a result as failed. Over NATS, services record theirs. An interactive user
+            // sees the error, and may just have mistyped an address.
+            let noted = record_failure(&embedded::context(&once), &once, &e.to_string()).await;
+            if let Err(e) = noted {
+                tracing::warn!(error = %e, "failed to record a failed attempt");
+            }
+        }
+        if !matches!(code, exit::FAILED | exit::UNREACHABLE) || attempt.number >= attempt.of {
+            return ended;
+        }
+        let pause = schedule::backoff(backoff, attempt.number);
+        let cause = ended.err().map(|e| format!(": {e}")).unwrap_or_default();
+        tracing::warn!(
+            "attempt {} of {} failed{cause}; the next one starts in {} s",
+            attempt.number,
+            attempt.of,
+            pause.as_secs()
+        );
+        attempt = Attempt { number: attempt.number + 1, previous: Some(run), ..attempt };
+        let mut signals = Signals::catch()?;
+        tokio::select! {
+            () = sleep(pause) => {}
+            (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
+        }
+    }
+}
+
+async fn attempt_once(
+    options: &Options,
+    run: RunId,
+    start: &RunStart<'_>,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    let (time, mut signals) = (RunTime::begin(now_ms(), options.max_runtime), Signals::catch()?);
+    let net = match start.workers {
+        Some((site, _)) => Some(connected(site, options, &mut signals).await?),
+        None => None,
+    };
+    // This command makes the attempts, not a service: for other processes each one is the last.
+    let last =
+        Options { attempt: Attempt { of: options.attempt.number, ..options.attempt }, ..options.clone() };
+    let look = preflight_with_terminal(if net.is_some() { &last } else { options }, run, time, show);
+    // Nothing has been changed yet, so a signal may end the preflight, or the question, at once.
+    let mut looked = tokio::select! {
+        looked = look => looked?,
+        (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
+    };
+    let env = net.as_ref().map_or_else(|| embedded::context(options), |net| net.context.clone());
+    looked.note(&env).await;
+    check_deletions(options, &looked.estimate)?;
+    if options.rules.action.writes() && !start.yes {
+        if question::nothing_to_do(&looked) {
+            return nothing_to_do(&looked, options, show);
+        }
+        let mut time = looked.time;
+        time.stopped(agreed(&looked, options, &mut signals)).await?;
+        looked.time = time;
+    }
+    tokio::select! {
+        tried = looked.try_out(options) => tried.map_err(RunError::from)?,
+        (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
+    }
+    if looked.estimate.matching_keys == 0 {
+        tracing::warn!("{}", no_match::line(&looked, options));
+    }
+    let lines = RunLog::of(&looked.spec);
+    lines.start(&looked.spec);
+    if let (Some(net), Some((_, starter))) = (&net, start.workers) {
+        return remote::run(net, options, &looked, start.detach, starter, signals, show).await;
+    }
+    let (result, signal) = run_watched(&env, options, &looked, signals, show).await?;
+    lines.end(&result);
+    if !tried_again(&result, options) {
+        show.print(&page(&result, options, show)?)?;
+    }
+    report::write(&result, options).await;
+    let cancel = env.records(run).cancel().await.ok().flatten();
+    Ok(match signal {
+        Some(code) if result.status == Status::Cancelled => code,
+        _ => exit::of_result(&result, cancel.map(|cancel| cancel.kind)),
+    })
+}
+
+/// The connection to NATS, if no other process works on the job.
+async fn connected(
+    site: &Connections,
+    options: &Options,
+    signals: &mut Signals,
+) -> Result<NatsConnection, CommandError> {
+    let connecting = async {
+        let net = site.connect("cli", Some(connections::PATIENCE)).await?;
+        check_free(&net.context, options).await?;
+        Ok::<_, CommandError>(net)
+    };
+    tokio::select! {
+        net = connecting => net,
+        (code, name) = signals.next() => Err(CommandError::Stopped(code, name)),
+    }
+}
+
+/// Asks for confirmation of the plan.
+async fn agreed(plan: &Preflight, options: &Options, signals: &mut Signals) -> Result<(), CommandError> {
+    let (page, asked) = (plan_page::text(plan, options), question::question(plan, options));
+    tokio::select! {
+        agreed = tokio::task::spawn_blocking(move || ask(&page, &asked, NO_TERMINAL)) => agreed.map_err(io::Error::other)?,
+        (code, name) = signals.next() => {
+            // End the line of the unanswered question.
+            let _ = writeln!(io::stderr());
+            Err(CommandError::Stopped(code, name))
+        }
+    }
+}
+
+/// Shows a plan that changes no key, instead of a run. With `--yes` the run happens, and has a result.
+fn nothing_to_do(plan: &Preflight, options: &Options, show: OutputMode) -> Result<u8, CommandError> {
+    show.print(&planned(plan, options, show))?;
+    if !show.json {
+        tracing::info!("There is nothing to do, so nothing was started; `--yes` runs it all the same.");
+    }
+    Ok(exit::DONE)
+}
+
+/// Renders a plan.
+fn planned(plan: &Preflight, options: &Options, show: OutputMode) -> String {
+    if show.json { format!("{:#}\n", plan_page::json(plan, options)) } else { plan_page::text(plan, options) }
+}
+
+/// Whether another attempt follows, whose result will be printed instead.
+pub(super) fn tried_again(result: &CleanupResult, options: &Options) -> bool {
+    result.status == Status::Failed && options.attempt.number < options.attempt.of
+}
+
+/// Runs with a progress bar, and handles signals. Returns the result, and the exit code of a signal.
+async fn run_watched(
+    context: &Context,
+    options: &Options,
+    plan: &Preflight,
+    signals: Signals,
+    show: OutputMode,
+) -> Result<(CleanupResult, Option<u8>), CommandError> {
+    let (sender, receiver) = watch::channel(Progress::start(embedded::keys(plan)));
+    let (seen, signal) = watch::channel(None);
+    let (logged, lines) = (receiver.clone(), RunLog::of(&plan.spec));
+    let running = Box::pin(embedded::run(context, options, plan, sender));
+    let watching = async {
+        let shown = progress::show(receiver, Some(&context.pacers), show.quiet);
+        let ((), ()) = tokio::join!(shown, lines.announce(logged));
+    };
+    let done = async {
+        let (result, ()) = tokio::join!(running, watching);
+        result
+    };
+    tokio::select! {
+        result = done => {
+            let stopped = *signal.borrow();
+            match (result, stopped) {
+                // The run was still waiting for the lock.
+                (Err(RunError::Lock(_)), Some((code, name))) => Err(CommandError::Stopped(code, name)),
+                (result, stopped) => Ok((result?, stopped.map(|(code, _)| code))),
+            }
+        }
+        left = signals.stop_run(context.records(plan.spec.run), seen) => Err(CommandError::Left(left.code)),
+    }
+}
+
+pub(super) fn page(result: &CleanupResult, options: &Options, show: OutputMode) -> io::Result<String> {
+    if show.json {
+        let document = serde_json::to_string_pretty(result).map_err(io::Error::other)?;
+        return Ok(document + "\n");
+    }
+    Ok(render(result, &options.display_name))
+}
+
+impl OutputMode {
+    /// Writes `text`, a page or a JSON document, to stdout. Control characters in a page are escaped, so that text
+    /// from outside cannot move the cursor.
+    pub(super) fn print(self, text: &str) -> io::Result<()> {
+        print(&if self.json { printable::json(text) } else { printable::page(text) })
+    }
+}
+
+/// Writes to stdout. A closed pipe (`| head`) does not change the exit code.
+pub(super) fn print(page: &str) -> io::Result<()> {
+    match io::stdout().write_all(page.as_bytes()) {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+/// Shows the plan and asks the question. Fails off a terminal.
+pub(super) fn ask(page: &str, question: &str, no_terminal: &'static str) -> Result<(), CommandError> {
+    let (stdin, mut stderr) = (io::stdin(), io::stderr());
+    if !stdin.is_terminal() || !stderr.is_terminal() {
+        return Err(CommandError::Consent(no_terminal));
+    }
+    write!(stderr, "{}\n{} ", printable::page(page), wrap(&format!("{question} [y/N]"), 0))?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    stdin.lock().read_line(&mut answer)?;
+    if matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
+        Ok(())
+    } else {
+        Err(CommandError::Consent("nothing was changed, because the plan was not confirmed"))
+    }
+}

@@ -1,0 +1,261 @@
+//! `keysweep runs`: the remembered runs on workers.
+
+use std::io::{self, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use coordinator::exit;
+use coordinator::options::Options;
+use coordinator::process_id::myself;
+use coordinator::runs::{ProgressView, so_far};
+use jiff::Timestamp;
+use keysweep_model::ids::RunId;
+use keysweep_model::key::Key;
+use keysweep_model::limits::KEPT_NAMES_BYTES_MAX;
+use keysweep_model::messages::RunSpec;
+use keysweep_model::outcome::Outcome;
+use keysweep_model::printable;
+use keysweep_model::time::rfc3339;
+use keysweep_storage::audit::{self, AuditEntry};
+use keysweep_storage::history;
+use reporter::grouped;
+use serde_json::{Value, json};
+
+use super::args::RunsCommand;
+use super::connections::{Connections, NatsConnection, PATIENCE};
+use super::error::CommandError;
+use super::remote::{self, DriverSpawner};
+use super::report;
+use super::run::{OutputMode, print};
+use super::run_ref::RunRef;
+use super::runs_list::{list, listed};
+use super::signals::Signals;
+
+/// `keysweep runs …`.
+///
+/// # Errors
+/// When NATS cannot be used, or there is no such run.
+pub async fn runs(
+    site: &Connections,
+    command: &RunsCommand,
+    starter: &DriverSpawner,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    let net = site.connect("cli", Some(PATIENCE)).await?;
+    let done = done(site, &net, command, starter, show).await;
+    net.nats.close().await;
+    done
+}
+
+async fn done(
+    site: &Connections,
+    net: &NatsConnection,
+    command: &RunsCommand,
+    starter: &DriverSpawner,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    let found = async |run: &RunRef| run.find(&net.context).await;
+    match command {
+        RunsCommand::List(args) => list(net, args, show).await,
+        RunsCommand::Show(args) => show_one(site, net, found(&args.run).await?, show).await,
+        RunsCommand::Attach(args) => attach(site, net, found(&args.run).await?, starter, show).await,
+        RunsCommand::Cancel(args) => cancel(net, found(&args.run).await?, show).await,
+        RunsCommand::Report(args) => report::report(net, found(&args.run.run).await?, args, show).await,
+        RunsCommand::Audit { run, all } => print_audit(net, found(&run.run).await?, *all).await,
+    }
+}
+
+async fn show_one(
+    site: &Connections,
+    net: &NatsConnection,
+    run: RunId,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    let records = net.context.records(run);
+    if let (Some(result), Some(spec)) = (records.result().await?, records.spec().await?) {
+        return remote::printed(&records, &result, &options(site, &spec)?, show).await;
+    }
+    let line = history::read(&*net.context.history_store).await?.into_iter().find(|line| line.run_id == run);
+    let line = line.ok_or(CommandError::NoRun(run))?;
+    let progress = so_far(&net.context, run).await?;
+    let page = if show.json {
+        let progress = progress.map(ProgressView::from);
+        format!("{:#}\n", json!({ "run": line, "progress": progress }))
+    } else {
+        let at = progress.filter(|_| line.status.is_none()).map(|progress| {
+            let (totals, read) = (progress.totals, progress.read);
+            format!(
+                "  {}: {} of about {} keys listed, {} stale, {} deleted\n",
+                progress.state.as_str(),
+                grouped(read.listed),
+                grouped(progress.keys),
+                grouped(read.stale),
+                grouped(totals.accounting.deleted)
+            )
+        });
+        listed(&[line], Timestamp::now()) + &at.unwrap_or_default()
+    };
+    show.print(&page)?;
+    Ok(exit::DONE)
+}
+
+async fn attach(
+    site: &Connections,
+    net: &NatsConnection,
+    run: RunId,
+    starter: &DriverSpawner,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    let spec = net.context.records(run).spec().await?.ok_or(CommandError::NoRun(run))?;
+    let options = options(site, &spec)?;
+    let mut signals = Signals::catch()?;
+    let watched = Box::pin(remote::watched(net, &options, run, starter, None, show));
+    tokio::select! {
+        code = watched => code,
+        (code, _) = signals.next() => Err(CommandError::Detached(code, run)),
+    }
+}
+
+/// The options that a run was started with, as far as its display needs them.
+fn options(site: &Connections, spec: &RunSpec) -> Result<Options, CommandError> {
+    let any = site.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
+    Ok(Options {
+        job: spec.job.clone(),
+        display_name: spec.display_name.clone(),
+        rules: spec.rules.clone(),
+        ..Options::from_settings(any)?
+    })
+}
+
+async fn cancel(net: &NatsConnection, run: RunId, show: OutputMode) -> Result<u8, CommandError> {
+    let cancelled =
+        coordinator::runs::cancel(&net.context, run, format!("requested by {}", myself())).await?;
+    let cancelled = cancelled.ok_or(CommandError::NoRun(run))?;
+    let text = match (cancelled.ended, cancelled.cancelled) {
+        (true, _) => format!("run {run} has ended already\n"),
+        (false, true) => {
+            format!("run {run} stops at a safe point; `keysweep runs attach {run}` shows its result\n")
+        }
+        (false, false) => format!("run {run} was cancelled before\n"),
+    };
+    show.print(&if show.json { format!("{:#}\n", json!(cancelled)) } else { text })?;
+    Ok(exit::DONE)
+}
+
+async fn print_audit(net: &NatsConnection, run: RunId, all: bool) -> Result<u8, CommandError> {
+    let (mut revision, mut entries) = (0, 0_u64);
+    while let Some((at, entry)) = audit::next(&*net.context.store, run, revision).await? {
+        (revision, entries) = (at, entries + 1);
+        let lines = lines(&entry, all);
+        match io::stdout().write_all(lines.as_bytes()) {
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(exit::DONE),
+            written => written?,
+        }
+    }
+    if all {
+        entries += print_kept(net, run).await?;
+    }
+    let known = entries > 0 || net.context.records(run).spec().await?.is_some();
+    if known { Ok(exit::DONE) } else { Err(CommandError::NoRun(run)) }
+}
+
+/// Prints the candidates that were kept; returns how many audit entries contain them.
+async fn print_kept(net: &NatsConnection, run: RunId) -> Result<u64, CommandError> {
+    let (mut revision, mut entries, mut unnamed) = (0, 0_u64, 0_u64);
+    while let Some((at, entry)) = audit::next_kept(&*net.context.store, run, revision).await? {
+        (revision, entries, unnamed) = (at, entries + 1, unnamed.saturating_add(entry.unnamed));
+        let mut text = String::new();
+        for group in &entry.groups {
+            let about = json!({
+                "reason": group.reason.as_str(),
+                "node": entry.node,
+                "slot": group.slot,
+                "time": rfc3339(entry.at_ms),
+                "outcome": group.why.as_str(),
+            });
+            group.keys.iter().for_each(|key| text.push_str(&line(key, &about)));
+        }
+        print(&text)?;
+    }
+    if unnamed > 0 {
+        tracing::warn!(
+            "{} more keys that are protected or only reported are in no audit entry: a scan task lists up to {} KiB of them",
+            grouped(unnamed),
+            KEPT_NAMES_BYTES_MAX >> 10
+        );
+    }
+    Ok(entries)
+}
+
+/// The line of a key with its details.
+fn line(key: &Key, about: &Value) -> String {
+    let mut line = about.clone();
+    let (name, value) = named(key);
+    line[name] = value;
+    printable::json(&line.to_string()) + "\n"
+}
+
+/// One JSON document per key and line.
+fn lines(entry: &AuditEntry, all: bool) -> String {
+    let mut text = String::new();
+    for group in &entry.groups {
+        for (key, outcome) in &group.keys {
+            if !all && !matches!(outcome, Outcome::Deleted | Outcome::Expired) {
+                continue;
+            }
+            let about = json!({
+                "reason": group.reason.as_str(),
+                "node": entry.node,
+                "slot": group.slot,
+                "time": rfc3339(entry.at_ms),
+                "outcome": outcome.as_str(),
+            });
+            text.push_str(&line(key, &about));
+        }
+    }
+    text
+}
+
+/// The key as `key`, or as `keyBase64` if it is not UTF-8, so that it is exact in both cases.
+fn named(key: &Key) -> (&'static str, Value) {
+    match str::from_utf8(key.as_bytes()) {
+        Ok(text) => ("key", json!(text)),
+        Err(_) => ("keyBase64", json!(STANDARD.encode(key.as_bytes()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keysweep_model::ids::{BatchId, NodeId};
+    use keysweep_model::messages::Reason;
+    use keysweep_storage::audit::AuditGroup;
+
+    use super::*;
+
+    #[test]
+    fn an_audit_line_has_the_exact_key_for_any_bytes() {
+        let keys = vec![
+            (Key::new(*b"permissions:1"), Outcome::Deleted),
+            (Key::new(*b"\xff\x00"), Outcome::Expired),
+            (Key::new(*b"permissions:2"), Outcome::Spared),
+        ];
+        let entry = AuditEntry {
+            batch: BatchId::new(),
+            node: NodeId::new("n"),
+            at_ms: 1_000,
+            groups: vec![AuditGroup { slot: 7, reason: Reason::Stale, keys }],
+        };
+        let parsed = |all| {
+            let text = lines(&entry, all);
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>()
+        };
+        let changed = parsed(false);
+        assert_eq!(
+            changed[0],
+            json!({ "key": "permissions:1", "reason": "stale", "node": "n", "slot": 7,
+                "time": "1970-01-01T00:00:01Z", "outcome": "deleted" })
+        );
+        assert_eq!((changed[1]["keyBase64"].as_str(), changed.len()), (Some("/wA="), 2));
+        assert_eq!(parsed(true)[2]["outcome"], "spared");
+    }
+}

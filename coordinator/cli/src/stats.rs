@@ -1,0 +1,170 @@
+//! `keysweep stats`: state of queue, cache and Redis: from a service, or computed here if none runs.
+
+use std::fmt::Write;
+
+use coordinator::embedded;
+use coordinator::exit;
+use coordinator::options::Options;
+use coordinator::serve::STATS_ENDPOINT;
+use coordinator::statistics::{CacheHealth, JobQueue, Statistics, cleanup_statistics, with_sample};
+use keysweep_config::{Origin, Settings};
+use keysweep_model::metrics::{HitRateWindow, RedisHealth};
+use keysweep_model::selection::Selection;
+use keysweep_model::wire;
+use keysweep_nats::{ServiceReply, ask};
+use keysweep_storage::store::StoreError;
+use reporter::{grouped, trim_lines, wrap};
+use serde_json::json;
+
+use super::connections::{Connections, PATIENCE};
+use super::error::CommandError;
+use super::run::OutputMode;
+
+/// `keysweep stats` over NATS, of the one job that the settings name, or of all.
+///
+/// # Errors
+/// When NATS cannot be used.
+pub async fn stats(site: &Connections, show: OutputMode) -> Result<u8, CommandError> {
+    let net = site.connect("cli", Some(PATIENCE)).await?;
+    let first = site.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
+    let (options, alias) = (Options::from_settings(first)?, &first.alias.value);
+    let job = (site.jobs.len() == 1).then_some(options.job.as_str());
+    let request = json!({ "job": job, "redis": alias }).to_string().into_bytes();
+    let answer = ask(&net.nats, STATS_ENDPOINT, request).await?;
+    let statistics = if let ServiceReply::Given(answer) = &answer {
+        wire::from_json(answer)
+            .map_err(|e| CommandError::Usage(format!("the response of the service cannot be decoded: {e}")))?
+    } else {
+        if let ServiceReply::Refused(_, why) = &answer {
+            tracing::warn!("the service refused ({why}); computed without it");
+        } else {
+            tracing::info!("no `keysweep serve` is running; computed without it");
+        }
+        let (source, selection) = (&options.application.hit_rate, named(first, &options));
+        let selection = selection.as_ref().filter(|_| job.is_some());
+        let found = cleanup_statistics(&net.context, alias, job, source, selection).await?;
+        // A sample of keys is for one job.
+        if job.is_some() { with_sample(found, &net.context, &options).await } else { found }
+    };
+    net.nats.close().await;
+    shown(&statistics, show)
+}
+
+/// `keysweep stats` without NATS: from the history on this machine.
+///
+/// # Errors
+/// When the history cannot be read, or the settings cannot be used.
+pub async fn local_stats(settings: &Settings, show: OutputMode) -> Result<u8, CommandError> {
+    let options = Options::from_settings(settings)?;
+    // Fail without the history: the statistics would report that nothing has run.
+    embedded::past(&options).map_err(std::io::Error::from)?;
+    let env = embedded::context(&options);
+    let (job, source) = (Some(options.job.as_str()), &options.application.hit_rate);
+    let selection = named(settings, &options);
+    let found = cleanup_statistics(&env, &options.alias, job, source, selection.as_ref()).await?;
+    if let Some(why) = env.history_store.trouble() {
+        return Err(StoreError(why).into());
+    }
+    shown(&with_sample(found, &env, &options).await, show)
+}
+
+/// The selection of keys that the figures are for, if the settings name patterns. `None`: the selection of the last
+/// run.
+fn named(settings: &Settings, options: &Options) -> Option<Selection> {
+    (settings.patterns.origin != Origin::Default).then(|| options.selection())
+}
+
+fn shown(statistics: &Statistics, show: OutputMode) -> Result<u8, CommandError> {
+    let text = serde_json::to_string_pretty(statistics).map_err(std::io::Error::other)?;
+    show.print(&if show.json { text + "\n" } else { page(statistics) })?;
+    Ok(exit::DONE)
+}
+
+/// The page as text: one line per subject, problems below it.
+#[must_use]
+pub fn page(statistics: &Statistics) -> String {
+    let mut page = String::new();
+    queue(&mut page, &statistics.job_queue);
+    cache(&mut page, &statistics.cache_health);
+    // Writing to a string cannot fail.
+    let _ = writeln!(page, "  24 h    {}", wrap(&window(statistics.last_day.as_ref()), 10));
+    week(&mut page, statistics);
+    redis(&mut page, &statistics.redis_health);
+    if statistics.alerts.is_empty() {
+        let _ = writeln!(page, "  alerts  none");
+    }
+    for alert in &statistics.alerts {
+        let line = format!("{}: {} (since {})", alert.severity.as_str(), alert.sentence, alert.since);
+        let _ = writeln!(page, "  ALERT   {}", wrap(&line, 10));
+    }
+    trim_lines(&page)
+}
+
+fn queue(page: &mut String, queue: &JobQueue) {
+    let _ = writeln!(
+        page,
+        "  jobs    {} waiting, {} active, {} completed, {} partial, {} failed, {} cancelled",
+        queue.waiting, queue.active, queue.completed, queue.partial, queue.failed, queue.cancelled
+    );
+}
+
+fn cache(page: &mut String, cache: &CacheHealth) {
+    let Some(at) = &cache.at else {
+        let known =
+            cache.total_keys.map(|keys| format!("about {} keys, by a sample just now", grouped(keys)));
+        let known = known.unwrap_or_else(|| "not known".to_owned());
+        let _ = writeln!(page, "  cache   {}", wrap(&format!("{known}: no run has counted them"), 10));
+        return;
+    };
+    let rate = match (cache.hit_rate, cache.hits.zip(cache.misses)) {
+        (Some(rate), Some((hits, misses))) => {
+            format!("hit rate {rate:.1}% ({} hits, {} misses)", grouped(hits), grouped(misses))
+        }
+        (None, Some((0, 0))) => "no traffic".to_owned(),
+        _ => "hit rate unknown".to_owned(),
+    };
+    let about = if cache.approximate { "about " } else { "" };
+    let keys = cache.total_keys.map_or_else(|| "?".to_owned(), |keys| format!("{about}{}", grouped(keys)));
+    let ttl = cache.avg_ttl.map_or_else(String::new, |ttl| format!(", mean TTL {ttl:.0} s"));
+    let errors = cache.errors.map_or_else(String::new, |errors| format!(", {} errors", grouped(errors)));
+    let line = format!("{keys} keys{ttl}; {rate}{errors}; by the run of {at}");
+    let _ = writeln!(page, "  cache   {}", wrap(&line, 10));
+}
+
+fn window(window: Option<&HitRateWindow>) -> String {
+    let Some(window) = window else { return "unknown: there are no samples of that time".to_owned() };
+    match (window.hit_rate, window.lookups, &window.why_unknown) {
+        (Some(rate), Some(lookups), _) => format!("hit rate {rate:.1}% of {} lookups", grouped(lookups)),
+        (None, Some(0), _) => "no traffic".to_owned(),
+        (_, _, Some(why)) => format!("hit rate unknown: {why}"),
+        _ => "hit rate unknown".to_owned(),
+    }
+}
+
+fn week(page: &mut String, statistics: &Statistics) {
+    let week = &statistics.last_week;
+    let rate = match (week.hit_rate, week.lookups) {
+        (Some(rate), _) => format!("hit rate {rate:.1}%"),
+        (None, Some(0)) => "no traffic".to_owned(),
+        (None, _) => "hit rate unknown".to_owned(),
+    };
+    let before =
+        week.hit_rate_before.map_or_else(String::new, |rate| format!(" ({rate:.1}% the week before)"));
+    let line =
+        format!("{} runs, {} keys deleted, {rate}{before}", grouped(week.runs), grouped(week.cleaned_keys));
+    let _ = writeln!(page, "  7 days  {}", wrap(&line, 10));
+}
+
+fn redis(page: &mut String, redis: &RedisHealth) {
+    let latency = redis.latency.map_or_else(|| "no answer".to_owned(), |ms| format!("latency {ms:.2} ms"));
+    let known = redis.latency.is_some() && redis.nodes.iter().all(|node| node.used_memory_bytes.is_some());
+    let memory = match redis.memory_usage_percent {
+        Some(percent) => format!("memory {percent:.1}% full"),
+        None if known => "memory without limit".to_owned(),
+        None => "memory unknown".to_owned(),
+    };
+    let _ = writeln!(page, "  redis   {}, {latency}, {memory}", redis.status.as_str());
+    for problem in &redis.problems {
+        let _ = writeln!(page, "          {}", wrap(problem, 10));
+    }
+}

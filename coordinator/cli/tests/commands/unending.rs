@@ -1,0 +1,161 @@
+//! Servers that keep a plan or a run waiting: each command ends all the same, in bounded time, and says why.
+
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use keysweep_servers::Server;
+
+use crate::cli::deployment::{DIGEST, TestDeployment};
+use crate::cli::hostile::{INFO, bulk, server, shard, usual};
+use crate::cli::{Ended, keysweep, on_terminal};
+
+/// A server that says it belongs to a cluster of `count` primaries, each at the address that `at` gives to its number.
+fn cluster_of(count: u16, at: impl Fn(u16) -> (String, u16)) -> String {
+    let per = 16_384 / count;
+    let one = |n: u16| {
+        let last = if n + 1 == count { 16_383 } else { (n + 1) * per - 1 };
+        let (host, port) = at(n);
+        shard(&format!("{n:040}"), (&host, port), (n * per, last))
+    };
+    let all: Vec<Vec<u8>> = (0..count).map(one).collect();
+    let reply = [format!("*{count}\r\n").into_bytes(), all.concat()].concat();
+    let address =
+        server(move |words| match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["CLUSTER", "SHARDS"] => reply.clone(),
+            ["INFO", ..] => bulk(&format!("{INFO}cluster_enabled:1\r\n")),
+            _ => usual(words),
+        });
+    format!("redis://{address}")
+}
+
+/// Listeners that take connections, each at an address of its own, and never answer.
+fn silent(count: usize) -> Vec<TcpListener> {
+    (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect()
+}
+
+/// The address of the one at `n`, or of an earlier one where there are fewer.
+fn address(silent: &[TcpListener], n: u16) -> (String, u16) {
+    let port = silent[usize::from(n) % silent.len()].local_addr().expect("it is bound").port();
+    ("127.0.0.1".to_owned(), port)
+}
+
+/// The log names a hundred of them at most.
+fn names_few(ended: &Ended) {
+    let lines = ended.stderr.lines().filter(|line| line.contains("node left out")).count();
+    assert!((1..=100).contains(&lines), "{lines} lines\n{ended}");
+}
+
+#[test]
+fn thousands_of_primaries_that_never_answer_end_the_plan_with_their_number() {
+    // No more than these have their turn.
+    let silent = silent(440);
+    let url = cluster_of(2_000, |n| address(&silent, n));
+    let (ended, peak_kib) = keysweep(&["plan", "--redis", &url]).start().end_with_peak();
+    println!("{:?}, {peak_kib} KiB\n{ended}", ended.took);
+    ended.exits(5).log_contains(&[
+        "of 2,000 primaries were not met within 1m, and ",
+        " failed",
+        "0 were met",
+    ]);
+    assert!(ended.took < Duration::from_secs(80), "{:?}", ended.took);
+    assert!((1..64 << 10).contains(&peak_kib), "{peak_kib} KiB");
+    names_few(&ended);
+}
+
+#[test]
+fn thousands_of_primaries_where_nothing_listens_end_the_plan_soon() {
+    // Nothing listens at the first port of any of them.
+    let url = cluster_of(5_000, |n| (format!("127.77.{}.{}", n / 250, n % 250 + 1), 1));
+    let ended = keysweep(&["run", "--dry-run", "--attempts", "1", "--redis", &url]).run();
+    ended.exits(5).log_contains(&["like all 5,000 primaries of the cluster", "--address-map"]);
+    assert!(ended.took < Duration::from_secs(60), "{:?}", ended.took);
+    names_few(&ended);
+}
+
+#[test]
+fn the_time_of_a_run_counts_from_the_start_of_its_plan() {
+    let silent = silent(100);
+    let url = cluster_of(100, |n| address(&silent, n));
+    for args in [&["plan"][..], &["run", "--yes"], &["run", "--dry-run"]] {
+        let args = [args, &["--max-runtime", "2s", "--redis", &url]].concat();
+        let ended = keysweep(&args).run();
+        let said =
+            "the time that `--max-runtime 2s` allows was over before the plan was made; nothing was changed";
+        ended.exits(3).log_contains(&[said]);
+        let took = ended.took.as_secs_f64();
+        assert!((1.9..8.0).contains(&took), "{took}\n{ended}");
+        assert!(!ended.stderr.contains("attempt 1 of"), "another attempt would have no more time\n{ended}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_the_lock_counts_and_waiting_for_an_answer_does_not() {
+    let server = Server::start(&DIGEST).await.unwrap();
+    let place = TestDeployment::standalone(&server).await;
+    let stale = place.seed(300).await;
+    let (before, url) = (place.digest().await, place.url().to_owned());
+    place.all("SET keysweep:lock:cleanup somebody PX 60000").await;
+    let args = ["run", "--yes", "--job", "cleanup", "--grace", "0s", "--redis", &url, "--max-runtime", "3s"];
+    let ended = keysweep(&[&args[..], &["--lock-wait", "1m"]].concat()).run();
+    ended
+        .exits(3)
+        .log_contains(&["`--max-runtime 3s` allows was over before the lock of its job was to be had"]);
+    assert!((2.9..12.0).contains(&ended.took.as_secs_f64()), "{ended}");
+    place.all("DEL keysweep:lock:cleanup").await;
+    assert_eq!(place.digest().await, before);
+    let args = ["run", "--grace", "0s", "--redis", &url, "--max-runtime", "5s"];
+    let mut running = on_terminal(&args).start();
+    running.wait_for("? [y/N]");
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    running.types("y\r");
+    assert!(running.end().exits(0).stdout.contains("completed"));
+    assert_eq!(place.keys("permissions:*").await as u64, 300 - stale);
+}
+
+/// A standalone server that claims to have `keys` keys, whose `n`th SCAN with a cursor answers no key and the cursor `next`.
+fn scanning(keys: u64, next: impl Fn(u64, u64) -> u64 + Send + Sync + 'static) -> String {
+    let scans = AtomicU64::new(0);
+    let address =
+        server(move |words| match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["INFO", ..] => {
+                bulk(&format!("{INFO}cluster_enabled:0\r\ndb0:keys={keys},expires=0,avg_ttl=0\r\n"))
+            }
+            ["SCAN", cursor, ..] => {
+                let next = next(scans.fetch_add(1, Ordering::Relaxed), cursor.parse().unwrap_or(0));
+                [b"*2\r\n".to_vec(), bulk(&next.to_string()), b"*0\r\n".to_vec()].concat()
+            }
+            ["PTTL" | "PEXPIRETIME", ..] => b":-2\r\n".to_vec(),
+            ["GET", ..] => b"$-1\r\n".to_vec(),
+            _ => usual(words),
+        });
+    format!("redis://{address}")
+}
+
+/// The cursor after `cursor` in a table of 2^40 buckets, all of which are empty.
+fn in_a_huge_table(cursor: u64) -> u64 {
+    let position = (cursor << 24).reverse_bits() & ((1 << 40) - 1);
+    ((position + 1).reverse_bits() >> 24) & ((1 << 40) - 1)
+}
+
+/// The next cursor, by the number of the SCAN and its cursor.
+type Next = fn(u64, u64) -> u64;
+
+#[test]
+fn cursors_that_never_return_to_0_end_plans_and_runs_with_an_error() {
+    let (circle, on) = ("SCAN returned to an earlier cursor", "SCAN did not end");
+    let cases: [(&str, u64, Next, &str); 4] = [
+        ("a circle", 1, |n, _| n % 5 + 1, circle),
+        ("a cursor that stays", 1, |_, _| 7, circle),
+        ("cursors that grow", 1, |n, _| n + 1, on),
+        ("a table of 2^40 buckets, as claimed", 1 << 40, |_, cursor| in_a_huge_table(cursor), on),
+    ];
+    for (what, keys, next, said) in cases {
+        for args in [&["plan"][..], &["run", "--dry-run", "--attempts", "1"]] {
+            let url = scanning(keys, next);
+            let ended = keysweep(&[args, &["--max-speed", "--redis", &url]].concat()).run();
+            println!("{what}, {}: {:?}\n{ended}", args[0], ended.took);
+            ended.exits(5).log_contains(&[said]);
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Tests that measure time. They are in their own binary, since cargo runs one binary after the other: so nothing else
+//! uses the processors. They run one at a time.
+#![cfg(test)]
+
+mod allocations;
+mod big_values;
+mod hit_rate;
+mod scale_over_nats;
+
+use tokio::sync::Mutex;
+
+/// Each test locks it for its whole duration.
+static TURN: Mutex<()> = Mutex::const_new(());

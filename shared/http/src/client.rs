@@ -1,0 +1,133 @@
+//! The HTTP client for webhooks and Prometheus, and what all requests share: time limits, no redirects, and no URL in
+//! an error.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use keysweep_model::limits;
+use keysweep_model::secret::Secret;
+use reqwest::redirect::Policy;
+use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};
+
+use super::error::{WebError, WebErrorKind};
+
+/// Time limits and retry rules.
+#[derive(Clone, Copy, Debug)]
+pub struct RetryPolicy {
+    /// See [`limits::WEB_CONNECT_TIMEOUT`].
+    pub connect: Duration,
+    /// See [`limits::WEB_TIMEOUT`].
+    pub request: Duration,
+    /// See [`limits::WEB_TRIES`].
+    pub tries: u32,
+    /// The pause before the second try; it doubles from there. See [`limits::WEB_RETRY_DELAY`].
+    pub pause: Duration,
+    /// The longest pause that a server may request. See [`limits::WEB_RETRY_AFTER_MAX`].
+    pub pause_max: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            connect: limits::WEB_CONNECT_TIMEOUT,
+            request: limits::WEB_TIMEOUT,
+            tries: limits::WEB_TRIES,
+            pause: limits::WEB_RETRY_DELAY,
+            pause_max: limits::WEB_RETRY_AFTER_MAX,
+        }
+    }
+}
+
+/// The client. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct WebClient {
+    pub(super) client: Client,
+    pub(super) retry_policy: RetryPolicy,
+}
+
+impl WebClient {
+    /// A client with these time limits.
+    ///
+    /// # Errors
+    /// If the system provides none.
+    pub fn new(patience: RetryPolicy) -> Result<Self, WebError> {
+        // The NATS client uses the process' default provider if there is one, and ring otherwise, which is the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = || {
+            ClientBuilder::new()
+                .user_agent(concat!("keysweep/", env!("CARGO_PKG_VERSION")))
+                .redirect(Policy::none())
+                .referer(false)
+                .retry(reqwest::retry::never())
+                .connect_timeout(patience.connect)
+                .timeout(patience.request)
+                .pool_idle_timeout(limits::WEB_IDLE)
+        };
+        let client = builder().build().or_else(|e| {
+            // Images without certificates are common; URLs without TLS work there nevertheless.
+            tracing::warn!(error = %cause(e), "the system has no usable root certificate, so HTTPS requests will fail");
+            builder().tls_certs_only([]).build()
+        });
+        let client = client.map_err(|e| WebError {
+            kind: WebErrorKind::Client(cause(e)),
+            what: "make a client for",
+            place: "http".to_owned(),
+        })?;
+        Ok(Self { client, retry_policy: patience })
+    }
+}
+
+/// Checks that `secret` is an HTTP URL with a host.
+///
+/// # Errors
+/// [`WebErrorKind::Address`], without the URL.
+pub fn check_address(secret: &Secret) -> Result<(), WebError> {
+    address(secret, "read").map(drop)
+}
+
+/// A URL, validated.
+pub(super) fn address(secret: &Secret, what: &'static str) -> Result<Url, WebError> {
+    let url =
+        Url::parse(secret.expose()).ok().filter(|url| url.has_host() && url.scheme().starts_with("http"));
+    url.ok_or_else(|| WebError { kind: WebErrorKind::Address, what, place: place(secret) })
+}
+
+/// The part of a URL that may be shown: `https://hooks.slack.com/***`.
+#[must_use]
+pub fn place(secret: &Secret) -> String {
+    let Ok(url) = Url::parse(secret.expose()) else { return "***".to_owned() };
+    let Some(host) = url.host_str().filter(|host| !host.is_empty()) else { return "***".to_owned() };
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    let rest = if url.path() == "/" && url.query().is_none() { "" } else { "/***" };
+    format!("{}://{host}{port}{rest}", url.scheme())
+}
+
+/// Sends a request once.
+pub(super) async fn send(request: RequestBuilder, patience: &RetryPolicy) -> Result<Response, WebErrorKind> {
+    let response = request.send().await.map_err(|e| kind(e, patience))?;
+    match response.status() {
+        status if status.is_redirection() => Err(WebErrorKind::Redirect(status.as_u16())),
+        _ => Ok(response),
+    }
+}
+
+/// Classifies an error of the client.
+pub(super) fn kind(e: reqwest::Error, patience: &RetryPolicy) -> WebErrorKind {
+    match e.is_timeout() {
+        true if e.is_connect() => WebErrorKind::Timeout(patience.connect.as_millis()),
+        true => WebErrorKind::Timeout(patience.request.as_millis()),
+        false => WebErrorKind::Unreachable(cause(e)),
+    }
+}
+
+/// The innermost cause of an error: the outer ones only wrap it, or contain the URL.
+fn cause(e: reqwest::Error) -> String {
+    let e = e.without_url();
+    let mut text = e.to_string();
+    let mut source = e.source();
+    while let Some(inner) = source {
+        text = inner.to_string();
+        source = inner.source();
+    }
+    text
+}

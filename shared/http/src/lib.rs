@@ -1,0 +1,21 @@
+//! Outgoing HTTP: alerts to webhooks, and hits and misses from Prometheus. The only files that use the HTTP client and
+//! the cryptography of signatures and tokens. TLS is rustls with ring, and trusts the system's certificates;
+//! `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honored.
+//!
+//! URLs are secrets, because any client that knows the URL of a webhook may post to it: errors and logs contain scheme
+//! and host.
+
+mod client;
+mod error;
+mod integrations;
+mod notification;
+pub mod prometheus;
+mod token;
+pub mod webhook;
+
+pub use client::{RetryPolicy, WebClient, check_address, place};
+pub use error::{WebError, WebErrorKind};
+pub use integrations::{Integrations, JobIntegrations, PrometheusSource, Webhooks};
+pub use notification::{signature, slack};
+pub use token::constant_time_eq;
+pub use webhook::Webhook;

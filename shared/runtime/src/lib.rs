@@ -1,0 +1,11 @@
+//! What every stage runs in: its context, the worker loop, heartbeats, caches, failpoints. It knows no broker: queue and
+//! store are traits.
+
+pub mod activity;
+pub mod collect;
+pub mod context;
+pub mod failpoint;
+pub mod heartbeat;
+pub mod redis_clients;
+pub mod spec_cache;
+pub mod worker;

@@ -1,0 +1,168 @@
+//! A nats-server process with JetStream that cannot outlive this process. Clusters and NATS clients are absent: the
+//! server is ready when it sends its INFO line.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use keysweep_files::Folder;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpStream;
+
+use super::managed_process::{ManagedProcess, NotReady, PORT_ATTEMPTS_MAX, READY_POLL};
+use super::ports::{fresh_dir, lasting_port};
+use super::{ServersError, binary};
+
+/// Time limit for one attempt to read the INFO line.
+const GREETING_LIMIT: Duration = Duration::from_secs(1);
+/// The delay before a restart tries to bind a port again that another process uses.
+const PORT_PAUSE: Duration = Duration::from_millis(250);
+/// The limit of all streams together. By default, the server allows three quarters of the free disk, so that a machine
+/// with little of it rejects streams, even if they are nearly empty.
+const STORE: &str = "jetstream { max_file_store: 1TB }";
+
+/// A running nats-server with JetStream. Dropping it kills the server, waits for its end and removes its files.
+pub struct NatsServer {
+    keeper: ManagedProcess,
+    /// The server's name, which is unique.
+    name: String,
+    port: u16,
+}
+
+impl NatsServer {
+    /// Starts a server with the config file `config` (it may be empty); returns when it sends its INFO line. Address,
+    /// port, name and store directory are passed as arguments, which override `config`. Monitoring is off, streams may
+    /// reserve 1 TB, and writes are synced with the server's default, unless `config` differs.
+    ///
+    /// # Errors
+    /// [`ServersError::MissingBinary`] and [`ServersError::WrongBinary`]; [`ServersError::NotReady`] if the server
+    /// rejects `config`.
+    pub async fn start(config: &str) -> Result<Self, ServersError> {
+        let binary = binary::nats_server()?;
+        for _ in 0..PORT_ATTEMPTS_MAX {
+            let server = Self::spawn(&binary, config)?;
+            match server.wait_until_ready().await {
+                Ok(()) => return Ok(server),
+                Err(why) if why.port_taken => {}
+                Err(why) => return Err(server.keeper.not_ready(&server.url(), &why)),
+            }
+        }
+        Err(ServersError::Unusable(format!(
+            "every port for nats-server was taken by others, {PORT_ATTEMPTS_MAX} times in a row"
+        )))
+    }
+
+    fn spawn(binary: &Path, config: &str) -> Result<Self, ServersError> {
+        let port = lasting_port().map_err(ServersError::system("look for a free port on 127.0.0.1"))?;
+        let dir = fresh_dir()?;
+        let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let args = match arguments(&dir, port, &name, config) {
+            Ok(args) => args,
+            Err(error) => {
+                // The shell does not remove it yet. If this fails, the first error is the one to report.
+                let _ = fs::remove_dir_all(&dir);
+                return Err(error);
+            }
+        };
+        Ok(Self { keeper: ManagedProcess::start(dir, binary, &args)?, name, port })
+    }
+
+    async fn wait_until_ready(&self) -> Result<(), NotReady> {
+        while !self.greets().await {
+            self.keeper.check_starting()?;
+            tokio::time::sleep(READY_POLL).await;
+        }
+        Ok(())
+    }
+
+    /// Whether this server, and not another one on its port, sends the INFO line. JetStream is available by then.
+    async fn greets(&self) -> bool {
+        let greeting = tokio::time::timeout(GREETING_LIMIT, greeting(self.port)).await;
+        greeting.is_ok_and(|line| {
+            line.is_ok_and(|line| {
+                line.starts_with("INFO ") && line.contains(&format!("\"server_name\":\"{}\"", self.name))
+            })
+        })
+    }
+
+    /// Kills the server like `kill -9` and returns when it has ended. A second call has no effect.
+    pub fn kill(&self) -> Result<(), ServersError> {
+        self.keeper.signal("KILL")
+    }
+
+    /// Kills the server, if it runs, and starts it again on the same port, with the same config and store directory;
+    /// returns when it sends its INFO line. It has another pid then.
+    ///
+    /// # Errors
+    /// [`ServersError::NotReady`] if it does not start, or if another process uses its port.
+    pub async fn restart(&self) -> Result<(), ServersError> {
+        let mut attempts = 1;
+        loop {
+            self.kill()?;
+            self.keeper.start_again()?;
+            match self.wait_until_ready().await {
+                Ok(()) => return Ok(()),
+                Err(why) if why.port_taken && attempts < PORT_ATTEMPTS_MAX => attempts += 1,
+                Err(why) => return Err(self.keeper.not_ready(&self.url(), &why)),
+            }
+            tokio::time::sleep(PORT_PAUSE).await;
+        }
+    }
+
+    /// Pauses the server (SIGSTOP): connections stay open without replies.
+    pub fn pause(&self) -> Result<(), ServersError> {
+        self.keeper.pause()
+    }
+
+    /// Resumes a paused server.
+    pub fn resume(&self) -> Result<(), ServersError> {
+        self.keeper.signal("CONT")
+    }
+
+    /// The server's process id, which changes with each restart.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.keeper.pid()
+    }
+
+    /// The port for clients, which is constant.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `nats://127.0.0.1:<port>`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// The server's own directory: `store` (JetStream's files), `nats.conf` and `log`.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.keeper.dir()
+    }
+
+    /// The last lines of the server's log, which continues over restarts.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        self.keeper.log_tail()
+    }
+}
+
+/// Writes the config file, creates the store directory, and returns the arguments of the server.
+fn arguments(dir: &Path, port: u16, name: &str, config: &str) -> Result<Vec<String>, ServersError> {
+    let (file, store) = (dir.join("nats.conf"), dir.join("store"));
+    let folder = Folder::private(dir)?;
+    folder.put("nats.conf", format!("{STORE}\n{config}").as_bytes(), false)?;
+    folder.child("store")?;
+    let (file, store, port) = (file.display().to_string(), store.display().to_string(), port.to_string());
+    let args = ["-c", &file, "-a", "127.0.0.1", "-p", &port, "-n", name, "-js", "-sd", &store];
+    Ok(args.into_iter().map(str::to_owned).collect())
+}
+
+async fn greeting(port: u16) -> std::io::Result<String> {
+    let mut line = String::new();
+    BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?).read_line(&mut line).await?;
+    Ok(line)
+}

@@ -1,0 +1,110 @@
+//! A Sentinel that cannot outlive this process. It watches a local server and promotes its replica when that is down;
+//! alone it is the majority.
+
+use keysweep_files::Folder;
+use keysweep_redis::{Conn, ConnectOptions, RedisErrorKind};
+
+use super::managed_process::{ManagedProcess, PORT_ATTEMPTS_MAX, READY_POLL};
+use super::ports::{free_ports, fresh_dir};
+use super::{Server, ServersError, ask, binary};
+
+/// The time without a reply after which the primary counts as down, in milliseconds.
+const DOWN_AFTER_MS: u32 = 500;
+
+/// A running Sentinel. Dropping it kills it and removes its files.
+pub struct Sentinel {
+    keeper: ManagedProcess,
+    port: u16,
+    tls_port: Option<u16>,
+}
+
+impl Sentinel {
+    /// Starts one that watches `primary` under `name`; `more` are lines of its configuration. Returns when it answers.
+    pub async fn start(name: &str, primary: &Server, more: &[&str]) -> Result<Self, ServersError> {
+        Self::start_at(name, (primary.port(), false), more).await
+    }
+
+    /// [`Sentinel::start`] with a second port with TLS, and watching `primary` over TLS; `more` contains the
+    /// certificates.
+    pub async fn start_tls(name: &str, primary: &Server, more: &[&str]) -> Result<Self, ServersError> {
+        let port = primary.tls_port().unwrap_or_default();
+        Self::start_at(name, (port, true), &[more, &["tls-replication yes"]].concat()).await
+    }
+
+    async fn start_at(name: &str, (watched, tls): (u16, bool), more: &[&str]) -> Result<Self, ServersError> {
+        let binary = binary::redis_server()?;
+        for _ in 0..PORT_ATTEMPTS_MAX {
+            let [port, other, _] =
+                free_ports().map_err(ServersError::system("look for free ports on 127.0.0.1"))?;
+            let (dir, tls_port) = (fresh_dir()?, tls.then_some(other));
+            let tls_line = tls_port.map(|port| format!("tls-port {port}")).unwrap_or_default();
+            let config = dir.join("sentinel.conf");
+            let text = format!(
+                "port {port}\n{tls_line}\nbind 127.0.0.1\nprotected-mode no\ndir {}\n\
+                 sentinel monitor {name} 127.0.0.1 {watched} 1\n\
+                 sentinel down-after-milliseconds {name} {DOWN_AFTER_MS}\n\
+                 sentinel failover-timeout {name} 10000\n{}\n",
+                dir.display(),
+                more.join("\n")
+            );
+            Folder::private(&dir)?.put("sentinel.conf", text.as_bytes(), false)?;
+            let args = [config.display().to_string(), "--sentinel".to_owned()];
+            let sentinel = Self { keeper: ManagedProcess::start(dir, &binary, &args)?, port, tls_port };
+            match sentinel.wait_until_ready().await {
+                Ok(()) => return Ok(sentinel),
+                Err(why) if why.port_taken => {}
+                Err(why) => return Err(sentinel.keeper.not_ready(&sentinel.address(), &why)),
+            }
+        }
+        Err(ServersError::Unusable("every port for a Sentinel was taken by others".to_owned()))
+    }
+
+    async fn wait_until_ready(&self) -> Result<(), super::managed_process::NotReady> {
+        loop {
+            let answers = match self.conn().await {
+                Ok(_) => true,
+                Err(ServersError::Redis(fault)) => fault.kind == RedisErrorKind::Authentication,
+                Err(_) => false,
+            };
+            if answers {
+                return Ok(());
+            }
+            self.keeper.check_starting()?;
+            tokio::time::sleep(READY_POLL).await;
+        }
+    }
+
+    /// `127.0.0.1:<port>`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// `127.0.0.1:<port>` of the TLS port, if there is one.
+    #[must_use]
+    pub fn tls_address(&self) -> Option<String> {
+        self.tls_port.map(|port| format!("127.0.0.1:{port}"))
+    }
+
+    /// A new connection to it, without a password.
+    pub async fn conn(&self) -> Result<Conn, ServersError> {
+        let url = format!("redis://{}", self.address());
+        Ok(ConnectOptions::open(vec![url.clone()]).connect_dedicated(&url).await?)
+    }
+
+    /// Waits until it knows `count` replicas of `name` that can be promoted.
+    pub async fn knows_replicas(&self, name: &str, count: usize) -> Result<(), ServersError> {
+        let conn = self.conn().await?;
+        loop {
+            let info = ask(&conn, "INFO sentinel").await?;
+            let line = info.lines().find(|line| line.contains(&format!("name={name},")));
+            if line
+                .is_some_and(|line| line.contains(&format!("slaves={count}")) && line.contains("status=ok"))
+            {
+                return Ok(());
+            }
+            self.keeper.check_starting().map_err(|why| self.keeper.not_ready(&self.address(), &why))?;
+            tokio::time::sleep(READY_POLL).await;
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Events of runs for subscribers: JSON in the form of CloudEvents 1.0, one entry each under
+//! `events/<job>/<kind>/<run>`. Over NATS, the subject contains job and kind, the stream can be replayed, and an event
+//! that occurs once per run is published once.
+
+use jiff::Timestamp;
+use keysweep_model::ids::RunId;
+use keysweep_model::time::rfc3339;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::alerts::AlertNotification;
+use crate::store::{Store, StoreError};
+
+/// The key prefix of all events.
+pub const EVENTS: &str = "events/";
+
+/// The kinds of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// A run started.
+    Started,
+    /// The progress of a run.
+    Progress,
+    /// Another coordinator took over a run.
+    TakenOver,
+    /// A run found a problem.
+    Issue,
+    /// An alert was raised or resolved.
+    Alert,
+    /// The summary of a week.
+    Summary,
+    /// A run completed.
+    Completed,
+    /// A run ended with gaps.
+    Partial,
+    /// A run failed.
+    Failed,
+    /// A run was cancelled.
+    Cancelled,
+    /// Runs were due while no coordinator was running.
+    Missed,
+}
+
+impl EventKind {
+    /// Its name in subjects and types.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Progress => "progress",
+            Self::TakenOver => "taken_over",
+            Self::Issue => "issue",
+            Self::Alert => "alert",
+            Self::Summary => "summary",
+            Self::Completed => "completed",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Missed => "missed",
+        }
+    }
+}
+
+impl EventKind {
+    /// The type of the CloudEvent.
+    fn event_type(self, which: Option<&str>) -> String {
+        match (self, which) {
+            (Self::Alert, Some(change)) => format!("dev.keysweep.alert.{change}.v1"),
+            (Self::Alert | Self::Summary, _) => format!("dev.keysweep.{}.v1", self.as_str()),
+            _ => format!("dev.keysweep.run.{}.v1", self.as_str()),
+        }
+    }
+}
+
+/// An event to be published.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// The job.
+    pub job: String,
+    /// The run, or another subject.
+    pub subject: String,
+    /// The kind.
+    pub kind: EventKind,
+    /// Distinguishes events of one kind in a run, for kinds that may occur more than once.
+    pub which: Option<String>,
+    /// The time, in milliseconds since the epoch.
+    pub time_ms: u64,
+    /// The payload.
+    pub data: Value,
+}
+
+impl Event {
+    /// An event that occurs once per run.
+    #[must_use]
+    pub fn once(job: &str, run: RunId, kind: EventKind, time_ms: u64, data: Value) -> Self {
+        Self { job: job.to_owned(), subject: run.to_string(), kind, which: None, time_ms, data }
+    }
+
+    /// An alert was raised or resolved; each transition is published once.
+    #[must_use]
+    pub fn about_alert(job: &str, notice: &AlertNotification) -> Self {
+        Self {
+            job: job.to_owned(),
+            subject: notice.alert.id.to_string(),
+            kind: EventKind::Alert,
+            which: Some(notice.change.as_str().to_owned()),
+            time_ms: notice.at_ms,
+            data: notice.data(),
+        }
+    }
+
+    /// The summary of a job for the week that ended on the day `monday`.
+    #[must_use]
+    pub fn summary(job: &str, monday: &str, time_ms: u64, data: Value) -> Self {
+        Self {
+            job: job.to_owned(),
+            subject: monday.to_owned(),
+            kind: EventKind::Summary,
+            which: None,
+            time_ms,
+            data,
+        }
+    }
+
+    /// One of several events of a kind, distinguished by `which`.
+    #[must_use]
+    pub fn one_of(self, which: impl Into<String>) -> Self {
+        Self { which: Some(which.into()), ..self }
+    }
+
+    /// One of many events of a kind.
+    #[must_use]
+    pub fn one_of_many(self) -> Self {
+        self.one_of(Uuid::now_v7().to_string())
+    }
+
+    fn key(&self) -> String {
+        let base = format!("{EVENTS}{}/{}/{}", self.job, self.kind.as_str(), self.subject);
+        self.which.as_ref().map_or(base.clone(), |which| format!("{base}/{which}"))
+    }
+
+    /// The event as a CloudEvent.
+    #[must_use]
+    pub fn cloud_event(&self) -> Value {
+        let id = self.key();
+        json!({
+            "specversion": "1.0",
+            "id": id.strip_prefix(EVENTS).unwrap_or(&id),
+            "source": format!("/keysweep/jobs/{}", self.job),
+            "type": self.kind.event_type(self.which.as_deref()),
+            "subject": self.subject,
+            "time": rfc3339(self.time_ms),
+            "datacontenttype": "application/json",
+            "data": self.data,
+        })
+    }
+}
+
+/// Publishes an event. Idempotent: an event that was published before is not repeated.
+///
+/// # Errors
+/// If the store rejects it.
+pub async fn emit(store: &dyn Store, event: &Event) -> Result<(), StoreError> {
+    let text = event.cloud_event().to_string();
+    store.create(&event.key(), text.into_bytes()).await.map(drop)
+}
+
+/// The `time` of an event, if it is a CloudEvent.
+#[must_use]
+pub fn time_of(event: &Value) -> Option<Timestamp> {
+    event["time"].as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[tokio::test]
+    async fn event_that_occurs_once_is_published_once() {
+        let (store, run) = (MemoryStore::default(), RunId::new());
+        let event = |data| Event::once("nightly", run, EventKind::Completed, 0, data);
+        emit(&store, &event(json!(1))).await.unwrap();
+        emit(&store, &event(json!(2))).await.unwrap();
+        emit(&store, &event(json!(3)).one_of_many()).await.unwrap();
+        let first = store.next_after(EVENTS, 0).await.unwrap().unwrap();
+        assert_eq!(first.key, format!("events/nightly/completed/{run}"));
+        let event_json: Value = serde_json::from_slice(&first.value).unwrap();
+        assert_eq!(
+            (&event_json["data"], &event_json["type"]),
+            (&json!(1), &json!("dev.keysweep.run.completed.v1"))
+        );
+        assert_eq!(
+            (&event_json["specversion"], &event_json["time"]),
+            (&json!("1.0"), &json!("1970-01-01T00:00:00Z"))
+        );
+        let second = store.next_after(EVENTS, first.revision).await.unwrap().unwrap();
+        assert!(second.key.starts_with(&format!("events/nightly/completed/{run}/")), "{}", second.key);
+        assert_eq!(store.next_after(EVENTS, second.revision).await.unwrap(), None);
+    }
+}

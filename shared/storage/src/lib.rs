@@ -1,0 +1,14 @@
+//! The queue and the store that stages communicate through, and the records in them. Traits, contract suites, and the
+//! implementations in memory and in a file; `keysweep-nats` has those over JetStream.
+
+pub mod alerts;
+pub mod audit;
+pub mod counter_snapshot;
+pub mod dead_letter;
+pub mod events;
+pub mod history;
+pub mod object_store;
+pub mod queue;
+pub mod records;
+pub mod store;
+pub mod task_notes;

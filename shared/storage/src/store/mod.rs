@@ -1,0 +1,98 @@
+//! The store of what stages record: entries that are created once, and a few that are replaced by revision. The
+//! in-memory and file stores are here, the NATS store in `shared/nats/src/`. Every implementation of [`Store`] must
+//! pass [`contract`].
+
+pub mod contract;
+mod file;
+mod memory;
+mod table;
+
+use futures_util::future::BoxFuture;
+use keysweep_signing::SignatureError;
+use thiserror::Error;
+
+pub use file::FileStore;
+pub use memory::MemoryStore;
+
+/// Why the store failed.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the store is unavailable: {0}")]
+pub struct StoreError(pub String);
+
+/// An entry: its key, its value, and the revision at which it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The key: words joined by `/`.
+    pub key: String,
+    /// The value.
+    pub value: Vec<u8>,
+    /// The revision. Revisions increase over the whole store.
+    pub revision: u64,
+    /// Whether its signature was accepted, where signatures are required.
+    pub trust: Result<(), SignatureError>,
+}
+
+/// The result of an attempt to create an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// Created now, at this revision.
+    Now(u64),
+    /// It existed already, with this content.
+    Before(Entry),
+}
+
+/// A store of small entries. A write is durable when the call returns.
+pub trait Store: Send + Sync {
+    /// Creates the entry unless it exists. The first caller wins, permanently.
+    fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>>;
+
+    /// The entry, if it exists.
+    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
+
+    /// Compare-and-set: replaces the entry if its revision is still `revision`. Returns the new revision, or `None` if
+    /// it has changed.
+    fn update(
+        &self,
+        key: &str,
+        value: Vec<u8>,
+        revision: u64,
+    ) -> BoxFuture<'_, Result<Option<u64>, StoreError>>;
+
+    /// The first entry after `revision` whose key starts with `prefix` (which ends with `/`), if there is one.
+    fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
+
+    /// Watches the entries whose key starts with `prefix`: existing ones, then new ones, each at its latest revision,
+    /// in the order of revisions.
+    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>>;
+
+    /// Why entries are not durable and older ones may be missing, if so.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Writes an entry if its revision is still `expected`, or if it still does not exist. Returns the new revision, or
+/// `None` if another writer was faster.
+///
+/// # Errors
+/// When the store fails.
+pub async fn write(
+    store: &dyn Store,
+    key: &str,
+    value: Vec<u8>,
+    expected: Option<u64>,
+) -> Result<Option<u64>, StoreError> {
+    match expected {
+        Some(revision) => store.update(key, value, revision).await,
+        None => match store.create(key, value).await? {
+            Created::Now(revision) => Ok(Some(revision)),
+            Created::Before(_) => Ok(None),
+        },
+    }
+}
+
+/// A watch on the entries below a prefix.
+pub trait Watch: Send {
+    /// The next entry; waits for it. Dropping the future loses no entry.
+    fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>>;
+}

@@ -1,0 +1,4 @@
+//! Tasks that are named and always joined, and bounded concurrency.
+
+pub mod concurrency;
+pub mod supervision;

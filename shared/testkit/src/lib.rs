@@ -1,0 +1,34 @@
+//! What tests of several crates share: runs that can be watched, fakes, proxies, random bytes, and the expected result
+//! that a run is compared with. Only tests depend on it.
+
+#[cfg(feature = "fuzz")]
+#[expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "test code fails by panics, and its names speak for themselves"
+)]
+pub mod hostile;
+#[cfg(feature = "runs")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "test code fails by panics, and its names speak for themselves"
+)]
+pub mod kit;
+#[cfg(feature = "receiver")]
+#[expect(clippy::unwrap_used, reason = "test code fails by panics, and its names speak for themselves")]
+pub mod receiver;
+#[cfg(feature = "runs")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "test code fails by panics, and its names speak for themselves"
+)]
+pub mod soak;

@@ -1,9 +1,0 @@
-//! Shared code with real servers: Redis, NATS, and HTTP receivers on loopback.
-#![cfg(test)]
-
-mod connections;
-mod glob;
-mod guard;
-mod nats;
-mod servers;
-mod web;

@@ -1,5 +1,0 @@
-//! Outgoing HTTP: webhooks and Prometheus, with receivers on loopback.
-
-mod prometheus;
-mod receiver;
-mod webhook;
