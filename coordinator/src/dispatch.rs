@@ -1,5 +1,4 @@
-//! Which scan tasks are handed out next: few per node at a time, node after node, however many scanners there
-//! are. Pure.
+//! Which scan tasks are published next: few per node at a time, node after node, however many scanners there are. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,134 +8,136 @@ use keysweep_model::limits::{TASK_TIMES_MAX, TASKS_PER_NODE};
 use keysweep_model::messages::ScanTask;
 
 /// The tasks of a run that have no report yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dispatch {
-    /// After which time without its report a task is handed out once more.
-    again: Duration,
-    /// How many tasks may be handed out at a time, over all nodes.
-    at_once_max: usize,
+    /// A task without a report is published again after this time.
+    redispatch_after: Duration,
+    /// How many tasks may be in flight at a time, over all nodes.
+    in_flight_max: usize,
     nodes: BTreeMap<NodeId, NodeQueue>,
-    /// The node after which the next round starts.
-    turn: Option<NodeId>,
+    /// The node whose task was published last.
+    last: Option<NodeId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct NodeQueue {
     waiting: VecDeque<(Duration, ScanTask)>,
-    at_work: BTreeMap<TaskId, InFlightTask>,
+    in_flight: BTreeMap<TaskId, InFlightTask>,
 }
 
-/// A task that is handed out.
-#[derive(Debug)]
+/// A task that was published and has no report.
+#[derive(Clone, Debug)]
 struct InFlightTask {
     task: ScanTask,
-    /// When it was handed out last, and how often.
+    /// When it was published last, and how often.
     since: Duration,
     times: u32,
 }
 
 impl Dispatch {
-    /// Without tasks. A task that has no report after `again` is handed out once more, because its message may
-    /// be lost.
+    /// Without tasks. A task that has no report after `redispatch_after` is published again, because its message may be
+    /// lost.
     #[must_use]
-    pub fn new(again: Duration, at_once_max: usize) -> Self {
-        Self { again, at_once_max, nodes: BTreeMap::new(), turn: None }
+    pub fn new(redispatch_after: Duration, in_flight_max: usize) -> Self {
+        Self { redispatch_after, in_flight_max, nodes: BTreeMap::new(), last: None }
     }
 
-    /// Adds a task that may be handed out from `not_before` on (a time since the run's start).
+    /// Adds a task that may be published from `not_before` on (a time since the run's start).
     pub fn add(&mut self, task: ScanTask, not_before: Duration) {
         self.nodes.entry(task.node.clone()).or_default().waiting.push_back((not_before, task));
     }
 
-    /// The next task to hand out at `now`, if a node has room for one, and the id of its message.
+    /// The next task to publish at `now`, if a node has room for one, and the id of its message.
     pub fn release(&mut self, now: Duration) -> Option<(ScanTask, String)> {
         if let Some(again) = self.release_again(now) {
             return Some(again);
         }
-        if self.nodes.values().map(|line| line.at_work.len()).sum::<usize>() >= self.at_once_max {
+        if self.nodes.values().map(|queue| queue.in_flight.len()).sum::<usize>() >= self.in_flight_max {
             return None;
         }
         let (before, after): (Vec<_>, Vec<_>) =
-            self.nodes.keys().cloned().partition(|node| self.turn.as_ref().is_some_and(|turn| node <= turn));
+            self.nodes.keys().cloned().partition(|node| self.last.as_ref().is_some_and(|last| node <= last));
         for node in after.into_iter().chain(before) {
-            let Some(line) = self.nodes.get_mut(&node) else { continue };
-            if line.at_work.len() >= TASKS_PER_NODE {
+            let Some(queue) = self.nodes.get_mut(&node) else { continue };
+            if queue.in_flight.len() >= TASKS_PER_NODE {
                 continue;
             }
-            let Some(due) = line.waiting.iter().position(|(not_before, _)| *not_before <= now) else {
+            let Some(due) = queue.waiting.iter().position(|(not_before, _)| *not_before <= now) else {
                 continue;
             };
-            let Some((_, task)) = line.waiting.remove(due) else { continue };
-            let at_work = InFlightTask { task: task.clone(), since: now, times: 1 };
-            let id = at_work.id();
-            line.at_work.insert(task.task, at_work);
-            self.turn = Some(node);
+            let Some((_, task)) = queue.waiting.remove(due) else { continue };
+            let in_flight = InFlightTask { task: task.clone(), since: now, times: 1 };
+            let id = in_flight.id();
+            queue.in_flight.insert(task.task, in_flight);
+            self.last = Some(node);
             return Some((task, id));
         }
         None
     }
 
     fn release_again(&mut self, now: Duration) -> Option<(ScanTask, String)> {
-        let mut at_work = self.nodes.values_mut().flat_map(|line| line.at_work.values_mut());
-        let is_due = |at_work: &&mut InFlightTask| {
-            at_work.times < TASK_TIMES_MAX && now.saturating_sub(at_work.since) >= self.again
+        let mut in_flight = self.nodes.values_mut().flat_map(|queue| queue.in_flight.values_mut());
+        let is_due = |in_flight: &&mut InFlightTask| {
+            in_flight.times < TASK_TIMES_MAX && now.saturating_sub(in_flight.since) >= self.redispatch_after
         };
-        let lost = at_work.find(is_due)?;
+        let lost = in_flight.find(is_due)?;
         (lost.since, lost.times) = (now, lost.times + 1);
         Some((lost.task.clone(), lost.id()))
     }
 
-    /// Takes back a task that could not be handed out; it is next again.
+    /// Takes back a task that could not be published; it is next again.
     pub fn requeue(&mut self, task: ScanTask, now: Duration) {
-        let line = self.nodes.entry(task.node.clone()).or_default();
-        line.at_work.remove(&task.task);
-        line.waiting.push_front((now, task));
+        let queue = self.nodes.entry(task.node.clone()).or_default();
+        queue.in_flight.remove(&task.task);
+        queue.waiting.push_front((now, task));
     }
 
-    /// A task has its report.
+    /// Removes a task that has its report.
     pub fn reported(&mut self, task: TaskId) {
-        for line in self.nodes.values_mut() {
-            line.at_work.remove(&task);
-            line.waiting.retain(|(_, waiting)| waiting.task != task);
+        for queue in self.nodes.values_mut() {
+            queue.in_flight.remove(&task);
+            queue.waiting.retain(|(_, waiting)| waiting.task != task);
         }
     }
 
-    /// Takes back the tasks of `node` that are not handed out yet.
+    /// Takes back the tasks of `node` that are not published yet.
     pub fn withdraw(&mut self, node: &NodeId) -> Vec<ScanTask> {
-        let waiting = self.nodes.get_mut(node).into_iter().flat_map(|line| line.waiting.drain(..));
+        let waiting = self.nodes.get_mut(node).into_iter().flat_map(|queue| queue.waiting.drain(..));
         waiting.map(|(_, task)| task).collect()
     }
 
-    /// Takes back all tasks that have no report: nobody may be there to give them one.
+    /// Takes back all tasks that have no report: there may be no scanner to store one.
     pub fn withdraw_all(&mut self) -> Vec<ScanTask> {
-        let lines = self.nodes.values_mut();
-        let tasks = lines.flat_map(|line| {
-            let at_work = std::mem::take(&mut line.at_work).into_values().map(|at_work| at_work.task);
-            at_work.chain(line.waiting.drain(..).map(|(_, task)| task)).collect::<Vec<_>>()
+        let queues = self.nodes.values_mut();
+        let tasks = queues.flat_map(|queue| {
+            let in_flight =
+                std::mem::take(&mut queue.in_flight).into_values().map(|in_flight| in_flight.task);
+            in_flight.chain(queue.waiting.drain(..).map(|(_, task)| task)).collect::<Vec<_>>()
         });
         tasks.collect()
     }
 
-    /// Takes back the tasks that were handed out as often as they may, and still have no report at `now`.
+    /// Takes back the tasks that were published as often as they may, and still have no report at `now`.
     pub fn withdraw_lost(&mut self, now: Duration) -> Vec<ScanTask> {
-        let again = self.again;
-        let is_lost = |at_work: &InFlightTask| {
-            at_work.times >= TASK_TIMES_MAX && now.saturating_sub(at_work.since) >= again
+        let redispatch_after = self.redispatch_after;
+        let is_lost = |in_flight: &InFlightTask| {
+            in_flight.times >= TASK_TIMES_MAX && now.saturating_sub(in_flight.since) >= redispatch_after
         };
         let mut lost = Vec::new();
-        for line in self.nodes.values_mut() {
-            let (gone, kept): (BTreeMap<_, _>, BTreeMap<_, _>) =
-                std::mem::take(&mut line.at_work).into_iter().partition(|(_, at_work)| is_lost(at_work));
-            line.at_work = kept;
-            lost.extend(gone.into_values().map(|at_work| at_work.task));
+        for queue in self.nodes.values_mut() {
+            let (gone, kept): (BTreeMap<_, _>, BTreeMap<_, _>) = std::mem::take(&mut queue.in_flight)
+                .into_iter()
+                .partition(|(_, in_flight)| is_lost(in_flight));
+            queue.in_flight = kept;
+            lost.extend(gone.into_values().map(|in_flight| in_flight.task));
         }
         lost
     }
 }
 
 impl InFlightTask {
-    /// Whoever hands the task out for the same time gives it the same id, so that a queue which still has it
-    /// takes it once.
+    /// Each leader that publishes the task for the same time gives the message the same id, so that the queue accepts
+    /// it once.
     fn id(&self) -> String {
         format!("{}/{}", self.task.task, self.times)
     }
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_take_turns_and_none_is_crowded() {
+    fn nodes_take_turns_within_their_limit() {
         let mut dispatch = Dispatch::new(Duration::MAX, usize::MAX);
         for node in ["a", "a", "a", "b", "c"] {
             dispatch.add(task(node), Duration::ZERO);
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_tasks_are_out_than_the_queue_can_bear() {
+    fn tasks_in_flight_are_limited_over_all_nodes() {
         let mut dispatch = Dispatch::new(Duration::MAX, 2);
         for node in ["a", "b", "c"] {
             dispatch.add(task(node), Duration::ZERO);
@@ -202,11 +203,12 @@ mod tests {
         assert!(dispatch.release(Duration::from_secs(4)).is_none());
         assert_eq!(dispatch.withdraw(&NodeId::new("a")).len(), 1);
         assert_eq!(dispatch.release(Duration::from_secs(5)).unwrap().0.node.as_str(), "b");
-        assert_eq!(dispatch.withdraw_all().len(), 1, "what is handed out, too");
+        assert_eq!(dispatch.withdraw_all().len(), 1, "published tasks as well");
         assert!(dispatch.withdraw_all().is_empty());
     }
+
     #[test]
-    fn a_task_whose_message_is_lost_is_handed_out_again() {
+    fn a_task_whose_message_is_lost_is_published_again() {
         let at = Duration::from_secs;
         let mut dispatch = Dispatch::new(at(60), usize::MAX);
         let only = task("a");
@@ -215,20 +217,21 @@ mod tests {
         assert_eq!(dispatch.release(at(60)), None);
         let (again, second) = dispatch.release(at(61)).unwrap();
         assert_eq!(again, only);
-        assert_ne!(first, second, "else the queue would take it for the one that is lost");
+        assert_ne!(first, second, "otherwise the queue drops it as a duplicate");
         dispatch.requeue(again, at(61));
         assert_eq!(dispatch.release(at(61)).unwrap().0, only);
         dispatch.reported(only.task);
         assert_eq!(dispatch.release(at(1_000)), None);
     }
+
     #[test]
-    fn a_task_that_nobody_reports_is_given_up() {
+    fn a_task_without_a_report_is_given_up() {
         let (again, mut dispatch) =
             (Duration::from_secs(60), Dispatch::new(Duration::from_secs(60), usize::MAX));
         dispatch.add(task("a"), Duration::ZERO);
         let mut now = Duration::ZERO;
         for time in 1..=TASK_TIMES_MAX {
-            assert!(dispatch.withdraw_lost(now).is_empty(), "handed out {time} times");
+            assert!(dispatch.withdraw_lost(now).is_empty(), "published {time} times");
             assert!(dispatch.release(now).is_some());
             now += again;
         }

@@ -24,7 +24,6 @@ pub mod plan_progress;
 mod planned_source;
 pub mod preflight;
 pub mod process_id;
-mod replan;
 pub mod report;
 pub mod restore;
 mod retry;

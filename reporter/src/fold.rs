@@ -326,6 +326,11 @@ impl Fold {
         self.cancel.as_ref()
     }
 
+    /// The tasks without a report.
+    pub fn open_tasks(&self) -> impl Iterator<Item = &ScanTask> {
+        self.tasks.values().filter(|task| !self.reports.contains(&task.task))
+    }
+
     /// Whether `task` belongs to the run and has no report yet.
     #[must_use]
     pub fn is_open(&self, task: TaskId) -> bool {

@@ -5,100 +5,111 @@
 //! - It is granted only while all deletions that reports list, granted or not, are within the limit. Every driver counts
 //!   all reports that are stored before the one that it grants, so two drivers, one of which was frozen, do not exceed the
 //!   limit together.
-//! - It is granted no sooner than the grace after it was read, by our monotonic clock, whatever times its batches state.
+//! - It is granted no sooner than the grace after it was read, by the driver's monotonic clock, whatever times its
+//!   batches state.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keysweep_model::ids::{BatchId, TaskId};
-use keysweep_model::messages::{Grant, Receipt, TaskReport};
+use keysweep_model::messages::{Cancel, CancelKind, Grant, Receipt, TaskReport};
 use keysweep_model::outcome::Outcome;
-use keysweep_storage::records::{Record, RecordError};
-use tokio::time::Instant;
 
-use super::driver::Driver;
+use super::effect::{Effect, Notice};
+use super::run_state::RunState;
 
-/// Grants that have not been given yet, with the moments from which on they may be.
-#[derive(Default)]
-pub(super) struct Grants {
-    waiting: BTreeMap<TaskId, (Instant, Grant)>,
+/// Grants that are not stored yet, with the times from which on they may be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct PendingGrants {
+    waiting: BTreeMap<TaskId, (Duration, Grant)>,
 }
 
-impl Grants {
-    /// A grant was given, by us or by somebody else.
-    pub(super) fn granted(&mut self, task: TaskId) {
+impl PendingGrants {
+    /// The grant is stored, by this driver or another one.
+    pub(super) fn remove(&mut self, task: TaskId) {
         self.waiting.remove(&task);
     }
 
-    /// When the next one may be given.
-    pub(super) fn next(&self) -> Option<Instant> {
+    /// When the next one may be stored.
+    pub(super) fn next(&self) -> Option<Duration> {
         self.waiting.values().map(|(due, _)| *due).min()
     }
 
-    fn due(&self, now: Instant) -> Vec<Grant> {
-        let due = self.waiting.values().filter(|(due, _)| *due <= now);
-        due.map(|(_, grant)| grant.clone()).collect()
+    fn take_due(&mut self, now: Duration) -> Vec<Grant> {
+        let due = self.waiting.iter().filter(|(_, (due, _))| *due <= now);
+        let due: Vec<TaskId> = due.map(|(task, _)| *task).collect();
+        due.iter().filter_map(|task| self.waiting.remove(task)).map(|(_, grant)| grant).collect()
     }
 }
 
-impl Driver<'_> {
+impl RunState {
     /// Decides whether the batches of a report will be granted. Those of a report that is refused end here.
-    pub(super) async fn check_report(&mut self, report: &TaskReport) -> Result<(), RecordError> {
+    pub(super) fn check_report(&mut self, report: &TaskReport) {
         // In a run of an earlier version, a report is enough.
         if report.batches.is_empty() || !self.spec.grants {
-            return Ok(());
+            return;
         }
         match self.grant_of(report) {
             Ok(grant) => {
-                let due = Instant::now() + Duration::from_millis(self.spec.rules.grace_ms);
+                let due = self.now + self.grace();
                 self.grants.waiting.insert(report.task, (due, grant));
-                Ok(())
             }
-            Err(why) => self.refuse(report, &why).await,
+            Err(cause) => self.refuse(report, cause),
         }
     }
 
     fn grant_of(&self, report: &TaskReport) -> Result<Grant, String> {
-        let Some(task) = self.fold.task(report.task) else {
+        let Some(task) = self.recorded.fold.task(report.task) else {
             return Err("a report was refused: its task was not planned".to_owned());
         };
         let grant = Grant::of(task, report, &self.spec.rules)?;
-        let is_its_own = |batch| self.fold.listed_by(batch) == Some(report.task);
-        if !report.batches.iter().all(|listed| is_its_own(listed.batch)) {
+        if !report.batches.iter().all(|listed| self.is_listed_by(listed.batch, report.task)) {
             return Err("a report was refused: it lists a batch that another one lists".to_owned());
         }
         Ok(grant)
     }
 
-    /// Ends the batches that only this report lists: no reaper acts on them. The result says why.
-    async fn refuse(&mut self, report: &TaskReport, why: &str) -> Result<(), RecordError> {
-        tracing::warn!(run = %self.spec.run, task = %report.task, "{why}");
-        let listed = report.batches.iter().map(|listed| listed.batch);
-        let mut ends: Vec<BatchId> =
-            listed.filter(|batch| self.fold.listed_by(*batch) == Some(report.task)).collect();
-        if ends.is_empty() {
-            ends.push(report.task.into());
-        }
-        for batch in ends {
-            let (node, outcome) = (report.node.clone(), Outcome::Unreached);
-            let receipt = Receipt::whole(self.spec.run, batch, node, report.scan_generation, outcome, why);
-            if self.records.create_receipt(&receipt).await? {
-                // What it lists is not counted against the limit.
-                self.fold.apply(&Record::Receipt(Box::new(receipt)));
-            }
-        }
-        Ok(())
+    fn is_listed_by(&self, batch: BatchId, task: TaskId) -> bool {
+        self.recorded.fold.listed_by(batch) == Some(task)
     }
 
-    /// Gives the grants that are due. Reapers end what is not granted when a run is to stop.
-    pub(super) async fn grant(&mut self) -> Result<(), RecordError> {
-        if self.fold.cancel().is_some() || self.deletes_too_many() {
-            self.grants = Grants::default();
+    /// Ends the batches that only this report lists: no reaper acts on them. The result states the cause.
+    fn refuse(&mut self, report: &TaskReport, cause: String) {
+        let listed = report.batches.iter().map(|listed| listed.batch);
+        let mut ended: Vec<BatchId> = listed.filter(|batch| self.is_listed_by(*batch, report.task)).collect();
+        if ended.is_empty() {
+            ended.push(report.task.into());
         }
-        for grant in self.grants.due(Instant::now()) {
-            self.records.create_grant(&grant).await?;
-            self.grants.granted(grant.task);
+        for batch in ended {
+            let (node, outcome) = (report.node.clone(), Outcome::Unreached);
+            let receipt = Receipt::whole(self.spec.run, batch, node, report.scan_generation, outcome, &cause);
+            self.effects.push(Effect::CreateReceipt(Box::new(receipt)));
         }
-        Ok(())
+        self.effects.push(Effect::Log(Notice::ReportRefused { task: report.task, cause }));
+    }
+
+    /// Stores the grants that are due. If the run must stop, none is stored: reapers then end the batches.
+    pub(super) fn grant(&mut self) {
+        if self.is_cancelled() || self.deletes_too_many() {
+            self.grants = PendingGrants::default();
+        }
+        let due = self.grants.take_due(self.now);
+        self.effects.extend(due.into_iter().map(|grant| Effect::CreateGrant(Box::new(grant))));
+    }
+
+    /// Whether the deletions that reports list exceed the limit of the run.
+    fn deletes_too_many(&self) -> bool {
+        let possible = self.recorded.fold.deletions_possible();
+        self.spec.guards.deletions_max.is_some_and(|max| possible > max)
+    }
+
+    /// Cancels the run before it deletes more than it may. Until then, nothing is granted that exceeds the limit.
+    pub(super) fn check_deletions(&mut self) {
+        let Some(max) = self.spec.guards.deletions_max.filter(|_| self.deletes_too_many()) else { return };
+        let cause = format!(
+            "{} keys qualify for deletion, more than the limit of {max}; raise --max-delete-percent to allow it",
+            self.recorded.fold.deletions_possible()
+        );
+        self.cancel(Cancel { kind: CancelKind::Guard, cause });
     }
 }

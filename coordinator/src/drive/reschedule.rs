@@ -1,103 +1,70 @@
-//! Which tasks read what a task handed back.
+//! Which tasks scan what a task returned.
 
-use keysweep_model::ids::NodeId;
-use keysweep_model::messages::{Remainder, RequeueReason, ScanTask, TaskReport};
+use keysweep_model::messages::{Remainder, RequeueReason};
 use keysweep_model::range::{Scope, SlotListing};
 use keysweep_model::slot::SlotSet;
-use keysweep_redis::{ConnectOptions, RedisClient, RedisError};
+use keysweep_storage::records::Decision;
 
-use super::driver::Driver;
-use crate::plan::Planner;
-use crate::replan::{replan, replan_database};
-use crate::task_ids::TaskIds;
+use super::effect::Effect;
+use super::plan_request::{NodeAnswer, NodeQuery, PlanPart, PlanRequest};
+use super::recorded_state::is_continued;
+use super::run_state::RunState;
+use keysweep_model::ids::{NodeId, TaskId};
 
-/// Whether a rest is read on as it is: the positions of a pass that were not reached.
-fn is_continued(rest: &Remainder) -> bool {
-    rest.reason == RequeueReason::Full && matches!(rest.scope, Scope::Cursors(_))
-}
-
-/// The task that reads `slots` at `node`, of which nobody says who serves them: it is handed back and planned again.
-pub(super) fn without_sample(planner: &mut Planner, node: &NodeId, slots: SlotSet) -> ScanTask {
-    planner.task(node, Scope::Slots { slots, listing: SlotListing::KeysInSlot }, 0)
-}
-
-impl Driver<'_> {
-    /// The tasks that read the rest of a task.
-    pub(super) async fn follow(&mut self, report: &TaskReport) -> Vec<ScanTask> {
-        let replans = self.fold.reschedules(report.task);
-        let again = report.remainder.iter().any(|rest| rest.reason == RequeueReason::Unstable);
-        let mut planner = Planner {
-            reschedules: if again { replans.saturating_add(1) } else { replans },
-            scan_generation: report.scan_generation,
-            ..Planner::new(report.run, self.spec.alias.clone(), TaskIds::random())
-        };
-        let mut tasks = Vec::new();
-        for rest in &report.remainder {
-            match self.follow_rest(&mut planner, &report.node, rest).await {
-                Ok(followed) => tasks.extend(followed),
-                Err(fault) => {
-                    // Tried again as it was, after a pause, and not for ever.
-                    tracing::warn!(error = %fault, "planned again without looking");
-                    self.client = None;
-                    let ids = TaskIds::random();
-                    let mut planner =
-                        Planner { reschedules: replans.saturating_add(1), ids, ..planner.clone() };
-                    tasks.push(planner.task(&report.node, rest.scope.clone(), 0));
-                }
-            }
-        }
-        tasks
+impl RunState {
+    /// Plans the remainder of a task, if it has one that no list of tasks follows.
+    pub(super) fn follow(&mut self, task: TaskId) {
+        let Some(remainder) = self.recorded.remainders.get(&task).cloned() else { return };
+        let planned_before = self.recorded.fold.reschedules(task);
+        let is_unstable = remainder.parts.iter().any(|part| part.reason == RequeueReason::Unstable);
+        let parts = remainder.parts.iter().filter_map(|part| self.part_of(&remainder.node, part)).collect();
+        self.plan(PlanRequest {
+            after: task,
+            node: remainder.node,
+            scan_generation: remainder.scan_generation,
+            reschedules: planned_before.saturating_add(u32::from(is_unstable)),
+            // Tried again as it was, after a pause, and not indefinitely.
+            reschedules_unanswered: planned_before.saturating_add(1),
+            parts,
+        });
     }
 
-    async fn follow_rest(
-        &mut self,
-        planner: &mut Planner,
-        node: &NodeId,
-        rest: &Remainder,
-    ) -> Result<Vec<ScanTask>, RedisError> {
-        if is_continued(rest) {
-            return Ok(vec![planner.task(node, rest.scope.clone(), 0)]);
+    /// How a part of a remainder is planned; `None` if all of it is planned already.
+    fn part_of(&mut self, node: &NodeId, part: &Remainder) -> Option<PlanPart> {
+        let scope = part.scope.clone();
+        let is_cursors = matches!(scope, Scope::Cursors(_));
+        let whole = PlanPart { scope, query: None, giant: SlotSet::new(), listing: None };
+        if is_continued(part) {
+            return Some(whole);
         }
-        if rest.reason == RequeueReason::HasPersistentKeys && matches!(rest.scope, Scope::Cursors(_)) {
-            return replan_database(self.deployment().await?, planner, node).await;
+        if part.reason == RequeueReason::HasPersistentKeys && is_cursors {
+            return Some(PlanPart { query: Some(NodeQuery::Database(node.clone())), ..whole });
         }
-        let slots = self.not_handed_on(rest);
+        let slots = self.recorded.reassign(part);
         if slots.is_empty() {
-            return Ok(Vec::new());
+            return None;
         }
-        let giant = if rest.reason == RequeueReason::Giant { slots.clone() } else { SlotSet::new() };
-        let listing = (rest.reason == RequeueReason::Unordered).then_some(SlotListing::KeysInSlot);
-        let client = self.deployment().await?;
-        let (mut tasks, unserved) = replan(client, planner, &slots, &giant, listing).await?;
-        tasks.extend((!unserved.is_empty()).then(|| without_sample(planner, node, unserved)));
-        Ok(tasks)
+        let is_giant = part.reason == RequeueReason::Giant;
+        Some(PlanPart {
+            giant: if is_giant { slots.clone() } else { SlotSet::new() },
+            listing: (part.reason == RequeueReason::Unordered).then_some(SlotListing::KeysInSlot),
+            query: Some(NodeQuery::Slots(slots)),
+            ..whole
+        })
     }
 
-    /// The slots of a rest that are still to be planned again. Every part of a pass over giant slots hands back
-    /// a slot that moved as a whole, so only the first part's word counts: otherwise each would start a pass of
-    /// its own, and so on.
-    fn not_handed_on(&mut self, rest: &Remainder) -> SlotSet {
-        let slots = rest.scope.slots();
-        let Some(pass) = rest.pass else { return slots };
-        let before = self.reassigned.entry(pass).or_default();
-        let new = slots.difference(before);
-        before.extend(&new);
-        new
-    }
-
-    /// Notes what a coordinator before us planned again.
-    pub(super) fn was_followed(&mut self, report: &TaskReport) {
-        for rest in report.remainder.iter().filter(|rest| !is_continued(rest)) {
-            self.not_handed_on(rest);
+    /// Plans the tasks of a request, once its queries are answered.
+    pub(super) fn plan(&mut self, request: PlanRequest) {
+        if request.queries().next().is_some() {
+            self.effects.push(Effect::QueryNodes(Box::new(request)));
+        } else {
+            self.nodes_queried(&request, Vec::new());
         }
     }
 
-    pub(super) async fn deployment(&mut self) -> Result<&RedisClient, RedisError> {
-        if self.client.is_none() {
-            let access = self.context.access(&self.spec.alias, self.spec.db);
-            let access = access.unwrap_or_else(|| ConnectOptions::open(Vec::new()));
-            self.client = Some(RedisClient::discover(access).await?);
-        }
-        self.client.as_ref().ok_or_else(|| RedisError::unexpected("?", "discovery"))
+    /// Appends the tasks of a request.
+    pub(super) fn nodes_queried(&mut self, request: &PlanRequest, answers: Vec<Option<NodeAnswer>>) {
+        let tasks = request.tasks(&mut self.planner, answers);
+        self.append(Decision::list(Some(request.after), &tasks));
     }
 }

@@ -156,7 +156,7 @@ async fn a_slot_that_stays_open_is_named_as_missing() {
     assert_eq!(result.coverage.missing, Some(slot.to_string()));
     assert_eq!(result.coverage.slots_covered, Some(16_383));
     assert!(
-        result.coverage.causes.keys().any(|cause| cause.contains("did not hold still")),
+        result.coverage.causes.keys().any(|cause| cause.contains("kept moving")),
         "{:?}",
         result.coverage
     );
