@@ -1,5 +1,5 @@
 //! `--help` is a contract: scripts and habits depend on it. The texts stand under `snapshots/`;
-//! `UPDATE_SNAPSHOTS=1 cargo test -p coordinator --test commands help` rewrites them.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p keysweep --test commands help` rewrites them.
 
 use std::fs;
 use std::path::Path;

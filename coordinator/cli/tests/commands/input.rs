@@ -135,7 +135,7 @@ fn a_new_job_file_is_valid_and_replaces_nothing() {
     assert_eq!(printed.exits(0).stdout, fs::read_to_string(&path).expect("the file is written"));
     keysweep(&["config", "check", name]).run().exits(0);
     fs::write(&path, "mine").expect("it can be written");
-    keysweep(&["config", "init", "--output", name]).run().fails(2, &["init.toml", "exists"]);
+    keysweep(&["config", "init", "--json", "--output", name]).run().fails(2, &["init.toml", "exists"]);
     assert_eq!(fs::read_to_string(&path).expect("the file stays"), "mine");
 }
 

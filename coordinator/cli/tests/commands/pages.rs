@@ -1,5 +1,5 @@
 //! The pages that people read, recorded under `snapshots/`, and that they fit 80 columns whatever the numbers.
-//! `UPDATE_SNAPSHOTS=1 cargo test -p coordinator --test commands pages` rewrites them.
+//! `UPDATE_SNAPSHOTS=1 cargo test -p keysweep --test commands pages` rewrites them.
 
 use std::fs;
 use std::path::Path;
