@@ -1,5 +1,5 @@
-//! Finding out, while a run is planned, who is active; and the rule that no answer ever means "nobody is": then
-//! inactive users are not looked for in this run, and it says why.
+//! Reads the active users during the preflight. No error and no empty source ever means "no user is active": then the
+//! run does not look for inactive users, and reports why.
 
 use std::sync::Arc;
 
@@ -17,31 +17,32 @@ use keysweep_runtime::activity::{ActiveUsers, Activity, ActivityFilter};
 use crate::inactive_policy::{ActivitySource, InactivePolicy};
 use crate::sampled_users::SampledUserIds;
 
-/// From here on, a score is a number of milliseconds: as such it is in 1973, in seconds in the year 5138.
+/// Scores from this value on are milliseconds: in milliseconds it is in 1973, in seconds in the year 5138.
 const MILLIS_FROM: f64 = 1e11;
 
-/// How often a key is looked for again whose slot has moved.
+/// Maximum lookups of a key whose slot has moved.
 const REDIRECTIONS_MAX: u32 = 5;
 
-/// How often a set is read from its beginning again, with smaller pages, because the server cut an answer off.
+/// Maximum restarts of a set's scan with smaller pages, after the server closed the connection because of its output
+/// limit.
 const CUTS_MAX: u32 = 16;
 
-/// What was found out.
+/// The result of reading the activity source.
 #[derive(Default)]
 pub struct ActivityFound {
-    /// Who is active, and what follows from it; or `None` if that is not known.
+    /// The active users, and the rule that uses them; `None` if unknown.
     pub known: Option<KnownActivity>,
-    /// Why inactive users are not looked for, although they were asked for.
+    /// Why the run does not look for inactive users, although the job requires it.
     pub refused: Option<String>,
-    /// Where look-ups were made, and how many.
+    /// The lookups made, by node.
     pub lookups: Vec<(NodeId, Lookups)>,
 }
 
-/// Who is active.
+/// The active users.
 pub struct KnownActivity {
-    /// Whether it may be that no key belongs to any of them.
+    /// Whether it is allowed that no sampled key belongs to any of them.
     pub allow_no_active: bool,
-    /// The rule as the run's spec holds it.
+    /// The rule as stored in the run's spec.
     pub rule: InactiveRule,
     /// The rule, ready to be applied.
     pub activity: Activity,
@@ -52,17 +53,18 @@ pub struct KnownActivity {
 }
 
 impl ActivityFound {
-    /// `rules` with what was found out.
+    /// `rules` with the inactive rule.
     pub(crate) fn rules(&self, rules: &Rules) -> Rules {
         Rules { inactive: self.known.as_ref().map(|known| known.rule.clone()), ..rules.clone() }
     }
 
-    /// Who is active, ready to be applied.
+    /// The active users, ready to be applied.
     pub(crate) fn activity(&self) -> Option<&Activity> {
         self.known.as_ref().map(|known| &known.activity)
     }
 
-    /// Learns from `sampled` keys which prefixes most of their ids have. Those of the source are known already.
+    /// Learns from `sampled` keys the prefixes that most of their ids have. The prefixes of the source are known
+    /// already.
     pub(crate) fn learn_prefixes(&mut self, sampled: &[&Key]) {
         let Some(known) = &mut self.known else { return };
         let ActivityFilter::Users(template, users) = &known.activity.who else { return };
@@ -72,7 +74,7 @@ impl ActivityFound {
             let mut forms = Vec::new();
             template.user(key.as_bytes(), |id| {
                 forms.push(normal(id).into_owned());
-                // The shortest come first. This says no more than that it has seen enough.
+                // The shortest come first. `true` means only that it has seen enough.
                 forms.len() >= ID_READINGS
             });
             forms
@@ -86,8 +88,8 @@ impl ActivityFound {
         }
     }
 
-    /// Takes in what users a sample of keys has `met`, and tells the workers by `rules`. `false` if inactive users are not
-    /// looked for any more, because nothing shows that ids are written alike in keys and in the source.
+    /// Checks the users of sampled keys, and adds the rule to `rules`. Returns `false` if inactive users are not
+    /// looked for, because no sampled key shows that ids are written alike in keys and in the source.
     pub(crate) fn check_sample(&mut self, met: &SampledUserIds, rules: &mut Rules) -> bool {
         let (Some(known), Some(rule)) = (&self.known, &mut rules.inactive) else { return true };
         let ActivityRule::Users { matching: Some(matching), .. } = &mut rule.activity else { return true };
@@ -100,7 +102,7 @@ impl ActivityFound {
     }
 }
 
-/// Finds out who is active, as `order` says, in a deployment whose nodes have told their `statuses`.
+/// Reads the active users by `order`, in a deployment with the given node `statuses`.
 pub async fn find_out<'a>(
     client: &RedisClient,
     order: &InactivePolicy,
@@ -144,7 +146,7 @@ fn known(order: &InactivePolicy, users: ActiveUsers, example: Key) -> Result<Kno
     Ok(KnownActivity { allow_no_active: order.allow_no_active, rule, activity, users, example })
 }
 
-/// Those members of a set who were active within the threshold; or why that is not known.
+/// The members of a set that were active within the threshold; or why they are unknown.
 async fn read(
     client: &RedisClient,
     (kind, key): (SetKind, &Key),
@@ -166,7 +168,7 @@ async fn read(
             }
             Ok((users, _)) if users.is_empty() => {
                 return Err(format!(
-                    "nobody in the activity set `{key}` was active within the last {} days, which must never mean \
+                    "no user in the activity set `{key}` was active within the last {} days, which must never mean \
                      that everyone is inactive",
                     threshold_ms / 86_400_000
                 ));
@@ -177,8 +179,8 @@ async fn read(
     Err(format!("the activity set `{key}` could not be read in {REDIRECTIONS_MAX} attempts: {last}"))
 }
 
-/// [`read_once`], with smaller pages where the server cuts answers off: it may be another process by then, so a set is
-/// read from its beginning.
+/// [`read_once`], with smaller pages if the server closes the connection because of its output limit: the connection
+/// may lead to another process then, so the set is read from its beginning.
 async fn read_in_pieces(
     client: &RedisClient,
     (kind, key): (SetKind, &Key),
@@ -207,7 +209,7 @@ async fn read_once(
     let topology = client.topology();
     let owner = topology.owner(slot_of(key.as_bytes())).ok_or(ActivityReadError::NoOwner)?;
     let conn = client.conn(&owner.node).await.map_err(ActivityReadError::Fault)?;
-    // The clock of those who keep the set, not ours: with a wrong one, everyone would seem inactive.
+    // The clock of the servers that keep the set, not ours: a wrong clock would make every user seem inactive.
     let now_ms = node::time_ms(&conn).await.map_err(ActivityReadError::Fault)?;
     let (mut gathering, mut own, mut example) = (ActiveUsers::gather(), Lookups::default(), None);
     let each = |member: &[u8], score: Option<f64>| {
@@ -215,7 +217,7 @@ async fn read_once(
             gathering.add(member);
             example.get_or_insert_with(|| Key::new(member));
         }
-        // One more than allowed says that there are too many; none of what is read is used then.
+        // One more than allowed is enough to report too many; none of them is used then.
         gathering.len() <= 2 * ACTIVE_USERS_MAX
     };
     let read = read_members(&conn, kind, key.as_bytes(), &mut own, each).await;
@@ -223,15 +225,15 @@ async fn read_once(
     read.map(|()| (gathering.finish(), example.unwrap_or_else(|| Key::new(*b""))))
 }
 
-/// Whether who was last active at `score`, in seconds or milliseconds since the epoch, was so within the threshold.
-/// A time in the future is a recent one, by a clock that is ahead.
+/// Whether a user last active at `score`, in seconds or milliseconds since the epoch, was active within the threshold.
+/// A time in the future counts as recent: its clock is ahead.
 #[expect(clippy::cast_precision_loss, reason = "times in milliseconds need 41 bits")]
 fn is_active(score: f64, now_ms: u64, threshold_ms: u64) -> bool {
     let at_ms = if score >= MILLIS_FROM { score } else { score * 1_000.0 };
     at_ms >= now_ms as f64 - threshold_ms as f64
 }
 
-/// Why a set could not be read, for people.
+/// Why a set could not be read, as text.
 fn unreadable(key: &Key, why: &ActivityReadError) -> String {
     let set = format!("the activity set `{key}`");
     match why {
@@ -240,13 +242,13 @@ fn unreadable(key: &Key, why: &ActivityReadError) -> String {
         }
         ActivityReadError::OtherType => {
             format!(
-                "the key `{key}` is no set of the type that `activity` says; it is `zset:KEY` or `set:KEY`"
+                "the key `{key}` is not a set of the type in `activity`, which is `zset:KEY` or `set:KEY`"
             )
         }
         ActivityReadError::Shrank => {
-            format!("{set} lost members while it was read, as if it were being made anew")
+            format!("{set} lost members while it was read, as if it were being rebuilt")
         }
-        ActivityReadError::NoOwner => format!("{set} could not be read: nobody serves its slot"),
+        ActivityReadError::NoOwner => format!("{set} could not be read: no node serves its slot"),
         ActivityReadError::Forbidden { rule: Some(rule) } => {
             format!("{set} may not be read; allow it with the ACL rule `{rule}`")
         }
@@ -275,11 +277,11 @@ mod tests {
         check(1_797_407_999.999, false);
         check(1_797_408_000_000.0, true);
         check(1_797_407_999_999.0, false);
-        // The future, by either unit.
+        // The future, in either unit.
         check(1_900_000_000.0, true);
         check(1_900_000_000_000.0, true);
         check(f64::INFINITY, true);
-        // No times at all.
+        // Not a time.
         check(0.0, false);
         check(1.0, false);
         check(-5.0, false);

@@ -1,4 +1,4 @@
-//! Whether a server takes as many connections as a run may make there.
+//! Checks that a server accepts as many connections as a run may open.
 
 use std::time::Duration;
 
@@ -7,13 +7,14 @@ use keysweep_redis::node::{self, NodeStatus};
 use keysweep_redis::{Conn, RedisError, RedisErrorKind};
 use tokio::time::{Instant, sleep};
 
-/// The pause between two looks.
+/// The interval between checks.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
 
-/// Checks it by what the server behind `conn` said in `status`, and asks again for [`CONNECTIONS_WAIT`].
+/// Checks the connection limit by the server's `status`, and repeats for [`CONNECTIONS_WAIT`].
 ///
 /// # Errors
-/// [`RedisErrorKind::TooManyClients`] if it takes fewer. A server that does not say is taken to have enough.
+/// [`RedisErrorKind::TooManyClients`] if it accepts fewer. A server that does not report its limit is assumed to have
+/// enough.
 pub(crate) async fn check(conn: &Conn, status: &NodeStatus, db: u32) -> Result<(), RedisError> {
     let (until, most) = (Instant::now() + CONNECTIONS_WAIT, CONNECTIONS_MAX as u64);
     let mut left = status.connections_left;

@@ -1,5 +1,5 @@
-//! The first look at a node before a run: whether it is one that a run can work on, and whether our user may do
-//! there what the run does. Reads only.
+//! The first check of a node before a run: whether the node is usable, and whether our user has the permissions that
+//! the run needs. Reads only.
 
 use std::time::Duration;
 
@@ -14,20 +14,20 @@ use crate::options::Options;
 use crate::preflight::{PreflightError, no_database};
 use crate::rights::{self, Rights};
 
-/// A node that may be used, with what it said before the first look-up of a key.
+/// A usable node, with its status from before the first lookup of a key.
 pub(crate) struct CheckedNode<'a> {
     pub(crate) primary: &'a Primary,
     /// Samples of the hit rate begin with its counters.
     pub(crate) status: NodeStatus,
-    /// What our user may do there; asking took look-ups of ours since then.
+    /// The permissions of our user; checking them took lookups, which the counters do not include.
     pub(crate) rights: Rights,
-    /// The replica that its keys are read from.
+    /// The replica to read its keys from.
     pub(crate) replica: Option<ReplicaReader>,
-    /// What there is to say of that; `None` where nobody asked for replicas.
+    /// Which node is read, and why; `None` if replicas are not enabled.
     pub(crate) source: Option<ReadSource>,
 }
 
-/// Connects to a node, and checks that a run may do there what it will.
+/// Connects to a node, and checks that a run can use it.
 pub(crate) async fn check_node<'a>(
     client: &RedisClient,
     primary: &'a Primary,
@@ -62,7 +62,7 @@ pub(crate) async fn check_node<'a>(
     Ok(CheckedNode { primary, status, rights, replica, source })
 }
 
-/// The replica that is read in place of `primary`, and what there is to say of that.
+/// The replica to read instead of `primary`, and the reason.
 async fn source(
     client: &RedisClient,
     primary: &Primary,

@@ -1,5 +1,6 @@
-//! Whether a standalone server scans and counts as a hash table does, by what it says and by what it does. One that does
-//! not is read in one lane, from cursor 0 until the server says 0, and never skipped for its counts. Reads only.
+//! Checks whether a standalone server scans and counts like a hash table, by its INFO and by its behavior. A server
+//! that does not is read in one lane, from cursor 0 until it returns 0, and is never skipped because of its counts.
+//! Reads only.
 
 use std::collections::HashSet;
 
@@ -38,18 +39,18 @@ pub(crate) async fn why_one_lane(
     Ok(contradiction(&cursors, keys.len() as u64, status.keys).map(str::to_owned))
 }
 
-/// What of the cursors that pages answered, which together held so many different keys, no table of `counted` keys does.
+/// How `cursors`, whose pages contained `listed` different keys in total, contradict a table of `counted` keys.
 fn contradiction(cursors: &[u64], listed: u64, counted: u64) -> Option<&'static str> {
     let most = 1_u64 << (counted.max(1).ilog2() + 1 + TABLE_SPARE_BITS).min(TABLE_CURSORS_MAX.ilog2());
     let ended = cursors.last() == Some(&0);
     let going_on = || cursors.iter().filter(|cursor| **cursor != 0);
     if going_on().any(|cursor| *cursor >= most) {
-        return Some("SCAN answered a cursor that no table of so many keys has");
+        return Some("SCAN returned a cursor that no table of so many keys has");
     }
     if !going_on().map(|cursor| cursor.reverse_bits()).is_sorted_by(|one, next| one < next) {
-        return Some("SCAN answered cursors that no table has one after the other");
+        return Some("SCAN returned cursors that no table has in succession");
     }
-    // Some keys may come, go or expire while they are listed.
+    // Some keys may be added, deleted or expire during the listing.
     let slack = counted / 4 + 10;
     let (much_more, much_less) = (listed > counted + slack, ended && listed + slack < counted);
     (much_more || much_less).then_some("SCAN listed another number of keys than INFO counts")
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_pass_and_what_is_no_table_does_not() {
+    fn hash_tables_pass_and_other_stores_do_not() {
         let passes = |cursors: &[u64], listed, counted| {
             assert_eq!(contradiction(cursors, listed, counted), None, "{cursors:?} {listed} {counted}");
         };

@@ -1,4 +1,4 @@
-//! The first connection of a survey.
+//! The first connection of the preflight.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use tokio::time::{Instant, sleep};
 
 use crate::options::Options;
 
-/// Connects, waiting a while for servers that are still loading their data.
+/// Connects, and waits for servers that are still loading their data.
 pub(crate) async fn discover(options: &Options) -> Result<RedisClient, RedisError> {
     let until = Instant::now() + NOT_READY_TIMEOUT;
-    let mut told = false;
+    let mut logged = false;
     loop {
         match RedisClient::discover(options.access.clone()).await {
             Err(fault) if fault.kind == RedisErrorKind::Unavailable && Instant::now() < until => {
-                if !told {
+                if !logged {
                     tracing::warn!(error = %fault, "waiting for it, for {} s at most", NOT_READY_TIMEOUT.as_secs());
-                    told = true;
+                    logged = true;
                 }
                 sleep(Duration::from_millis(500)).await;
             }

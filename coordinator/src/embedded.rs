@@ -1,5 +1,5 @@
-//! A run with all stages in this process: the default for a single user. The same loops as on many workers,
-//! over the queue and the store in memory.
+//! A run with all stages in this process: the default for a single user. The same loops as on many workers, over the
+//! in-memory queue and store.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -40,25 +40,25 @@ use crate::options::Options;
 use crate::preflight::{Preflight, PreflightError, preflight};
 use crate::report;
 
-/// How often ledger keys are looked for again whose slots are just moving.
+/// Maximum attempts to remove ledger keys in moving slots.
 const LEDGER_ROUNDS_MAX: u32 = 10;
 
-/// The pause before they are.
+/// The pause between these attempts.
 const LEDGER_PAUSE: Duration = Duration::from_millis(200);
 
-/// Why there is no result.
+/// Why a run has no result.
 #[derive(Debug, Error)]
 pub enum RunError {
     /// The run could not start.
     #[error(transparent)]
-    Survey(#[from] PreflightError),
+    Preflight(#[from] PreflightError),
     /// Another run holds the lock.
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The guard on deletions refused.
     #[error(
         "{about}{candidates} of {matching} matching keys ({percent:.1} %) would be deleted, more than the limit of \
-         {limit} %; look at them with `--dry-run`, and allow it with `--max-delete-percent {allow}`"
+         {limit} %; check them with `--dry-run`, and allow it with `--max-delete-percent {allow}`"
     )]
     TooMany {
         /// `about `, if they are estimated.
@@ -67,15 +67,15 @@ pub enum RunError {
         candidates: u64,
         /// Matching keys.
         matching: u64,
-        /// Their share.
+        /// Percentage of matching keys.
         percent: f64,
-        /// The limit.
+        /// The limit in percent.
         limit: u8,
         /// The limit that would allow it.
         allow: u8,
     },
-    /// Nothing can be saved where it is to be.
-    #[error("{0}; nothing was deleted, because `--backup` wants it saved")]
+    /// The backup target cannot be written.
+    #[error("{0}; nothing was deleted, because `--backup` requires a save")]
     Backup(#[from] BackupError),
     /// The run could not be driven.
     #[error(transparent)]
@@ -89,28 +89,28 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// Whether the time of the run was over before it began.
+    /// Whether the time limit was exceeded before the run began.
     #[must_use]
     pub fn out_of_time(&self) -> bool {
-        matches!(self, Self::Survey(PreflightError::OutOfTime(_)))
+        matches!(self, Self::Preflight(PreflightError::OutOfTime(_)))
     }
 }
 
-/// Runs one cleanup in this process, from survey to result.
+/// Runs one cleanup in this process, from preflight to result.
 ///
 /// # Errors
-/// When it cannot start, or not be brought to a result. A run that has a gap is no error, but a result.
+/// When it cannot start, or produces no result. A run with a gap has a result.
 pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunError> {
-    let mut survey = preflight(options, RunId::new(), now_ms()).await?;
-    survey.try_out(options).await?;
+    let mut plan = preflight(options, RunId::new(), now_ms()).await?;
+    plan.try_out(options).await?;
     let context = context(options);
-    let (progress, _) = watch::channel(Progress::start(keys(&survey)));
-    let result = run(&context, options, &survey, progress).await?;
+    let (progress, _) = watch::channel(Progress::start(keys(&plan)));
+    let result = run(&context, options, &plan, progress).await?;
     report::write(&result, options).await;
     Ok(result)
 }
 
-/// The surroundings of an embedded run.
+/// The context of an embedded run.
 #[must_use]
 pub fn context(options: &Options) -> Context {
     let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
@@ -126,13 +126,13 @@ pub fn context(options: &Options) -> Context {
         Ok(Some(past)) => Context { history_store: Arc::new(past), ..context },
         Ok(None) => context,
         Err(e) => {
-            tracing::warn!("the history of runs is not kept: {e}; say where it may be with `--state-dir`");
+            tracing::warn!("the history of runs is not kept: {e}; set a folder for it with `--state-dir`");
             context
         }
     }
 }
 
-/// The file with the history of runs, if the options name a place for it.
+/// The file with the history of runs, if the options have a folder for it.
 ///
 /// # Errors
 /// When it cannot be used.
@@ -140,16 +140,16 @@ pub fn past(options: &Options) -> Result<Option<FileStore>, FileError> {
     options.history_file().map(|path| FileStore::open(&path)).transpose()
 }
 
-/// Where a run in this process saves what it deletes.
+/// Where a run in this process saves the keys that it deletes.
 fn backup_place(options: &Options) -> Option<BackupTarget> {
     match &options.backup.as_ref()?.0 {
         BackupPlace::Directory(path) => Some(BackupTarget::directory(path)),
-        // Without NATS there is none.
+        // Buckets need NATS.
         BackupPlace::Bucket(_) => None,
     }
 }
 
-/// Keys that a run of `survey` lists.
+/// Keys that a run of `plan` lists.
 #[must_use]
 pub fn keys(plan: &Preflight) -> u64 {
     plan.nodes.iter().map(|node| node.keys).sum()
@@ -172,8 +172,8 @@ pub fn check_deletions(options: &Options, estimate: &Estimate) -> Result<(), Run
     Err(RunError::TooMany { about, candidates, matching, percent, limit, allow })
 }
 
-/// Runs what `survey` planned, in this process, once that was agreed to and tried ([`Preflight::try_out`]). The run is
-/// stopped by a cancel record in `context`.
+/// Runs `plan` in this process, after it was confirmed and its permissions were checked ([`Preflight::try_out`]). A
+/// cancel record in `context` stops the run.
 ///
 /// # Errors
 /// See [`run_cleanup_now`].
@@ -208,11 +208,11 @@ pub async fn run(
         && options.rules.action.writes()
         && let Err(e) = drop_ledgers(options, &records).await
     {
-        tracing::warn!(error = %e, "ledger keys stay behind; they expire by themselves");
+        tracing::warn!(error = %e, "ledger keys remain; they expire automatically");
     }
     unlock.cancel();
     for (name, exit) in keeper.join().await {
-        tracing::warn!(name, %exit, "the lock stays behind until its lease ends");
+        tracing::warn!(name, %exit, "the lock remains until its lease ends");
     }
     result
 }
@@ -225,11 +225,11 @@ async fn stages(
     progress: watch::Sender<Progress>,
 ) -> Result<CleanupResult, RunError> {
     let shutdown = CancellationToken::new();
-    let mut crew = TaskGroup::default();
+    let mut tasks = TaskGroup::default();
     let scanner = Arc::new(Scanner::new(context.clone(), shutdown.clone()));
     for n in 0..EMBEDDED_SCANS {
         let scanner = Arc::clone(&scanner);
-        crew.start(
+        tasks.start(
             format!("scanner {n}"),
             restarted(Arc::clone(&context.failpoints), move || {
                 let scanner = Arc::clone(&scanner);
@@ -240,7 +240,7 @@ async fn stages(
     let reaper = Arc::new(Reaper::new(context.clone(), shutdown.clone()));
     for n in 0..EMBEDDED_REAPS {
         let reaper = Arc::clone(&reaper);
-        crew.start(
+        tasks.start(
             format!("reaper {n}"),
             restarted(Arc::clone(&context.failpoints), move || {
                 let reaper = Arc::clone(&reaper);
@@ -249,7 +249,7 @@ async fn stages(
         );
     }
     let (reporter_env, run) = (context.clone(), plan.spec.run);
-    crew.start(
+    tasks.start(
         "reporter",
         restarted(Arc::clone(&context.failpoints), move || {
             let context = reporter_env.clone();
@@ -262,8 +262,8 @@ async fn stages(
     let result = loop {
         tokio::select! {
             result = &mut driving => break result?,
-            Some((name, exit)) = crew.next() => {
-                // The reporter ends when the result is stored; nobody else ends by himself.
+            Some((name, exit)) = tasks.next() => {
+                // The reporter ends when the result is stored; no other stage ends by itself.
                 if name != "reporter" || exit != Exit::Done {
                     return Err(RunError::Stage(name, exit));
                 }
@@ -271,13 +271,13 @@ async fn stages(
         }
     };
     shutdown.cancel();
-    match crew.join().await.pop() {
+    match tasks.join().await.pop() {
         Some((name, exit)) => Err(RunError::Stage(name, exit)),
         None => Ok(result),
     }
 }
 
-/// A worker that is dropped at the planned crash point, and started anew, as a supervisor would do.
+/// A worker that is dropped at the planned failpoint and restarted, as a supervisor would do.
 async fn restarted<E: Display, F: Future<Output = Result<(), E>>>(
     crash: Arc<FailPoints>,
     start: impl Fn() -> F,
@@ -299,7 +299,7 @@ enum LedgerError {
     Records(#[from] RecordError),
 }
 
-/// Removes the ledger keys of a run whose workers have all been joined: nobody can ask for them any more.
+/// Removes the ledger keys of a run whose workers have all been joined: no worker can read them any more.
 async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), LedgerError> {
     let Some(spec) = records.spec().await? else { return Ok(()) };
     let client = RedisClient::discover(options.access.clone()).await?;
@@ -313,7 +313,7 @@ async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), Ledger
         client.refresh().await?;
     }
     let slots: SlotSet = left.iter().map(|ledger| ledger.slot).collect();
-    tracing::warn!(%slots, "ledger keys stay behind in moving slots; they expire by themselves");
+    tracing::warn!(%slots, "ledger keys remain in moving slots; they expire automatically");
     Ok(())
 }
 
@@ -334,7 +334,7 @@ async fn ledgers(records: &Records) -> Result<Vec<Ledger>, RecordError> {
     }
 }
 
-/// Removes ledger keys at the nodes that serve their slots. Returns those of nodes some of whose slots are moving.
+/// Removes ledger keys at the nodes that serve their slots. Returns the ledgers of nodes with moving slots.
 async fn drop_where_served(
     client: &RedisClient,
     run: RunId,
@@ -357,13 +357,13 @@ async fn drop_where_served(
         };
         match dropped {
             Ok(dropped) => tracing::debug!(%node, dropped, "ledger keys removed"),
-            // A slot that changes hands has, for a moment, an owner that is not known everywhere, or none.
+            // While a slot moves, its owner may be unknown for a moment.
             Err(fault) if matches!(fault.kind, RedisErrorKind::Moved | RedisErrorKind::Unavailable) => {
                 return ledgers;
             }
-            // A node that is down keeps nobody from cleaning up the others.
+            // A node that is down must not prevent the cleanup of the others.
             Err(fault) => {
-                tracing::warn!(error = %fault, "ledger keys stay behind; they expire by themselves");
+                tracing::warn!(error = %fault, "ledger keys remain; they expire automatically");
             }
         }
         Vec::new()

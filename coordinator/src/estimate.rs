@@ -1,24 +1,24 @@
-//! From a sample of a node's keys to what a run would delete there. Pure.
+//! Estimates from a sample of a node's keys what a run would delete there. Pure.
 
 use keysweep_model::limits::{FREED_EXACT_CANDIDATES, FREED_ONE_IN, MEASURED_WHOLE_KEYS};
 use keysweep_model::memory::{ByteEstimate, DEVIATIONS, unseen_deviation};
 use keysweep_model::messages::{Action, Measure};
 use serde::Serialize;
 
-/// What a sample of a node's keys showed.
+/// Counts of a sample of a node's keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// Keys looked at, of whatever pattern.
+    /// Sampled keys of any pattern.
     pub listed: u64,
     /// Those that match.
     pub matching: u64,
     /// Matching keys without TTL.
     pub stale: u64,
-    /// Stale keys that a protected pattern keeps.
+    /// Stale keys that a protected pattern matches.
     pub protected: u64,
     /// Keys of inactive users that would be deleted: neither protected nor about to expire.
     pub inactive: u64,
-    /// Whether these are all keys of the node.
+    /// Whether the sample is all keys of the node.
     pub all: bool,
 }
 
@@ -31,17 +31,17 @@ pub struct Estimate {
     /// Matching keys without TTL.
     #[serde(rename = "staleTTLKeys")]
     pub stale_ttl_keys: u64,
-    /// Stale keys that a protected pattern keeps.
+    /// Stale keys that a protected pattern matches.
     pub protected_keys: u64,
     /// Keys of inactive users that would be deleted: neither protected nor about to expire. `None` if they are not looked
     /// for.
     pub inactive_keys: Option<u64>,
-    /// Whether every key was looked at.
+    /// Whether every key was read.
     pub exact: bool,
 }
 
 impl Estimate {
-    /// What `sample` says about a node of `keys` keys.
+    /// Scales `sample` to a node of `keys` keys.
     #[must_use]
     pub fn of(sample: &Sample, keys: u64) -> Self {
         let scale = |part: u64| {
@@ -73,25 +73,25 @@ impl Estimate {
         })
     }
 
-    /// Keys of inactive users that would be acted upon: none if they are not looked for.
+    /// Keys of inactive users to delete: none if they are not looked for.
     #[must_use]
     pub fn inactive_candidates(&self) -> u64 {
         self.inactive_keys.unwrap_or(0)
     }
 
-    /// Keys that would be acted upon.
+    /// Keys to act upon.
     #[must_use]
     pub fn candidates(&self) -> u64 {
         self.stale_candidates() + self.inactive_candidates()
     }
 
-    /// Those that have no TTL.
+    /// Those without TTL.
     #[must_use]
     pub fn stale_candidates(&self) -> u64 {
         self.stale_ttl_keys.saturating_sub(self.protected_keys)
     }
 
-    /// Keys that would be deleted by a run that does `action` with stale ones.
+    /// Keys to delete by a run that does `action` with stale ones.
     #[must_use]
     pub fn deletions(&self, action: Action) -> u64 {
         match action {
@@ -101,7 +101,7 @@ impl Estimate {
         }
     }
 
-    /// What a run asks about the memory of keys.
+    /// The action whose keys the memory is estimated for.
     #[must_use]
     pub fn measure(&self, action: Action) -> Measure {
         let few = self.deletions(action) <= FREED_EXACT_CANDIDATES;
@@ -112,7 +112,7 @@ impl Estimate {
         }
     }
 
-    /// So many keys in percent of the matching ones.
+    /// `keys` in percent of the matching ones.
     #[must_use]
     #[expect(
         clippy::cast_precision_loss,
@@ -128,7 +128,7 @@ impl Estimate {
         self.percent_of(self.candidates())
     }
 
-    /// The number of keys at which a run that may delete `percent` of them is stopped; `None` at 100 %.
+    /// The number of keys at which a run that may delete `percent` of them is cancelled; `None` at 100 %.
     #[must_use]
     pub fn cap(&self, percent: u8) -> Option<u64> {
         let cap = u128::from(self.matching_keys) * u128::from(percent) / 100;
@@ -136,8 +136,8 @@ impl Estimate {
     }
 }
 
-/// The memory that deleting `found` of the keys of `sample` would free on a node of `keys` keys, all those alike
-/// included. `sizes` are the bytes of some of them, or of all. `None` if nothing is known.
+/// The memory that deleting keys like the `found` ones of `sample` would free on a node of `keys` keys. `sizes` are
+/// the bytes of some of the found keys, or of all. `None` if nothing is known.
 #[must_use]
 #[expect(
     clippy::cast_precision_loss,
@@ -162,7 +162,7 @@ pub fn freed(sample: &Sample, keys: u64, found: u64, sizes: &[u64]) -> Option<By
     let spread =
         sizes.iter().map(|bytes| (*bytes as f64 - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
     let scale = if sample.all { 1.0 } else { (keys as f64 / sample.listed.max(1) as f64).max(1.0) };
-    // How many there are is off as a share of a sample is, and how large they are as a mean of one.
+    // The number of keys has the error of a sampled share, and their size that of a sampled mean.
     let number = if sample.all { 0.0 } else { (1.0 - 1.0 / scale) / found as f64 };
     let size = if mean > 0.0 { spread / (count * mean * mean) } else { 0.0 };
     let estimate = found as f64 * scale * mean;
@@ -197,21 +197,21 @@ mod tests {
     }
 
     #[test]
-    fn freed_memory_is_exact_where_all_was_seen_and_has_a_lower_bound_where_it_was_not() {
+    fn freed_memory_is_exact_for_complete_samples_and_bounded_for_others() {
         let seen = Sample { listed: 1_000, matching: 500, all: true, ..Sample::default() };
         let exact = |bytes, samples| ByteEstimate { estimate: bytes, low: bytes, high: Some(bytes), samples };
         assert_eq!(freed(&seen, 1_000, 3, &[10, 20, 30]), Some(exact(60, 3)));
         assert_eq!(freed(&seen, 1_000, 0, &[]), Some(exact(0, 0)));
-        assert_eq!(freed(&seen, 1_000, 3, &[]), None, "the server does not say");
+        assert_eq!(freed(&seen, 1_000, 3, &[]), None, "the server reports no sizes");
         let some = Sample { all: false, ..seen };
         assert_eq!(freed(&some, 100_000, 0, &[]), Some(ByteEstimate::default()), "there may be some");
-        let told = freed(&some, 100_000, 100, &[50; 40]).unwrap();
-        // A hundred times as many as were seen, give or take a fifth.
-        assert_eq!((told.estimate, told.high, told.samples), (500_000, None, 40));
-        assert!((390_000..400_000).contains(&told.low), "{told:?}");
+        let freed_bytes = freed(&some, 100_000, 100, &[50; 40]).unwrap();
+        // A hundred times as many as were sampled, plus or minus a fifth.
+        assert_eq!((freed_bytes.estimate, freed_bytes.high, freed_bytes.samples), (500_000, None, 40));
+        assert!((390_000..400_000).contains(&freed_bytes.low), "{freed_bytes:?}");
     }
 
-    /// Of populations with and without long tails, the bound holds for at least 93 of a hundred samples.
+    /// For populations with and without long tails, the bound holds for at least 93 of a hundred samples.
     #[test]
     fn the_lower_bound_of_freed_memory_holds() {
         type Size = fn(&mut fastrand::Rng) -> f64;
@@ -229,8 +229,9 @@ mod tests {
                     (0..20_000).map(|_| (rng.u8(..10) == 0).then(|| size(&mut rng) as u64)).collect();
                 let seen: Vec<u64> = (0..4_000).filter_map(|_| all[rng.usize(..all.len())]).collect();
                 let sample = Sample { listed: 4_000, ..Sample::default() };
-                let told = freed(&sample, 20_000, seen.len() as u64, &seen[..seen.len().min(300)]).unwrap();
-                held += u32::from(told.low <= all.iter().flatten().sum());
+                let freed_bytes =
+                    freed(&sample, 20_000, seen.len() as u64, &seen[..seen.len().min(300)]).unwrap();
+                held += u32::from(freed_bytes.low <= all.iter().flatten().sum());
             }
             println!("{name}: {} %", held / 2);
             assert!(held >= 186, "{name}: {held} of 200");

@@ -12,13 +12,13 @@ use crate::restore::RestoreError;
 
 /// Everything was done.
 pub const DONE: u8 = 0;
-/// It failed.
+/// The run or command failed.
 pub const FAILED: u8 = 1;
 /// The command line or the configuration is wrong.
 pub const USAGE: u8 = 2;
-/// Something was not covered, not reached or not confirmed.
+/// Part of the keys was not covered, reached or confirmed.
 pub const PARTIAL: u8 = 3;
-/// A guard or a held lock refused.
+/// A guard refused, or another run has the lock.
 pub const REFUSED: u8 = 4;
 /// Redis or NATS cannot be reached.
 pub const UNREACHABLE: u8 = 5;
@@ -27,7 +27,7 @@ pub const INTERRUPTED: u8 = 130;
 /// Ended by SIGTERM.
 pub const TERMINATED: u8 = 143;
 
-/// The code for a run that has a result; `cancel` says why it was stopped, if it was.
+/// The code for a run with a result; `cancel` is the reason for its cancellation, if any.
 #[must_use]
 pub fn of_result(result: &CleanupResult, cancel: Option<CancelKind>) -> u8 {
     match (result.status, cancel) {
@@ -39,21 +39,21 @@ pub fn of_result(result: &CleanupResult, cancel: Option<CancelKind>) -> u8 {
     }
 }
 
-/// The code for a run that has none.
+/// The code for a run without a result.
 #[must_use]
 pub fn of_error(error: &RunError) -> u8 {
     match error {
-        RunError::Survey(PreflightError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => {
+        RunError::Preflight(PreflightError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => {
             of_fault(fault)
         }
         RunError::Backup(e) => of_backup(e),
-        // As a run that was stopped by it.
-        RunError::Survey(PreflightError::OutOfTime(_)) => PARTIAL,
-        RunError::Survey(PreflightError::OneDatabase { .. } | PreflightError::NoDatabase { .. }) => USAGE,
-        RunError::Survey(PreflightError::Rights { .. } | PreflightError::Commands { .. })
+        // The same code as for a run that was cancelled at its limit.
+        RunError::Preflight(PreflightError::OutOfTime(_)) => PARTIAL,
+        RunError::Preflight(PreflightError::OneDatabase { .. } | PreflightError::NoDatabase { .. }) => USAGE,
+        RunError::Preflight(PreflightError::Rights { .. } | PreflightError::Commands { .. })
         | RunError::TooMany { .. } => REFUSED,
         RunError::Lock(LockError::Held { .. } | LockError::Foreign { .. }) => REFUSED,
-        RunError::Survey(
+        RunError::Preflight(
             PreflightError::Replica { .. } | PreflightError::TooOld { .. } | PreflightError::NoSlots,
         )
         | RunError::Drive(_)
@@ -62,13 +62,13 @@ pub fn of_error(error: &RunError) -> u8 {
     }
 }
 
-/// The code where nothing can be saved, or what was saved cannot be read.
+/// The code when a backup cannot be written or read.
 #[must_use]
 pub fn of_backup(error: &BackupError) -> u8 {
     if error.is_setting() { USAGE } else { FAILED }
 }
 
-/// The code for a restoration that put nothing back.
+/// The code for a restoration that restored nothing.
 #[must_use]
 pub fn of_restore(error: &RestoreError) -> u8 {
     match error {

@@ -1,4 +1,4 @@
-//! Watching a run that workers do, from its records.
+//! Follows a run on workers by its records.
 
 use keysweep_model::messages::RunSpec;
 use keysweep_model::result::CleanupResult;
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::drive::Progress;
 use crate::run_phase::RunPhase;
 
-/// Follows a run to its result, and tells how far it is.
+/// Follows a run to its result, and sends its progress.
 ///
 /// # Errors
 /// When the records fail for good.
@@ -19,14 +19,14 @@ pub async fn follow(
     progress: &watch::Sender<Progress>,
 ) -> Result<CleanupResult, RecordError> {
     let (mut watch, mut so_far) = (records.watch().await?, records.watch_so_far().await?);
-    let (mut fold, mut state, mut told) = (Fold::default(), RunPhase::Planned, ReadSoFar::default());
+    let (mut fold, mut state, mut read_so_far) = (Fold::default(), RunPhase::Planned, ReadSoFar::default());
     loop {
         let record = tokio::select! {
             record = watch.next() => record?,
             read = so_far.next() => {
-                told = told.max(read?);
+                read_so_far = read_so_far.max(read?);
                 progress.send_modify(|progress| {
-                    *progress = Progress::new(progress.state, progress.keys, progress.totals, told);
+                    *progress = Progress::new(progress.state, progress.keys, progress.totals, read_so_far);
                 });
                 continue;
             }
@@ -36,12 +36,13 @@ pub async fn follow(
             return Ok(*result);
         }
         if let Record::Decision { decision: Decision::LeaderElected { epoch: 2.., who }, .. } = &record {
-            tracing::warn!("the run was left by its coordinator; {who} goes on with it");
+            tracing::warn!("the coordinator of the run is gone; {who} took it over");
         }
         fold.apply(&record);
         state = state.advanced(&fold);
         progress.send_modify(|progress| {
-            *progress = Progress::new(state, fold.spec().map_or(0, RunSpec::keys), fold.totals(), told);
+            *progress =
+                Progress::new(state, fold.spec().map_or(0, RunSpec::keys), fold.totals(), read_so_far);
         });
     }
 }

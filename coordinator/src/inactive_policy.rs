@@ -1,4 +1,4 @@
-//! What is asked for when inactive users' caches are to be removed: from the settings. Pure.
+//! The policy for deleting keys of inactive users, from the settings. Pure.
 
 use keysweep_config::{ActivitySetting, Settings};
 use keysweep_model::key::Key;
@@ -13,7 +13,7 @@ use crate::options::millis;
 /// Milliseconds of a day.
 pub(crate) const DAY_MS: u64 = 86_400_000;
 
-/// Days without activity that may be asked for, in all.
+/// Maximum days without activity.
 const DAYS_MAX: u32 = 36_500;
 
 fn source(source: &ActivitySetting) -> ActivitySource {
@@ -25,32 +25,32 @@ fn source(source: &ActivitySetting) -> ActivitySource {
     }
 }
 
-/// Why inactive users cannot be looked for.
+/// Why inactive users cannot be determined.
 #[derive(Debug, Error)]
 pub enum InactivePolicyError {
-    /// Nothing says who is active.
+    /// No source of activity is set.
     #[error(
         "`aggressive_cleanup` is on ({0}), but nothing says who is active; set `activity` to `zset:KEY`, `set:KEY` or \
          `idletime`, or `aggressive_cleanup` to false"
     )]
     NoActivity(String),
-    /// Nothing says whose a key is.
+    /// No template for the user in a key is set.
     #[error(
         "`aggressive_cleanup` is on ({0}), and `activity` names users, but nothing says which user a key belongs to; \
          set `identity`, such as `permissions:{{user}}:*`"
     )]
     NoIdentity(String),
-    /// The template is none.
+    /// The template is invalid.
     #[error("`identity` ({origin}): `{text}` {source}")]
     Template {
-        /// Who gave it.
+        /// The origin of the setting.
         origin: String,
         /// As given.
         text: String,
-        /// What is wrong with it.
+        /// The error.
         source: TemplateError,
     },
-    /// Servers do not keep such times.
+    /// Servers do not keep such long idle times.
     #[error(
         "`inactivity_threshold_days` is `{days}`, but Redis tells idle times of up to {max} days only; with the activity \
          `idletime` it takes a whole number from 1 to {max}"
@@ -58,7 +58,7 @@ pub enum InactivePolicyError {
     Idle {
         /// As given.
         days: u32,
-        /// As possible.
+        /// The maximum.
         max: u64,
     },
     /// Saving a key is a use of it.
@@ -67,29 +67,29 @@ pub enum InactivePolicyError {
          more; leave out one of them, or `aggressive_cleanup`"
     )]
     IdleSaved,
-    /// Idle times, and values that are compared.
+    /// Idle times and value comparison exclude each other.
     #[error(
         "`verify` is `value`, and `activity` is `idletime`: to read a value counts as a use of the key, so none would be \
          idle any more; leave out one of them, or `aggressive_cleanup`"
     )]
     IdleVerified,
-    /// Not a number of days.
+    /// Not a valid number of days.
     #[error("`inactivity_threshold_days` is `{0}`; it takes a whole number from 1 to {DAYS_MAX}")]
     Days(u32),
 }
 
 impl InactivePolicyError {
-    /// What `settings` lack, which ask for inactive users.
+    /// What is missing in `settings`, which require inactive users.
     pub(crate) fn missing(settings: &Settings) -> Self {
         let origin = settings.aggressive_cleanup.origin.to_string();
         if settings.activity.value.is_none() { Self::NoActivity(origin) } else { Self::NoIdentity(origin) }
     }
 }
 
-/// The order that `settings` stand for, whether it is to be carried out or not; `None` if they lack something.
+/// The policy in `settings`, whether the run uses it or not; `None` if settings are missing.
 ///
 /// # Errors
-/// When what they say makes no sense.
+/// When a setting is invalid.
 pub fn order(settings: &Settings) -> Result<Option<InactivePolicy>, InactivePolicyError> {
     let Settings { identity, activity, .. } = settings;
     if let Some(text) = &identity.value {
@@ -111,7 +111,7 @@ pub fn order(settings: &Settings) -> Result<Option<InactivePolicy>, InactivePoli
         threshold_ms: 0,
         allow_no_active: settings.allow_no_active.value,
     };
-    // Without anybody who asks for it, any number of days is right.
+    // If no setting requires it, any number of days is valid.
     match after_days(order, settings.inactivity_threshold_days.value) {
         Err(_) if !settings.aggressive_cleanup.value => Ok(None),
         order => order.map(Some),
@@ -121,7 +121,7 @@ pub fn order(settings: &Settings) -> Result<Option<InactivePolicy>, InactivePoli
 /// The same with another threshold.
 ///
 /// # Errors
-/// When it makes no sense.
+/// When it is invalid.
 pub fn after_days(order: InactivePolicy, days: u32) -> Result<InactivePolicy, InactivePolicyError> {
     let (threshold_ms, max) = (u64::from(days) * DAY_MS, IDLE_TIME_MAX_MS / DAY_MS);
     if !(1..=DAYS_MAX).contains(&days) {
@@ -153,7 +153,7 @@ mod tests {
     const ON: (&str, &str) = ("--aggressive", "true");
 
     #[test]
-    fn orders() {
+    fn policies() {
         let order = options(&[ZSET, IDENTITY]).unwrap();
         assert!(!order.aggressive && order.inactive_policy().is_none());
         let expected = InactivePolicy {
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_that_make_no_sense() {
+    fn invalid_policies() {
         let check = |flags: &[(&'static str, &str)], words: &[&str]| {
             let error = options(flags).unwrap_err().to_string();
             assert!(words.iter().all(|word| error.contains(word)), "{error}");
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_from_is_known_even_if_it_is_not_asked_for() {
+    fn keys_of_the_source_are_known_even_if_the_policy_is_off() {
         let options =
             options(&[("--activity", "zset:permissions:[a]*"), ("--hit-rate", "hash:permissions:stats")]);
         let expected = ["permissions:[a]*", "permissions:stats"].map(|key| Key::new(key.as_bytes()));

@@ -5,18 +5,18 @@ use keysweep_http::{JobIntegrations, PrometheusSource, WebError, Webhooks, check
 use keysweep_model::secret::Secret;
 use thiserror::Error;
 
-/// Settings that name an address or a source that cannot be used.
+/// Settings with an address or a source that cannot be used.
 #[derive(Debug, Error)]
 pub enum IntegrationError {
     /// A query is missing.
-    #[error("`hit_rate` is a Prometheus, which is asked for hits and misses: set `{0}`, too")]
+    #[error("`hit_rate` is a Prometheus server, which needs queries for hits and misses: set `{0}`, too")]
     NoQuery(&'static str),
-    /// An address cannot be read.
+    /// An address is invalid.
     #[error("`{setting}`: {source}")]
     Address {
         /// The setting with the address.
         setting: &'static str,
-        /// What is wrong.
+        /// The error.
         source: WebError,
     },
 }

@@ -1,5 +1,5 @@
-//! One run of a job at a time: the lock of an embedded run, taken before the first write and kept until the
-//! last one.
+//! One run of a job at a time: the Redis lock of an embedded run, taken before the first write and kept until after
+//! the last one.
 
 use std::time::Duration;
 
@@ -24,19 +24,19 @@ use crate::preflight::{Preflight, PreflightError};
 use crate::process_id::hostname;
 use crate::run_time::RunTime;
 
-/// How often somebody who waits for the lock asks again.
+/// How often a waiting run tries to take the lock.
 pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(250);
 
-/// How often servers that fail are asked for the lock, or to take it back until its lease has to end by itself.
+/// Attempts to take the lock, or to renew it until its lease ends, if servers fail.
 const TRIES: u32 = 8;
 
-/// How long noting a look-up may hold up the renewal of the lock.
+/// How long recording a lookup may delay the renewal of the lock.
 const NOTE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Why a run stops whose lock is there no more, or has another value.
+/// Why a run stops whose lock does not exist any more, or has another value.
 const LOST: &str = "the lock of the job was lost: it expired, was removed, or another run has it";
 
-/// Why the lock is not ours.
+/// Why the lock was not taken.
 #[derive(Debug, Error)]
 pub enum LockError {
     /// A server failed.
@@ -50,53 +50,54 @@ pub enum LockError {
     Held {
         /// The job.
         job: String,
-        /// Who holds it, and since when.
+        /// The holder, and since when.
         holder: String,
         /// Seconds until the lease ends, unless it is renewed.
         lease_left: u64,
     },
-    /// What stands there is no lock of ours, or one that never ends.
+    /// The key is not one of our locks, or a lock that never expires.
     #[error(
-        "the key {what}, and it has no expiry, which locks of keysweep always have: it never goes away by itself; runs of \
-         job `{job}` meet at this key, so if nothing of yours needs it, remove it there with DEL, or give the job another \
+        "the key {what}, and it has no expiry, which locks of keysweep always have: it never expires; runs of \
+         job `{job}` use this key: if no other program needs it, remove it with DEL, or give the job another \
          name"
     )]
     Foreign {
         /// The job.
         job: String,
-        /// The key of its lock, where it is, and what it holds.
+        /// The key of its lock, its server, and its value.
         what: String,
     },
 }
 
-/// A lock that is being kept.
+/// A lock that must be renewed.
 pub(crate) struct JobLock {
     client: RedisClient,
     lock: Lock,
     records: Records,
 }
 
-/// Which lock is to be taken.
+/// A request for a lock.
 pub(crate) struct LockRequest {
     /// The job.
     pub(crate) job: String,
-    /// The way to the deployment.
+    /// How to connect to the deployment.
     pub(crate) access: ConnectOptions,
     /// Until when to wait for another run of the job to end.
     pub(crate) until: Instant,
-    /// When the time of the run is over: then servers that fail are not asked again.
+    /// When the run's time limit is reached: failing servers are not retried then.
     pub(crate) end: Option<Instant>,
-    /// Whether a lock that is held for the same run may be adopted: whoever took it drives the run no more.
+    /// Whether a lock that is held for the same run may be adopted: the process that took it does not drive the run
+    /// any more.
     pub(crate) adopt: bool,
 }
 
-/// The moment until which a run waits for another one of its job to end.
+/// Until when a run waits for another one of its job to end.
 pub(crate) fn wait_until(options: &Options, time: &RunTime) -> Instant {
     let wait = Instant::now() + options.lock_wait;
     time.end().map_or(wait, |end| end.min(wait))
 }
 
-/// Takes the lock of the job for the run that `survey` planned. A run whose time is over while it waits has no lock.
+/// Takes the lock of the job for the run of `plan`. A run whose time limit is reached while it waits gets no lock.
 pub(crate) async fn take_for(
     plan: &Preflight,
     options: &Options,
@@ -106,13 +107,13 @@ pub(crate) async fn take_for(
     let (until, end) = (wait_until(options, &plan.time), plan.time.end());
     let order = LockRequest { job, access, until, end, adopt: false };
     take(&order, records, &plan.spec).await.map_err(|e| {
-        let over = plan.time.check("the lock of its job was to be had").err();
+        let over = plan.time.check("the lock of its job was free").err();
         over.map_or_else(|| e.into(), |over| PreflightError::from(over).into())
     })
 }
 
-/// Takes the lock of the job, waiting for it as long as the order says and the run is not stopped. It lives at one
-/// of the nodes that the survey found usable.
+/// Takes the lock of the job; waits for it as long as the request allows and the run is not cancelled. The lock is
+/// stored on one of the nodes that the preflight found usable.
 pub(crate) async fn take(
     order: &LockRequest,
     records: Records,
@@ -122,14 +123,14 @@ pub(crate) async fn take(
     let ours = Holder { run: spec.run, host: hostname(), pid: std::process::id(), since };
     let mut tries = 1;
     loop {
-        // Boxed, because its state is large, and the futures of all callers would contain it.
+        // Boxed: its state is large, and the futures of all callers would contain it.
         match Box::pin(take_as(&ours, tries > 1, order, &records, spec)).await {
             Err(LockError::Redis(fault))
                 if tries < TRIES
                     && fault.kind.is_transient()
                     && order.end.is_none_or(|end| Instant::now() < end) =>
             {
-                tracing::debug!(error = %fault, "the lock is tried again");
+                tracing::debug!(error = %fault, "retrying the lock");
             }
             taken => return taken,
         }
@@ -138,7 +139,7 @@ pub(crate) async fn take(
     }
 }
 
-/// `again` says that it may be ours already, because an answer was lost.
+/// `again`: the lock may be ours already, because a reply was lost.
 async fn take_as(
     ours: &Holder,
     again: bool,
@@ -149,13 +150,13 @@ async fn take_as(
     let way = spec.delete_backend();
     let client = RedisClient::discover(order.access.clone()).await?;
     let key = key(&order.job, &spec.nodes);
-    // Once is enough to know whether it is ours, or will never be free.
+    // One reply is enough to know whether it is ours, or will never be free.
     let mut unknown = true;
     let known = |holder: &Holder| order.adopt && holder.run == spec.run || again && holder == ours;
     loop {
         let (node, conn) = place(&client, slot_of(&key)).await?;
         if let Some(lock) = lock::take(&conn, way, &key, ours, LOCK_LEASE).await? {
-            // Freeing it will be a look-up there, after the run.
+            // Freeing it will be a lookup there, after the run.
             note_hits(records, &node, 0).await;
             return Ok(JobLock { client, lock, records: records.clone() });
         }
@@ -165,7 +166,7 @@ async fn take_as(
             let standing = lock::read_lock(&conn, &key).await?;
             note_hits(records, &node, lock::LOOKUP_HITS).await;
             if let Some(holder) = standing.holder.as_ref().filter(|holder| known(holder)) {
-                // Renewing looks at it once more. Its lease may be over by then, and another run may have it.
+                // Renewing it is one more lookup. Its lease may be over by then, and another run may have it.
                 note_hits(records, &node, 1).await;
                 let lock = lock::adopt(way, &key, holder, LOCK_LEASE);
                 if lock.renew(&conn).await? {
@@ -179,7 +180,7 @@ async fn take_as(
     }
 }
 
-/// Why the lock `key`, where `standing` was found, is not to be had.
+/// Why the lock `key`, with the state `standing`, cannot be taken.
 fn held(job: &str, key: &[u8], conn: &Conn, standing: LockState) -> LockError {
     let (job, key, address) = (job.to_owned(), Key::new(key), conn.address().to_owned());
     let LockState { holder, expires_in: left } = standing;
@@ -187,13 +188,16 @@ fn held(job: &str, key: &[u8], conn: &Conn, standing: LockState) -> LockError {
         (holder, None) => {
             let what = match holder {
                 Some(holder) => format!("holds a lock that was taken {}", who(&holder)),
-                None => "holds what is no lock of keysweep".to_owned(),
+                None => "has a value that is not a lock of keysweep".to_owned(),
             };
             LockError::Foreign { job, what: format!("`{key}` on redis at `{address}` {what}") }
         }
         (holder, Some(left)) => {
-            let other =
-                || format!("by something else than keysweep, by what the key `{key}` on `{address}` holds");
+            let other = || {
+                format!(
+                    "by another program than keysweep, according to the value of the key `{key}` on `{address}`"
+                )
+            };
             let holder = holder.map_or_else(other, |holder| who(&holder));
             LockError::Held { job, holder, lease_left: left.as_secs() + 1 }
         }
@@ -201,16 +205,16 @@ fn held(job: &str, key: &[u8], conn: &Conn, standing: LockState) -> LockError {
 }
 
 async fn note_hits(records: &Records, node: &NodeId, hits: u64) {
-    // The lock is worth more than the hit rate, where the store does not answer.
+    // The lock is worth more than the hit rate, if the store does not respond.
     match timeout(NOTE_TIMEOUT, records.count_hits("lock", node, hits)).await {
         Ok(Ok(())) => {}
-        Ok(Err(e)) => tracing::warn!(error = %e, "the hit rate will be off by one look-up"),
-        Err(_) => tracing::debug!("the hit rate may be off by one look-up"),
+        Ok(Err(e)) => tracing::warn!(error = %e, "the hit rate will be off by one lookup"),
+        Err(_) => tracing::debug!("the hit rate may be off by one lookup"),
     }
 }
 
-/// The key of the lock. In a cluster whose slot for it is not served, it stands in the first slot that is, so
-/// that what is left of the cluster can be cleaned; two runs that see the same cluster still meet.
+/// The key of the lock. If no node serves its slot, the first slot that is served is used, so that the rest of the
+/// cluster can be cleaned; two runs that see the same cluster use the same key.
 fn key(job: &str, nodes: &[PlannedNode]) -> Vec<u8> {
     let plain = lock::lock_key(job, None);
     let served = |slot| nodes.iter().any(|node| node.slots.contains(slot));
@@ -222,7 +226,7 @@ fn key(job: &str, nodes: &[PlannedNode]) -> Vec<u8> {
 }
 
 fn who(holder: &Holder) -> String {
-    // Others can write the key.
+    // Other clients can write the key.
     let [host, since] = [&holder.host, &holder.since].map(|text| shortened(text));
     format!("by process {} on `{host}` since {since} (run {})", holder.pid, holder.run)
 }
@@ -234,7 +238,7 @@ async fn place(client: &RedisClient, slot: u16) -> Result<(NodeId, Conn), RedisE
         RedisError::new(
             RedisErrorKind::Unavailable,
             format!("slot {slot}"),
-            "nobody serves the slot of the lock",
+            "no node serves the slot of the lock",
         )
     };
     let owner = topology.owner(slot).ok_or_else(unserved)?;
@@ -242,8 +246,8 @@ async fn place(client: &RedisClient, slot: u16) -> Result<(NodeId, Conn), RedisE
 }
 
 impl JobLock {
-    /// Renews the lease until `done`, and frees the lock then. Returns why it is lost, if it is: then, or if it cannot
-    /// be renewed before the lease ends, the run must stop.
+    /// Renews the lease until `done`, then frees the lock. Returns why it is lost, if it is: then, or if it cannot be
+    /// renewed before the lease ends, the run must stop.
     pub(crate) async fn renew_until(self, done: CancellationToken) -> Result<Option<String>, RedisError> {
         let mut renewed = Instant::now();
         loop {
@@ -267,19 +271,19 @@ impl JobLock {
                         "the lock of the job could not be renewed for {since}: {fault}"
                     )));
                 }
-                Err(fault) => tracing::warn!(error = %fault, "failed to renew the lock, will try again"),
+                Err(fault) => tracing::warn!(error = %fault, "failed to renew the lock, will retry"),
             }
         }
         self.free().await.map(|()| None)
     }
 
-    /// Gives the lock back. Its slot may have moved meanwhile, or be about to.
+    /// Frees the lock. Its slot may have moved meanwhile, or be about to.
     pub(crate) async fn free(self) -> Result<(), RedisError> {
         let mut tries = 1;
         loop {
             let fault = match self.free_at_owner().await {
                 Ok(freed) => {
-                    tracing::debug!(freed, "lock given back");
+                    tracing::debug!(freed, "lock freed");
                     return Ok(());
                 }
                 Err(fault) => self.refresh_and_classify(fault).await,
@@ -306,23 +310,23 @@ impl JobLock {
 
     async fn renew_at_owner(&self) -> Result<bool, RedisError> {
         let (node, conn) = place(&self.client, self.lock.slot()).await?;
-        // The script looks at the lock, which counts as a hit.
+        // The script reads the lock, which counts as a hit.
         note_hits(&self.records, &node, 1).await;
         self.lock.renew(&conn).await
     }
 
-    /// Asks who serves the lock's slot by now, after a failure at its owner.
+    /// Finds the current owner of the lock's slot, after an error at the previous one.
     async fn refresh_and_classify(&self, fault: RedisError) -> RedisError {
         let topology = self.client.topology();
         match topology.owner(self.lock.slot()) {
             Some(owner) => self.client.refresh_and_classify(&owner.node, fault).await,
-            // If nobody answers, the next try asks again.
+            // If no node responds, the next attempt refreshes again.
             None => self.client.refresh().await.err().unwrap_or(fault),
         }
     }
 }
 
-/// Stops a run whose lock is lost, or may be.
+/// Cancels a run whose lock is lost, or may be.
 pub(crate) async fn stop(records: &Records, why: String) {
     let cancel = Cancel { kind: CancelKind::LockLost, cause: why };
     if let Err(e) = records.create_cancel(&cancel).await {

@@ -1,4 +1,4 @@
-//! Driving a run that workers do, as the one coordinator that holds its job.
+//! Drives a run on workers, as the one coordinator that has the lease of its job.
 
 use std::time::Duration;
 
@@ -20,17 +20,17 @@ use crate::job_lock::{self, JobLock, LockError, LockRequest};
 use crate::lease::{Lease, LeasePhase, LeaseRecord};
 use crate::run_log::RunLog;
 
-/// The pause before the lock in Redis is asked for again.
+/// The pause before the next attempt to take the lock in Redis.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How driving a run ended.
 #[derive(Debug)]
 pub enum LeaderExit {
-    /// It has its result.
+    /// The run has its result.
     Ended(Box<CleanupResult>),
-    /// We were told to stop; whoever comes next goes on.
+    /// The shutdown came; the next coordinator continues the run.
     Released,
-    /// Somebody else drives it now.
+    /// Another coordinator drives the run now.
     LeaseLost,
 }
 
@@ -45,10 +45,10 @@ pub enum LeaderError {
     Store(#[from] keysweep_storage::store::StoreError),
 }
 
-/// Drives the run of `held` to its end, unless `shutdown` comes first or the hold is lost.
+/// Drives the run of `held` to its end, unless `shutdown` comes first or the lease is lost.
 ///
 /// # Errors
-/// When the store fails for good. The hold then runs out, and somebody else may go on.
+/// When the store fails for good. The lease then expires, and another coordinator may continue the run.
 pub async fn run_as_leader(
     context: &Context,
     held: Lease,
@@ -59,10 +59,10 @@ pub async fn run_as_leader(
     let Some(spec) = records.verified_spec().await.map_err(DriveError::from)? else {
         return free(context, held).await.map(|()| LeaderExit::LeaseLost);
     };
-    // Whoever stored the run may have died before he noted it, and reporters go by this.
+    // The process that stored the run may have died before it recorded this, and reporters rely on it.
     history::begin(&*context.history_store, &spec).await?;
-    if let Some(stranger) = wrong_deployment(context, &spec).await {
-        let cancel = Cancel { kind: CancelKind::Guard, cause: stranger.to_string() };
+    if let Some(wrong) = wrong_deployment(context, &spec).await {
+        let cancel = Cancel { kind: CancelKind::Guard, cause: wrong.to_string() };
         records.create_cancel(&cancel).await.map_err(DriveError::from)?;
     }
     let lines = RunLog::of(&spec);
@@ -85,7 +85,7 @@ pub async fn run_as_leader(
         driven = &mut driving => Some(driven),
         () = shutdown.cancelled() => None,
         _ = &mut keep => {
-            tracing::warn!(%run, "lost the lease of a run; whoever holds it now goes on with it");
+            tracing::warn!(%run, "lost the lease of a run; another coordinator drives it now");
             return Ok(LeaderExit::LeaseLost);
         }
     };
@@ -96,7 +96,7 @@ pub async fn run_as_leader(
         Some(Ok(result)) => {
             unlock.cancel();
             for (name, exit) in keeper.join().await {
-                tracing::warn!(name, %exit, "the lock stays behind until its lease ends");
+                tracing::warn!(name, %exit, "the lock remains until its lease ends");
             }
             free(context, held).await?;
             lines.end(&result);
@@ -111,8 +111,8 @@ pub async fn run_as_leader(
     }
 }
 
-/// What is wrong with the deployment that our settings mean by the run's alias, if it is another one than was planned
-/// for: then nothing may be done there. One that does not answer may be the right one.
+/// The error if the deployment in our settings is another one than the run was planned for: then the run must not act
+/// there. A deployment that does not respond may be the right one.
 async fn wrong_deployment(context: &Context, spec: &RunSpec) -> Option<RedisError> {
     let client = RedisClient::discover(context.access(&spec.alias, spec.db)?).await.ok()?;
     let topology = client.topology();
@@ -129,8 +129,8 @@ async fn free(context: &Context, mut held: Lease) -> Result<(), LeaderError> {
     Ok(())
 }
 
-/// Keeps the lock in Redis, which keeps away runs that know nothing of NATS, and gives it back at the end. A run
-/// that cannot have it is stopped.
+/// Holds the lock in Redis, which excludes runs without NATS, and frees it at the end. A run that cannot take it is
+/// cancelled.
 async fn guard(
     context: &Context,
     job: &str,
@@ -145,7 +145,7 @@ async fn guard(
         Err(e) if unlock.is_cancelled() => return Err(e),
         Err(e) => Some(format!("the lock of the job could not be taken: {e}")),
     };
-    // If the run is somebody else's now, so is its lock, and it is not for us to stop it.
+    // If another coordinator drives the run now, the lock is its own, and we must not cancel the run.
     if let Some(why) = lost
         && Lease::is_ours(&*context.store, job, hold).await.unwrap_or(false)
     {
@@ -154,8 +154,8 @@ async fn guard(
     Ok(())
 }
 
-/// Takes the lock over from whoever drove the run before us, or takes it. Tries at least once, so that the lock of
-/// a run that has ended is not left behind.
+/// Adopts the lock from the previous coordinator, or takes it. Tries at least once, so that the lock of a run that has
+/// ended is freed.
 async fn adopt_lock(
     context: &Context,
     job: &str,
@@ -170,7 +170,7 @@ async fn adopt_lock(
     loop {
         match job_lock::take(&order, records.clone(), spec).await {
             Err(LockError::Redis(fault)) if Instant::now() < until && !unlock.is_cancelled() => {
-                tracing::warn!(error = %fault, "the lock in Redis cannot be had at the moment");
+                tracing::warn!(error = %fault, "failed to take the lock in Redis, will retry");
                 tokio::select! {
                     () = unlock.cancelled() => {}
                     () = sleep(RETRY) => {}

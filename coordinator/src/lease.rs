@@ -1,6 +1,6 @@
-//! Who drives the run of a job, on whatever machine: one entry per job in the store, with a lease. Whoever holds
-//! it renews it; whoever finds it unchanged for a whole lease, by his own clock, may take it. No two clocks are
-//! compared for that, so none that is wrong or jumps can give a job two drivers.
+//! The lease of a job: one entry per job in the store says which process drives its run. The holder renews it. Any
+//! process that finds it unchanged for a whole lease duration, by its own clock, may take it. No two clocks are
+//! compared, so a wrong clock or a clock that jumps cannot give a job two drivers.
 
 use std::time::Duration;
 
@@ -12,34 +12,34 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-/// The beginning of the keys of all holds.
-pub const HOLDS: &str = "locks/";
+/// The prefix of the keys of all leases.
+pub const LEASES: &str = "locks/";
 
-/// What the entry of a job says.
+/// The entry of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaseRecord {
     /// The run.
     pub run: RunId,
-    /// The deployment that it cleans.
+    /// The deployment that the run cleans.
     pub redis: Alias,
-    /// How far the holder is.
+    /// The phase of the run.
     pub phase: LeasePhase,
-    /// Who holds it, for people.
+    /// The holder, for display.
     pub process_id: String,
-    /// Since when, RFC 3339, for people.
+    /// Since when, RFC 3339, for display.
     pub since: String,
-    /// When it was renewed last, in milliseconds since the epoch. A hint only: see [`LeaseRecord::recently_renewed`].
+    /// When it was last renewed, in milliseconds since the epoch. A hint only: see [`LeaseRecord::recently_renewed`].
     pub renewed_ms: u64,
 }
 
-/// How far the holder of a job is.
+/// The phase of a job's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LeasePhase {
-    /// The run is being planned; nothing of it is stored for sure.
+    /// The run is being planned; its records may be incomplete.
     Starting,
-    /// The run is stored, and waits for somebody to drive it.
+    /// The run is stored, and waits for a driver.
     Waiting,
     /// The run is being driven.
     Driven,
@@ -48,33 +48,33 @@ pub enum LeasePhase {
 }
 
 impl LeaseRecord {
-    /// A hold of `run` that begins now.
+    /// A record for `run` that begins now.
     #[must_use]
     pub fn begin(run: RunId, redis: Alias, phase: LeasePhase, who: &str) -> Self {
         let now = now_ms();
         Self { run, redis, phase, process_id: who.to_owned(), since: rfc3339(now), renewed_ms: now }
     }
 
-    /// The hold that `entry` says, if it is one.
+    /// Decodes `entry`; `None` if it is not a lease record.
     #[must_use]
     pub fn read(entry: &Entry) -> Option<Self> {
         wire::from_json(&entry.value).ok()
     }
 
-    /// Whether the holder was there a moment ago, if its clock and ours agree: it plans the run,
-    /// drives it, or has just stored it for somebody who will. If so, nobody needs to wait for a lease to end just to be told that the job is held.
+    /// Whether the holder was alive a moment ago, if its clock and ours agree: it plans the run, drives it, or has
+    /// just stored it for a driver. If so, a client can be refused at once, without waiting for the lease to expire.
     #[must_use]
     pub fn recently_renewed(&self, lease: Duration) -> bool {
         let ago = now_ms().abs_diff(self.renewed_ms);
         self.phase != LeasePhase::Free && Duration::from_millis(ago) < lease
     }
 
-    /// Whether both are what one holder wrote at different times.
+    /// Whether the same holder wrote both records.
     fn is_of(&self, other: &Self) -> bool {
         (&self.process_id, &self.since, self.run) == (&other.process_id, &other.since, other.run)
     }
 
-    /// Whether somebody may take a hold that has not changed for `unchanged`.
+    /// Whether a process may take a lease that has not changed for `unchanged`.
     #[must_use]
     pub fn is_acquirable(&self, unchanged: Duration, lease: Duration) -> bool {
         match self.phase {
@@ -84,33 +84,33 @@ impl LeaseRecord {
     }
 }
 
-/// The key of a job's hold.
+/// The key of a job's lease.
 #[must_use]
 pub fn key(job: &str) -> String {
-    format!("{HOLDS}{job}")
+    format!("{LEASES}{job}")
 }
 
-/// The hold of a job, with its revision.
+/// The lease of a job, with its revision.
 ///
 /// # Errors
 /// When the store fails.
 pub async fn read_lease(store: &dyn Store, job: &str) -> Result<Option<(LeaseRecord, u64)>, StoreError> {
     let Some(entry) = store.get(&key(job)).await? else { return Ok(None) };
-    let unreadable = || StoreError(format!("the hold of job `{job}` is of another make"));
+    let unreadable = || StoreError(format!("the lease of job `{job}` cannot be decoded"));
     Ok(Some((LeaseRecord::read(&entry).ok_or_else(unreadable)?, entry.revision)))
 }
 
-/// A hold that is ours.
+/// A lease that this process holds.
 #[derive(Clone, Debug)]
 pub struct Lease {
     /// The job.
     pub job: String,
-    /// What its entry says.
+    /// The entry.
     pub record: LeaseRecord,
     revision: u64,
 }
 
-/// Takes the hold of a job that is at `revision`, or has no entry at all; `None` if somebody was faster.
+/// Takes the lease of a job at `revision`, or creates it; `None` if another process was first.
 ///
 /// # Errors
 /// When the store fails.
@@ -130,7 +130,7 @@ fn encode(hold: &LeaseRecord) -> Result<Vec<u8>, StoreError> {
 }
 
 impl Lease {
-    /// Renews the lease, and says that the holder is at `phase`. `false`: it is ours no more.
+    /// Renews the lease, and sets the phase. `false`: the lease is not ours any more.
     ///
     /// # Errors
     /// When the store fails.
@@ -145,7 +145,7 @@ impl Lease {
         }
     }
 
-    /// Whether the entry of the job still is what we wrote.
+    /// Whether the entry of the job is still the one that we wrote.
     ///
     /// # Errors
     /// When the store fails.
@@ -153,8 +153,8 @@ impl Lease {
         Ok(read_lease(store, job).await?.is_some_and(|(there, _)| there.is_of(hold)))
     }
 
-    /// Renews the lease, at the phase it has, until `done`, and then returns the hold. `None` if it was lost: somebody took it, or the
-    /// store did not answer for so long that somebody may.
+    /// Renews the lease in its current phase until `done`, and then returns it. `None` if it was lost: another process
+    /// took it, or the store did not respond for so long that another process may have.
     pub async fn renew_until(
         mut self,
         store: &dyn Store,
@@ -168,12 +168,12 @@ impl Lease {
                 () = sleep(lease / 4) => {}
             }
             let asked = Instant::now();
-            // What is written after this time does no harm: others go by when they see it.
+            // A write after this time does no harm: other processes count from when they see it.
             if matches!(timeout(lease / 4, self.set(store, phase)).await, Ok(Ok(true))) {
                 renewed = asked;
                 continue;
             }
-            // The answer may be lost and the entry renewed all the same: then we go on from what is there.
+            // The reply may be lost although the entry was renewed: continue from the stored entry.
             let still_ours = timeout(lease / 4, self.find_again(store)).await;
             if matches!(still_ours, Ok(Ok(false))) || renewed.elapsed() >= lease * 3 / 4 {
                 return None;
@@ -181,7 +181,7 @@ impl Lease {
         }
     }
 
-    /// Looks at what is there; `false` if it is not what we wrote.
+    /// Reads the entry; `false` if it is not the one that we wrote.
     async fn find_again(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
         let Some((hold, revision)) = read_lease(store, &self.job).await? else { return Ok(false) };
         let ours = hold.is_of(&self.record);
@@ -192,20 +192,20 @@ impl Lease {
     }
 }
 
-/// A hold as somebody else sees it, and for how long it has not changed.
+/// A lease as another process observes it, and for how long it has not changed.
 #[derive(Clone, Debug)]
 pub struct ObservedLease {
-    /// What it says.
+    /// The record.
     pub record: LeaseRecord,
-    /// At which revision.
+    /// Its revision.
     pub revision: u64,
     since: Instant,
-    /// Whether it has changed since it was first seen: then its holder lives, whatever the clocks say.
+    /// Whether it has changed since it was first observed: then its holder is alive, independent of clocks.
     pub changed: bool,
 }
 
 impl ObservedLease {
-    /// A hold that is seen now.
+    /// A lease that is observed now.
     #[must_use]
     pub fn now(record: LeaseRecord, revision: u64) -> Self {
         Self { record, revision, since: Instant::now(), changed: false }
@@ -217,7 +217,7 @@ impl ObservedLease {
         self.since.elapsed()
     }
 
-    /// Takes a later look in.
+    /// Records a later observation.
     pub fn observe(&mut self, hold: LeaseRecord, revision: u64) {
         if revision != self.revision {
             *self = Self { changed: true, ..Self::now(hold, revision) };
@@ -238,28 +238,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_of_many_gets_the_hold_and_the_next_one_after_the_lease() {
+    async fn one_of_many_gets_the_lease_and_the_next_one_after_it_expires() {
         let store = MemoryStore::default();
         let mut ours = take(&store, "j", None, hold(LeasePhase::Driven, "a")).await.unwrap().unwrap();
         assert!(take(&store, "j", None, hold(LeasePhase::Driven, "b")).await.unwrap().is_none());
         let (seen, revision) = read_lease(&store, "j").await.unwrap().unwrap();
-        let mut sighting = ObservedLease::now(seen, revision);
+        let mut observed = ObservedLease::now(seen, revision);
         tokio::time::advance(LEASE / 2).await;
-        assert!(!sighting.record.is_acquirable(sighting.unchanged(), LEASE));
+        assert!(!observed.record.is_acquirable(observed.unchanged(), LEASE));
         assert!(ours.set(&store, LeasePhase::Driven).await.unwrap());
         let (seen, revision) = read_lease(&store, "j").await.unwrap().unwrap();
-        sighting.observe(seen, revision);
+        observed.observe(seen, revision);
         tokio::time::advance(LEASE - Duration::from_secs(1)).await;
-        assert!(!sighting.record.is_acquirable(sighting.unchanged(), LEASE), "it was renewed");
+        assert!(!observed.record.is_acquirable(observed.unchanged(), LEASE), "it was renewed");
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(sighting.record.is_acquirable(sighting.unchanged(), LEASE));
-        let next = take(&store, "j", Some(sighting.revision), hold(LeasePhase::Driven, "b")).await.unwrap();
+        assert!(observed.record.is_acquirable(observed.unchanged(), LEASE));
+        let next = take(&store, "j", Some(observed.revision), hold(LeasePhase::Driven, "b")).await.unwrap();
         assert!(next.is_some());
         assert!(!ours.set(&store, LeasePhase::Driven).await.unwrap(), "the old holder is refused");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_hold_is_kept_until_it_is_done_or_taken() {
+    async fn a_lease_is_renewed_until_it_is_released_or_taken() {
         let store = MemoryStore::default();
         let ours = take(&store, "j", None, hold(LeasePhase::Driven, "a")).await.unwrap().unwrap();
         let done = CancellationToken::new();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_was_just_stored_is_nobody_elses_to_go_on_with() {
+    fn a_run_that_was_just_stored_cannot_be_taken() {
         let check = |phase, ago: Duration, expected| {
             let before = u64::try_from(ago.as_millis()).unwrap();
             let hold = LeaseRecord { renewed_ms: now_ms() - before, ..hold(phase, "a") };
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_take_what() {
+    fn acquirable_leases() {
         let check = |phase, unchanged, expected| {
             assert_eq!(
                 hold(phase, "a").is_acquirable(unchanged, LEASE),

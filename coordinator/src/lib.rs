@@ -1,5 +1,5 @@
-//! The coordinator: plans runs, drives them to their result, and is the command line. The only crate that
-//! knows the stages.
+//! The coordinator: plans runs, drives them to their result, and provides the command line. The only crate that uses
+//! the stages.
 
 pub mod activity;
 mod broker_capacity;

@@ -1,4 +1,4 @@
-//! What a run is asked to do: settings, checked and turned into what the stages understand.
+//! The options of a run: settings, checked and converted to the types of the stages.
 
 use std::path::PathBuf;
 use std::sync::Once;
@@ -22,43 +22,42 @@ use crate::inactive_policy::{self, ActivitySource, InactivePolicy, InactivePolic
 use crate::integrations::{IntegrationError, integrations};
 use crate::process_id::myself;
 
-/// Everything that one run needs to know.
+/// The options of one run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The job's name; its lock is held under it.
+    /// The job's name; its lease and lock use it.
     pub job: String,
     /// The job's name in log lines.
     pub display_name: String,
     /// The deployment.
     pub alias: Alias,
-    /// The way to it.
+    /// How to connect to it.
     pub access: ConnectOptions,
-    /// What to look for and to do, a dry run considered. Without [`Rules::inactive`], which is known when a run has
-    /// been planned.
+    /// What to look for and to do, with the dry run applied. Without [`Rules::inactive`], which the preflight adds.
     pub rules: Rules,
-    /// Whether the caches of inactive users are removed as well; `inactive` is there then.
+    /// Whether keys of inactive users are deleted as well; `inactive` is set then.
     pub aggressive: bool,
-    /// How they are found, if that is set up.
+    /// How inactive users are found, if that is configured.
     pub inactive: Option<InactivePolicy>,
     /// Whether actions were turned into reports.
     pub dry_run: bool,
-    /// Whether nothing is run: a plan may be made where a run that writes could not start.
+    /// Whether this is only a plan: a plan is allowed where a run that writes is not.
     pub only_plan: bool,
-    /// Whether keys are looked at also on nodes that have none without TTL.
+    /// Whether nodes without keys that lack a TTL are scanned, too.
     pub full_scan: bool,
     /// The largest share of matching keys that may be deleted, 0 to 100.
     pub max_delete_percent: u8,
-    /// After which time the run is stopped.
+    /// The time limit of the run.
     pub max_runtime: Option<Duration>,
     /// How long to wait for another run of the job to end.
     pub lock_wait: Duration,
-    /// Who or what starts the run, for people.
+    /// The initiator of the run, for display.
     pub started_by: String,
-    /// Whether a schedule starts it, and nobody by hand.
+    /// Whether a schedule starts it.
     pub scheduled: bool,
-    /// Which attempt at the job it is.
+    /// The attempt at the job.
     pub attempt: Attempt,
-    /// What the application is configured to do.
+    /// The application's configuration, for recommendations.
     pub application: Application,
     /// Where the history of runs is kept without NATS; `None` if it is not.
     pub state_dir: Option<PathBuf>,
@@ -66,39 +65,39 @@ pub struct Options {
     pub report_dir: Option<PathBuf>,
     /// The webhooks for alerts, and the Prometheus server that counts the application's lookups.
     pub integrations: JobIntegrations,
-    /// How fast it may go.
+    /// Speed limits.
     pub pacing: PacingLimits,
-    /// Whom scan tasks ask.
+    /// Which nodes scan tasks read from.
     pub read_from: ReadFrom,
-    /// Where keys are saved before they are deleted, and those that take more bytes than this are left alone; `None`
+    /// Where keys are saved before they are deleted, and the size in bytes above which keys are kept instead; `None`
     /// if they are not saved.
     pub backup: Option<(BackupPlace, u64)>,
 }
 
-/// Settings that cannot be carried out.
+/// Settings that cannot be used.
 #[derive(Debug, Error)]
 pub enum OptionsError {
-    /// A pattern that Redis would not take.
+    /// A pattern that Redis would not accept.
     #[error("pattern `{pattern}` {source}")]
     Pattern {
         /// As given.
         pattern: String,
-        /// What is wrong with it.
+        /// The error.
         source: PatternError,
     },
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// What tells inactive users is missing, or makes no sense.
+    /// The settings for inactive users are incomplete or invalid.
     #[error(transparent)]
     Inactive(#[from] InactivePolicyError),
-    /// Somebody outside who could not be reached.
+    /// An address of a webhook or a Prometheus server is invalid.
     #[error(transparent)]
     Outside(#[from] IntegrationError),
 }
 
 impl Options {
-    /// `rules` and nothing else: job `job` on `main`, at full speed, without limits, and nothing is kept of it.
+    /// `rules` with defaults: job `job` on `main`, at full speed, without limits, and without history.
     #[must_use]
     pub fn plain(access: ConnectOptions, rules: Rules) -> Self {
         Self {
@@ -115,7 +114,7 @@ impl Options {
             max_delete_percent: 100,
             max_runtime: None,
             lock_wait: Duration::ZERO,
-            started_by: "nobody".to_owned(),
+            started_by: "unknown".to_owned(),
             scheduled: false,
             attempt: Attempt::default(),
             application: Application::default(),
@@ -128,16 +127,16 @@ impl Options {
         }
     }
 
-    /// How inactive users' caches are found, if they are to be removed.
+    /// How keys of inactive users are found, if they are deleted.
     #[must_use]
     pub fn inactive_policy(&self) -> Option<&InactivePolicy> {
         self.inactive.as_ref().filter(|_| self.aggressive)
     }
 
-    /// The options that `settings` stand for.
+    /// The options from `settings`.
     ///
     /// # Errors
-    /// When a setting cannot be carried out.
+    /// When a setting is invalid.
     pub fn from_settings(settings: &Settings) -> Result<Self, OptionsError> {
         let (aggressive, inactive) = (settings.aggressive_cleanup.value, inactive_policy::order(settings)?);
         if aggressive && inactive.is_none() {
@@ -189,7 +188,7 @@ impl Options {
     }
 
     /// # Errors
-    /// When what they ask for cannot be done together.
+    /// When options exclude each other.
     pub fn check(&self) -> Result<(), InactivePolicyError> {
         let idle = self.inactive_policy().is_some_and(|order| order.source == ActivitySource::IdleTime);
         match idle {
@@ -199,7 +198,8 @@ impl Options {
         }
     }
 
-    /// What a run is told of its backup; `None` where nothing is saved, because nothing is asked for or deleted.
+    /// The backup in the spec of the run; `None` where nothing is saved, because no backup is set or nothing is
+    /// deleted.
     #[must_use]
     pub fn backup_order(&self) -> Option<BackupPolicy> {
         let (place, value_bytes_max) = self.backup.as_ref().filter(|_| self.deletes())?;
@@ -216,7 +216,7 @@ impl Options {
         self.rules.action == Action::Delete || self.inactive_policy().is_some() && self.rules.action.writes()
     }
 
-    /// Which keys a run counts.
+    /// The selection of keys that a run counts.
     #[must_use]
     pub fn selection(&self) -> Selection {
         Selection::of(&self.alias, self.access.db, &self.rules)
@@ -224,8 +224,8 @@ impl Options {
 }
 
 impl Options {
-    /// The file that keeps the history of runs, one per alias and address, so that servers are not mixed up that have
-    /// no other name.
+    /// The file with the history of runs, one per alias and address, so that servers with the same alias are not mixed
+    /// up.
     #[must_use]
     pub fn history_file(&self) -> Option<PathBuf> {
         let url = self.access.urls.first().map(String::as_str).unwrap_or_default();
@@ -238,12 +238,12 @@ impl Options {
     }
 }
 
-static TOLD: Once = Once::new();
+static WARNED: Once = Once::new();
 
-/// The way to a deployment. Reads the files that TLS takes.
+/// How to connect to a deployment. Reads the certificate and key files of TLS.
 ///
 /// # Errors
-/// When a file is of no use.
+/// When a file cannot be used.
 pub fn access(deployment: &RedisSettings, db: u32) -> Result<ConnectOptions, OptionsError> {
     let RedisSettings { urls, username, password, sentinel_user, sentinel_password, address_map, .. } =
         deployment;
@@ -268,8 +268,8 @@ pub fn access(deployment: &RedisSettings, db: u32) -> Result<ConnectOptions, Opt
         address_map: address_map.value.clone(),
     };
     if access.is_insecure() {
-        // Once is enough, however many commands and jobs of a process read the settings.
-        TOLD.call_once(|| {
+        // Logged once, however many commands and jobs of a process read the settings.
+        WARNED.call_once(|| {
             tracing::warn!("INSECURE: any certificate of a Redis server is taken (`--insecure`)");
         });
     }
@@ -307,14 +307,14 @@ fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OptionsError> {
     texts.iter().map(pattern).collect()
 }
 
-/// The keys that keysweep itself reads from.
+/// The Redis keys that keysweep itself reads.
 fn sources(settings: &Settings) -> Vec<Key> {
     let sources = settings.activity.value.iter().chain([&settings.hit_rate.value]);
     let keys = sources.filter(|source| matches!(source.word, "zset" | "set" | "hash"));
     keys.map(|source| Key::new(source.what.as_bytes())).collect()
 }
 
-/// What `settings` do with stale keys, where `word` is their action.
+/// The action on stale keys, where `word` is its name in `settings`.
 pub fn action(settings: &Settings, word: config::ConfiguredAction) -> Action {
     match word {
         config::ConfiguredAction::Delete => Action::Delete,

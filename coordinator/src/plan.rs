@@ -1,5 +1,5 @@
-//! The plan: from what the nodes hold to scan tasks, and from the rest of a task to those that follow it.
-//! Every slot or position asked for is in exactly one task. Pure.
+//! The plan: scan tasks from the nodes' numbers of keys, and follow-up tasks from the remainder of a task. Every
+//! requested slot or position is in exactly one task. Pure.
 
 use keysweep_model::ids::{Alias, NodeId, RunId};
 use keysweep_model::limits::{KEYS_PER_PART_MIN, LANES_MAX, SLOT_KEYS_MAX, TASK_KEYS, TASKS_OF_TABLES_MAX};
@@ -9,13 +9,13 @@ use keysweep_model::slot::SlotSet;
 
 use crate::task_ids::TaskIds;
 
-/// The fewest keys for which a task of its own is made.
+/// Minimum keys per task.
 const TASK_KEYS_MIN: u64 = 10_000;
 
-/// Tasks that a node's keys are cut into if they are few, so that progress shows.
+/// Minimum tasks per node, so that progress is visible.
 const TASKS_PER_NODE_MIN: u64 = 4;
 
-/// What planning needs to know of a node.
+/// What planning needs about a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeKeys {
     /// The node.
@@ -26,22 +26,22 @@ pub struct NodeKeys {
     pub process: String,
     /// How it lists slots.
     pub listing: SlotListing,
-    /// Whether its database is read in one lane, because its cursors are not positions in a table.
+    /// Whether its database is read in one lane, because its cursors are not positions in a hash table.
     pub one_lane: bool,
     /// Its slots with their numbers of keys, in order; empty on a standalone server.
     pub slots: Vec<(u16, u64)>,
 }
 
-/// Makes tasks of one run.
+/// Creates the tasks of one run.
 #[derive(Clone, Debug)]
 pub struct Planner {
     /// The run.
     pub run: RunId,
     /// The deployment.
     pub alias: Alias,
-    /// How often the parts in question were planned before.
+    /// How often the range of the task was rescheduled before.
     pub reschedules: u32,
-    /// See [`ScanTask::scan_generation`].
+    /// The generation of the scan; see [`ScanTask::scan_generation`].
     pub scan_generation: u32,
     /// The ids of new tasks and passes.
     pub ids: TaskIds,
@@ -60,8 +60,8 @@ impl Planner {
         self.pass(node, ScanTable::Database, node.keys, None, TASKS_OF_TABLES_MAX)
     }
 
-    /// The tasks that read all keys in the slots of `node.slots`. Those in `giant` are read in ranges, as are
-    /// those with too many keys.
+    /// The tasks that read all keys in the slots of `node.slots`. Slots in `giant` are read in ranges, as are those
+    /// with too many keys.
     #[must_use]
     pub fn slots(&mut self, node: &NodeKeys, giant: &SlotSet) -> Vec<ScanTask> {
         let is_giant = |slot: u16, keys: u64| keys > SLOT_KEYS_MAX || giant.contains(slot);
@@ -69,7 +69,7 @@ impl Planner {
             node.slots.iter().partition(|(slot, keys)| is_giant(*slot, *keys));
         let mut tasks = self.plain_slots(node, &plain);
         match node.listing {
-            // One table for all slots: one pass over it for all giants.
+            // One table for all slots: one pass over it for all giant slots.
             SlotListing::KeysInSlot if !giants.is_empty() => {
                 let slots: SlotSet = giants.iter().map(|(slot, _)| *slot).collect();
                 tasks.extend(self.pass(
@@ -108,7 +108,7 @@ impl Planner {
         }
     }
 
-    /// The one task of a node that has no key without TTL. `slots` are its slots, none on a standalone server.
+    /// The one task of a node without stale keys. `slots` are its slots, empty on a standalone server.
     #[must_use]
     pub fn skipped(&mut self, node: &NodeKeys, slots: &SlotSet) -> ScanTask {
         let scope = if slots.is_empty() {
@@ -128,7 +128,7 @@ impl Planner {
 
     fn plain_slots(&mut self, node: &NodeKeys, slots: &[(u16, u64)]) -> Vec<ScanTask> {
         let all: u64 = slots.iter().map(|(_, keys)| keys).sum();
-        // Whole slots fill no task to the brim: without a slot more, what is left would be one more task.
+        // Whole slots rarely fill a task exactly: without one more slot, the rest would be one more task.
         let slot_keys = all / (slots.len() as u64).max(1);
         let task_keys = (all.div_ceil(TASKS_PER_NODE_MIN) + slot_keys).clamp(TASK_KEYS_MIN, TASK_KEYS);
         let mut tasks = Vec::new();
@@ -178,8 +178,8 @@ impl Planner {
     }
 }
 
-/// Into how many parts (as a power of two) a table is cut, and how many tasks share them. There are far fewer
-/// parts than buckets, which is what exact ranges need.
+/// Into how many parts (a power of two) a table is cut, and how many tasks share them. There are far fewer parts than
+/// buckets, as exact ranges require.
 fn cut(keys: u64, tasks_max: u64) -> (u32, u64) {
     let task_keys = keys.div_ceil(TASKS_PER_NODE_MIN).clamp(TASK_KEYS_MIN, TASK_KEYS);
     let most = 1 << tasks_max.max(1).ilog2();
@@ -244,7 +244,7 @@ mod tests {
             }
             prop_assert_eq!(seen, counts.keys().copied().collect::<SlotSet>());
             if !ordered {
-                prop_assert!(passes.len() <= 1, "one pass for all giants");
+                prop_assert!(passes.len() <= 1, "one pass for all giant slots");
             }
         }
 
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_a_server_claims_its_tasks_are_few_enough_to_be_held() {
+    fn any_number_of_keys_gives_a_bounded_number_of_tasks() {
         let slots: Vec<(u16, u64)> = (0..16_384).map(|slot| (slot, 1 << 40)).collect();
         for listing in [SlotListing::OrderedScan, SlotListing::KeysInSlot] {
             let tasks = planner().slots(&node(slots.clone(), listing), &SlotSet::new());
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_of_few_keys_gets_four_tasks_and_no_crumbs() {
+    fn a_node_of_few_keys_gets_four_tasks_of_similar_size() {
         for keys_per_slot in [10, 61, 70] {
             let slots = (0..5_461).map(|slot| (slot, keys_per_slot)).collect();
             let tasks = planner().slots(&node(slots, SlotListing::KeysInSlot), &SlotSet::new());

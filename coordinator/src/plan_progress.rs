@@ -1,36 +1,36 @@
-//! What a survey is doing, for people who wait for it.
+//! The progress of a preflight, for display.
 
 use tokio::sync::watch;
 
-/// A step of a survey.
+/// A step of the preflight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlanStep {
-    /// It connects.
+    /// Connecting.
     Connecting,
-    /// It asks servers how they are, and what they allow.
+    /// Checking servers and permissions.
     Checking {
         /// Primaries.
         servers: usize,
     },
-    /// It reads who is active.
+    /// Reading the active users.
     ReadingActivity,
-    /// It counts keys and looks at a sample of them.
-    Looking {
+    /// Counting keys and sampling them.
+    Sampling {
         /// Primaries that are done.
         done: usize,
         /// All of them.
         of: usize,
-        /// Whether keys are counted slot by slot first.
+        /// Whether keys are counted by slot first.
         slots: bool,
     },
 }
 
-/// Where a survey says what it does.
+/// Receives the progress of a preflight.
 #[derive(Debug, Default)]
 pub struct PlanProgress(Option<watch::Sender<PlanStep>>);
 
 impl PlanProgress {
-    /// With somebody who shows it.
+    /// Progress that is displayed, through the returned receiver.
     #[must_use]
     pub fn shown() -> (Self, watch::Receiver<PlanStep>) {
         let (sender, receiver) = watch::channel(PlanStep::Connecting);
@@ -44,11 +44,11 @@ impl PlanProgress {
         }
     }
 
-    /// A primary was looked at.
+    /// A primary is done.
     pub(crate) fn node_done(&self) {
         if let Some(sender) = &self.0 {
             sender.send_modify(|step| {
-                if let PlanStep::Looking { done, .. } = step {
+                if let PlanStep::Sampling { done, .. } = step {
                     *done += 1;
                 }
             });
@@ -57,14 +57,14 @@ impl PlanProgress {
 }
 
 impl PlanStep {
-    /// What is shown of it.
+    /// The text to display.
     #[must_use]
     pub fn text(self) -> String {
         match self {
             Self::Connecting => "Connecting".to_owned(),
             Self::Checking { servers } => format!("Checking {}", counted(servers)),
-            Self::ReadingActivity => "Reading who is active".to_owned(),
-            Self::Looking { done, of, slots } => {
+            Self::ReadingActivity => "Reading the active users".to_owned(),
+            Self::Sampling { done, of, slots } => {
                 let what = if slots { "Counting slots and sampling keys" } else { "Sampling keys" };
                 format!("{what}: {done} of {}", counted(of))
             }
@@ -81,10 +81,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_are_said_in_a_line() {
+    fn steps_are_shown_in_a_line() {
         let (planning, steps) = PlanProgress::shown();
         assert_eq!(steps.borrow().text(), "Connecting");
-        planning.at(PlanStep::Looking { done: 0, of: 3, slots: true });
+        planning.at(PlanStep::Sampling { done: 0, of: 3, slots: true });
         planning.node_done();
         assert_eq!(steps.borrow().text(), "Counting slots and sampling keys: 1 of 3 servers");
         planning.at(PlanStep::Checking { servers: 1 });

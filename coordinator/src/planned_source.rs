@@ -1,17 +1,17 @@
-//! Whom a run would read in place of a primary, as the plan tells it.
+//! The node that a run would read instead of a primary, as shown in the plan.
 
 use keysweep_model::messages::ReadSource;
 use serde::Serialize;
 
-/// Whom the keys of a primary are read from.
+/// The node that the keys of a primary are read from.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlannedSource {
-    /// `host:port` of the replica; null if the primary is read all the same.
+    /// `host:port` of the replica; null if the primary is read.
     pub replica: Option<String>,
-    /// Bytes that it lacked when it was looked at.
+    /// Replication lag in bytes when it was checked.
     pub behind_bytes: u64,
-    /// How long it took until it had them, in milliseconds.
+    /// How long it took to catch up, in milliseconds.
     pub waited_ms: u64,
     /// Why no replica is read.
     pub why_not: Option<String>,
@@ -23,12 +23,12 @@ impl PlannedSource {
         Self { replica, behind_bytes, waited_ms, why_not }
     }
 
-    /// All of it in a sentence.
+    /// The source as a sentence.
     #[must_use]
     pub fn sentence(&self) -> String {
         match (&self.replica, &self.why_not) {
             (Some(replica), _) => format!("from replica {replica}, {} bytes behind", self.behind_bytes),
-            (None, why) => format!("from the primary: {}", why.as_deref().unwrap_or("nobody else is there")),
+            (None, why) => format!("from the primary: {}", why.as_deref().unwrap_or("it has no replica")),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The look around before a run: what is there, whether we may do what we are about to do, and how much that
-//! would be. Nothing that is sent is a write, or a script that could be one; it is all that `keysweep plan` does.
+//! The preflight of a run: discovers nodes, checks permissions, and estimates what the run would delete. It sends no
+//! write, and no script that could write; `keysweep plan` does nothing else.
 
 mod build_plan;
 mod error;
@@ -33,34 +33,33 @@ use build_plan::PlanBuilder;
 pub use error::PreflightError;
 pub(crate) use error::no_database;
 
-/// What a run would do, node by node.
+/// The plan of a run, node by node.
 pub struct Preflight {
-    /// The run as it would be started.
+    /// The spec of the run.
     pub spec: RunSpec,
-    /// Its tasks.
+    /// Its scan tasks.
     pub tasks: Vec<ScanTask>,
     /// One row per node.
     pub nodes: Vec<NodePreflight>,
-    /// Slots that nobody serves.
+    /// Slots that no node serves.
     pub missing: SlotSet,
     /// The sum over the nodes.
     pub estimate: Estimate,
-    /// The memory that deleting what would be deleted frees; if nothing would be, because keys are only reported, the
-    /// memory of those. `None` if it is not known.
+    /// The memory that the deletions would free; if the run only reports keys, the memory of those. `None` if unknown.
     pub freed: Option<ByteEstimate>,
-    /// The users who are active, to be stored with the run; `None` if inactive ones are not looked for.
+    /// The active users, to be stored with the run; `None` if inactive ones are not looked for.
     pub users: Option<Arc<ActiveUsers>>,
-    /// What servers and application had counted before.
+    /// Counters of servers and application before the run.
     pub sample: CounterSnapshot,
-    /// Why it is not known whether the run may write, if it would and it is not.
+    /// Why it is unknown whether the run may write; `None` if it is known, or the run does not write.
     pub rights_unchecked: Option<String>,
-    /// The connections over which it looked, until the run begins.
+    /// The connections of the preflight, until the run begins.
     pub deployment: Option<Box<RedisClient>>,
-    /// The time of the run.
+    /// The time limit of the run.
     pub time: RunTime,
 }
 
-/// A node's part of a survey.
+/// A node in the plan.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NodePreflight {
@@ -68,33 +67,33 @@ pub struct NodePreflight {
     pub node: NodeId,
     /// `host:port`.
     pub address: String,
-    /// Version, for people.
+    /// Version, for display.
     pub version: String,
     /// Slots that it serves.
     pub slots: u64,
     /// Keys in its database.
     pub keys: u64,
-    /// Those without TTL, of whatever pattern.
+    /// Those without TTL, of any pattern.
     pub keys_without_ttl: u64,
-    /// Whether its keys need no look, because none is without TTL.
+    /// Whether its keys are skipped, because all have a TTL.
     pub skipped: bool,
     /// Scan tasks.
     pub tasks: u64,
-    /// Whom its keys are read from, if replicas are asked for.
+    /// The node that its keys are read from, if replicas are enabled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_from: Option<PlannedSource>,
-    /// How it stands with its primary, if it is a replica itself.
+    /// Its replication state, if it is a replica itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replica: Option<AsReplica>,
-    /// What its keys are called, of whatever pattern.
+    /// The most frequent prefixes of its keys, of any pattern.
     #[serde(skip)]
     pub names: NameSample,
-    /// What the sample says.
+    /// The estimate from the sample.
     #[serde(flatten)]
     pub estimate: Estimate,
 }
 
-/// Looks around for a run with `options`.
+/// Runs the preflight for `options`.
 ///
 /// # Errors
 /// When the run cannot start.
@@ -103,7 +102,7 @@ pub async fn preflight(options: &Options, run: RunId, now_ms: u64) -> Result<Pre
     Box::pin(preflight_with_progress(options, run, time, &PlanProgress::default())).await
 }
 
-/// [`preflight`] for a run whose `time` has begun, which says in `planning` what it does.
+/// [`preflight`] for a run whose `time` has begun; reports its progress to `planning`.
 ///
 /// # Errors
 /// When the run cannot start.
@@ -130,7 +129,7 @@ async fn inspect_nodes(
     }
     let begin = counted_before(&client, options, run, now_ms).await;
     let mut around = PlanBuilder::new(&client, options, planning);
-    let met = around.meet(&topology).await?;
+    let met = around.check_nodes(&topology).await?;
     let scripts_refused = met.iter().find_map(|there| there.rights.scripts_refused.clone());
     let rights_unchecked = met.iter().find_map(|there| there.rights.unchecked.clone());
     // Before the first sample of keys, which depends on it, and after the counters were read, which it changes.
@@ -140,7 +139,7 @@ async fn inspect_nodes(
     let mut found = around.classify(listed, &activity, run).await?;
     let mut rules = activity.rules(&options.rules);
     if !activity.check_sample(&found.users, &mut rules) {
-        // It was estimated with keys of inactive users.
+        // The estimate includes keys of inactive users.
         found.freed = None;
     }
     if rules.inactive.is_none() {
@@ -184,7 +183,7 @@ fn reads(spec: &RunSpec) -> RunReads {
     if values { RunReads::Values } else { RunReads::Scripts }
 }
 
-/// A sample with what the application itself has counted so far. What is wrong with that, the result says.
+/// A snapshot of the counters of servers and application. Problems with the latter are shown in the result.
 async fn counted_before(client: &RedisClient, options: &Options, run: RunId, now_ms: u64) -> CounterSnapshot {
     let outside = Integrations::new([(options.job.clone(), options.integrations.clone())]);
     let source = &options.application.hit_rate;
@@ -200,30 +199,30 @@ async fn counted_before(client: &RedisClient, options: &Options, run: RunId, now
 
 async fn keep(context: &Context, sample: CounterSnapshot) {
     if let Err(e) = counter_snapshot::create(&*context.history_store, sample).await {
-        tracing::warn!(error = %e, "failed to keep a sample, the hit rate may be off");
+        tracing::warn!(error = %e, "failed to store a counter snapshot, the hit rate may be off");
     }
 }
 
 impl Preflight {
-    /// Whether a run of it would read everything, as far as can be known before: every slot is served, and no replica is
-    /// read that lost its primary.
+    /// Whether a run of this plan would cover everything, as far as is known in advance: every slot is served, and no
+    /// replica is read that has lost its primary.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let linked = |node: &NodePreflight| node.replica.as_ref().is_none_or(AsReplica::is_linked);
         self.missing.is_empty() && self.nodes.iter().all(linked)
     }
 
-    /// Keeps the sample, so that our own look-ups are known. If that fails, the hit rate is less exact.
+    /// Stores the snapshot, so that our own lookups are known. If that fails, the hit rate is less exact.
     pub async fn note(&self, context: &Context) {
         keep(context, self.sample.clone()).await;
     }
 
-    /// The same where only a plan was asked for, which ends with it.
+    /// The same for a plan without a run.
     pub async fn note_plan(&self, context: &Context) {
         keep(context, CounterSnapshot { reads: RunReads::Nothing, ..self.sample.clone() }).await;
     }
 
-    /// Stores the run that was planned, in its `records`; its spec last, so that a run that is there is whole.
+    /// Stores the planned run in its `records`; the spec last, so that a run with a spec is complete.
     ///
     /// # Errors
     /// When the store fails.

@@ -1,4 +1,4 @@
-//! Who we are, for those who read locks, logs and histories.
+//! The identity of this process, for locks, logs and histories.
 
 /// `process 4711 on host-1`.
 #[must_use]
@@ -6,7 +6,7 @@ pub fn myself() -> String {
     format!("process {} on {}", std::process::id(), hostname())
 }
 
-/// The machine's name.
+/// The host name.
 #[must_use]
 pub fn hostname() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();

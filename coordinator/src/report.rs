@@ -1,5 +1,4 @@
-//! The report of a run that ended here. It never decides how a run ended: where it cannot be written, the log says
-//! so, with the path.
+//! Writes the report of an embedded run. An error never changes the outcome of the run: it is logged, with the path.
 
 use std::path::PathBuf;
 
@@ -9,7 +8,7 @@ use reporter::report_file;
 use crate::options::Options;
 use crate::run_log;
 
-/// Writes the report, if one is wanted, and says where it is.
+/// Writes the report, if one is required, and logs its path.
 pub async fn write(result: &CleanupResult, options: &Options) -> Option<PathBuf> {
     let directory = options.report_dir.clone()?;
     let (kept, name) = (result, options.display_name.clone());
@@ -26,7 +25,7 @@ pub async fn write(result: &CleanupResult, options: &Options) -> Option<PathBuf>
             None
         }
         Err(e) => {
-            tracing::warn!(error = %e, "the report was not written");
+            tracing::warn!(error = %e, "failed to write the report");
             None
         }
     }

@@ -1,5 +1,5 @@
-//! From options to the spec of a run, and back: another attempt at a run is made with what its spec says. Changes of
-//! the job's configuration since then do not change what is done in Redis, only how it is reached and who is notified.
+//! Converts options to the spec of a run, and back: another attempt at a run uses the spec of the first. Later changes
+//! of the job's configuration do not change what the attempt does in Redis, only how it connects and where it sends notifications.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use keysweep_redis::ConnectOptions;
 use crate::options::Options;
 
 impl Options {
-    /// The spec of a run, as far as it follows from what was asked. What there is, and whether inactive users can be told,
-    /// a survey adds.
+    /// The spec of a run, as far as it follows from the options. The preflight adds what depends on the servers, and
+    /// the rule for inactive users.
     #[must_use]
     pub fn spec(&self, run: RunId, started_at_ms: u64) -> RunSpec {
         let millis = |max: Duration| u64::try_from(max.as_millis()).unwrap_or(u64::MAX);
@@ -52,11 +52,11 @@ impl Options {
         }
     }
 
-    /// The options of another attempt at the run `first`: what that was asked for, in the deployment behind `access`. Of
-    /// `job`, the job as it is configured now, it takes whom to tell, where to write, and how long to wait. `None` if it is
-    /// not known what was asked, because an older version has planned the run.
+    /// The options of another attempt at the run `first`: its spec, in the deployment behind `access`. Notifications,
+    /// paths and waiting times come from `job`, the current configuration. `None` if the spec is incomplete, because
+    /// an older version has planned the run.
     ///
-    /// All fields of both are named, so that one which is added is decided on here.
+    /// The patterns list all fields of both, so that a new field cannot be forgotten here.
     #[must_use]
     pub fn retry_of(first: &RunSpec, access: ConnectOptions, job: &Self) -> Option<Self> {
         let RunSpec {
@@ -69,7 +69,7 @@ impl Options {
             dry_run,
             nodes: _,
             started_at_ms: _,
-            // A share of the keys that there are by then, and a time of its own.
+            // The limit is a share of the keys at that time, and each attempt has its own time limit.
             guards: Guards { deletions_max: _, runtime_max_ms, runtime_from_ms: _ },
             display_name,
             started_by,
@@ -120,7 +120,7 @@ impl Options {
             display_name,
             alias,
             access: ConnectOptions { db, ..access },
-            // Who is active is read again.
+            // The active users are read again.
             rules: Rules { inactive: None, ..rules },
             aggressive,
             inactive,

@@ -1,5 +1,5 @@
-//! Whether our user may do at the servers what a run does: asked without an effect while it is planned, and tried once
-//! it has been agreed to.
+//! Checks the permissions of our user: without an effect during the preflight, and by trying commands after the
+//! confirmation.
 
 use keysweep_model::duration;
 use keysweep_model::limits::PREFLIGHT_TIMEOUT;
@@ -16,18 +16,18 @@ use crate::inactive_policy::ActivitySource;
 use crate::options::Options;
 use crate::preflight::{Preflight, PreflightError};
 
-/// What is known of a node before anybody has agreed to anything.
+/// What is known of a node's permissions before the confirmation.
 #[derive(Default)]
 pub(crate) struct Rights {
-    /// Why it runs no scripts, if a script would be needed and it does not.
+    /// Why it runs no scripts, if a script would be needed.
     pub(crate) scripts_refused: Option<String>,
-    /// Why it is not known whether a run may write there, if it would and it is not.
+    /// Why it is unknown whether the run may write there; `None` if it is known, or the run does not write.
     pub(crate) unchecked: Option<String>,
-    /// Look-ups that it took to ask.
+    /// Lookups of the checks.
     pub(crate) own: Lookups,
 }
 
-/// What a run does at a node that serves `slot`, if it is one of a cluster.
+/// The commands that a run needs at a node that serves `slot`, if it is one of a cluster.
 fn needs<'a>(
     options: &'a Options,
     slot: Option<u16>,
@@ -36,10 +36,10 @@ fn needs<'a>(
     let inactive = options.inactive_policy();
     RequiredPermissions {
         slot,
-        // No run writes at a replica, so what may be written there says nothing.
+        // No run writes at a replica, so its write permissions do not matter.
         writes: options.rules.action.writes() && status.is_none_or(|status| status.replica.is_none()),
         patterns: &options.rules.patterns,
-        // Where it is not known at all, inactive users are not looked for.
+        // If that is unknown, inactive users are not looked for.
         inactive: inactive.is_some() && status.is_some_and(|status| status.reports_expiry),
         saves: options.backup_order().is_some() || options.verifies(),
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
@@ -47,10 +47,10 @@ fn needs<'a>(
     }
 }
 
-/// Asks a node. Nothing that is sent is a write, or a script that could be one.
+/// Checks a node. Sends no write, and no script that could write.
 ///
 /// # Errors
-/// When rights are missing, or the server fails.
+/// When permissions are missing, or the server fails.
 pub(crate) async fn ask(
     conn: &Conn,
     slot: Option<u16>,
@@ -60,14 +60,14 @@ pub(crate) async fn ask(
     let needs = needs(options, slot, Some(status));
     let (mut lacking, own) = preflight::missing(conn, &needs).await?;
     let mut known = Rights { own, ..Rights::default() };
-    // Without our own keys, every command that has to do with them would seem to be forbidden.
+    // Without access to our own keys, every command on them would seem to be forbidden.
     let keys = lacking.iter().any(|missing| missing.rule.as_deref() == Some(preflight::OWN_KEYS));
     if needs.writes && !keys {
         match permissions::ask(conn, &needs).await? {
             PermissionCheck::Known(Ok(allowed)) => known.scripts_refused = refusal(conn, allowed),
             PermissionCheck::Known(Err(missing)) => lacking.extend(missing),
             PermissionCheck::Unknown(why) => {
-                known.unchecked = Some(format!("redis at `{}` does not tell them: {why}", conn.address()));
+                known.unchecked = Some(format!("redis at `{}` does not report them: {why}", conn.address()));
             }
         }
     }
@@ -76,11 +76,12 @@ pub(crate) async fn ask(
 }
 
 impl Preflight {
-    /// Tries what the run takes to write, now that it has been agreed to, by commands that have no effect; and decides
-    /// between scripts and transactions by that.
+    /// Tries the write commands of the run, after the confirmation, in a form without effect; decides between scripts
+    /// and transactions by the result.
     ///
     /// # Errors
-    /// When rights are missing, or a server takes no writes. One of several that does not answer is left to the run.
+    /// When permissions are missing, or a server is not writable. If one of several does not respond, the run handles
+    /// that.
     pub async fn try_out(&mut self, options: &Options) -> Result<(), PreflightError> {
         let time = self.time;
         time.within("the run began", self.try_all(options)).await
@@ -105,7 +106,7 @@ impl Preflight {
                 Err(PreflightError::Redis(fault))
                     if self.spec.nodes.len() > 1 && fault.kind.is_transient() =>
                 {
-                    tracing::warn!(error = %fault, "rights not tried");
+                    tracing::warn!(error = %fault, "permissions not checked");
                 }
                 Err(e) => return Err(e),
             }
@@ -115,14 +116,13 @@ impl Preflight {
     }
 }
 
-/// What there is to say of a node that did not answer in time.
+/// The error of a node that did not respond in time.
 fn untried(node: &PlannedNode) -> RedisError {
-    let detail =
-        format!("it had not answered {} after the nodes were asked", duration::show(PREFLIGHT_TIMEOUT));
+    let detail = format!("no reply within {} of the check of all nodes", duration::show(PREFLIGHT_TIMEOUT));
     RedisError::new(RedisErrorKind::Unreachable, node.address.as_str(), detail)
 }
 
-/// Why the node runs no scripts, if it does not.
+/// Why the node runs no scripts; `None` if it does.
 async fn try_node(
     client: &RedisClient,
     node: &PlannedNode,
@@ -147,7 +147,7 @@ fn refusal(conn: &Conn, allowed: Capabilities) -> Option<String> {
     allowed.refusal.map(|said| format!("redis at `{}` runs no scripts: {said}", conn.address()))
 }
 
-/// Whether nothing is lacking. Commands that the server does not have come first: no right helps there.
+/// Fails if permissions are missing. Commands that the server does not have come first: no permission helps there.
 fn check(conn: &Conn, lacking: &[MissingPermission], options: &Options) -> Result<(), PreflightError> {
     let address = conn.address().to_owned();
     let absent = lacking.iter().filter(|missing| missing.rule.is_none());
@@ -166,7 +166,7 @@ fn check(conn: &Conn, lacking: &[MissingPermission], options: &Options) -> Resul
     if rules.is_empty() {
         return Ok(());
     }
-    // Newer servers say of each key the same.
+    // Newer servers return the same for each key.
     said.dedup();
     Err(PreflightError::Rights {
         address,

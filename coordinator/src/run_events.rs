@@ -1,4 +1,4 @@
-//! What a coordinator tells subscribers of a run. How a run ended, the reporter tells. Pure.
+//! The events of a run that a coordinator publishes. The reporter publishes the end of a run. Pure.
 
 use keysweep_model::messages::RunSpec;
 use keysweep_storage::events::{Event, EventKind};
@@ -22,14 +22,14 @@ pub fn started(spec: &RunSpec, who: &str, now_ms: u64) -> Event {
     Event::once(&spec.job, spec.run, EventKind::Started, now_ms, data)
 }
 
-/// Another coordinator goes on with a run: the one of this epoch.
+/// Another coordinator took the run over, in this epoch.
 #[must_use]
 pub fn taken_over(spec: &RunSpec, epoch: u64, who: &str, now_ms: u64) -> Event {
     let data = json!({ "coordinator": who, "epoch": epoch });
     Event::once(&spec.job, spec.run, EventKind::TakenOver, now_ms, data).one_of(epoch.to_string())
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[must_use]
 pub fn progress(spec: &RunSpec, progress: &Progress, now_ms: u64) -> Event {
     let Progress { state, keys, totals, read } = progress;

@@ -1,8 +1,8 @@
-//! The log lines of a run that people who come from the source document look for (requirements O4), word for word. In
-//! JSON logs each carries the run, the job and its numbers as fields; in text logs the words stand alone.
+//! The log lines of a run that the source document defines (requirements O4), verbatim. In JSON logs each has the run,
+//! the job and its numbers as fields; in text logs only the sentence is shown.
 //!
-//! They belong to services, and to commands that are told how to log (`--log-format`). Other commands end with a page
-//! that says all of it, so there they are left out.
+//! Services log them, and commands with `--log-format`. Other commands end with a page that has the same content, so
+//! they omit them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use crate::drive::Progress;
 use crate::options::Options;
 use crate::run_phase::RunPhase;
 
-/// The target of these lines, by which they are switched off.
+/// The target of these lines; filters switch it off.
 pub const LINES: &str = "keysweep::lines";
 
-/// The target of what a command says instead, where they are switched off.
+/// The target of the lines that replace them in commands.
 pub const INSTEAD: &str = "keysweep::instead";
 
-/// How long a run waits before the log says why: a run that is about to stop, or has no grace, does not.
-const WAIT_TOLD_AFTER: Duration = Duration::from_millis(200);
+/// How long a run waits before the log gives the reason: runs that are about to stop, or have no grace, wait less.
+const WAIT_LOGGED_AFTER: Duration = Duration::from_millis(200);
 
-/// The shortest grace of which commands tell that are not told how to log. A terminal shows the others, too.
+/// The shortest grace that commands without `--log-format` log. A terminal shows the others, too.
 const LONG_GRACE: Duration = Duration::from_secs(10);
 
 /// The lines of one run.
@@ -70,18 +70,18 @@ impl RunLog {
         }
     }
 
-    /// Says how many keys there are and how many are deleted, once all are read, and what the run waits for then.
+    /// Logs how many keys exist and how many are deleted, once all are read, and the grace that follows.
     pub async fn announce(&self, progress: watch::Receiver<Progress>) {
         self.found(progress.clone()).await;
         self.waits(progress).await;
     }
 
-    /// Says once that the run waits for the grace, if it does after all keys are read.
+    /// Logs once that the run waits for the grace, if it does after all keys are read.
     async fn waits(&self, mut progress: watch::Receiver<Progress>) {
         loop {
             let waits = progress.borrow_and_update().waits();
             if waits.is_some() {
-                sleep(WAIT_TOLD_AFTER).await;
+                sleep(WAIT_LOGGED_AFTER).await;
                 let still = progress.borrow_and_update().waits();
                 if let Some(waiting) = still {
                     return self.wait(waiting);
@@ -110,7 +110,7 @@ impl RunLog {
         }
     }
 
-    /// Waits until all keys are read, and says how many there are and how many are deleted.
+    /// Waits until all keys are read, and logs how many exist and how many are deleted.
     async fn found(&self, mut progress: watch::Receiver<Progress>) {
         let Self { name, job, run, .. } = self;
         // The document's own job speaks of permission keys.
@@ -171,7 +171,7 @@ impl RunLog {
     }
 }
 
-/// Says where the report of a run is.
+/// Logs the path of a run's report.
 pub fn report(result: &CleanupResult, name: &str, path: &Path) {
     let (run, job, path) = (result.run_id, &result.job, path.display());
     tracing::info!(target: LINES, %run, job, report = %path, "[{name}] Report: {path}");

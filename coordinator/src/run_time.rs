@@ -1,5 +1,5 @@
-//! How long a run may take by `--max-runtime`. Its time counts from the start of the command or request, planning and
-//! waiting for a lock included; the time in which a person is asked for an answer does not count.
+//! The time limit of a run, `--max-runtime`. It counts from the start of the command or request, planning and waiting
+//! for a lock included; the time in which a question waits for its answer does not count.
 
 use std::time::Duration;
 
@@ -7,17 +7,17 @@ use keysweep_model::duration;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
-/// The time of one run.
+/// The time limit of one run.
 #[derive(Clone, Copy, Debug)]
 pub struct RunTime {
     /// When it began, in milliseconds since the epoch.
     pub started_at_ms: u64,
-    /// When it began by our own clock, later by what did not count.
+    /// When it began by the monotonic clock, shifted by the time that did not count.
     begun: Instant,
     max: Option<Duration>,
 }
 
-/// The time was over before there was a run.
+/// The time limit was reached before the run began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the time that `--max-runtime {}` allows was over before {before}; nothing was changed",
@@ -29,26 +29,26 @@ pub struct OutOfTime {
 }
 
 impl RunTime {
-    /// One that begins now, which is `now_ms`, and may take `max`.
+    /// A limit that begins now, at `now_ms`, with the duration `max`.
     #[must_use]
     pub fn begin(now_ms: u64, max: Option<Duration>) -> Self {
         Self { started_at_ms: now_ms, begun: Instant::now(), max }
     }
 
-    /// When it is over; `None` if it has no limit.
+    /// When the limit is reached; `None` without a limit.
     #[must_use]
     pub fn end(&self) -> Option<Instant> {
         self.begun.checked_add(self.max?)
     }
 
-    /// The moment from which it counts, in milliseconds since the epoch. It rests on our own clock: if the system's clock
-    /// was set since the beginning, that makes no difference.
+    /// The time from which the limit counts, in milliseconds since the epoch. Derived from the monotonic clock, so
+    /// that it does not change if the system clock is set.
     #[must_use]
     pub fn counts_from_ms(&self, now_ms: u64) -> u64 {
         now_ms.saturating_sub(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Waits for an `answer`, which does not count.
+    /// Waits for an `answer`; the time does not count.
     pub async fn stopped<T>(&mut self, answer: impl Future<Output = T>) -> T {
         let since = Instant::now();
         let answered = answer.await;
@@ -57,7 +57,7 @@ impl RunTime {
     }
 
     /// # Errors
-    /// When it is over, `before` something of the run.
+    /// When the limit is reached, `before` a step of the run.
     pub fn check(&self, before: &'static str) -> Result<(), OutOfTime> {
         match self.max.filter(|max| self.begun.elapsed() >= *max) {
             Some(max) => Err(OutOfTime { max, before }),
@@ -65,10 +65,10 @@ impl RunTime {
         }
     }
 
-    /// `work`, unless the time is over before it has ended; it is dropped then.
+    /// Runs `work`, and drops it when the limit is reached.
     ///
     /// # Errors
-    /// Those of the work, and [`OutOfTime`], `before` something of the run.
+    /// Those of `work`, and [`OutOfTime`], `before` a step of the run.
     pub async fn within<T, E: From<OutOfTime>>(
         &self,
         before: &'static str,
@@ -92,7 +92,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test(start_paused = true)]
-    async fn the_time_counts_from_the_beginning_and_stands_still_for_an_answer() {
+    async fn the_limit_counts_from_the_start_but_not_during_a_question() {
         let mut time = RunTime::begin(1_000, Some(10 * SECOND));
         let slow = |seconds: u32| async move {
             sleep(seconds * SECOND).await;
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_a_limit_it_is_never_over() {
+    async fn without_a_limit_it_is_never_reached() {
         let time = RunTime::begin(0, None);
         sleep(1_000_000 * SECOND).await;
         assert_eq!((time.end(), time.check("it begins")), (None, Ok(())));

@@ -1,4 +1,4 @@
-//! What can be asked and said of runs that are remembered, by the command line and by programs alike.
+//! Queries and cancellation of remembered runs, for the command line and the API.
 
 use keysweep_model::ids::RunId;
 use keysweep_model::messages::{Cancel, CancelKind};
@@ -12,20 +12,20 @@ use serde::{Serialize, Serializer};
 use crate::drive::Progress;
 use crate::run_phase::RunPhase;
 
-/// All that is known of a run.
+/// A run, as far as it is remembered.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunView {
     /// Its line in the history.
-    #[serde(serialize_with = "told")]
+    #[serde(serialize_with = "line_json")]
     pub run: RunLine,
-    /// How far it is; null once its records are gone.
+    /// Its progress; null once its records are gone.
     pub progress: Option<ProgressView>,
-    /// Its result; null while it goes on, and once it is gone.
+    /// Its result; null until it ends, and once it is gone.
     pub result: Option<CleanupResult>,
 }
 
-/// How far a run is. Counts of keys read are those of tasks that have ended, and of those at work as far as they tell.
+/// The progress of a run. Counts of keys include tasks that have ended, and running ones as far as they report.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProgressView {
@@ -44,19 +44,19 @@ pub struct ProgressView {
     pub cleaned_keys: u64,
 }
 
-/// What telling a run to stop came to.
+/// The result of a cancellation.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cancelled {
     /// The run.
     pub run_id: RunId,
-    /// Whether it stops because of us: it was neither over nor told before.
+    /// Whether this request cancelled it: it had neither ended nor been cancelled before.
     pub cancelled: bool,
     /// Whether it had ended already.
     pub ended: bool,
 }
 
-fn told<S: Serializer>(line: &RunLine, serializer: S) -> Result<S::Ok, S::Error> {
+fn line_json<S: Serializer>(line: &RunLine, serializer: S) -> Result<S::Ok, S::Error> {
     line.as_json().serialize(serializer)
 }
 
@@ -90,7 +90,7 @@ pub async fn find(context: &Context, run: RunId) -> Result<Option<RunView>, Reco
     Ok(Some(RunView { run: line, progress, result: records.result().await? }))
 }
 
-/// How far a run is by the records that there are; `None` if there are none.
+/// The progress of a run by its records; `None` if there are none.
 ///
 /// # Errors
 /// When the store fails.
@@ -104,11 +104,11 @@ pub async fn so_far(context: &Context, run: RunId) -> Result<Option<Progress>, R
         }
     }
     let Some(spec) = fold.spec() else { return Ok(None) };
-    let told = records.so_far().await?.unwrap_or_default();
-    Ok(Some(Progress::new(RunPhase::Planned.advanced(&fold), spec.keys(), fold.totals(), told)))
+    let read = records.so_far().await?.unwrap_or_default();
+    Ok(Some(Progress::new(RunPhase::Planned.advanced(&fold), spec.keys(), fold.totals(), read)))
 }
 
-/// Tells a run to stop at a safe point; `None` if there is no such run.
+/// Cancels a run at a safe point; `None` if there is no such run.
 ///
 /// # Errors
 /// When the store fails.

@@ -1,4 +1,4 @@
-//! The look at one node before a run: its keys, slot by slot, and what a sample of them is. Reads only.
+//! Samples one node during the preflight: its keys by slot, and the counts of a sample of them. Reads only.
 
 use keysweep_model::counters::NodeCounters;
 use keysweep_model::key::Key;
@@ -22,13 +22,13 @@ use crate::plan::NodeKeys;
 use crate::preflight::{NodePreflight, PlannedSource};
 use crate::sampled_users::SampledUserIds;
 
-/// What a look at a node brought.
+/// The result of sampling a node.
 pub(crate) struct NodeSample {
     pub(crate) node: PlannedNode,
     pub(crate) keys: NodeKeys,
     pub(crate) row: NodePreflight,
     pub(crate) reading: NodeCounters,
-    /// The memory that deleting what would be deleted there frees; `None` if it is not known.
+    /// The memory that the deletions there would free; `None` if unknown.
     pub(crate) freed: Option<ByteEstimate>,
     /// The users of the sampled keys.
     pub(crate) users: SampledUserIds,
@@ -36,52 +36,52 @@ pub(crate) struct NodeSample {
     pub(crate) used_memory: Option<u64>,
 }
 
-/// How a node is looked at.
+/// How to sample a node.
 #[derive(Clone, Copy)]
 pub(crate) struct SampleOptions {
-    /// Whether its keys need no look.
+    /// Whether its keys are skipped.
     pub(crate) skip: bool,
-    /// Matching keys to look at, at most.
+    /// Maximum matching keys in the sample.
     pub(crate) sampled_max: u64,
-    /// Bytes of the names of these, at most.
+    /// Maximum bytes of their names.
     pub(crate) bytes_max: usize,
-    /// What happens to stale keys.
+    /// The action on stale keys.
     pub(crate) action: Action,
-    /// Whether keys of inactive users are looked for, which are deleted in any case.
+    /// Whether keys of inactive users are looked for; they are deleted in any case.
     pub(crate) inactive: bool,
-    /// Between requests.
+    /// Pauses between requests.
     pub(crate) breaks: Throttle,
 }
 
-/// What was listed of a node that was met, and a sample of its keys.
+/// The numbers of keys of a node, and a sample of its keys.
 pub(crate) struct ListedNode {
     keys: NodeKeys,
-    /// Whether they need no look.
+    /// Whether its keys are skipped.
     skipped: bool,
-    /// Whether its own counts are not relied upon, so that the keys were counted by listing them.
+    /// Whether its own counts are not trusted, so that its keys were counted by SCAN.
     counted: bool,
     sampled: KeySample,
-    /// Look-ups at the primary.
+    /// Lookups at the primary.
     looked_up: Lookups,
-    looking: SampleOptions,
+    sampling: SampleOptions,
 }
 
 impl ListedNode {
-    /// The sampled keys that expire.
+    /// The sampled keys with a TTL.
     pub(crate) fn expiring(&self) -> impl Iterator<Item = &Key> {
         let expiring = self.sampled.looks.iter().filter(|(_, seen)| matches!(seen.ttl, Ttl::Remaining(_)));
         expiring.map(|(key, _)| key)
     }
 }
 
-/// Reads how many keys the slots of a node hold, and a sample of them; of a node that the run skips, only the sample.
+/// Reads how many keys the slots of a node have, and a sample of keys; of a node that the run skips, only the sample.
 pub(crate) async fn list(
     (deployment, there): (&RedisClient, &CheckedNode<'_>),
     selector: &Classifier<'_>,
     cluster: bool,
-    looking: SampleOptions,
+    sampling: SampleOptions,
 ) -> Result<ListedNode, RedisError> {
-    let SampleOptions { sampled_max, bytes_max, breaks, .. } = looking;
+    let SampleOptions { sampled_max, bytes_max, breaks, .. } = sampling;
     let CheckedNode { primary, status, rights, replica, .. } = there;
     let conn = deployment.conn(&primary.node).await?;
     let mut lister = match replica {
@@ -89,9 +89,9 @@ pub(crate) async fn list(
         None => conn.lister(),
     };
     let one_lane = if cluster { None } else { why_one_lane(&mut lister, status, breaks).await? };
-    // Counts that are not relied upon are no reason.
-    let skipped = looking.skip && one_lane.is_none() && status.foreign.is_none();
-    // Those of a node that is skipped are not planned one by one.
+    // Counts that are not trusted are no reason to skip.
+    let skipped = sampling.skip && one_lane.is_none() && status.foreign.is_none();
+    // A skipped node is not planned by slot.
     let slots = match skipped {
         true => primary.slots.iter().map(|slot| (slot, 1)).collect(),
         false => node::slot_counts(&conn, &primary.slots, breaks).await?,
@@ -99,7 +99,7 @@ pub(crate) async fn list(
     let mut keys = NodeKeys {
         node: primary.node.clone(),
         keys: status.keys,
-        // Cursors are those of whoever is read.
+        // Cursors belong to the process that is read.
         process: replica.as_ref().map_or(&status.process, |replica| &replica.process).clone(),
         listing: status.listing,
         one_lane: one_lane.is_some() || status.foreign.is_some(),
@@ -120,16 +120,16 @@ pub(crate) async fn list(
             sample(&mut lister, &tables, wanted, selector).await?
         }
     };
-    // The primary has not counted what was asked of its replica.
+    // The counters of the primary do not include lookups at its replica.
     let mut looked_up = if replica.is_some() { Lookups::default() } else { sampled.lookups };
     looked_up += rights.own;
     if status.field_ttls > 0 {
         looked_up += classify_fields(&conn, &mut sampled, selector, breaks).await?;
     }
-    Ok(ListedNode { keys, skipped, counted: one_lane.is_some(), sampled, looked_up, looking })
+    Ok(ListedNode { keys, skipped, counted: one_lane.is_some(), sampled, looked_up, sampling })
 }
 
-/// How many matching keys a sample of a node with `keys` keys is to have.
+/// How many matching keys the sample of a node with `keys` keys should have.
 fn wanted(keys: u64, skipped: bool, sampled_max: u64) -> u64 {
     match keys {
         _ if skipped => SAMPLE_KEYS_LEAST,
@@ -138,21 +138,21 @@ fn wanted(keys: u64, skipped: bool, sampled_max: u64) -> u64 {
     }
 }
 
-/// What comes of the keys that were `listed` of a node, by a `selector` that knows all there is to know of ids.
+/// Classifies the keys that were `listed` of a node, with a `selector` that knows all prefixes of ids.
 pub(crate) async fn classify_sample(
     (deployment, there): (&RedisClient, &CheckedNode<'_>),
     listed: ListedNode,
     selector: &Classifier<'_>,
 ) -> Result<NodeSample, RedisError> {
     let CheckedNode { primary, status, source, .. } = there;
-    let ListedNode { keys, skipped, counted, sampled, looked_up, looking } = listed;
+    let ListedNode { keys, skipped, counted, sampled, looked_up, sampling } = listed;
     let conn = deployment.conn(&primary.node).await?;
     let judged = sample_counts(&sampled, selector);
     let estimate = Estimate::of(&judged, keys.keys);
-    let goes = going(&sampled, selector, looking.action);
-    let sizes = sizes(&conn, &goes, sampled.all, looking.breaks).await?;
-    // What is skipped has no key without TTL.
-    let nothing = skipped || matches!(looking.action, Action::Expire { .. }) && !looking.inactive;
+    let goes = to_delete(&sampled, selector, sampling.action);
+    let sizes = sizes(&conn, &goes, sampled.all, sampling.breaks).await?;
+    // A skipped node has no key without TTL.
+    let nothing = skipped || matches!(sampling.action, Action::Expire { .. }) && !sampling.inactive;
     let freed = match nothing {
         true => Some(ByteEstimate::NOTHING),
         false => estimate::freed(&judged, keys.keys, goes.len() as u64, &sizes),
@@ -166,7 +166,7 @@ pub(crate) async fn classify_sample(
         replica: status.replica.clone(),
         swaps: status.swaps,
     };
-    // Where it was counted by listing, that is known of matching keys alone, by the sample.
+    // If its keys were counted by SCAN, this is known of matching keys only, from the sample.
     let keys_without_ttl =
         if counted { estimate.stale_ttl_keys } else { status.keys.saturating_sub(status.expires) };
     let users = SampledUserIds::of(&sampled, selector);
@@ -188,8 +188,8 @@ pub(crate) async fn classify_sample(
     Ok(NodeSample { node, keys, row, reading, freed, users, used_memory: status.used_memory })
 }
 
-/// Those keys of a sample that would be deleted; if `action` only reports, those that it reports.
-fn going<'a>(sampled: &'a KeySample, selector: &Classifier<'_>, action: Action) -> Vec<&'a Key> {
+/// The sampled keys to delete; if `action` only reports, those to report.
+fn to_delete<'a>(sampled: &'a KeySample, selector: &Classifier<'_>, action: Action) -> Vec<&'a Key> {
     let goes = |reason: Reason| reason == Reason::Inactive || !matches!(action, Action::Expire { .. });
     let looks = sampled.looks.iter().filter(|(key, seen)| {
         let verdict = selector.classify(key.as_bytes(), seen);
@@ -198,7 +198,7 @@ fn going<'a>(sampled: &'a KeySample, selector: &Classifier<'_>, action: Action) 
     looks.map(|(key, _)| key).collect()
 }
 
-/// Bytes of `keys` of a node, as many of them as a plan measures. Those that are gone have none.
+/// Bytes of `keys` of a node, of as many as a plan measures. Missing keys have none.
 async fn sizes(conn: &Conn, keys: &[&Key], all: bool, breaks: Throttle) -> Result<Vec<u64>, RedisError> {
     let most = if all { PLAN_MEASURED_ALL } else { PLAN_MEASURED };
     let at_once = breaks.at_once(usize::try_from(MEASURED_AT_ONCE).unwrap_or(usize::MAX)).max(1);
@@ -216,7 +216,7 @@ async fn sizes(conn: &Conn, keys: &[&Key], all: bool, breaks: Throttle) -> Resul
     Ok(sizes)
 }
 
-/// What the keys of a sample turn out to be.
+/// Counts the classes of sampled keys.
 fn sample_counts(sampled: &KeySample, selector: &Classifier<'_>) -> estimate::Sample {
     let mut sample =
         estimate::Sample { listed: sampled.listed, all: sampled.all, ..estimate::Sample::default() };

@@ -1,5 +1,5 @@
-//! Whose keys the sample of a plan holds, and whether ids in keys are written as the source of activity writes them:
-//! where no active user is met, inactive ones are not told from active ones. Pure.
+//! The users of the sampled keys, and the check that ids in keys are written like those in the activity source: if no
+//! sampled key has an active user, inactive users cannot be distinguished from active ones. Pure.
 
 use std::collections::HashSet;
 
@@ -11,10 +11,10 @@ use keysweep_runtime::activity::ActiveUsers;
 use scanner::sample::KeySample;
 use scanner::{Classification, Classifier, KeepReason};
 
-/// Bytes of a key or an id that a sentence shows.
+/// Bytes of a key or an id that a message shows.
 const SHOWN_BYTES: usize = 80;
 
-/// Separators that an id may stand between.
+/// Separators around an id.
 const SEPARATORS: &[u8] = b":{}/|.-_#";
 
 /// The users of sampled keys with a TTL.
@@ -29,7 +29,7 @@ pub(crate) struct SampledUserIds {
 }
 
 impl SampledUserIds {
-    /// Those of a node's sample.
+    /// The users of a node's sample.
     pub(crate) fn of(sampled: &KeySample, selector: &Classifier<'_>) -> Self {
         let mut met = Self::default();
         for (key, seen) in &sampled.looks {
@@ -53,7 +53,7 @@ impl SampledUserIds {
         met
     }
 
-    /// Adds those of another node.
+    /// Adds the users of another node.
     pub(crate) fn add(&mut self, other: Self) {
         self.keys += other.keys;
         self.active_keys += other.active_keys;
@@ -63,7 +63,7 @@ impl SampledUserIds {
         self.some.extend(other.some.into_iter().take(room));
     }
 
-    /// How many they are.
+    /// How many there are.
     pub(crate) fn counts(&self) -> SampledUsers {
         SampledUsers {
             keys: self.keys,
@@ -73,7 +73,7 @@ impl SampledUserIds {
         }
     }
 
-    /// Why inactive users are not looked for, if none of the users met is active. `example` is an active id.
+    /// Why inactive users are not looked for, if none of the sampled users is active. `example` is an active id.
     pub(crate) fn refusal(&self, template: &str, users: &ActiveUsers, example: &Key) -> Option<String> {
         let key = self.some.first().filter(|_| self.active_keys == 0)?;
         let id = KeyTemplate::parse(template).ok().and_then(|template| {

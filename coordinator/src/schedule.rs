@@ -1,5 +1,5 @@
-//! When a job is due: a cron expression in a time zone, and the pause before a failed run is attempted again.
-//! Pure: `now` is always an argument, and nothing here sleeps or starts anything.
+//! When a job is due: a cron expression in a time zone, and the delay before a failed run is retried. Pure: `now` is
+//! always an argument, and nothing here sleeps or starts anything.
 
 mod parse;
 
@@ -16,24 +16,22 @@ pub use self::parse::ScheduleError;
 
 /// The times at which a job is due.
 ///
-/// # When clocks change
-/// Where the hours are named (`0 */6 * * *`, `30 2 * * *`), each time of day is due exactly once a day: one that
-/// exists twice, the first time; one that is skipped, at the moment at which the clock jumps over it (several of
-/// them together, and together with a time that is due then anyway). Where all hours are meant (`*/10 * * * *`),
-/// a time comes round every hour anyway, so real hours count: both of those with the same name, and none
-/// that is skipped.
+/// # When clocks change With fixed hours (`0 */6 * * *`, `30 2 * * *`), each time of day is due exactly once a day:
+/// one that exists twice is due the first time; one that is skipped is due when the clock jumps over it (several
+/// skipped ones together, and together with a time that is due then anyway). With every hour (`*/10 * * * *`), real
+/// hours count: times in both hours of the same name are due, and skipped ones are not.
 #[derive(Clone, Debug)]
 pub struct Schedule {
     cron: Cron,
     zone: TimeZone,
-    /// Whether every hour of the day is meant.
+    /// Whether the expression covers every hour of the day.
     hourly: bool,
 }
 
-/// Times at which a job was due while nobody ran it.
+/// Times at which a job was due while no service was running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MissedTimes {
-    /// How many, [`MISSED_TIMES_MAX`] at most: then it stands for "at least so many".
+    /// How many, [`MISSED_TIMES_MAX`] at most, which then means "at least".
     pub count: u64,
     /// The first of them.
     pub first: Timestamp,
@@ -42,8 +40,8 @@ pub struct MissedTimes {
 }
 
 impl Schedule {
-    /// Reads a cron expression of five fields, with names (`MON`, `JAN`) in any case, or a nickname such as
-    /// `@hourly`; `timezone` is an IANA name, in which the fields are meant.
+    /// Parses a cron expression of five fields, with names (`MON`, `JAN`) in any case, or a nickname such as
+    /// `@hourly`; `timezone` is the IANA name of the fields' time zone.
     ///
     /// # Errors
     /// When either is malformed, or the expression is never due, such as February 30.
@@ -54,14 +52,14 @@ impl Schedule {
         Ok(Self { cron, zone, hourly })
     }
 
-    /// The first time after `now` at which the job is due; `None` only where calendars end.
+    /// The first time after `now` at which the job is due; `None` only at the end of the calendar.
     #[must_use]
     pub fn next_after(&self, now: Timestamp) -> Option<Timestamp> {
         if self.hourly {
             let due = self.cron.find_next_occurrence(&now.to_zoned(self.zone.clone()), false).ok()?;
             return Some(due.timestamp());
         }
-        // After clocks were set back, the times until they have caught up have passed already.
+        // After clocks were set back, repeated times have passed already.
         let mut time = self.zone.to_datetime(now);
         loop {
             time = self.cron.find_next_occurrence(&time, false).ok()?;
@@ -92,7 +90,7 @@ impl Schedule {
         Some(MissedTimes { count, first, last: due.map_or(counted, |time| self.last_until(time, now)) })
     }
 
-    /// The schedule in words, such as `At 02:30, in Europe/Berlin`.
+    /// The schedule as text, such as `At 02:30, in Europe/Berlin`.
     #[must_use]
     pub fn describe(&self) -> String {
         let words = self.cron.describe();
@@ -105,8 +103,8 @@ impl Schedule {
         self.zone.iana_name().unwrap_or("UTC")
     }
 
-    /// The last time until `now`, knowing that the job was due at `due`. Halves the stretch that is left, as
-    /// going through it time by time could take long.
+    /// The last due time until `now`, given that the job was due at `due`. A binary search, because iterating could
+    /// take long.
     fn last_until(&self, mut due: Timestamp, now: Timestamp) -> Timestamp {
         let mut none_after = now.as_second();
         while due.as_second() < none_after {
@@ -120,7 +118,7 @@ impl Schedule {
         due
     }
 
-    /// The moment at which clocks show `time`, or jump over it.
+    /// The instant at which clocks show `time`, or jump over it.
     fn moment(&self, time: DateTime) -> Option<Timestamp> {
         let ambiguous = self.zone.to_ambiguous_timestamp(time);
         let skipped = matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. });
@@ -128,13 +126,13 @@ impl Schedule {
         if !skipped {
             return Some(earlier);
         }
-        // For a time that is skipped, `earlier` lies before the jump.
+        // For a skipped time, `earlier` lies before the jump.
         self.zone.following(earlier).next().map(|jump| jump.timestamp())
     }
 }
 
-/// The pause before the next attempt after `failures` failed ones in a row: `base` after the first, twice as
-/// long after each further one, [`ATTEMPT_PAUSE_MAX`] at most.
+/// The delay before the next attempt after `failures` consecutive failures: `base` after the first, doubled after each
+/// further one, [`ATTEMPT_PAUSE_MAX`] at most.
 #[must_use]
 pub fn backoff(base: Duration, failures: u32) -> Duration {
     let Some(doublings) = failures.checked_sub(1) else { return Duration::ZERO };

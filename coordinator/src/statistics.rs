@@ -1,4 +1,4 @@
-//! How the job queue, the cache and Redis do: the document's `getCleanupStatistics`.
+//! The state of job queue, cache and Redis: the document's `getCleanupStatistics`.
 
 use std::collections::BTreeSet;
 
@@ -23,33 +23,32 @@ use crate::lease::{self, LeasePhase};
 use crate::options::Options;
 use crate::preflight::preflight;
 
-/// The document's shape, with more beside its fields.
+/// The document's shape, with additional fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {
-    /// Runs that are remembered.
+    /// Counts of remembered runs.
     pub job_queue: JobQueue,
-    /// The cache, as the last run that ended saw it.
+    /// The cache, at the end of the last run.
     pub cache_health: CacheHealth,
     /// Redis, now.
     pub redis_health: RedisHealth,
-    /// The application's look-ups in the last 24 hours, as far as there are samples; null with fewer than two.
+    /// The application's lookups in the last 24 hours, as far as there are samples; null with fewer than two.
     pub last_day: Option<HitRateWindow>,
-    /// Which look-ups may count in hit rates beside the application's reads of its cache; null where the application counts
-    /// itself.
+    /// Which other lookups the hit rates may include; null if the application counts its own.
     #[serde(default)]
     pub hit_rate_includes: Option<String>,
     /// What happened in the last seven days.
     pub last_week: Summary,
-    /// Alerts that hold.
+    /// Alerts that are firing.
     pub alerts: Vec<Alert>,
 }
 
-/// Runs by how they stand.
+/// Runs by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobQueue {
-    /// Started, and driven by nobody at the moment.
+    /// Stored, and without a driver at the moment.
     pub waiting: u64,
     /// Being driven.
     pub active: u64,
@@ -57,9 +56,9 @@ pub struct JobQueue {
     pub completed: u64,
     /// Failed.
     pub failed: u64,
-    /// Ended with something missed.
+    /// Ended with a gap.
     pub partial: u64,
-    /// Stopped.
+    /// Cancelled.
     pub cancelled: u64,
 }
 
@@ -67,33 +66,33 @@ pub struct JobQueue {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheHealth {
-    /// 0 to 100 % of the application's look-ups since the run before that; null without traffic or run.
+    /// 0 to 100 % of the application's lookups since the previous run; null without traffic or run.
     pub hit_rate: Option<f64>,
-    /// Matching keys after the run; without a run of these keys, those that a sample makes likely; null if there is neither,
-    /// and if the sample met none.
+    /// Matching keys after the run; without a run of these keys, an estimate from a sample; null without either, and
+    /// if the sample has none.
     pub total_keys: Option<u64>,
-    /// Whether that is approximate, as by a sample taken just now or by a run that says so (or does not say, being one of an
-    /// earlier version).
+    /// Whether `total_keys` is approximate: from a sample, or from a run that says so (or does not say, being one of
+    /// an earlier version).
     #[serde(default)]
     pub approximate: bool,
     /// Their mean TTL, in seconds.
     #[serde(rename = "avgTTL")]
     pub avg_ttl: Option<f64>,
-    /// Look-ups of the application that found a key, in the same time.
+    /// Lookups of the application that found a key, in the same period.
     pub hits: Option<u64>,
-    /// Look-ups of the application that found none.
+    /// Lookups of the application that found none.
     pub misses: Option<u64>,
-    /// Errors that the application counted; null where it does not tell.
+    /// Errors that the application counted; null if it does not report them.
     pub errors: Option<u64>,
     /// When the run ended, RFC 3339; null without one.
     pub at: Option<String>,
 }
 
-/// The statistics of all jobs of a deployment, or of one, whose hits are counted by `source`. Figures of keys are those of
-/// `selection`, or of what the last run counted that knew them.
+/// The statistics of all jobs of a deployment, or of one, whose hits are counted by `source`. Figures of keys are
+/// those of `selection`, or of the last run that has them.
 ///
 /// # Errors
-/// When the store fails. A Redis that does not answer is no error, but what the statistics say.
+/// When the store fails. A Redis that does not respond is reported in the statistics.
 pub async fn cleanup_statistics(
     context: &Context,
     redis: &Alias,
@@ -104,7 +103,7 @@ pub async fn cleanup_statistics(
     let mut lines = history::read(&*context.history_store).await?;
     lines.retain(|line| line.redis == *redis && job.is_none_or(|job| job == line.job));
     let all = counter_snapshot::of(&*context.history_store, redis).await?;
-    // Where no job is named, the one that ran last speaks for the cache.
+    // If no job is named, the last run describes the cache.
     let last = lines.last().map(|line| line.job.clone());
     let name = job.map(str::to_owned).or(last).unwrap_or_default();
     let samples = CounterSnapshots::new(&all, &name, source);
@@ -125,18 +124,18 @@ pub async fn cleanup_statistics(
     })
 }
 
-/// `statistics` with what a quick sample of the keys of a job says, where no run has counted them.
+/// `statistics` with an estimate from a quick sample of a job's keys, if no run has counted them.
 pub async fn with_sample(statistics: Statistics, context: &Context, options: &Options) -> Statistics {
     if statistics.cache_health.total_keys.is_some() {
         return statistics;
     }
-    // As a dry run looks around: reads only.
+    // With the options of a dry run: reads only.
     let rules = Rules { action: Action::Report, ..options.rules.clone() };
     let options = Options { dry_run: true, rules, ..options.clone() };
     let looked = match preflight(&options, RunId::new(), now_ms()).await {
         Ok(looked) => looked,
         Err(e) => {
-            tracing::warn!("no run has counted the keys, and no sample can be taken: {e}");
+            tracing::warn!("no run has counted the keys, and sampling them failed: {e}");
             return statistics;
         }
     };
@@ -172,7 +171,7 @@ async fn queue(context: &Context, lines: &[RunLine]) -> Result<JobQueue, RecordE
     Ok(queue)
 }
 
-/// The cache as the last run saw it that knew how many keys there are, of `selection` if that is given.
+/// The cache by the last run that counted keys, of `selection` if that is given.
 fn cache(lines: &[RunLine], selection: Option<&Selection>) -> CacheHealth {
     let knows = |line: &&RunLine| match selection {
         Some(selection) => line.left_of(selection).is_some(),

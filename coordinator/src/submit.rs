@@ -1,5 +1,5 @@
-//! Starting a run that workers do: the job is taken, so that nobody else starts it; the plan is stored; and then
-//! whoever drives runs may take it from there.
+//! Starts a run on workers: acquires the job's lease, so that no other process starts it; stores the plan; then any
+//! coordinator may drive the run.
 
 use keysweep_model::ids::RunId;
 use keysweep_runtime::context::Context;
@@ -19,7 +19,7 @@ use crate::preflight::{Preflight, PreflightError};
 /// Why a run was not started.
 #[derive(Debug, Error)]
 pub enum SubmitError {
-    /// A guard, or the lock in Redis.
+    /// A guard, or the lock in Redis, refused.
     #[error(transparent)]
     Run(#[from] RunError),
     /// The records failed.
@@ -28,28 +28,28 @@ pub enum SubmitError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// An earlier run that was asked for something else was left.
+    /// An unfinished earlier run has other options.
     #[error(
         "run `{0}` of the job was left, and was asked for something else than this one; `keysweep runs attach {0}` goes on with it, \
          `keysweep runs cancel {0}` stops it"
     )]
     Left(RunId),
-    /// The store did not answer for so long that somebody else may have the job.
-    #[error("the hold of job `{0}` was lost while its run was being stored; nothing was started, try again")]
+    /// The store did not respond for so long that another process may have the job.
+    #[error("the lease of job `{0}` was lost while its run was being stored; nothing was started, try again")]
     Lost(String),
 }
 
-/// What came of starting a run.
+/// The result of starting a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submitted {
-    /// It waits for somebody to drive it.
+    /// It waits for a driver.
     New(RunId),
-    /// An earlier run of the job was left by whoever drove it; it waits for somebody to go on with it.
+    /// An earlier run of the job has lost its driver; it waits for another one.
     Resumed(RunId),
 }
 
 impl Submitted {
-    /// The run that is to be followed.
+    /// The run to follow.
     #[must_use]
     pub fn run(self) -> RunId {
         match self {
@@ -58,11 +58,11 @@ impl Submitted {
     }
 }
 
-/// Stores what `survey` planned as the job's run, once that was agreed to and tried ([`Preflight::try_out`]). Waits for another run of the job to end, as long as the options
-/// say; an earlier run that nobody drives any more comes first.
+/// Stores `plan` as the job's run, after it was confirmed and its permissions were checked ([`Preflight::try_out`]).
+/// Waits for another run of the job to end, as long as the options allow; an earlier run without a driver comes first.
 ///
 /// # Errors
-/// When somebody else runs the job, a guard refuses, or the store fails.
+/// When another process runs the job, a guard refuses, or the store fails.
 pub async fn submit(
     context: &Context,
     options: &Options,
@@ -82,7 +82,8 @@ pub async fn submit(
     let (held, stored) =
         tokio::join!(held.renew_until(&*context.store, context.timing.lease, &done), storing);
     let Some(mut held) = held else { return Err(SubmitError::Lost(options.job.clone())) };
-    // What failed may have been the answer only: the spec comes last, so it tells whether there is a run.
+    // The write may have succeeded although it returned an error: the spec is stored last, so it shows whether the run
+    // exists.
     let is_there = stored.is_ok() || context.records(run).spec().await?.is_some();
     let phase = if is_there { LeasePhase::Waiting } else { LeasePhase::Free };
     let kept = held.set(&*context.store, phase).await?;
@@ -93,22 +94,22 @@ pub async fn submit(
         return Err(SubmitError::Lost(options.job.clone()));
     }
     if let Err(e) = history::begin(&*context.history_store, &plan.spec).await {
-        // Whoever drives the run notes it, too.
-        tracing::warn!(error = %e, "the run is not in the history yet");
+        // The driver of the run records it, too.
+        tracing::warn!(error = %e, "failed to record the run in the history");
     }
     Ok(Submitted::New(run))
 }
 
-/// Refuses at once, before anything is looked at, if the job is being run and nobody wants to wait for that: looking
-/// around counts as look-ups in Redis, which the run that goes on would take for those of the application.
+/// Fails at once if the job is being run and the options do not allow to wait: a preflight makes lookups in Redis,
+/// which the active run would count as the application's.
 ///
 /// # Errors
-/// When somebody else runs the job, or the store fails.
+/// When another process runs the job, or the store fails.
 pub async fn check_free(context: &Context, options: &Options) -> Result<(), SubmitError> {
     let lease = context.timing.lease;
     match lease::read_lease(&*context.store, &options.job).await? {
         Some((hold, _)) if options.lock_wait.is_zero() && hold.recently_renewed(lease) => {
-            // A run that has its result is about to free the job.
+            // A run with a result is about to free the job.
             if has_ended(context, hold.run).await? { Ok(()) } else { Err(held(options, &hold, lease).into()) }
         }
         _ => Ok(()),
@@ -118,8 +119,7 @@ pub async fn check_free(context: &Context, options: &Options) -> Result<(), Subm
 async fn store(context: &Context, options: &Options, plan: &Preflight) -> Result<(), SubmitError> {
     let spec = &plan.spec;
     let records = context.records(spec.run);
-    // A run without NATS keeps others away by the lock in Redis alone, so we take it, too. Whoever drives the run
-    // adopts it.
+    // A run without NATS is excluded only by the lock in Redis, so we take it, too. The driver of the run adopts it.
     let lock = if options.rules.action.writes() {
         Some(job_lock::take_for(plan, options, records.clone()).await?)
     } else {
@@ -134,7 +134,7 @@ async fn store(context: &Context, options: &Options, plan: &Preflight) -> Result
     if let (Err(_), Some(lock)) = (&stored, lock)
         && let Err(e) = lock.free().await
     {
-        tracing::warn!(error = %e, "the lock in Redis stays behind until its lease ends");
+        tracing::warn!(error = %e, "the lock in Redis remains until its lease ends");
     }
     stored
 }
@@ -144,7 +144,7 @@ enum ClaimOutcome {
     Left(RunId),
 }
 
-/// Takes the job for the run of `survey`.
+/// Acquires the job's lease for the run of `plan`.
 async fn take(context: &Context, options: &Options, plan: &Preflight) -> Result<ClaimOutcome, SubmitError> {
     let (store, lease) = (&*context.store, context.timing.lease);
     let until = job_lock::wait_until(options, &plan.time);
@@ -161,20 +161,20 @@ async fn take(context: &Context, options: &Options, plan: &Preflight) -> Result<
         let open = match &there {
             None => true,
             Some((there, revision)) => {
-                let sighting = seen.get_or_insert_with(|| ObservedLease::now(there.clone(), *revision));
-                sighting.observe(there.clone(), *revision);
-                // A run that waits is open to those who drive runs. Who wants to start one must not take it for his.
+                let observed = seen.get_or_insert_with(|| ObservedLease::now(there.clone(), *revision));
+                observed.observe(there.clone(), *revision);
+                // A waiting run may be taken by drivers, but not by a client that wants to start another one.
                 let alive =
-                    there.recently_renewed(lease) || sighting.changed && there.phase != LeasePhase::Free;
+                    there.recently_renewed(lease) || observed.changed && there.phase != LeasePhase::Free;
                 let ended = there.phase != LeasePhase::Free && has_ended(context, there.run).await?;
                 if alive && !ended && Instant::now() >= until {
-                    let job_is_free = "no other run of its job went on";
+                    let job_is_free = "no other run of its job was active";
                     plan.time
                         .check(job_is_free)
                         .map_err(|over| RunError::from(PreflightError::from(over)))?;
                     return Err(held(options, there, lease).into());
                 }
-                there.is_acquirable(sighting.unchanged(), lease) && !alive
+                there.is_acquirable(observed.unchanged(), lease) && !alive
             }
         };
         if open {
@@ -195,8 +195,8 @@ async fn has_ended(context: &Context, run: RunId) -> Result<bool, SubmitError> {
     Ok(context.records(run).result().await?.is_some())
 }
 
-/// The run that a hold was left with, if it has not ended. It goes on with what it was asked for, so somebody
-/// who wants something else, such as a dry run, a backup or another limit, must not set it going.
+/// The unfinished run of an expired lease. It continues with its own options, so a client with other options, such as
+/// a dry run, a backup or another limit, must not resume it.
 async fn resume(
     context: &Context,
     hold: &LeaseRecord,

@@ -1,4 +1,4 @@
-//! The nodes that are down when a run is planned.
+//! The nodes that are unreachable when a run is planned.
 
 use keysweep_model::duration;
 use keysweep_model::limits::{PREFLIGHT_TIMEOUT, UNREACHABLE_NAMED_MAX};
@@ -9,21 +9,21 @@ use reporter::grouped;
 
 use crate::preflight::PreflightError;
 
-/// The nodes that are down. A cluster goes on without them: their slots are missing, and the run says so.
+/// The unreachable nodes. A run covers the rest of the cluster, and reports their slots as missing.
 pub(crate) struct UnreachableNodes {
-    /// All primaries that there are.
+    /// All primaries.
     primaries: usize,
     pub(crate) slots: SlotSet,
-    /// One by one, as far as they are named.
+    /// Listed individually, up to a limit.
     named: Vec<UnreachableNode>,
-    /// Those that failed beside them, and how the last one did.
+    /// Further failed ones, with the last error.
     further: FailureCount,
     last: Option<RedisError>,
-    /// Those that had no answer when the time to meet them was over.
+    /// Primaries that did not respond before the deadline of the checks.
     unmet: FailureCount,
 }
 
-/// Primaries that are not named one by one.
+/// Primaries that are not listed individually.
 #[derive(Default)]
 struct FailureCount {
     count: usize,
@@ -38,7 +38,7 @@ impl FailureCount {
 }
 
 impl UnreachableNodes {
-    /// None of so many primaries.
+    /// No unreachable node among so many primaries.
     pub(crate) fn of(primaries: usize) -> Self {
         Self {
             primaries,
@@ -50,7 +50,7 @@ impl UnreachableNodes {
         }
     }
 
-    /// What was `seen` of a primary; `None` if it is down.
+    /// The result of checking a primary; `None` if it is unreachable.
     pub(crate) fn unless_down<T>(
         &mut self,
         primary: &Primary,
@@ -58,7 +58,7 @@ impl UnreachableNodes {
     ) -> Result<Option<T>, PreflightError> {
         match seen {
             Ok(seen) => Ok(Some(seen)),
-            // A node that takes no more connections may take fewer still once the run is there.
+            // A node that accepts no more connections may accept fewer still during the run.
             Err(PreflightError::Redis(fault)) if fault.kind == RedisErrorKind::TooManyClients => {
                 Err(fault.into())
             }
@@ -73,7 +73,7 @@ impl UnreachableNodes {
     fn failed(&mut self, primary: &Primary, fault: RedisError) {
         self.slots.extend(&primary.slots);
         if self.named.len() < UNREACHABLE_NAMED_MAX {
-            tracing::warn!(error = %fault, slots = %primary.slots, "node left out");
+            tracing::warn!(error = %fault, slots = %primary.slots, "node unreachable, excluded from the run");
             self.named.push(UnreachableNode { cause: fault.to_string(), slots: primary.slots.clone() });
         } else {
             self.further.add(primary);
@@ -81,34 +81,35 @@ impl UnreachableNodes {
         self.last = Some(fault);
     }
 
-    /// A primary had no answer when the time to meet them all was over.
+    /// Records a primary that did not respond before the deadline.
     pub(crate) fn unmet(&mut self, primary: &Primary) {
         self.slots.extend(&primary.slots);
         self.unmet.add(primary);
     }
 
-    /// Says how many were met, where not all of them had their turn.
+    /// Logs how many were checked, if some were not.
     pub(crate) fn log(&self, met: usize) {
         if self.unmet.count > 0 {
-            tracing::warn!("{}: {} were met", self.unmet_in_time(), grouped(met as u64));
+            tracing::warn!("{}: {} were checked", self.unmet_in_time(), grouped(met as u64));
         }
     }
 
-    /// `1,616 of 2,000 primaries were not met within 60s, and 384 failed`
+    /// `1,616 of 2,000 primaries were not checked within 60s, and 384 failed`
     fn unmet_in_time(&self) -> String {
         let [unmet, all, failed] =
             [self.unmet.count, self.primaries, self.failures()].map(|count| grouped(count as u64));
         let limit = duration::show(PREFLIGHT_TIMEOUT);
-        format!("{unmet} of {all} primaries were not met within {limit}, and {failed} failed")
+        format!("{unmet} of {all} primaries were not checked within {limit}, and {failed} failed")
     }
 
     fn failures(&self) -> usize {
         self.named.len() + self.further.count
     }
 
-    /// Why there is no primary that could be met.
+    /// Why no primary is reachable.
     pub(crate) fn all(&self, first: &Primary) -> RedisError {
-        const NAT: &str = "if the addresses that it announces mean nothing from here, say where they are with `--address-map`";
+        const NAT: &str =
+            "if the addresses that it announces are not reachable from here, map them with `--address-map`";
         let all = grouped(self.primaries as u64);
         match &self.last {
             Some(fault) if self.unmet.count == 0 => {
@@ -125,7 +126,7 @@ impl UnreachableNodes {
         }
     }
 
-    /// The entries of the run's plan about them.
+    /// The entries in the run's plan.
     pub(crate) fn into_nodes(self) -> Vec<UnreachableNode> {
         let (further, unmet) = (grouped(self.further.count as u64), self.unmet_in_time());
         let last = self.last.map(|fault| format!("; the last one: {fault}")).unwrap_or_default();
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_that_are_down_the_first_ones_are_named_and_the_others_counted() {
+    fn the_first_unreachable_nodes_are_listed_and_the_others_counted() {
         let mut down = UnreachableNodes::of(2_000);
         for n in 0..384 {
             let silent = RedisError::new(RedisErrorKind::Unreachable, format!("10.0.0.1:{n}"), "no answer");
@@ -162,7 +163,7 @@ mod tests {
         }
         (384..2_000).for_each(|n| down.unmet(&primary(n)));
         let fault = down.all(&primary(0)).to_string();
-        let counts = "1,616 of 2,000 primaries were not met within 1m, and 384 failed";
+        let counts = "1,616 of 2,000 primaries were not checked within 1m, and 384 failed";
         assert!(fault.contains(counts) && fault.contains("`10.0.0.1:383`"), "{fault}");
         assert_eq!(down.slots, (0..2_000).collect());
         let left_out = down.into_nodes();
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_had_their_turn_the_last_fault_speaks_for_them() {
+    fn if_all_primaries_fail_the_last_error_is_shown() {
         let mut down = UnreachableNodes::of(3);
         for n in 0..3 {
             let refused = RedisError::new(RedisErrorKind::Unreachable, format!("10.0.0.1:{n}"), "refused");
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn where_none_was_met_in_time_the_first_address_is_named() {
+    fn if_no_primary_responds_in_time_the_first_address_is_shown() {
         let mut down = UnreachableNodes::of(2);
         (0..2).for_each(|n| down.unmet(&primary(n)));
         let fault = down.all(&primary(0));

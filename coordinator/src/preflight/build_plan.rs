@@ -1,5 +1,5 @@
-//! The steps of a look around: all nodes are met, then their keys are listed, then judged. Nodes that are down are left out
-//! at each step.
+//! The steps of a preflight: check all nodes, list their keys, classify them. Unreachable nodes are excluded at each
+//! step.
 
 use keysweep_model::counters::NodeCounters;
 use keysweep_model::ids::RunId;
@@ -26,7 +26,7 @@ use crate::sampled_users::SampledUserIds;
 use crate::task_ids::TaskIds;
 use crate::unreachable_nodes::UnreachableNodes;
 
-/// See the module.
+/// Runs the steps of a preflight.
 pub(super) struct PlanBuilder<'a> {
     client: &'a RedisClient,
     options: &'a Options,
@@ -35,7 +35,7 @@ pub(super) struct PlanBuilder<'a> {
     pub(super) down: UnreachableNodes,
 }
 
-/// What all nodes together come to.
+/// The parts of the plan, collected over all nodes.
 pub(super) struct PlanParts {
     pub(super) planned: Vec<PlannedNode>,
     pub(super) tasks: Vec<ScanTask>,
@@ -46,7 +46,7 @@ pub(super) struct PlanParts {
     pub(super) users: SampledUserIds,
     /// As [`super::Preflight::freed`].
     pub(super) freed: Option<ByteEstimate>,
-    /// Bytes of memory that the nodes use; `None` if one does not tell.
+    /// Bytes of memory that the nodes use; `None` if one does not report it.
     pub(super) used_memory: Option<u64>,
 }
 
@@ -57,16 +57,16 @@ impl<'a> PlanBuilder<'a> {
         Self { client, options, planning, cluster: topology.cluster, down }
     }
 
-    /// Meets all primaries, as far as they answer in time.
-    pub(super) async fn meet<'t>(
+    /// Checks all primaries, as far as they respond in time.
+    pub(super) async fn check_nodes<'t>(
         &mut self,
         topology: &'t Topology,
     ) -> Result<Vec<CheckedNode<'t>>, PreflightError> {
         let Self { client: deployment, options, cluster, .. } = *self;
         self.planning.at(PlanStep::Checking { servers: topology.primaries.len() });
-        let meeting =
+        let checks =
             topology.primaries.iter().map(|primary| check_node(deployment, primary, options, cluster));
-        let (mut met, all) = (Vec::new(), join_bounded_within(meeting.collect(), PREFLIGHT_TIMEOUT).await);
+        let (mut met, all) = (Vec::new(), join_bounded_within(checks.collect(), PREFLIGHT_TIMEOUT).await);
         for (primary, there) in topology.primaries.iter().zip(all) {
             match there {
                 Some(there) => met.extend(self.down.unless_down(primary, there)?),
@@ -77,7 +77,7 @@ impl<'a> PlanBuilder<'a> {
         Ok(met)
     }
 
-    /// Finds out who is active, if inactive users are looked for.
+    /// Reads the active users, if inactive ones are looked for.
     pub(super) async fn read_activity(&self, met: &[CheckedNode<'_>]) -> activity::ActivityFound {
         let Some(order) = self.options.inactive_policy() else { return activity::ActivityFound::default() };
         self.planning.at(PlanStep::ReadingActivity);
@@ -91,15 +91,15 @@ impl<'a> PlanBuilder<'a> {
         activity: &activity::ActivityFound,
     ) -> Result<Vec<(CheckedNode<'t>, ListedNode)>, PreflightError> {
         let Self { client: deployment, planning, cluster, .. } = *self;
-        planning.at(PlanStep::Looking { done: 0, of: met.len(), slots: cluster });
+        planning.at(PlanStep::Sampling { done: 0, of: met.len(), slots: cluster });
         let rules = activity.rules(&self.options.rules);
         let selector = &Classifier::new(&rules, activity.activity());
         let sampled_max = (SAMPLE_KEYS_SUM / met.len().max(1) as u64).clamp(SAMPLE_KEYS_LEAST, SAMPLE_KEYS);
         let bytes_max = (SAMPLE_BYTES_SUM / met.len().max(1)).clamp(SAMPLE_BYTES_LEAST, SAMPLE_BYTES_MAX);
         let listing = met.into_iter().map(|there| {
-            let looking = self.sample_options(&there, (sampled_max, bytes_max), activity);
+            let sampling = self.sample_options(&there, (sampled_max, bytes_max), activity);
             async move {
-                let listed = list((deployment, &there), selector, cluster, looking).await;
+                let listed = list((deployment, &there), selector, cluster, sampling).await;
                 planning.node_done();
                 (there, listed.map_err(PreflightError::from))
             }
@@ -120,7 +120,7 @@ impl<'a> PlanBuilder<'a> {
     ) -> SampleOptions {
         let (options, status) = (self.options, &there.status);
         SampleOptions {
-            // Where only keys without TTL are looked for, a node without such keys has no candidates.
+            // If only keys without TTL are looked for, a node without such keys has no candidates.
             skip: !options.full_scan
                 && !options.aggressive
                 && status.keys > 0
@@ -133,7 +133,7 @@ impl<'a> PlanBuilder<'a> {
         }
     }
 
-    /// What comes of the keys that were `listed`, and the tasks of `run` that read all of them.
+    /// Classifies the keys that were `listed`, and creates the tasks of `run` that read all keys.
     pub(super) async fn classify(
         &mut self,
         listed: Vec<(CheckedNode<'_>, ListedNode)>,
@@ -144,14 +144,14 @@ impl<'a> PlanBuilder<'a> {
         let rules = activity.rules(&self.options.rules);
         let selector = &Classifier::new(&rules, activity.activity());
         let mut planner = Planner::new(run, self.options.alias.clone(), TaskIds::random());
-        let judging = listed.into_iter().map(|(there, listed)| async move {
-            let judged = classify_sample((client, &there), listed, selector).await;
-            (there, judged.map_err(PreflightError::from))
+        let classifying = listed.into_iter().map(|(there, listed)| async move {
+            let classified = classify_sample((client, &there), listed, selector).await;
+            (there, classified.map_err(PreflightError::from))
         });
-        let (mut found, all) = (PlanParts::nothing(), join_bounded(judging.collect()).await);
-        for (there, judged) in all {
+        let (mut found, all) = (PlanParts::nothing(), join_bounded(classifying.collect()).await);
+        for (there, classified) in all {
             found.missing = found.missing.difference(&there.primary.slots);
-            let Some(mut looked) = self.down.unless_down(there.primary, judged)? else { continue };
+            let Some(mut looked) = self.down.unless_down(there.primary, classified)? else { continue };
             for (_, own) in activity.lookups.iter().filter(|(at, _)| *at == looked.node.node) {
                 looked.reading.own_after += *own;
             }

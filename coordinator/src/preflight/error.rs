@@ -1,4 +1,4 @@
-//! Why a run cannot start, in words that name the way out.
+//! Why a run cannot start, with the remedy.
 
 use keysweep_redis::{RedisError, RedisErrorKind};
 use thiserror::Error;
@@ -9,7 +9,7 @@ use crate::run_time::OutOfTime;
 #[derive(Debug, Error)]
 pub enum PreflightError {
     /// A server failed.
-    #[error("{}", with_way_out(.0))]
+    #[error("{}", with_remedy(.0))]
     Redis(#[from] RedisError),
     /// The cluster has no numbered databases.
     #[error(
@@ -19,7 +19,7 @@ pub enum PreflightError {
     OneDatabase {
         /// The server.
         address: String,
-        /// The database asked for.
+        /// The requested database.
         db: u32,
     },
     /// The server has fewer databases.
@@ -27,9 +27,9 @@ pub enum PreflightError {
     NoDatabase {
         /// The server.
         address: String,
-        /// The database asked for.
+        /// The requested database.
         db: u32,
-        /// The server's setting that says how many it has.
+        /// The server's setting with the number of databases.
         setting: &'static str,
     },
     /// The server is too old.
@@ -44,7 +44,7 @@ pub enum PreflightError {
     },
     /// The address is that of a replica.
     #[error(
-        "redis at `{address}` is a replica and takes no writes; give the address of its primary, `{primary}`"
+        "redis at `{address}` is a replica and accepts no writes; use the address of its primary, `{primary}`"
     )]
     Replica {
         /// The replica.
@@ -52,7 +52,7 @@ pub enum PreflightError {
         /// Its primary.
         primary: String,
     },
-    /// The user may not do what a run does.
+    /// The user lacks permissions that the run needs.
     #[error(
         "user `{user}` lacks rights on redis at `{address}`: {commands}; allow them with `ACL SETUSER {user} {rules}`"
     )]
@@ -61,12 +61,12 @@ pub enum PreflightError {
         address: String,
         /// Our user there.
         user: String,
-        /// The commands, with what the server said.
+        /// The commands, with the server's errors.
         commands: String,
         /// The rules that are missing.
         rules: String,
     },
-    /// The server does not have commands that a run takes.
+    /// The server does not have commands that the run needs.
     #[error(
         "redis at `{address}` has no command {commands}: renamed or switched off there (`rename-command` in its \
          configuration), and a run cannot do without"
@@ -77,16 +77,16 @@ pub enum PreflightError {
         /// The commands, each in backticks.
         commands: String,
     },
-    /// Its time was over.
+    /// The time limit was reached.
     #[error(transparent)]
     OutOfTime(#[from] OutOfTime),
-    /// Nobody serves any slot.
+    /// No node serves any slot.
     #[error("the cluster serves no slot at all; see `redis-cli --cluster check`")]
     NoSlots,
 }
 
-/// A fault, and what somebody can do about it.
-fn with_way_out(fault: &RedisError) -> String {
+/// An error, with its remedy.
+fn with_remedy(fault: &RedisError) -> String {
     let hint = match fault.kind {
         RedisErrorKind::Unreachable => "check `--redis` or `REDIS_URL`, and that the server is running",
         RedisErrorKind::ConnectionLost => {
@@ -109,8 +109,8 @@ fn with_way_out(fault: &RedisError) -> String {
         RedisErrorKind::ReplyTooLarge | RedisErrorKind::ReplyCutOff => {
             "raise the limit of `normal` clients there (`CONFIG GET client-output-buffer-limit`)"
         }
-        RedisErrorKind::NotWritable => "try again when it takes writes, or look only, with `--dry-run`",
-        // They name their own way out.
+        RedisErrorKind::NotWritable => "try again when it accepts writes, or only report, with `--dry-run`",
+        // Their messages include the remedy.
         RedisErrorKind::Tls | RedisErrorKind::Misconfigured => return fault.to_string(),
         RedisErrorKind::Authentication if fault.detail.contains("--sentinel-user") => {
             return fault.to_string();
@@ -132,8 +132,8 @@ fn with_way_out(fault: &RedisError) -> String {
     format!("{fault}; {hint}")
 }
 
-/// A fault that is about the database that was asked for, as such. Whether a cluster has it, its servers say when they
-/// are asked for it.
+/// Converts an error about the requested database. Servers report whether a cluster has databases only when one is
+/// selected.
 pub(crate) fn no_database(db: u32, cluster: bool, fault: RedisError) -> PreflightError {
     if fault.detail.contains("SELECT is not allowed in cluster mode") {
         return PreflightError::OneDatabase { address: fault.address, db };

@@ -1,4 +1,4 @@
-//! Another attempt asks for what the first one was asked for: with any options of the first, and any of the job by then.
+//! Another attempt uses the options of the first one: for any options of the first, and any later options of the job.
 
 use std::path::PathBuf;
 
@@ -42,7 +42,7 @@ fn inactive(rng: &mut Rng) -> InactivePolicy {
     }
 }
 
-/// Any options. Every field is named, so that one which is added is tried here, too.
+/// Any options. The pattern lists every field, so that a new one is tested here, too.
 fn options(rng: &mut Rng) -> Options {
     let (dry_run, inactive) = (rng.bool(), some(rng, inactive));
     let action = match rng.u8(..3) {
@@ -82,7 +82,7 @@ fn options(rng: &mut Rng) -> Options {
         max_delete_percent: rng.u8(..=100),
         max_runtime: some(rng, |rng| Duration::from_millis(rng.u64(..1 << 40))),
         lock_wait: Duration::from_millis(rng.u64(..1_000)),
-        started_by: format!("somebody {}", rng.u8(..)),
+        started_by: format!("user {}", rng.u8(..)),
         scheduled: rng.bool(),
         attempt: Attempt { number: 1, of: rng.u32(1..5), previous: None },
         application: Application {
@@ -108,19 +108,19 @@ fn options(rng: &mut Rng) -> Options {
 
 proptest! {
     #[test]
-    fn another_attempt_asks_for_the_same_whatever_the_job_is_by_then(seed: u64) {
+    fn another_attempt_has_the_options_of_the_first(seed: u64) {
         let mut rng = Rng::with_seed(seed);
         let (asked, job) = (options(&mut rng), options(&mut rng));
-        // As it comes out of the store.
+        // As decoded from the store.
         let mut first: RunSpec = wire::decode(&wire::encode(&asked.spec(RunId::new(), 7)).unwrap()).unwrap();
         for attempt in 2..4 {
             let access = ConnectOptions { db: first.db, ..job.access.clone() };
-            let again = Options::retry_of(&first, access, &job).expect("it is known what was asked");
+            let again = Options::retry_of(&first, access, &job).expect("the spec is complete");
             prop_assert_eq!(again.attempt.previous, Some(first.run));
             prop_assert_eq!(again.inactive_policy(), asked.inactive_policy());
             let next = again.spec(RunId::new(), 8);
             prop_assert!(next.has_same_request(&first), "{attempt}: {next:#?}\n{first:#?}");
-            // That leaves out what is recommended, and for whom.
+            // Recommendations, and their recipients, are excluded.
             prop_assert_eq!(&next.application, &first.application);
             prop_assert_eq!(&next.display_name, &first.display_name);
             prop_assert_eq!(next.scheduled, first.scheduled);
@@ -131,7 +131,7 @@ proptest! {
     }
 
     #[test]
-    fn other_options_ask_for_something_else(seed: u64) {
+    fn other_options_give_another_spec(seed: u64) {
         let mut rng = Rng::with_seed(seed);
         let (one, other) = (options(&mut rng), options(&mut rng));
         prop_assert!(!one.spec(RunId::new(), 7).has_same_request(&other.spec(RunId::new(), 7)));
@@ -139,7 +139,7 @@ proptest! {
 }
 
 #[test]
-fn no_attempt_follows_a_run_of_which_it_is_not_known_what_was_asked() {
+fn a_run_with_an_incomplete_spec_is_not_retried() {
     let job = options(&mut Rng::with_seed(1));
     let first = RunSpec { requested: None, ..job.spec(RunId::new(), 7) };
     assert!(Options::retry_of(&first, job.access.clone(), &job).is_none());

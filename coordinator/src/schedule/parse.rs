@@ -1,4 +1,4 @@
-//! Reads what people write as a schedule, and tells them what is wrong with it.
+//! Parses schedules, with errors for their authors.
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
@@ -20,29 +20,29 @@ pub enum ScheduleError {
         /// How many there are.
         fields: usize,
     },
-    /// No such nickname.
-    #[error("schedule `{0}` is no nickname of cron; those are {names}", names = nicknames())]
+    /// Not a nickname.
+    #[error("schedule `{0}` is not a cron nickname; use one of {names}", names = nicknames())]
     Nickname(String),
-    /// A field that makes no sense.
+    /// An invalid field.
     #[error(
         "schedule `{cron}`: `{text}` is no {field}; it takes {values}, and like every field `*`, lists (`1,3`), \
          ranges (`1-5`) and steps (`*/2`), as in `0 */6 * * *`"
     )]
     Field {
-        /// The whole, as given.
+        /// The whole expression.
         cron: String,
         /// The field.
         text: String,
-        /// Which one it is.
+        /// The name of the field.
         field: &'static str,
-        /// What may stand there.
+        /// Its valid values.
         values: &'static str,
     },
     /// No date matches.
     #[error("schedule `{0}` is never due, as there is no such date; write it like `0 */6 * * *`")]
     Never(String),
     /// No such time zone.
-    #[error("`{0}` is no time zone; give an IANA name such as `Europe/Berlin`, or `UTC`")]
+    #[error("`{0}` is not a time zone; use an IANA name such as `Europe/Berlin`, or `UTC`")]
     TimeZone(String),
 }
 
@@ -64,7 +64,7 @@ fn nicknames() -> String {
 struct Field {
     name: &'static str,
     values: &'static str,
-    /// The words that may stand in it.
+    /// The words that are valid in it.
     words: &'static [&'static str],
 }
 
@@ -84,10 +84,11 @@ const FIELDS: [Field; 5] = [
     Field { name: "day of week", values: "0 (Sunday) to 7 or `SUN` to `SAT`", words: &DAYS },
 ];
 
-/// Where the search for a first date starts: any day does, as croner searches longer than calendars repeat.
+/// Where the search for a first date starts: any day will do, because croner searches longer than the calendar's
+/// period.
 const SOME_DAY: DateTime = date(2001, 1, 1).at(0, 0, 0, 0);
 
-/// Reads an expression.
+/// Parses an expression.
 pub(super) fn cron(text: &str) -> Result<Cron, ScheduleError> {
     let text = text.trim();
     let expression = if text.starts_with('@') {
@@ -107,7 +108,7 @@ pub(super) fn cron(text: &str) -> Result<Cron, ScheduleError> {
         }
     }
     let never = |_| ScheduleError::Never(text.to_owned());
-    // Every field is right by itself, so nothing is left to be wrong but their combination.
+    // Every field is valid, so only their combination can be wrong.
     let cron = parser().parse(expression).map_err(never)?;
     cron.find_next_occurrence(&SOME_DAY, true).map_err(never)?;
     Ok(cron)
@@ -118,8 +119,8 @@ fn parser() -> CronParser {
 }
 
 impl Field {
-    /// Whether `text` may stand in this field, the one at `place`. Words are checked here, because croner takes
-    /// any name for its number, wherever it stands.
+    /// Whether `text` is valid in this field, the one at `place`. Words are checked here, because croner accepts any
+    /// name as its number, in any field.
     fn accepts(&self, text: &str, place: usize) -> bool {
         let mut words = text.split(|c: char| !c.is_alphabetic()).filter(|word| !word.is_empty());
         if !words.all(|word| self.words.contains(&word.to_uppercase().as_str())) {
@@ -131,7 +132,7 @@ impl Field {
     }
 }
 
-/// Finds a time zone: the system's, or our own copy where the system has none.
+/// Finds a time zone: the system's, or our own copy if the system has none.
 pub(super) fn zone(name: &str) -> Result<TimeZone, ScheduleError> {
     let zone = tz::db().get(name).or_else(|_| TimeZoneDatabase::bundled().get(name));
     zone.map_err(|_| ScheduleError::TimeZone(name.to_owned()))

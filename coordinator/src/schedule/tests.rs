@@ -1,4 +1,4 @@
-//! Due times, above all where clocks and calendars are not regular.
+//! Due times, mainly where clocks and calendars are irregular.
 
 use jiff::tz::TimeZoneDatabase;
 
@@ -43,7 +43,7 @@ fn names_and_nicknames() {
 const SPRING: (&str, &str) = ("2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z");
 
 #[test]
-fn a_time_that_is_skipped_comes_when_the_clock_jumps_over_it() {
+fn a_skipped_time_is_due_when_the_clock_jumps_over_it() {
     let jump = "Sun 29 03:00 +02:00";
     check("30 2 * * *", BERLIN, SPRING, &[jump]);
     check("0 3 * * *", BERLIN, SPRING, &[jump]);
@@ -66,7 +66,7 @@ fn a_time_that_is_skipped_comes_when_the_clock_jumps_over_it() {
 const AUTUMN: (&str, &str) = ("2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z");
 
 #[test]
-fn a_time_that_exists_twice_comes_once() {
+fn a_time_that_exists_twice_is_due_once() {
     check("30 2 * * *", BERLIN, AUTUMN, &["Sun 25 02:30 +02:00"]);
     check("0 3 * * *", BERLIN, AUTUMN, &["Sun 25 03:00 +01:00"]);
     check("*/30 2 * * *", BERLIN, AUTUMN, &["Sun 25 02:00 +02:00", "Sun 25 02:30 +02:00"]);
@@ -82,7 +82,7 @@ fn a_time_that_exists_twice_comes_once() {
 }
 
 #[test]
-fn days_that_not_every_year_has() {
+fn a_leap_day_is_due_in_leap_years() {
     let schedule = Schedule::parse("0 0 29 2 *", "UTC").unwrap();
     let years = ["2096-02-29T00:00:00Z", "2104-02-29T00:00:00Z"].map(at);
     assert_eq!(schedule.next_times(at("2092-02-29T00:00:00Z"), 2), years);
@@ -110,7 +110,7 @@ fn missed_times() {
 }
 
 #[test]
-fn what_is_wrong_is_named() {
+fn errors_name_the_field_and_its_values() {
     let check = |cron: &str, timezone: &str, expected: &str| {
         let message = Schedule::parse(cron, timezone).unwrap_err().to_string();
         assert!(message.starts_with(expected), "{message}");
@@ -124,11 +124,11 @@ fn what_is_wrong_is_named() {
     check("0 0 * MON *", "UTC", "schedule `0 0 * MON *`: `MON` is no month;");
     check("0 0 * * JAN", "UTC", "schedule `0 0 * * JAN`: `JAN` is no day of week;");
     check("0/6 * * * *", "UTC", "schedule `0/6 * * * *`: `0/6` is no minute;");
-    check("@fortnightly", "UTC", "schedule `@fortnightly` is no nickname of cron; those are `@hourly`,");
+    check("@fortnightly", "UTC", "schedule `@fortnightly` is not a cron nickname; use one of `@hourly`,");
     check("0 0 30 2 *", "UTC", "schedule `0 0 30 2 *` is never due");
     check("0 0 31 4,6,9,11 *", "UTC", "schedule `0 0 31 4,6,9,11 *` is never due");
-    check("@daily", "Europe/Berln", "`Europe/Berln` is no time zone; give an IANA name such as");
-    check("@daily", "", "`` is no time zone;");
+    check("@daily", "Europe/Berln", "`Europe/Berln` is not a time zone; use an IANA name such as");
+    check("@daily", "", "`` is not a time zone;");
 }
 
 #[test]

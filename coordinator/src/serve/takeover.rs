@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::{ServedJob, ServiceState, record_failure, start_run};
 use crate::drive::DriveError;
 use crate::leader::{LeaderError, LeaderExit, run_as_leader};
-use crate::lease::{self, HOLDS, Lease, LeasePhase, LeaseRecord, ObservedLease};
+use crate::lease::{self, LEASES, Lease, LeasePhase, LeaseRecord, ObservedLease};
 use crate::options::Options;
 use crate::schedule::backoff;
 
@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// Drives runs until the shutdown.
 pub(super) async fn run(shared: &std::sync::Arc<ServiceState>) -> Result<(), StoreError> {
-    let mut watch = shared.context.store.watch(HOLDS).await?;
+    let mut watch = shared.context.store.watch(LEASES).await?;
     let mut seen: BTreeMap<String, ObservedLease> = BTreeMap::new();
     let (mut tasks, mut driving) = (TaskGroup::default(), BTreeSet::new());
     // Failed attempts; the task of a run ends only when its failure has been received.
@@ -32,7 +32,7 @@ pub(super) async fn run(shared: &std::sync::Arc<ServiceState>) -> Result<(), Sto
             () = shared.shutdown.cancelled() => break,
             entry = watch.next() => {
                 let entry = entry?;
-                let job = entry.key.strip_prefix(HOLDS).unwrap_or_default().to_owned();
+                let job = entry.key.strip_prefix(LEASES).unwrap_or_default().to_owned();
                 if let Some(hold) = LeaseRecord::read(&entry) {
                     seen.entry(job).or_insert_with(|| ObservedLease::now(hold.clone(), entry.revision)).observe(hold, entry.revision);
                 }

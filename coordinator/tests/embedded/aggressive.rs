@@ -212,16 +212,16 @@ async fn without_activity_data_no_user_is_inactive() {
         .await;
         // A hash, and a set where a sorted set is asked for, and the other way round.
         say(&[b"HSET", key, b"user-0", b"1"]).await;
-        refused(&options, &population, "no set of the type").await;
+        refused(&options, &population, "is not a set of the type").await;
         say(&[b"DEL", key]).await;
         say(&[b"SADD", key, b"user-0"]).await;
-        refused(&options, &population, "no set of the type").await;
+        refused(&options, &population, "is not a set of the type").await;
         say(&[b"DEL", key]).await;
         // Everyone was active long ago, in seconds and in milliseconds.
         say(&[b"ZADD", key, b"1500000000", b"user-0", b"1500000000000", b"user-5"]).await;
-        refused(&options, &population, "nobody in the activity set `permissions:warming` was active").await;
+        refused(&options, &population, "no user in the activity set `permissions:warming` was active").await;
         let as_set = population::options(options.access.urls.clone(), ActivitySource::Set(Key::new(key)));
-        refused(&as_set, &population, "no set of the type").await;
+        refused(&as_set, &population, "is not a set of the type").await;
     }
 }
 

@@ -88,7 +88,10 @@ async fn the_lock_of_a_dead_holder_runs_out() {
     let conn = keeper(&options).await;
     for (content, named) in [
         (serde_json::to_vec(&dead).unwrap(), "process 1 on `gone` since 2026-01-01"),
-        (b"of another make".to_vec(), "by something else than keysweep, by what the key `keysweep:lock:"),
+        (
+            b"of another make".to_vec(),
+            "by another program than keysweep, according to the value of the key `keysweep:lock:",
+        ),
     ] {
         conn.command(&[b"SET", &lock_key(&options), &content, b"PX", b"1500"]).await.unwrap();
         let refused = embedded::run_cleanup_now(&options).await.unwrap_err().to_string();
@@ -112,10 +115,14 @@ async fn a_lock_that_never_ends_is_named_with_the_way_out() {
     for (words, named, lock_wait) in [
         (
             [b"SET", key.as_slice(), b"of another make"].to_vec(),
-            "holds what is no lock of keysweep",
+            "has a value that is not a lock of keysweep",
             kit::HANG,
         ),
-        (vec![b"HSET", key.as_slice(), b"field", b"value"], "holds what is no lock of keysweep", kit::HANG),
+        (
+            vec![b"HSET", key.as_slice(), b"field", b"value"],
+            "has a value that is not a lock of keysweep",
+            kit::HANG,
+        ),
         (
             vec![b"SET", key.as_slice(), ours.as_slice()],
             r"holds a lock that was taken by process 1 on `h\u{1b}[2J\n` since 2026",
@@ -128,8 +135,8 @@ async fn a_lock_that_never_ends_is_named_with_the_way_out() {
         let refused = embedded::run_cleanup_now(&options).await.unwrap_err();
         assert_eq!(exit::of_error(&refused), exit::REFUSED);
         let said = refused.to_string();
-        let way_out = "has no expiry, which locks of keysweep always have: it never goes away by itself";
-        assert!(said.contains("if nothing of yours needs it, remove it there with DEL"), "{said}");
+        let way_out = "has no expiry, which locks of keysweep always have: it never expires";
+        assert!(said.contains("if no other program needs it, remove it with DEL"), "{said}");
         assert!(said.contains(named) && said.contains(way_out), "{said}");
         assert!(said.contains(&format!("`keysweep:lock:{}`", options.job)), "{said}");
     }

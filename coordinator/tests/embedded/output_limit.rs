@@ -151,7 +151,7 @@ async fn a_name_beyond_the_limit_is_a_fault_that_names_it() {
     truth.seed(&options.access).await;
     limit(&nodes, LIMITS[0]).await;
     let failed = kit::in_time(embedded::run_cleanup_now(&options)).await.map(|result| result.status);
-    let Err(RunError::Survey(PreflightError::Redis(fault))) = &failed else { panic!("{failed:?}") };
+    let Err(RunError::Preflight(PreflightError::Redis(fault))) = &failed else { panic!("{failed:?}") };
     assert_eq!(fault.kind, RedisErrorKind::ReplyTooLarge);
     assert!(fault.detail.contains("`client-output-buffer-limit`"), "{fault}");
     if closed(&nodes).await.is_some() {

@@ -59,7 +59,7 @@ async fn in_step_and_after_its_primary_has_gone() {
     let row = &result["nodes"][0]["replica"];
     assert!(row["link"] == "lost" && row["ageSeconds"].as_u64().is_some_and(|age| age >= 1), "{looked}");
     assert!(sentences(&result).contains(&lost), "{looked}");
-    run(&url, &[]).fails(1, &["is a replica and takes no writes", &address]);
+    run(&url, &[]).fails(1, &["is a replica and accepts no writes", &address]);
     let stats = keysweep(&["stats", "--json", "--redis", &url]).run();
     assert_eq!(stats.json()["redisHealth"]["status"], "degraded", "{stats}");
     assert_eq!(TestDeployment::standalone(&replica).await.digest().await, before);
@@ -73,7 +73,7 @@ async fn a_replica_that_never_synchronised_is_refused() {
     let said = ["has not been synchronised", &unused_port, "try again"];
     run(&replica.url(), &["--dry-run"]).fails(5, &said);
     plan(&replica.url()).fails(5, &said);
-    run(&replica.url(), &[]).fails(1, &["is a replica and takes no writes"]);
+    run(&replica.url(), &[]).fails(1, &["is a replica and accepts no writes"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

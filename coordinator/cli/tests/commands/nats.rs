@@ -208,7 +208,7 @@ async fn arguments_that_do_not_fit() {
     ended.fails(2, &["`--since` is `99999999d`"]);
     command(&["serve"]).env("KEYSWEEP_SCHEDULE", "61 * * * *").run().fails(2, &["`61` is no minute"]);
     let zone = command(&["serve"]).env("KEYSWEEP_TIMEZONE", "Mars/Olympus").run();
-    zone.fails(2, &["`Mars/Olympus` is no time zone", "`Europe/Berlin`"]);
+    zone.fails(2, &["`Mars/Olympus` is not a time zone", "`Europe/Berlin`"]);
     let taken = fake::http();
     let ended = command(&["scanner", "--admin-addr", &taken]).run();
     ended.fails(2, &[&format!("`--admin-addr {taken}`"), "in use"]);
