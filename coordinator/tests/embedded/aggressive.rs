@@ -1,5 +1,5 @@
-//! Removing the caches of inactive users: exactly theirs go, and nothing of anybody's where it is not known who is
-//! active. CI does this with 5,000 users; the `soak_` test with 100,000.
+//! Deletion of inactive users' caches: exactly theirs are deleted, and none if activity is unknown. CI runs this with
+//! 5,000 users; the `soak_` test with 100,000.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use keysweep_testkit::kit::population::{self, DAY_MS, Population, TTL_MS, WARMIN
 use keysweep_testkit::kit::queues::Twice;
 use keysweep_testkit::kit::{self, keys};
 
-use crate::gap::{GRACE_MS, run_and_change};
+use crate::changed_keys::{GRACE_MS, run_and_change};
 
 const USERS: u64 = 5_000;
 
@@ -144,7 +144,7 @@ async fn caches_that_change_between_scan_and_deletion_are_spared() {
                     0 => &[b"PEXPIRE", key, later.as_bytes()],
                     1 => &[b"SET", key, b"new", b"PX", later.as_bytes()],
                     2 => &[b"PERSIST", key],
-                    // It would expire earlier: somebody has touched it.
+                    // It would expire earlier: a client has touched it.
                     3 => &[b"PEXPIRE", key, b"1000000"],
                     _ => &[b"DEL", key],
                 };
@@ -168,7 +168,7 @@ async fn caches_that_change_between_scan_and_deletion_are_spared() {
     }
 }
 
-/// A run in which nobody can tell who is active: nothing of anybody's goes, and an issue says why.
+/// A run without activity data: no user's cache is deleted, and an issue gives the reason.
 pub async fn refused(options: &Options, population: &Population, why: &str) {
     let result = kit::run(options).await;
     println!("{:?}", result.inactive.refused);

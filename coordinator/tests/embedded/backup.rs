@@ -1,5 +1,5 @@
-//! What a run with a backup deletes comes back as it was: every type, every name, every expiry; only what was deleted,
-//! and never over a key that exists unless told to.
+//! Keys that a run with a backup deletes are restored exactly: every type, every name, every expiry; only deleted
+//! keys, and existing keys are replaced only on request.
 
 use std::fs;
 
@@ -135,7 +135,7 @@ async fn of_a_damaged_file_the_place_is_named_and_the_rest_is_restored() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&file, &bytes).unwrap();
-    fs::write(folder.0.join("notes.txt"), "somebody's").unwrap();
+    fs::write(folder.0.join("notes.txt"), "a note").unwrap();
     let account = restore(&backup::order(&options, &folder)).await;
     let [damage] = account.damages.as_slice() else { panic!("{account:?}") };
     assert!(file.ends_with(&damage.file) && damage.offset <= middle as u64, "{damage:?}");

@@ -1,5 +1,5 @@
-//! Numbered databases of a cluster (Valkey 9, `cluster-databases`): a run in one of them is like any other, and the same
-//! names in the others are not touched.
+//! Numbered databases of a cluster (Valkey 9, `cluster-databases`): a run in one of them works like any other, and the
+//! same names in the others are not touched.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! A quiet deployment: a run deletes every stale key and nothing else, and its numbers are the truth. CI does
-//! this with 50,000 keys; the `soak_` tests with `KEYSWEEP_SOAK_KEYS` (a million).
+//! A quiet deployment: a run deletes every stale key and nothing else, and its numbers are exact. CI runs this with
+//! 50,000 keys; the `soak_` tests with `KEYSWEEP_SOAK_KEYS` (a million).
 
 use coordinator::options::Options;
 use keysweep_model::glob::Pattern;

@@ -1,5 +1,5 @@
-//! Primaries that fail while a run is at work: what they had deleted and no replica had is found again, what was read
-//! is not read twice, and whoever takes their place is noticed.
+//! Primaries that fail during a run: deletions that no replica had received are found again, replicated ones are not
+//! scanned twice, and the new primary is detected.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -188,7 +188,7 @@ async fn without_another_primary_the_slots_whose_deletions_are_in_doubt_are_name
     let result = held.run(kit::hasty(), async || held.primary().kill().unwrap()).await;
     assert_eq!(result.status, Status::Partial, "{result:#?}");
     let named: Vec<u16> = result.coverage.missing.as_deref().into_iter().flat_map(slots).collect();
-    // Whatever had been deleted there is back, if somebody restores the node from a copy.
+    // A node that is restored from a copy may have all deleted keys again.
     let touched: BTreeSet<u16> = held.truth.stale.iter().map(|key| slot_of(key)).collect();
     let expected: Vec<u16> = touched.into_iter().filter(|slot| held.is_here(*slot)).collect();
     assert_eq!(named, expected, "{:?}", result.coverage);

@@ -1,5 +1,5 @@
-//! Hashes without a TTL of their own whose fields expire: they are no stale keys, for a plan, a dry run and a run, and
-//! again at the moment of deletion. Only servers that have such hashes are asked.
+//! Hashes without a TTL of their own whose fields expire: a plan, a dry run and a run do not count them as stale, and
+//! neither does the check before the deletion. Only servers with such hashes are queried for them.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use keysweep_servers::{Seeder, Server};
 use keysweep_testkit::kit;
 use keysweep_testkit::kit::backup::{self, Folder, restore};
 
-use crate::gap::{GRACE_MS, run_and_change};
+use crate::changed_keys::{GRACE_MS, run_and_change};
 
 /// Hashes of each kind.
 const EACH: u64 = 250;
@@ -64,7 +64,7 @@ async fn left(options: &Options, kind: &str) -> u64 {
     kit::keys::existing(&options.access, &keys).await.len() as u64
 }
 
-/// What is told of what [`fill`] wrote.
+/// Checks the figures about the keys of [`fill`].
 fn check_numbers(result: &CleanupResult, action: Action) {
     let (writes, accounting) = (action.writes(), &result.accounting);
     assert_eq!((result.status, accounting.balanced), (Status::Completed, true), "{:?}", result.issues);

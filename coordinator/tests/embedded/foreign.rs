@@ -1,4 +1,5 @@
-//! Servers that scan and count otherwise than a hash table: what is deleted is exact, or the run says that it is not.
+//! Servers that scan and count differently from a hash table: deletions are exact, or the run reports that they are
+//! not.
 
 use coordinator::options::Options;
 use coordinator::preflight::{Preflight, preflight};

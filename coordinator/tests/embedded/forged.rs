@@ -1,5 +1,5 @@
-//! Reports and batches of a hostile scanner, in real runs: reapers do nothing that the run does not
-//! allow, the limit on deletions holds before the first of them, and every run ends.
+//! Reports and batches of a hostile scanner, in real runs: reapers do nothing that the run does not allow, the limit
+//! on deletions is enforced before the first one, and every run ends.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! What keeps a run from doing harm: dry runs that only read, limits on deletions and time, cancelling, and
-//! the bound on what one node is asked at a time. The lock has a file of its own.
+//! The guards of a run: read-only dry runs, limits on deletions and time, cancellation, and the limit on concurrent
+//! work per node. The lock has its own file.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,7 +1,6 @@
-//! Whole runs in which one role reads what somebody hostile has tampered with: messages of queues and records that are cut,
-//! spliced, repeated, reordered, taken from another run or changed in a field. After each change: nothing panics, every run
-//! ends, no key goes that is to stay, no more goes than the limit allows, and what a result says that no liar wrote is
-//! true.
+//! Whole runs in which one role reads tampered messages and records: cut, spliced, repeated, reordered, taken from
+//! another run or changed in a field. After each change: nothing panics, every run ends, no key is deleted that must
+//! stay, deletions stay within the limit, and results are true except for figures from tampered input.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

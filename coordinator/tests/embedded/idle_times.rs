@@ -1,4 +1,4 @@
-//! Inactive users' caches where nothing tells who is active: those that nobody has used for long.
+//! Inactive users' caches without an activity source: keys that were not used for long.
 
 use coordinator::inactive_policy::ActivitySource;
 use keysweep_model::messages::Action;
@@ -8,7 +8,7 @@ use keysweep_testkit::kit::population::{self, DAY_MS, Population, TTL_MS};
 use keysweep_testkit::kit::{self, keys};
 
 use crate::aggressive::refused;
-use crate::gap::{GRACE_MS, run_and_change};
+use crate::changed_keys::{GRACE_MS, run_and_change};
 
 /// Copies of one value, as if each had not been used for so many seconds.
 async fn restore(access: &ConnectOptions, keys: &[Vec<u8>], idle_s: u64) {
@@ -42,7 +42,7 @@ async fn idle_times_decide_where_nothing_else_does() {
         let mut options = population::options(urls, ActivitySource::IdleTime);
         options.rules.grace_ms = GRACE_MS;
         let mut population = Population::of(1_000);
-        // Nobody asks for users: what the template does not tell may go as well.
+        // No template for users is required: keys that it does not match may be deleted as well.
         let unknown: Vec<Vec<u8>> = population.unknown.drain(..).collect();
         population.inactive.extend(unknown);
         population.seed(&options.access).await;

@@ -1,4 +1,4 @@
-//! The lock of an embedded run: one run of a job at a time, whatever becomes of its holder.
+//! The lock of an embedded run: one run of a job at a time, whatever the end of its holder.
 
 use std::time::{Duration, Instant};
 

@@ -13,7 +13,7 @@ use keysweep_testkit::kit::proxy::Proxy;
 use tokio::time::sleep;
 
 use super::failover::PRIMARIES;
-use super::unrest::{KEYS, check, run_in, slow};
+use super::random_faults::{KEYS, check, run_in, slow};
 
 /// One change of the weather after another, each at one of the nodes.
 async fn storm(nodes: &[Proxy], mut rng: Rng) {

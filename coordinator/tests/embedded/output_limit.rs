@@ -1,5 +1,5 @@
-//! Servers that close a connection for which too many bytes of answers wait (`client-output-buffer-limit`): less is asked
-//! for, the run ends exactly, and the limit is learned once.
+//! Servers that close connections with too many buffered bytes (`client-output-buffer-limit`): requests become
+//! smaller, the run is exact, and the limit is learned once.
 
 use coordinator::embedded::{self, RunError};
 use coordinator::options::Options;

@@ -1,4 +1,4 @@
-//! Runs that are held back: for the latency of others, by a rate limit, or by nothing.
+//! Runs that are slowed down: to protect latency, by a rate limit, or not at all.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use keysweep_testkit::kit;
 use keysweep_testkit::kit::foreground::Foreground;
 use keysweep_testkit::kit::ground_truth::GroundTruth;
 
-/// A run beside which nobody may notice anything.
+/// A run that must not affect other clients.
 const GENTLE: PacingLimits = PacingLimits { latency_budget_ms: Some(1), keys_per_s_max: None };
 
 /// A run at full speed, but for a limit.

@@ -1,4 +1,4 @@
-//! How far a run is, while its tasks are being read.
+//! The progress of a run while its tasks are being read.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Reading from replicas: primaries list nothing, every key is found however late it got to the replica, and a replica
-//! that is too far behind, or does not answer, is not read.
+//! Reading from replicas: primaries list nothing, every key is found however late it was replicated, and a replica
+//! that lags too far, or does not respond, is not read.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn read(result: &CleanupResult) -> &[ReadNode] {
     &result.read_from.as_ref().expect("replicas were asked for").nodes
 }
 
-/// How often a server was told to list keys.
+/// How many listing commands a server has received.
 async fn listings(conn: &Conn) -> u64 {
     let said = conn.info_text("INFO commandstats").await.unwrap();
     let text = format!("{said:?}");
@@ -72,7 +72,7 @@ async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
     assert_eq!((result.current_metrics.hits, result.current_metrics.misses), (Some(0), Some(0)));
     truth.check(&options.access, &result).await;
 
-    // A replica that does not answer keeps nobody waiting, nor keys from being found.
+    // A replica that does not respond delays nothing, and hides no key.
     cluster.nodes()[2].pause().unwrap();
     let truth = GroundTruth { stale: truth.stale, ..GroundTruth::default() };
     cluster.primaries()[0].conn().await.unwrap().info_text("FLUSHALL").await.unwrap();
@@ -122,7 +122,7 @@ async fn a_run_waits_until_a_replica_has_what_was_there_when_it_began() {
     proxy.pause();
     let truth = GroundTruth::mixture(KEYS, "");
     truth.seed(&options.access).await;
-    // Whoever read now would find next to nothing, and call that success.
+    // A reader would find almost nothing now, and report success.
     assert!(keys_of(&replica).await < KEYS / 2, "the replica is behind");
     let late = async {
         sleep(Duration::from_millis(500)).await;

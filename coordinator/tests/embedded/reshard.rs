@@ -1,5 +1,5 @@
-//! Slots that move, or stay half-moved, and nodes that go away while a run is at work: no key is missed that
-//! was there throughout, and what could not be read is named.
+//! Slots that move, or stay half-moved, and nodes that fail during a run: no key is missed that existed throughout,
+//! and what could not be read is named.
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn truth() -> GroundTruth {
     truth
 }
 
-/// A run in `env`, and `change` beside it, which is told when everything has been scanned.
+/// A run in `env`, with `change` in parallel, which is notified when everything has been scanned.
 pub async fn run_and_change(
     context: &Context,
     options: &Options,
@@ -260,7 +260,7 @@ async fn a_node_that_goes_away_before_its_keys_are_deleted_leaves_them_unreached
     );
     let living = truth.stale.iter().filter(|key| owner(&cluster, slot_of(key)) != 2).count() as u64;
     let mut expected = truth.accounting(Action::Delete);
-    // It was down before anything was tried there, so nobody can have deleted them.
+    // It was down before any deletion there was tried, so none can have happened.
     (expected.deleted, expected.unreached) = (living, truth.stale.len() as u64 - living);
     assert_eq!(result.accounting, expected, "{:?}", result.issues);
     assert!(result.issues.iter().any(|issue| issue.contains("cannot be reached")), "{:?}", result.issues);

@@ -39,8 +39,7 @@ async fn table_sizes(conn: &Conn) -> Vec<u64> {
     keys.lines().filter_map(|line| line.trim().strip_prefix("table size: ")?.parse().ok()).collect()
 }
 
-/// Adds and deletes `keys` keys of another pattern, all of them again and again, until told to stop. Returns
-/// the sizes that the table had.
+/// Adds and deletes `keys` keys of another pattern repeatedly until `stop`. Returns the sizes of the table.
 async fn breathe(server_url: String, keys: usize, stop: Arc<AtomicBool>) -> BTreeSet<u64> {
     let access = keysweep_redis::ConnectOptions::open(vec![server_url.clone()]);
     let conn = access.connect_dedicated(&server_url).await.unwrap();
@@ -91,7 +90,7 @@ async fn run(server: &Server, options: &Options, bits: u32, noise: usize) -> (Cl
     let (stop, mut task_group) = (Arc::new(AtomicBool::new(false)), TaskGroup::default());
     let (tell, sizes) = tokio::sync::oneshot::channel();
     let breathing = breathe(server.url(), noise, Arc::clone(&stop));
-    task_group.start("writer", async move { tell.send(breathing.await).map_err(|_| "nobody asks any more") });
+    task_group.start("writer", async move { tell.send(breathing.await).map_err(|_| "the receiver is gone") });
     let result = kit::run_in(&kit::env(options, Timing::default()), options, &planned).await.unwrap();
     stop.store(true, Ordering::Relaxed);
     let sizes = sizes.await.unwrap();

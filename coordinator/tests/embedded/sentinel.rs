@@ -1,5 +1,5 @@
-//! A server behind Sentinels that fails while a run is at work. Cursors, counters and deletions of the server that is
-//! gone mean nothing at the one that takes over, so the run ends and says so; the next one finishes the work.
+//! A server behind Sentinels that fails during a run. Cursors, counters and deletions of the old primary mean nothing
+//! at the new one, so the run ends and reports that; the next run finishes the work.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Nodes on which no key is without TTL are skipped, and what is told of their keys comes from a sample. As soon as
-//! there is such a key, they are read.
+//! Nodes without a stale key are skipped, and their figures come from a sample. As soon as such a key exists, they are
+//! read.
 
 use coordinator::inactive_policy::ActivitySource;
 use coordinator::options::Options;
@@ -17,7 +17,7 @@ fn name(n: u64) -> String {
     format!("permissions:{n}:documents")
 }
 
-/// Keys with a TTL, those of a second kind that nobody asks for, and one without TTL where `stale` says.
+/// Keys with a TTL, non-matching keys, and one without TTL where `stale` returns true.
 async fn fill(urls: &[String], stale: impl Fn(&str) -> bool) -> u64 {
     let (mut seeder, mut staled) = (Seeder::connect(urls).await.unwrap(), 0);
     for n in 0..KEYS {

@@ -1,5 +1,5 @@
-//! Servers that answer slowly, or say less than before: the result does not say that they were replaced, restarted or failed
-//! over, which nobody saw.
+//! Servers that respond slowly, or report less than before: the result does not claim that they were replaced,
+//! restarted or failed over, which was not observed.
 
 use std::time::Duration;
 

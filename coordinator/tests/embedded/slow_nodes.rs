@@ -1,4 +1,4 @@
-//! Dry runs over many slow nodes, simulated: the numbers are the truth, no node is crowded, and nothing is written.
+//! Dry runs over many slow simulated nodes: the numbers are exact, no node exceeds its limit, and nothing is written.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ fn check(nodes: &SlowNodes, result: &CleanupResult) {
     assert_eq!(
         (metrics.hits, metrics.misses, metrics.hit_rate),
         (Some(0), Some(0), None),
-        "nobody else looks keys up"
+        "no other client makes lookups"
     );
 }
 

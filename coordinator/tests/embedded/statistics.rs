@@ -1,4 +1,4 @@
-//! What a run says of TTLs and prefixes, against the truth key by key.
+//! A run's figures on TTLs and prefixes, compared with the exact values key by key.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -67,7 +67,7 @@ fn check_memory(result: &CleanupResult, sizes: &BTreeMap<String, (u64, bool)>) {
     for (list, stale) in [(&lists.by_memory, false), (&lists.by_freed, true)] {
         let whole = sizes.len() <= 150_000;
         let truth = sum("", stale);
-        println!("{truth} in all: told {} to {:?}", list.low, list.high);
+        println!("{truth} in all: reported {} to {:?}", list.low, list.high);
         assert!(is_within(truth, list.low, list.total, list.high), "{truth}: {list:?}");
         assert!(!list.rows.is_empty());
         for row in &list.rows {
@@ -205,21 +205,21 @@ async fn memory_of_sampled_runs_holds() {
         of.map(|(_, (bytes, _))| bytes).sum::<u64>()
     };
     for run in 0..4 {
-        // As though there were many more keys, and nobody knew how much memory is used.
+        // As if there were many more keys, and memory use were unknown.
         let mut preflight = kit::preflight_of(&options).await;
         preflight.spec.measure = Measure { used_memory: None, whole: false, freed_one_in: 50 };
         let result = kit::run_in(&kit::env(&options, kit::hasty()), &options, &preflight).await.unwrap();
         assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
         if run == 0 {
             let (freed, shown) = (sum("", true), result.freed_bytes.unwrap());
-            println!("{freed} freed, told {shown:?}");
+            println!("{freed} freed, reported {shown:?}");
             assert!(is_within(freed, shown.low, shown.estimate, None) && shown.high.is_none(), "{shown:?}");
             continue;
         }
         let rows = &result.metrics.prefixes.by_memory.rows;
         for row in rows {
             let truth = sum(&row.prefix, false);
-            println!("{}: {truth}, told {} to {:?} by {}", row.prefix, row.low, row.high, row.samples);
+            println!("{}: {truth}, reported {} to {:?} by {}", row.prefix, row.low, row.high, row.samples);
             assert!(is_within(truth, row.low, row.weight, row.high), "{truth}: {row:?}");
             // Small prefixes are measured whole also then.
             assert_eq!(row.high.is_some(), row.prefix == "few:", "{row:?}");

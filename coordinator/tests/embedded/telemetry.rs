@@ -1,4 +1,4 @@
-//! The metrics of a process that does a run: they are what its result says, and failures show.
+//! The metrics of a process that executes a run: they match its result, and failures are visible.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! `verify = "value"`: a key that is deleted and written again without a TTL within the grace stays, unless it holds the
-//! same again; all others are deleted as ever.
+//! `verify = "value"`: a key that is deleted and written again without a TTL within the grace stays, unless it has the
+//! same value again; all others are deleted as usual.
 
 use coordinator::drive::Progress;
 use coordinator::embedded;
@@ -133,7 +133,7 @@ async fn keys_with_other_content_stay_where_deleted_ones_are_saved() {
 
 /// Our own look-ups are all known, so that the application's hit rate is true.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn look_ups_for_fingerprints_are_known() {
+async fn lookups_for_fingerprints_are_known() {
     let server = kit::standalone().await;
     let mut options = options(vec![server.url()]);
     options.rules.grace_ms = 0;

@@ -1,4 +1,4 @@
-//! What differs from version to version of the servers, and what a run says of it.
+//! Differences between server versions, and how a run reports them.
 
 use keysweep_model::messages::{Action, DeleteBackend};
 use keysweep_model::result::Status;

@@ -1,11 +1,11 @@
-//! Whole runs on servers that run no scripts: as exact as with them when every message comes twice, when a worker is cut
-//! off at its work, and when slots move.
+//! Whole runs on servers without scripts: as exact as with scripts when every message is delivered twice, when a worker
+//! dies, and when slots move.
 
 use keysweep_runtime::failpoint::FailPoint;
 use keysweep_servers::{ClusterServers, Server};
 
+use crate::redelivery::{cut_off, delivered_twice};
 use crate::reshard::moves_before_deletion;
-use crate::twice::{cut_off, delivered_twice};
 
 const RENAMED: [&str; 9] =
     ["--rename-command", "EVAL", "", "--rename-command", "EVALSHA", "", "--rename-command", "SCRIPT", ""];

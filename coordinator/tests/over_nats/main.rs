@@ -11,7 +11,7 @@ mod notices;
 mod outage;
 mod pacing;
 mod progress;
+mod redelivery;
 mod serve;
 mod takeover;
-mod twice;
 mod whole;

@@ -35,16 +35,16 @@ const REDIS: [Part; 3] = [
             "exact::a_",
             "failover::",
             "fields::",
-            "gap::",
+            "changed_keys::",
             "guards::a_",
             "lock::",
             "replicas::",
             "reshard::",
             "network::",
-            "numbers::",
-            "unrest::",
-            "unserved::",
-            "twice::every_delivery",
+            "int64_limits::",
+            "random_faults::",
+            "unserved_slots::",
+            "redelivery::every_delivery",
             "versions::",
             "without_scripts::",
         ],
@@ -55,7 +55,7 @@ const REDIS: [Part; 3] = [
         &[
             "backup::",
             "every_right",
-            "looks_only::",
+            "read_only::",
             "rights::rights_to_fields",
             "sentinel::",
             "the_users_file",
@@ -68,7 +68,7 @@ const REDIS: [Part; 3] = [
 /// Queue and store; whole runs with the roles of several processes; cancellation, faults and takeover.
 const NATS: [Part; 2] = [
     part("keysweep-nats", "live", &[]),
-    part("coordinator", "over_nats", &["aggressive::", "cancel::", "faults::", "takeover::", "twice::"]),
+    part("coordinator", "over_nats", &["aggressive::", "cancel::", "faults::", "takeover::", "redelivery::"]),
 ];
 
 /// The result of the suite on one version.

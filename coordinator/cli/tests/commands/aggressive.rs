@@ -1,5 +1,5 @@
-//! The removal of inactive users' caches on the command line: what is said of it, the rights that it takes, and that
-//! the keys which keysweep reads from are never touched.
+//! Deletion of inactive users' caches on the command line: its messages, the permissions that it needs, and that the
+//! keys which keysweep reads from are never touched.
 
 use std::path::Path;
 
@@ -120,7 +120,7 @@ async fn keys_that_keysweep_reads_from_are_never_touched() {
     scene.place.all("HSET permissions:stats hits 1 misses 1").await;
     scene.place.all("SADD permissions:[w]* alice").await;
     scene.place.all("SET permissions:w1 stale").await;
-    // Aggressive mode is off: they are configured all the same.
+    // Aggressive mode is off: the keys are configured all the same.
     let flags = ["--activity", "set:permissions:[w]*", "--hit-rate", "hash:permissions:stats", "--json"];
     for more in [&[][..], &["--action", "expire"], &["--protect", "none"]] {
         let result = scene.command("run", "", &[&flags[..], more].concat()).exits(0).result("completed");
@@ -132,7 +132,7 @@ async fn keys_that_keysweep_reads_from_are_never_touched() {
     assert_eq!(scene.place.keys("permissions:w1").await, 0, "names are taken literally");
 }
 
-/// The rules of the users file that operators are given, with the password of the tests.
+/// The rules of the users file for operators, with the password of the tests.
 fn rules() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/redis.acl");
     let line = std::fs::read_to_string(path).expect("deploy/redis.acl is there");
@@ -157,7 +157,7 @@ async fn rights() {
     user("lacking", "-zscan").await;
     let result = scene.aggressive("run", "lacking", &["--dry-run", "--json"]).exits(0).result("completed");
     assert!(result["issues"].to_string().contains("`+zscan`"), "{result}");
-    // With the whole file, all of it works.
+    // With the whole file, everything works.
     user("keysweep", "").await;
     let result = scene.aggressive("run", "keysweep", &["--json"]).exits(0).result("completed");
     assert_eq!((&result["inactiveUserCaches"], &result["cleanedKeys"]), (&Value::from(20), &Value::from(21)));

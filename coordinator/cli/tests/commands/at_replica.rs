@@ -1,5 +1,5 @@
-//! Plans and dry runs at the address of a replica: it is named with the age of its data, and an old or empty copy is no
-//! all-clear.
+//! Plans and dry runs at the address of a replica: the output names it and the age of its data, and an old or empty
+//! copy is never reported as a clean deployment.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ async fn in_step_and_after_its_primary_has_gone() {
     assert!(sentences(&planned.exits(3).json()).contains(&lost), "{planned}");
     let looked = run(&url, &["--dry-run"]);
     let result = looked.exits(3).result("partial");
-    assert_eq!(result["accounting"]["reported"], stale, "what it holds is told all the same: {looked}");
+    assert_eq!(result["accounting"]["reported"], stale, "its keys are reported all the same: {looked}");
     let row = &result["nodes"][0]["replica"];
     assert!(row["link"] == "lost" && row["ageSeconds"].as_u64().is_some_and(|age| age >= 1), "{looked}");
     assert!(sentences(&result).contains(&lost), "{looked}");

@@ -1,4 +1,4 @@
-//! `--backup` and `keysweep restore` as their users type them: bad places, full disks, and kill -9 in the middle of
+//! `--backup` and `keysweep restore` on the command line: invalid targets, full disks, and kill -9 in the middle of
 //! either.
 
 use std::fs;
@@ -17,10 +17,10 @@ use keysweep_servers::Server;
 use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, Running, keysweep, with_small_files};
 
-/// A folder that is not there yet.
+/// A folder that does not exist yet.
 fn folder(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
-    // Of an earlier run of the tests, if it is there.
+    // From an earlier run of the tests, if it exists.
     let _ = fs::remove_dir_all(&path);
     path.to_str().expect("the path is UTF-8").to_owned()
 }
@@ -56,7 +56,7 @@ async fn places_that_cannot_be_used() {
     check("s3://bucket", 2, &["`--backup`", "the path of a directory, or `nats://BUCKET`"]);
     check("nats://a/b", 2, &["`--backup`", "`nats://a/b`"]);
     check("nats://bucket", 2, &["`--backup nats://bucket` needs workers", "`--nats URL`"]);
-    // A plan says where, and touches nothing.
+    // A plan names the target, and creates nothing.
     let unmade = folder("unmade");
     let plan = keysweep(&["plan", "--redis", place.url(), "--backup", &unmade]).run();
     assert!(
@@ -78,7 +78,7 @@ async fn a_disk_that_is_full_stops_the_run_and_nothing_is_lost() {
     let (place, folder) = (TestDeployment::standalone(&server).await, folder("full"));
     let stale = place.seed(20_000).await;
     let before = place.digest().await;
-    // No file may be larger than 8 KiB: the first try fits, the keys of a batch do not.
+    // No file may be larger than 8 KiB: the first write fits, the keys of a batch do not.
     let ended = with_small_files(8 << 10, &run(&place, &folder, &[])).run();
     let result = ended.exits(3).result("cancelled");
     let accounting = &result["accounting"];
@@ -89,14 +89,14 @@ async fn a_disk_that_is_full_stops_the_run_and_nothing_is_lost() {
         assert!(issues.contains(text), "`{text}` is not in {issues}");
     }
     assert_eq!(place.digest().await, before);
-    // With room, the same command does it.
+    // With enough space, the same command succeeds.
     let result = keysweep(&run(&place, &folder, &[])).run().exits(0).result("completed");
     assert_eq!(result["cleanedKeys"], stale);
     restore(&place, &folder, &["--yes"]).exits(0);
     assert_eq!(place.digest().await, before);
 }
 
-/// Everything that we keep in Redis ourselves goes: after a kill -9 it would only expire.
+/// Removes all keys of keysweep in Redis: after a kill -9 they would only expire.
 async fn tidy(server: &Server) {
     let conn = server.conn().await.unwrap();
     let Reply::Array(keys) = conn.info_text("KEYS keysweep:*").await.unwrap() else {
@@ -115,7 +115,7 @@ async fn dbsize(server: &Server) -> i64 {
     }
 }
 
-/// Kills `running` when `look` says so, which must be before its end.
+/// Kills `running` when `look` returns true, which must happen before it ends.
 async fn killed(mut running: Running, look: impl AsyncFn() -> bool) {
     while !look().await {
         assert!(!running.has_ended(), "it ended before it could be killed\n{}", running.so_far());
@@ -158,7 +158,7 @@ async fn what_a_person_sees() {
     let args = ["run", "--yes", "--grace", "0s", "--redis", place.url(), "--backup", &folder];
     let ended = keysweep(&args).run();
     assert!(ended.exits(0).stdout.contains("  backup      in "), "{ended}");
-    // Off a terminal, nobody can agree.
+    // Off a terminal, no confirmation is possible.
     restore(&place, &folder, &[]).fails(4, &["`--dry-run`", "`--yes`"]);
     let looked = restore(&place, &folder, &["--dry-run"]);
     assert_eq!(looked.exits(0).json()["restorable"], stale);
@@ -173,7 +173,7 @@ async fn what_a_person_sees() {
     assert_eq!(place.digest().await, before);
 }
 
-/// What Redis 8.0 and Valkey 9.1 answer to DUMP of a hash. No version of a server takes both.
+/// What Redis 8.0 and Valkey 9.1 return for DUMP of a hash. No server version accepts both.
 const HASHES: [(&str, &[u8]); 2] = [
     (
         "12, written by Redis 8.0",
@@ -239,7 +239,7 @@ async fn a_backup_names_its_deployment_among_several() {
     let value = packed_string(b"value");
     save(&backup, "east", &[("key", &value)]).await;
     assert_eq!(back(&[]).exits(0).json()["restored"], 1);
-    // The job file does not know `north`, so it is no candidate.
+    // The job file does not have `north`, so it cannot be meant.
     save(&backup, "north", &[("north", &value)]).await;
     let ended = back(&[]);
     let account = ended.exits(0).json();

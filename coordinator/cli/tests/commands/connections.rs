@@ -1,5 +1,5 @@
-//! How many connections a process makes to a server: four at most, whatever it does there; and what is said where a
-//! server has fewer.
+//! How many connections a process opens to a server: four at most, in all modes; and the error if a server allows
+//! fewer.
 
 use std::net::TcpStream;
 use std::path::Path;
@@ -14,10 +14,10 @@ use tokio::task::JoinSet;
 use crate::cli::deployment::TestDeployment;
 use crate::cli::keysweep;
 
-/// What a server without TLS says to a connection that is one too many.
+/// The reply of a server without TLS to a connection beyond its limit.
 const FULL: &str = "max number of clients reached";
 
-/// How many clients a server takes in these tests.
+/// The connection limit of servers in these tests.
 const CLIENTS_MAX: u64 = 32;
 
 async fn info(conn: &Conn, name: &str) -> u64 {
@@ -27,7 +27,7 @@ async fn info(conn: &Conn, name: &str) -> u64 {
     line.unwrap_or_else(|| panic!("no `{name}` in INFO")).trim().parse().unwrap()
 }
 
-/// Connections of others, so many that the server takes `left` more. Dropping them closes them.
+/// Opens connections of other clients, so that the server accepts `left` more. Dropping them closes them.
 async fn open_clients(conn: &Conn, server: &Server, left: u64) -> Vec<TcpStream> {
     conn.info_text(&format!("CONFIG SET maxclients {CLIENTS_MAX}")).await.unwrap();
     let there = info(conn, "connected_clients").await + info(conn, "connected_slaves").await;
@@ -38,7 +38,7 @@ async fn open_clients(conn: &Conn, server: &Server, left: u64) -> Vec<TcpStream>
     others
 }
 
-/// The most connections that a server had at a time, beyond those that it had at first.
+/// The maximum number of connections to a server, beyond those at the start.
 struct Watch {
     most: Arc<AtomicU64>,
     over: Arc<AtomicBool>,
@@ -68,7 +68,7 @@ impl Watch {
     }
 }
 
-/// Whether a run with `more` finishes at a server that takes four connections and no more, with none refused.
+/// Checks that a run with `more` completes at a server that accepts only four connections, with none rejected.
 async fn finishes(server: &Server, place: &TestDeployment, more: &[&str]) {
     let conn = &place.conns()[0];
     conn.info_text("FLUSHALL").await.unwrap();
@@ -77,7 +77,7 @@ async fn finishes(server: &Server, place: &TestDeployment, more: &[&str]) {
     let stale = place.seed(60_000).await;
     let now_s = keysweep_model::time::now_ms() / 1_000;
     place.all(&format!("ZADD permissions:warming {now_s} 7")).await;
-    // Those of the seeder are gone when the server has noticed.
+    // Wait until the server has noticed that the seeder's connections are closed.
     tokio::time::sleep(Duration::from_millis(100)).await;
     let others = open_clients(conn, server, 4).await;
     let watch = Watch::start(conn).await;
@@ -123,7 +123,7 @@ async fn a_run_opens_at_most_four_with_transactions_and_replica_waits() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     finishes(&server, &place, &["--max-speed"]).await;
-    // Whoever reads the replica asks it in the same way, and the primary besides.
+    // Reads from the replica use the same number of connections, and the primary has its own.
     finishes(&server, &place, &["--max-speed", "--read-from", "replica"]).await;
 }
 
@@ -147,7 +147,7 @@ async fn a_run_opens_at_most_four_per_cluster_node_and_behind_sentinels() {
         }
     };
     check(&place, place.url(), stale, &["--max-speed"]).await;
-    // By another name of the first node than the one that it announces.
+    // Through another name of the first node than the announced one.
     let stale = place.seed(60_000).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     let named = place.url().replace("127.0.0.1", "localhost");
@@ -169,7 +169,7 @@ async fn a_server_with_a_lower_limit_is_named_with_it() {
     let address = &server.url()["redis://".len()..];
     for left in 0..4 {
         let others = open_clients(&place.conns()[0], &server, left).await;
-        // Older servers do not tell their limit.
+        // Older servers do not report their limit.
         if left > 0 && place.is_older().await {
             continue;
         }

@@ -1,4 +1,4 @@
-//! The demo, which brings its own servers.
+//! The demo, which starts its own servers.
 
 use std::path::{Path, PathBuf};
 

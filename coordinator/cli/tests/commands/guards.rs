@@ -1,5 +1,5 @@
-//! Servers that are not fit for a run, and runs that want an agreement: refused with a reason and before
-//! anything is changed, or carried out where that is possible.
+//! Servers that are unfit for a run, and runs that need confirmation: refused with a reason before anything is
+//! changed, or executed if possible.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ pub fn run(url: &str, more: &[&str]) -> Ended {
     keysweep(&args.iter().chain(more).copied().collect::<Vec<_>>()).run()
 }
 
-/// Waits until the server says `what` in its INFO.
+/// Waits until INFO of the server contains `what`.
 pub async fn until(server: &Server, what: &str) {
     let conn = server.conn().await.unwrap();
     let since = Instant::now();
@@ -43,7 +43,7 @@ async fn a_replica() {
     let looked = run(&replica.url(), &["--dry-run"]);
     assert_eq!(looked.exits(0).result("completed")["accounting"]["reported"], stale, "{looked}");
     assert_eq!(place.digest().await, before);
-    // A primary that wants more replicas than it has takes no writes.
+    // A primary with fewer replicas than it requires rejects writes.
     place.all("CONFIG SET min-replicas-to-write 5").await;
     run(place.url(), &[]).fails(1, &["takes no writes", "NOREPLICAS", "--dry-run"]);
     assert_eq!(place.digest().await, before);
@@ -57,7 +57,7 @@ async fn a_full_disk_and_a_full_memory() {
     let server = Server::start(&args).await.unwrap();
     let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
-    // It saves nowhere, so it takes no writes: a disk that is full behaves the same.
+    // Its snapshots fail, so it rejects writes: a full disk has the same effect.
     std::fs::remove_dir_all(&dir).unwrap();
     let conn = server.conn().await.unwrap();
     conn.command(&[b"CONFIG", b"SET", b"save", b"3600 1"]).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_full_disk_and_a_full_memory() {
     assert_eq!(place.digest().await, before);
     run(place.url(), &["--dry-run"]).exits(0).result("completed");
     place.all("CONFIG SET stop-writes-on-bgsave-error no").await;
-    // Deleting is the way out of a full memory, so it works there.
+    // Deleting frees memory, so it works with full memory.
     place.all("CONFIG SET maxmemory 1").await;
     assert!(conn.info_text("SET a b").await.is_err(), "the memory is full");
     assert_eq!(run(place.url(), &[]).exits(0).result("completed")["cleanedKeys"], stale);
@@ -81,7 +81,7 @@ async fn a_cluster_without_databases_and_disk_errors_on_every_node() {
     let place = TestDeployment::cluster(&cluster).await;
     place.seed(300).await;
     let before = place.digest().await;
-    // Clusters of Valkey 9 know numbers, but have one database if nothing else is said.
+    // Clusters of Valkey 9 support numbered databases, but have one by default.
     let numbered = place.knows_cluster_databases().await;
     let said = if numbered {
         ["no such database", "`CONFIG GET cluster-databases`"]
@@ -118,7 +118,7 @@ async fn a_run_without_confirmation_is_refused() {
         assert!(ended.exits(code).stdout.contains(text), "{ended}");
     }
     assert_eq!(place.digest().await, before);
-    // Looking needs no agreement.
+    // A dry run needs no confirmation.
     assert_eq!(
         keysweep(&["run", "--dry-run", "--json", "--redis", &url]).run().exits(0).json()["dryRun"],
         true

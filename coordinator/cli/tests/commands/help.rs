@@ -1,4 +1,4 @@
-//! `--help` is a contract: scripts and habits depend on it. The texts stand under `snapshots/`;
+//! `--help` is a contract: scripts and habits depend on it. The texts are in `snapshots/`;
 //! `UPDATE_SNAPSHOTS=1 cargo test -p keysweep --test commands help` rewrites them.
 
 use std::fs;

@@ -1,5 +1,5 @@
-//! The hit rate that a run tells, held against an application whose look-ups are known, while others look keys up of
-//! whom keysweep keeps no record: a plan, a run that was killed, a run that keeps its history elsewhere, and a tool.
+//! The hit rate in a result, compared with an application whose lookups are known, while other clients make lookups
+//! that keysweep has no record of: a plan, a run that was killed, a run with another history, and a tool.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::cli::keysweep;
 /// Keys that match.
 const KEYS: u64 = 1_000;
 
-/// Reads by runs whose history is kept elsewhere (a lock that is looked at, a right that is tried): the server counts
-/// them as GET, as it does those of the application. No more than this in all runs of the test.
+/// Maximum reads by runs with another history in all runs of the test (reading a lock, checking a permission): the
+/// server counts them as GET, as it does those of the application.
 const READS_ELSEWHERE: u64 = 10;
 
 /// A server, the application that reads its cache there, and what it has counted since the last run.
@@ -51,7 +51,7 @@ impl Bench {
         }
     }
 
-    /// Another tool looks: it asks `count` keys for their type and their TTL, half of which are there.
+    /// Another tool queries type and TTL of `count` keys; half of them exist.
     async fn is_looked_at(&self, count: u64) {
         let mut batch = Batch::new();
         for n in 0..count {
@@ -77,7 +77,7 @@ impl Bench {
         (result, window)
     }
 
-    /// What a run says is held against what the application knows.
+    /// Compares the figures of a run with the application's counters.
     fn checks(&mut self, window: &Value) {
         let beyond = window["lookups"].as_u64().unwrap().checked_sub(self.hits + self.misses);
         assert!(beyond.is_some_and(|reads| reads <= READS_ELSEWHERE), "{window:#}");
@@ -97,7 +97,7 @@ impl Bench {
 async fn lookups_of_other_clients_are_not_counted_as_the_applications() {
     let mut bench = Bench::new().await;
     bench.run();
-    // A server at which only keysweep and a tool look: no traffic, no rate, no advice.
+    // A server with lookups by keysweep and a tool only: no traffic, no rate, no advice.
     bench.command(&["plan"], "none").run().exits(0);
     bench.command(&["run", "--yes"], "elsewhere").run().exits(0);
     bench.is_looked_at(50).await;
@@ -105,7 +105,7 @@ async fn lookups_of_other_clients_are_not_counted_as_the_applications() {
     bench.checks(&window);
     assert_eq!(result["currentMetrics"]["hitRate"], Value::Null);
     assert!(!result["recommendations"].to_string().contains("hit rate"), "{result:#}");
-    // The same beside an application with many look-ups: their number is exact, and the rate known within two points.
+    // The same with an application that makes many lookups: their number is exact, and the rate is within two points.
     bench.reads(200_000).await;
     bench.command(&["plan"], "none").run().exits(0);
     bench.command(&["run", "--dry-run"], "elsewhere").run().exits(0);
@@ -119,7 +119,7 @@ async fn lookups_of_other_clients_are_not_counted_as_the_applications() {
     let (result, window) = bench.run();
     bench.checks(&window);
     assert!(result["currentMetrics"]["hitRate"].is_number(), "{result:#}");
-    // Few look-ups beside many of others: their number is known, the rate is not, and the result says why.
+    // Few lookups among many of others: their number is known, the rate is not, and the result gives the reason.
     bench.reads(1_200).await;
     bench.command(&["run", "--dry-run"], "elsewhere").run().exits(0);
     let (result, window) = bench.run();

@@ -1,5 +1,5 @@
-//! What another user of the machine, or a damaged file, may do to a run: links, locks, pipes, and numbers. The other
-//! user is number 65534; to be both users, these tests run as root.
+//! What another user of the machine, or a damaged file, can do to a run: links, locks, pipes, and numbers. The other
+//! user has the id 65534; the tests run as root to act as both users.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::cli::{Ended, Keysweep, keysweep};
 /// The other user.
 const MALLORY: u32 = 65_534;
 
-/// A folder that every user can enter, as `/tmp` is; it goes with the test.
+/// A folder that every user can enter, like `/tmp`; removed at the end.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -54,7 +54,7 @@ impl Drop for Scratch {
     }
 }
 
-/// The only thing in it is what was there before.
+/// It contains only what was there before.
 #[track_caller]
 fn untouched(victim: &Path, ended: &Ended) {
     let names: Vec<_> = fs::read_dir(victim).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -96,7 +96,7 @@ async fn a_report_goes_through_no_link_of_another_user() {
         run(&place, &scratch, &["--report-dir", &scratch.text("reports/permission-cache-cleanup")]).run();
     ended.exits(0).log_contains(&["the symbolic link", "belongs to user 65534", "name another place"]);
     untouched(&victim, &ended);
-    // Our own reports, and what is learned, are for us alone.
+    // Our own reports, and history files, are readable by us only.
     let ended = run(&place, &scratch, &["--report-dir", &scratch.text("own")]).run();
     ended.exits(0).log_contains(&["Report: "]);
     let folder = scratch.at("own/permission-cache-cleanup");
@@ -152,7 +152,7 @@ async fn a_state_directory_that_is_not_ours_is_not_used() {
     run(&place, &scratch, &[]).run().exits(0).log_contains(&["is no plain file"]);
 }
 
-/// A lock that somebody keeps ends no run, is waited for with an end, and is named.
+/// A permanent lock ends no run, is waited for with a deadline, and is named.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_permanently_locked_state_file_stops_no_run() {
     let (server, scratch) = (Server::start(&[]).await.unwrap(), Scratch::new());
@@ -172,7 +172,7 @@ async fn a_permanently_locked_state_file_stops_no_run() {
     assert!(ended.took < Duration::from_secs(20), "{ended}");
 }
 
-/// A revision beyond which there is none, as a damaged line may have it.
+/// The maximum revision, as a damaged line may have it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn numbers_of_a_damaged_history_end_no_run() {
     let (server, scratch) = (Server::start(&[]).await.unwrap(), Scratch::new());
@@ -209,7 +209,8 @@ async fn numbers_of_a_damaged_history_end_no_run() {
     }
 }
 
-/// A process that hangs in the system, here because nobody reads what it says, ends at the second signal all the same.
+/// A process that is blocked in a system call, here because stderr is not read, ends at the second signal all the
+/// same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_hangs_ends_at_the_second_signal() {
     let server = Server::start(&[]).await.unwrap();

@@ -1,6 +1,6 @@
-//! Requests to the service, over HTTP and NATS, whose bytes somebody hostile has changed, while it and its workers carry out
-//! those that can be read: nothing panics, each request has its answer or its end, the service goes on answering with
-//! little memory, and no key goes that is to stay.
+//! Requests to the service, over HTTP and NATS, with random changes to their bytes, while the service and its workers
+//! execute the valid ones: nothing panics, each request gets a response or is closed, the service keeps responding
+//! within its memory limit, and no key is deleted that must stay.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -23,17 +23,17 @@ const CASES: u64 = 60;
 const SOAK_CASES: u64 = 1_000;
 const LANES: usize = 1;
 
-/// By when a request has its answer or its end, and by when the service says that it is alive.
+/// By when a request has its response or is closed, and by when the service responds to a liveness probe.
 const END: Duration = Duration::from_secs(20);
 const ALIVE: Duration = Duration::from_secs(5);
 
-/// How long a client waits that is not patient.
+/// How long an impatient client waits.
 const SOON: Duration = Duration::from_millis(300);
 
 /// How long the roles are up at most.
 const ROLE_END: Duration = Duration::from_secs(3_600);
 
-/// The most memory that the service may have.
+/// The memory limit of the service.
 const PEAK_KIB_MAX: u64 = 64 << 10;
 
 /// A service with workers.
@@ -43,7 +43,7 @@ struct Site {
     address: String,
     service: Running,
     workers: Vec<Running>,
-    /// A run that there was.
+    /// A run that has ended.
     run: String,
     answers: Mutex<BTreeMap<String, u64>>,
 }
@@ -66,8 +66,8 @@ impl Site {
         site
     }
 
-    /// What is answered to these bytes; `None` if nothing is. The client hangs up, unless it is `patient`, when nothing has
-    /// come for a while: what is not whole is left to the service then.
+    /// The response to these bytes; `None` if there is none. The client disconnects after a moment without data,
+    /// unless it is `patient`: incomplete requests are left to the service then.
     fn http(&self, bytes: &[u8], patient: bool) -> Option<String> {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         stream.set_read_timeout(Some(if patient { END } else { SOON })).expect("a timeout");
@@ -127,7 +127,7 @@ impl Site {
             let code = answer.headers.lines().find_map(|line| line.strip_prefix("Nats-Service-Error-Code:"));
             format!("NATS {}", code.unwrap_or("200").trim())
         };
-        // 500 is what is answered where something failed that is not the request's fault.
+        // 500 is for errors that the request did not cause.
         assert!(!answered.ends_with("500"), "{answered}");
         *self.answers.lock().unwrap().entry(answered).or_default() += 1;
         let begun = Instant::now();
@@ -135,7 +135,7 @@ impl Site {
         assert!(alive.is_some_and(|alive| alive.contains("200 OK")) && begun.elapsed() < ALIVE, "{begun:?}");
     }
 
-    /// Names in requests lead to subjects of NATS, and are repeated in the reason of a refusal, which travels in a header.
+    /// Names in requests become parts of NATS subjects, and are repeated in the error, which is sent in a header.
     fn refuses_names_that_are_none(&self) {
         for (field, odd, code) in [
             ("job", "a\r\nNats-Other: b\u{1b}[2J", "404"),
@@ -151,7 +151,7 @@ impl Site {
         }
     }
 
-    /// Keys that are to stay, and are there.
+    /// Keys that must stay, and exist.
     async fn healthy(&self) -> usize {
         let mut there = BTreeSet::new();
         for conn in self.broker.place.conns() {

@@ -1,5 +1,4 @@
-//! What the service answers over HTTP, asked of the real binary: who may ask, what programs can do, and the metrics
-//! of the roles.
+//! The HTTP API of the service, on the real binary: authorization, the operations, and the metrics of the roles.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -52,7 +51,7 @@ impl Api {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         let length = body.len();
         let head = format!("{method} {path} HTTP/1.1\r\nHost: keysweep\r\nConnection: close\r\n");
-        // A server that refuses early need not read it all.
+        // A server that rejects early need not read it all.
         let _ = write!(stream, "{head}{token}Content-Length: {length}\r\n\r\n{body}");
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
@@ -106,13 +105,13 @@ async fn broker() -> (NatsServer, Broker) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_without_the_token_are_refused() {
     let (_server, broker) = broker().await;
-    let (mut open, nobody) = role(&broker, "serve", &[]);
+    let (mut open, without_token) = role(&broker, "serve", &[]);
     open.wait_for(" is ready, NATS at");
     for path in ["/api/stats", "/api/runs", "/api/elsewhere"] {
-        nobody.get(path).refused(403, "`--api-token-file`");
-        nobody.with(Some("")).get(path).refused(403, "`[serve]`");
+        without_token.get(path).refused(403, "`--api-token-file`");
+        without_token.with(Some("")).get(path).refused(403, "`[serve]`");
     }
-    nobody.post("/api/runs", &json!({})).refused(403, "`KEYSWEEP_API_TOKEN`");
+    without_token.post("/api/runs", &json!({})).refused(403, "`KEYSWEEP_API_TOKEN`");
     let token = file("token", &format!("{SECRET}\n"));
     let (mut guarded, api) = role(&broker, "serve", &["--api-token-file", &token]);
     guarded.wait_for(" is ready, NATS at");
@@ -146,7 +145,7 @@ async fn a_missing_token_file_is_reported_before_the_start() {
     let (_server, broker) = broker().await;
     let ended = broker.command(&["serve"], &["--api-token-file", "/nowhere/token"]).run();
     ended.exits(2).log_contains(&["flag --api-token-file", "/nowhere/token"]);
-    // Others do not need it.
+    // Other roles do not need it.
     let worker = broker.env("KEYSWEEP_API_TOKEN_FILE", "/nowhere/token").role("scanner");
     worker.signal("TERM");
     worker.end().exits(0);
@@ -163,7 +162,7 @@ async fn programs_start_watch_and_stop_runs() {
     server.restart().await.unwrap();
     service.wait_for(" is ready, NATS at");
 
-    // Nobody works yet, so that the run stays where it is.
+    // No worker is running yet, so the run stays in its first phase.
     let started = api.post("/api/runs", &json!({ "startedBy": "a test", "scanBatchSize": 50 }));
     let run = started.json(202)["runId"].clone();
     let path = format!("/api/runs/{}", run.as_str().expect("an id"));

@@ -1,5 +1,5 @@
-//! Commands that work over NATS, given what does not fit: each ends soon, says what is wrong and the way out, and
-//! shows no secret. And what they print when all is well.
+//! Commands over NATS with invalid input: each ends soon, names the problem and the remedy, and shows no secret. And
+//! their regular output.
 
 use std::time::Duration;
 
@@ -36,8 +36,8 @@ fn a_missing_nats_url_is_named() {
 }
 
 #[test]
-fn nobody_there() {
-    // All at once: each waits for some seconds.
+fn nats_is_unreachable() {
+    // Concurrently: each waits for some seconds.
     let start = |words: &[&str], url: &str| keysweep(&[words, &["--json", "--nats", url]].concat()).start();
     let url = format!("nats://{}", fake::unused_port());
     let with_login = url.replace("nats://", &format!("nats://me:{SECRET}@"));
@@ -80,7 +80,7 @@ async fn a_server_without_jetstream() {
     }
 }
 
-/// Not only roles refuse it: whoever sets NATS up learns it, before anything is created.
+/// Not only roles fail: `nats setup` reports it before anything is created.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_whose_messages_are_too_short_for_any_run() {
     let server = nats("max_payload: 65536").await;
@@ -93,7 +93,7 @@ async fn a_server_whose_messages_are_too_short_for_any_run() {
     assert_eq!(streams["total"], 0, "{streams}");
 }
 
-/// Whoever lacks a right is told which, at once, and not after the patience that a restart of NATS deserves.
+/// A missing permission is reported at once, without the patience for a restart of NATS.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rights_that_are_missing() {
     let denied = |subject: &str| format!("{{ publish: {{ deny: \"{subject}\" }} }}");
@@ -164,7 +164,7 @@ async fn a_stream_of_another_application() {
     role.fails(1, &texts);
     let now = raw::request(&server, "$JS.API.STREAM.INFO.KEYSWEEP_TASKS", &json!({}));
     assert_eq!(now["config"], made["config"], "it is as it was");
-    // What can be changed is named, left alone by roles, and changed on demand.
+    // What can be changed is named, left alone by roles, and changed on request.
     let other = ("KEYSWEEP_NATS_QUEUE_BYTES", "33554432");
     let differs = setup(other, &["--json", "--nats-prefix", "other", "--apply"]);
     differs.exits(0);
@@ -216,12 +216,12 @@ async fn arguments_that_do_not_fit() {
     command(&["scanner", "--at-once", "0"]).run().fails(2, &["--at-once"]);
 }
 
-/// Work on a deployment that a worker does not know is left to those who do, and given up where nobody does.
+/// Work on a deployment that a worker does not know is left to the others, and given up if none knows it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_alias_that_a_worker_does_not_know() {
     let server = nats("").await;
     let broker = Broker::start(&["--nats", &server.url()]).await;
-    let unknown_alias = file("strangers.toml", "[redis.other]\nurls = [\"redis://127.0.0.1:1\"]\n");
+    let unknown_alias = file("other-alias.toml", "[redis.other]\nurls = [\"redis://127.0.0.1:1\"]\n");
     let unknown = |name: &str| {
         let args = [name, "--config", &unknown_alias, "--nats", &server.url()];
         let mut role = keysweep(&args).start();
@@ -237,7 +237,7 @@ async fn an_alias_that_a_worker_does_not_know() {
     drop(workers);
 }
 
-/// Runs by the beginnings of their ids, and the list of them.
+/// Runs by prefixes of their ids, and the list of runs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn runs_are_found_by_the_beginning_of_their_id_and_listed_the_newest_first() {
     let server = nats("").await;
@@ -247,7 +247,7 @@ async fn runs_are_found_by_the_beginning_of_their_id_and_listed_the_newest_first
         let id = broker.run(more).exits(0).result("completed")["runId"].clone();
         id.as_str().expect("an id").to_owned()
     };
-    // They share the beginning of their ids, which is the time.
+    // They share the prefix of their ids, which is the time.
     let ids = [run(&["--dry-run"]), run(&["--protect", "permissions:1*"]), run(&[])];
     let shown = |name: &str| {
         broker.command(&["runs", "show", name], &["--json"]).run().exits(0).json()["runId"].clone()
@@ -271,7 +271,7 @@ async fn runs_are_found_by_the_beginning_of_their_id_and_listed_the_newest_first
     assert_eq!(list(&["--job", "permission-cache-cleanup", "--status", "completed"]).0, newest_first);
     let page = broker.command(&["runs", "list"], &["--limit", "1"]).run();
     assert!(page.exits(0).stdout.contains("… and 2 older ones: `--limit 3` shows all"), "{page}");
-    // What was left alone stands in the trail as well.
+    // The audit trail includes kept keys.
     let audit = |run: &str, more: &[&str]| {
         let trail = broker.command(&["runs", "audit", run], more).run();
         let outcome = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["outcome"].clone();
@@ -286,7 +286,7 @@ async fn runs_are_found_by_the_beginning_of_their_id_and_listed_the_newest_first
     drop(workers);
 }
 
-/// As text within the width of a terminal, and as JSON that can be read.
+/// As text within the width of a terminal, and as valid JSON.
 #[track_caller]
 fn both(broker: &Broker, words: &[&str]) -> (Ended, Value) {
     let text = broker.command(words, &[]).run();

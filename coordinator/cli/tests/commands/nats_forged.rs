@@ -1,5 +1,6 @@
-//! The login of a scanner in the wrong hands, with the rights of `deploy/nats-account.conf`: a raw client takes the tasks
-//! of real runs, and answers with batches and reports of its own. `coordinator/tests/embedded/forged.rs` has more of them.
+//! A scanner's login in the wrong hands, with the permissions of `deploy/nats-account.conf`: a raw client takes the
+//! tasks of real runs, and replies with batches and reports of its own. `coordinator/tests/embedded/forged.rs` has
+//! more of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,14 +24,14 @@ use keysweep_testkit::kit::forger::{Forged, batch, covering};
 
 const HEALTHY: usize = 5_000;
 
-/// A scanner that is not ours. Dropping it stops it.
+/// A hostile scanner. Dropping it stops it.
 struct Impostor {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Impostor {
-    /// Answers every task as `forge` says.
+    /// Replies to every task with the result of `forge`.
     fn start(server: &NatsServer, forge: impl Fn(&ScanTask) -> Forged + Send + 'static) -> Self {
         let mut client = Client::connect(server, Some(("keysweep-scanner", &password("scanner"))));
         let stop = Arc::new(AtomicBool::new(false));
@@ -125,7 +126,7 @@ impl Scene {
         }
     }
 
-    /// A run with `flags` whose scanner answers as `forge` says: it ends, changes nothing, and its result says `why`.
+    /// A run with `flags` whose scanner replies with `forge`: it ends, changes nothing, and its result states `why`.
     async fn refused(&self, flags: &[&str], why: &str, forge: impl Fn(&ScanTask) -> Forged + Send + 'static) {
         let impostor = Impostor::start(&self.server, forge);
         let run = ["--yes", "--json", "--grace", "0s"];
@@ -146,7 +147,7 @@ impl Scene {
     }
 }
 
-/// A batch as it travels, of which nothing is checked.
+/// A batch in its wire format, without checks.
 #[derive(Serialize)]
 struct Raw {
     run: RunId,

@@ -1,5 +1,5 @@
-//! The account that operators are given: with the rights in `deploy/nats-account.conf` whole runs pass, each role
-//! as its own user, and no role can do what is another's.
+//! The NATS account for operators: with the permissions in `deploy/nats-account.conf` whole runs complete, each role
+//! as its own user, and no role can act as another one.
 
 use std::path::Path;
 use std::time::Duration;
@@ -43,7 +43,7 @@ fn command(broker: &Broker, words: &[&str], more: &[&str], user: &str) -> Ended 
     as_user(broker.command(words, more), user).run()
 }
 
-/// Nobody was refused anything.
+/// Checks that no user was denied anything.
 #[track_caller]
 fn content(ended: &Ended) {
     ended.exits(0);
@@ -75,7 +75,7 @@ async fn every_role_works_as_its_own_user() {
     content(&command(&broker, &["nats", "setup"], &["--apply"], "admin"));
     content(&command(&broker, &["nats", "setup"], &[], "coordinator"));
     let workers: Vec<Running> = WORKERS.iter().map(|name| role(&broker, name, name)).collect();
-    // Driven by a process that the command starts, which has its rights.
+    // Driven by a process that the command starts, which has its permissions.
     let run = ["--yes", "--json", "--grace", "0s"];
     let first = command(&broker, &["run"], &run, "coordinator");
     content(&first);
@@ -89,7 +89,7 @@ async fn every_role_works_as_its_own_user() {
     let second = command(&broker, &["run"], &run, "coordinator");
     content(&second);
     assert_eq!(second.result("completed")["cleanedKeys"], 0, "{second}");
-    // Who is active is kept with the run, by the coordinator for the scanner.
+    // The coordinator stores the active users with the run, for the scanner.
     broker.place.all("SADD warm alice").await;
     for user in ["alice", "bob"] {
         broker.place.all(&format!("SET permissions:{user}:cache read PX 3600000")).await;
@@ -98,7 +98,7 @@ async fn every_role_works_as_its_own_user() {
     let third = command(&broker, &["run"], &[&run[..], &users].concat(), "coordinator");
     content(&third);
     assert_eq!(third.result("completed")["inactiveUserCaches"], 1, "{third}");
-    // What is deleted goes into the bucket, and comes back.
+    // Deleted keys are saved to the bucket, and restored.
     connected(&server, "admin").await.bucket("keysweep_backup").make().await.unwrap();
     let stale = broker.place.seed(300).await;
     let backup = ["--backup", "nats://keysweep_backup"];
@@ -128,7 +128,7 @@ async fn every_role_works_as_its_own_user() {
     }
 }
 
-/// What the file says of other prefixes, and of domains.
+/// The replacements in the file for other prefixes and domains.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_prefix_and_a_domain_take_the_replacements_that_the_file_names() {
     let account = account().replace("user: keysweep-", "user: KEEP-").replace("keysweep", "other");
@@ -156,7 +156,7 @@ pub async fn connected(server: &NatsServer, user: &str) -> Nats {
     Nats::connect(&access, &format!("keysweep-{user}"), patience).await.expect("the login is right")
 }
 
-/// Of all that is written, `user` may write `allowed` and nothing else.
+/// Checks that `user` may write `allowed` and nothing else.
 async fn may_write_only(server: &NatsServer, user: &str, allowed: &[&str]) {
     const ALL: [&str; 17] = [
         "runs/1/spec",
@@ -180,7 +180,7 @@ async fn may_write_only(server: &NatsServer, user: &str, allowed: &[&str]) {
     assert!(allowed.iter().all(|key| ALL.contains(key)), "{allowed:?}");
     let attempts = ALL.map(|key| async move {
         let ours = key.replacen("/1", &format!("/{user}"), 1);
-        // A connection each: a complaint of the server is told with what failed meanwhile.
+        // One connection each: an error of the server is reported with the operations of that connection.
         let store = NatsStore::new(connected(server, user).await);
         let written = store.create(&ours, b"x".to_vec()).await;
         match (written, allowed.contains(&key)) {
@@ -244,7 +244,7 @@ async fn no_role_requests_or_acks_for_another_role() {
     let refused = requests.map(|(user, endpoint)| {
         let server = &server;
         async move {
-            // A connection each: a complaint of the server is told with what failed meanwhile.
+            // One connection each: an error of the server is reported with the operations of that connection.
             let asked = ask(&connected(server, user).await, endpoint, b"{}".to_vec()).await;
             let text = asked.expect_err("it may not").to_string();
             let expected = format!("Permissions Violation for Publish to \"keysweep.api.{endpoint}\"");

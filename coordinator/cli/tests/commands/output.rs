@@ -1,5 +1,5 @@
-//! What a run prints, and where: the document's log lines, one JSON document, nothing at all, JSON lines; and
-//! readers that leave before the end.
+//! The output of a run: the document's log lines, one JSON document, nothing at all, JSON lines; and readers that
+//! close the pipe early.
 
 use keysweep_servers::Server;
 use serde_json::Value;
@@ -21,7 +21,7 @@ async fn the_documents_lines() {
     let server = Server::start(&DIGEST).await.unwrap();
     let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;
-    // Without being asked for, they are left to the page that says the same.
+    // By default they are omitted, because the page has the same content.
     let ended = run(&place, &["--dry-run"]).run();
     let report = ended.exits(0).stderr.strip_prefix("Report: ").expect("no more than where the report is");
     assert_eq!(report.lines().count(), 1, "{ended}");
@@ -46,7 +46,7 @@ async fn the_documents_lines() {
     let page = std::fs::read_to_string(report).unwrap_or_else(|e| panic!("{e}: {report}"));
     assert!(page.contains(bug) && report.starts_with(crate::cli::STATE), "{report}");
     assert!(ended.stdout.contains(bug) && ended.stdout.contains("balanced"), "{ended}");
-    // Traffic by others shows as a hit rate: three of four look-ups find their key.
+    // Traffic of other clients shows as a hit rate: three of four lookups find their key.
     place.seed(1_000).await;
     let running = run(&place, &["--grace", "2s", "--scan-batch-size", "50", text[0], text[1]]);
     let mut running = running.start();
@@ -56,7 +56,7 @@ async fn the_documents_lines() {
     }
     let ended = running.end();
     ended.exits(0).log_contains(&["Scan batch size: 50", "cleaned: 100, hitRate: '75.0%', avgTTL: '3"]);
-    // The alert is that of the issue, which is told once.
+    // The alert is that of the issue, which is published once.
     let page = &ended.stdout;
     assert!(page.contains("`stale-keys` is firing: see the issue about it (since"), "{ended}");
     assert_eq!(page.matches("keys without TTL").count(), 1, "{ended}");

@@ -1,4 +1,4 @@
-//! The pages that people read, recorded under `snapshots/`, and that they fit 80 columns whatever the numbers.
+//! The text pages, recorded in `snapshots/`, and checked to fit 80 columns for all numbers.
 //! `UPDATE_SNAPSHOTS=1 cargo test -p keysweep --test commands pages` rewrites them.
 
 use std::fs;
@@ -113,7 +113,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
     }
 }
 
-/// The worst of everything.
+/// Maximum values everywhere.
 fn huge_result() -> CleanupResult {
     let addresses = [LONG_ADDRESS, "10.200.300.400:65535", LONG_ADDRESS];
     let mut result = result(Status::Partial, &addresses, 299_999_999);
@@ -134,7 +134,7 @@ fn huge_result() -> CleanupResult {
         *part = 888_888_888;
     }
     result.issues =
-        (0..120).map(|n| format!("{n} {}", "something happened and is told at length ".repeat(5))).collect();
+        (0..120).map(|n| format!("{n} {}", "something happened and is described here ".repeat(5))).collect();
     result
 }
 
@@ -262,7 +262,7 @@ fn the_confirmation_prompt_marks_only_estimates_with_about() {
     assert_eq!(asked(135_234, &some), "Delete about 12,171 keys (3.9 MiB) on 127.0.0.1:7002?");
     let mut none = planned(&some, &["127.0.0.1:7002"], "redis 7.0.15", 135_234, SlotSet::new());
     none.estimate.stale_ttl_keys = 0;
-    // None in a sample is not none.
+    // None in a sample does not mean none.
     assert!(!question::nothing_to_do(&none));
     let unknown_count = "Delete what a full scan finds (the sample has none) on 127.0.0.1:7002?";
     assert_eq!(question::question(&none, &some), unknown_count);

@@ -1,12 +1,12 @@
-//! What a run says before it changes anything: what it would do to how many keys and where, nothing where there is
-//! nothing to do, and what keys there are where none matches.
+//! The output of a run before it changes anything: the action, the number of keys and their place; nothing where there
+//! is nothing to do; and the existing prefixes where no key matches.
 
 use keysweep_servers::{ClusterServers, Server};
 
 use crate::cli::deployment::TestDeployment;
 use crate::cli::{Ended, keysweep, on_terminal};
 
-/// Asks for a run on a terminal, and says no.
+/// Starts a run on a terminal, and answers no.
 async fn asked(url: &str, more: &[&str]) -> Ended {
     let args: Vec<&str> =
         ["run", "--state-dir", "none", "--redis", url].iter().chain(more).copied().collect();
@@ -75,7 +75,7 @@ async fn a_run_with_nothing_to_do_prompts_for_nothing() {
         (&true.into(), &20.into(), &serde_json::Value::Null)
     );
     assert_eq!(run(&["--json", "--yes"]).exits(0).result("completed")["skippedKeys"], 20);
-    // A stale key that is protected is none to do anything about.
+    // A protected stale key needs no action.
     place.all("SET permissions:system:x y").await;
     run(&["--protect", "permissions:system:*"]).exits(0).log_contains(&["There is nothing to do"]);
     run(&[]).exits(4).log_contains(&["there is no terminal to confirm on"]);
@@ -117,7 +117,7 @@ async fn a_run_without_matching_keys_lists_existing_prefixes() {
     assert_eq!((&json["commonestPrefixes"][0]["percent"], &json["matchingKeys"]), (&60.0.into(), &0.into()));
     let ended = run(&["run"]);
     ended.exits(0).log_contains(&["There is nothing to do"]);
-    // Where a run goes on all the same, its log says it.
+    // If a run continues all the same, its log has the same line.
     let ended = run(&["run", "--yes", "--json"]);
     ended.exits(0).log_contains(&[
         "No key matches `permissions:*`. There are 100 keys.",

@@ -1,4 +1,5 @@
-//! Passwords and rights: what is refused, by whom, and the ACL rule that allows it; and that nothing was changed.
+//! Passwords and permissions: the denied command, its user, and the ACL rule that allows it; and that nothing was
+//! changed.
 
 use std::path::Path;
 
@@ -9,7 +10,7 @@ use crate::cli::{Ended, SECRET, keysweep};
 
 const FILE: &str = "redis.acl";
 
-/// A users file that operators are given.
+/// A users file for operators.
 pub fn users_file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
@@ -22,8 +23,8 @@ pub fn rules(file: &str) -> String {
     rules.replace(">replace-this-password", &format!(">{SECRET}"))
 }
 
-/// Makes a user who has the rights of the file but for `less`, which is a rule that takes one away, or the key
-/// pattern to leave out.
+/// Creates a user with the permissions of the file except `less`, which is a rule that removes one, or the key pattern
+/// to omit.
 async fn user(place: &TestDeployment, name: &str, less: &str) {
     let rules = match less.starts_with('~') {
         true => rules(FILE).replace(&format!("{less} "), ""),
@@ -44,14 +45,14 @@ async fn passwords() {
     place.seed(300).await;
     let before = place.digest().await;
     let hint = "check `--user`, and the password";
-    // A password that nobody asked for, of a user that there is not.
-    run(&place.url_of("nobody"), &[])
+    // An unneeded password, for a user that does not exist.
+    run(&place.url_of("absent"), &[])
         .fails(2, &[&place.url()[8..], "refused the user or the password", hint]);
     place.all("CONFIG SET requirepass another").await;
     run(&place.url_of(""), &[]).fails(2, &["refused the user or the password", hint]);
     run(place.url(), &[]).fails(2, &["refused the user or the password", "NOAUTH", hint]);
     assert_eq!(place.digest().await, before);
-    // The right one, from each place that it may come from.
+    // The right one, from each possible source.
     place.all(&format!("CONFIG SET requirepass {SECRET}")).await;
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("password");
     std::fs::write(&file, format!("{SECRET}\n")).unwrap();
@@ -62,12 +63,12 @@ async fn passwords() {
     assert_eq!(run(&place.url_of(""), &[]).exits(0).result("completed")["cleanedKeys"], 30);
 }
 
-/// A run is refused for lack of one right, whose name and rule it gives, and changes nothing.
+/// A run is refused because one permission is missing, which it names with its rule, and changes nothing.
 async fn refused(place: &TestDeployment, less: &str, rule: &str, more: &[&str]) {
     user(place, "lacking", less).await;
     let before = place.digest().await;
     let ended = run(&place.url_of("lacking"), more);
-    // In the words of Redis 7.0, or of newer ones: `has no permissions to`, `No permissions to`.
+    // In the words of Redis 7.0, or of newer versions: `has no permissions to`, `No permissions to`.
     ended.fails(4, &["127.0.0.1:", "o permissions to", rule]);
     assert!(!ended.stdout.contains("ACL SETUSER default"), "{ended}");
     assert_eq!(place.digest().await, before, "{less}: something was changed");
@@ -88,7 +89,7 @@ async fn every_right_on_a_standalone_server() {
     }
     refused(&place, "-select", "+select", &["--db", "3"]).await;
     let folder = concat!(env!("CARGO_TARGET_TMPDIR"), "/rights-backup");
-    // Of an earlier run of the tests, if it is there.
+    // From an earlier run of the tests, if it exists.
     let _ = std::fs::remove_dir_all(folder);
     refused(&place, "-getrange", "+getrange", &["--backup", folder]).await;
     refused(&place, "-dump", "+dump", &["--backup", folder]).await;
@@ -97,11 +98,11 @@ async fn every_right_on_a_standalone_server() {
     refused(&place, "-dump", "+dump", &["--verify", "value"]).await;
     refused(&place, "~keysweep:*", "~keysweep:*", &[]).await;
     refused(&place, "~permissions:*", "~permissions:*", &[]).await;
-    // Two are named at once, with the user who lacks them.
+    // Two are named at once, with the user.
     user(&place, "poor", "-unlink -set").await;
     let both = "`ACL SETUSER poor +set +unlink`";
     run(&place.url_of("poor"), &[]).fails(4, &["user `poor` lacks rights", both]);
-    // Looking takes less.
+    // A dry run needs fewer.
     user(&place, "looker", "-pexpire -expire -unlink -set -get -eval -evalsha -script").await;
     let looked = run(&place.url_of("looker"), &["--dry-run"]);
     assert_eq!(looked.exits(0).result("completed")["staleTTLKeys"], stale);
@@ -109,7 +110,7 @@ async fn every_right_on_a_standalone_server() {
     let before = place.digest().await;
     let ended = run(&place.url_of("keysweep"), &["--backup", folder]);
     assert_eq!(ended.exits(0).result("completed")["cleanedKeys"], stale);
-    // What was deleted comes back with the same rights.
+    // Deleted keys are restored with the same permissions.
     let restore =
         |user: &str| keysweep(&["restore", folder, "--yes", "--json", "--redis", &place.url_of(user)]).run();
     user(&place, "poor", "-restore").await;
@@ -123,7 +124,7 @@ async fn every_right_on_a_cluster() {
     let cluster = ClusterServers::start_with(3, 0, &DIGEST, None).await.unwrap();
     let place = TestDeployment::cluster(&cluster).await;
     let stale = place.seed(600).await;
-    // A subcommand cannot be taken away from a user whose other subcommands were allowed one by one.
+    // A subcommand cannot be removed from a user whose other subcommands were allowed individually.
     let without = |names: &[&str]| {
         let all = ["slots", "shards", "nodes", "info", "myid", "countkeysinslot", "getkeysinslot"];
         let rest = all.iter().filter(|name| !names.contains(name));
@@ -132,7 +133,7 @@ async fn every_right_on_a_cluster() {
     for name in ["nodes", "countkeysinslot", "getkeysinslot"] {
         refused(&place, &without(&[name]), &format!("+cluster|{name}"), &[]).await;
     }
-    // Redis 6.2 does not say which of a command's parts it refuses.
+    // Redis 6.2 does not report which subcommand it denies.
     let rule = if place.is_older().await { "+cluster" } else { "+cluster|slots" };
     refused(&place, &without(&["slots", "shards"]), rule, &[]).await;
     refused(&place, "-unlink", "+unlink", &[]).await;
@@ -176,9 +177,9 @@ async fn commands_that_were_renamed_away() {
     ended.fails(4, &[&place.url()[8..], "has no command `UNLINK`, `SCRIPT`", "rename-command"]);
     assert!(!ended.stdout.contains("ACL SETUSER"), "no right helps\n{ended}");
     assert_eq!(place.digest().await, before);
-    // Who only looks needs neither.
+    // A dry run needs neither.
     assert_eq!(run(place.url(), &["--dry-run"]).exits(0).result("completed")["staleTTLKeys"], stale);
-    // Without these, less is known of the keys, and the rest goes on.
+    // Without these, less is known of the keys, and the rest works.
     let server = start(&["MEMORY", "CLIENT"]).await;
     let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;

@@ -1,5 +1,4 @@
-//! The roles as an orchestrator sees them: what /livez and /readyz say as NATS comes and goes, and how SIGTERM ends
-//! them.
+//! The roles as an orchestrator sees them: /livez and /readyz while NATS comes and goes, and their end at SIGTERM.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -25,7 +24,7 @@ fn get(address: &str, path: &str) -> Option<(u16, String)> {
     Some((status, answer.split("\r\n\r\n").nth(1)?.trim().to_owned()))
 }
 
-/// Waits until /readyz answers so; /livez is well all the time.
+/// Waits for this response of /readyz; /livez is successful all the time.
 #[track_caller]
 fn becomes(address: &str, status: u16, body: &str) {
     let until = Instant::now() + Duration::from_secs(30);
@@ -40,7 +39,7 @@ fn becomes(address: &str, status: u16, body: &str) {
     }
 }
 
-/// A role, and the address of its health.
+/// A role, and the address of its health endpoints.
 fn role(broker: &Broker, name: &str) -> (Running, String) {
     let mut role = broker.command(&[name], &["--admin-addr", "127.0.0.1:0"]).start();
     let address = role.admin_address();
@@ -112,8 +111,8 @@ async fn a_signal_ends_a_role_that_waits_and_one_whose_nats_has_gone() {
     }
 }
 
-/// A scanner that has a task in hand finishes it before it ends, and is not ready meanwhile; what it cannot finish,
-/// another one does.
+/// A scanner that is processing a task finishes it before it ends, and is not ready meanwhile; unfinished tasks are
+/// redelivered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_that_drains_is_not_ready() {
     let server = nats().await;

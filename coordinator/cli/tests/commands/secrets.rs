@@ -1,6 +1,6 @@
-//! No secret is ever shown. Every command is run with secrets of all kinds, at the highest verbosity, and with what
-//! provokes errors; then all that was printed, logged, stored in NATS, kept in files and answered over HTTP is searched
-//! for them. What is given as an argument would show in every list of processes, so passwords have no flags.
+//! No secret is ever shown. Every command runs with secrets of all kinds, at the highest verbosity, and with input
+//! that provokes errors; then all output, logs, records in NATS, files and HTTP responses are searched for them.
+//! Arguments are visible in process lists, so passwords have no flags.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -19,7 +19,7 @@ use crate::cli::broker::{WORKERS, file};
 use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, Keysweep, Running, keysweep};
 
-/// Words that stand nowhere else. Each is looked for in every form in which it might be shown.
+/// Unique words. Each is searched for in every form in which it might be shown.
 const REDIS: &str = "canary-redis-4711";
 const IN_URL: &str = "canary-url-4712";
 const NATS: &str = "canary-nats-4713";
@@ -29,7 +29,7 @@ const SLACK: &str = "canary-slack-4716";
 const SIGNING: &str = "canary-sign-4717";
 const PROMETHEUS: &str = "canary-prom-4718";
 
-/// What all of them have in common.
+/// Their common part.
 const CANARY: &str = "canary-";
 
 #[track_caller]
@@ -46,7 +46,7 @@ fn quiet(ended: &Ended) {
     clean("standard error", ended.stderr.as_bytes());
 }
 
-/// Everything below `folder`, whatever it is.
+/// Searches everything below `folder`.
 fn files(folder: &Path) -> usize {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let each = entries.flatten().map(|entry| match entry.file_type() {
@@ -59,7 +59,7 @@ fn files(folder: &Path) -> usize {
     each.sum()
 }
 
-/// A deployment behind passwords, and how commands get at it.
+/// A deployment with passwords, and how commands connect to it.
 struct Guarded {
     redis: Server,
     nats: NatsServer,
@@ -77,7 +77,7 @@ impl Guarded {
         let nats = NatsServer::start(&login).await.unwrap();
         let state = file("secrets/state/x", "");
         let state = state.strip_suffix("/x").unwrap().to_owned();
-        // The password in the URL is overruled, and shown no more than the others. Nobody listens at the hooks.
+        // The password in the URL is overridden, and shown no more than the others. No server listens at the webhooks.
         let url = redis.url().replace("redis://", &format!("redis://default:{IN_URL}@"));
         let config = file(
             "secrets/keysweep.toml",
@@ -124,7 +124,7 @@ fn ask(address: &str, path: &str, token: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Everything that NATS keeps of ours.
+/// Searches everything that we store in NATS.
 async fn stored(server: &NatsServer) -> usize {
     let login = NatsAuth::Password("ks".to_owned(), Secret::new(NATS));
     let access = NatsOptions { login, ..NatsOptions::open(server.url()) };
@@ -183,7 +183,7 @@ async fn no_command_shows_a_secret_and_nothing_that_is_kept_holds_one() {
         clean(path, ask(&address, path, API).as_bytes());
         clean(path, ask(&address, path, &format!("{API}x")).as_bytes());
     }
-    // What goes wrong: nobody there, a wrong password, a broken setting.
+    // Errors: an unreachable server, a wrong password, an invalid setting.
     place.redis.kill().unwrap();
     place.run(&["run"], &yes);
     place.run(&["stats"], &[]);
@@ -204,7 +204,7 @@ async fn no_command_shows_a_secret_and_nothing_that_is_kept_holds_one() {
     );
     quiet(&keysweep(&["config", "check", &file("secrets/strange.toml", &strange), "-vv"]).run());
     for role in roles.drain(..) {
-        // None of them is on a command line, nor anything else that is secret.
+        // No secret is on a command line.
         let pid = role.pid();
         clean("a list of processes", &std::fs::read(format!("/proc/{pid}/cmdline")).unwrap());
         role.signal("TERM");
@@ -250,7 +250,7 @@ fn no_flag_takes_a_secret_but_within_a_url() {
     }
 }
 
-/// Debug is for logs and failing tests: whatever holds a secret hides it there.
+/// Debug is for logs and failing tests: every type with a secret hides it there.
 #[test]
 fn debug_shows_no_secret() {
     let text = format!(

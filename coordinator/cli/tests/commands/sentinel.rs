@@ -9,7 +9,7 @@ use crate::cli::certificates::Certificates;
 use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, SECRET, fake, keysweep};
 
-/// What the Sentinels call the primary.
+/// The name of the primary at the Sentinels.
 const NAME: &str = "main";
 
 fn plan(url: &str, env: &[(&str, &str)]) -> Ended {
@@ -17,7 +17,7 @@ fn plan(url: &str, env: &[(&str, &str)]) -> Ended {
     env.iter().fold(command, |command, (name, value)| command.env(name, value)).run()
 }
 
-/// A replica of `primary` that is in step with it.
+/// A replica of `primary` that has caught up.
 async fn replica_of(primary: &Server) -> Server {
     let port = primary.port().to_string();
     let args = ["--replicaof", "127.0.0.1", &port, "--repl-diskless-sync-delay", "0"];
@@ -46,7 +46,7 @@ async fn a_primary_is_found_by_its_name() {
     let result = run.exits(0).result("completed");
     assert_eq!(result["cleanedKeys"], stale, "{run}");
     assert_eq!(result["nodes"][0]["address"], place.url()["redis://".len()..], "{run}");
-    // What is wrong, and with whom.
+    // The error, and the Sentinel that it comes from.
     let other = format!("redis+sentinel://{hosts}/other");
     plan(&other, &[]).fails(2, &[&sentinel.address(), "monitors no `other`", "SENTINEL MASTERS"]);
     plan(&format!("redis+sentinel://{silent}/{NAME}"), &[])
@@ -54,7 +54,7 @@ async fn a_primary_is_found_by_its_name() {
     let wrong = format!("redis+sentinel://me:{SECRET}-not@{hosts}/{NAME}");
     plan(&wrong, &[]).fails(2, &["refused the user or the password", "(user `me`)", "check `--user`"]);
     plan("redis+sentinel://127.0.0.1:1", &[]).fails(2, &["`--redis` is `redis+sentinel://127.0.0.1:1`"]);
-    // A login of their own, and a user who may ask this and no more.
+    // A login of their own, and a user with no other permission.
     let rules = format!("on >{SECRET} -@all +sentinel|get-master-addr-by-name +ping");
     sentinel.conn().await.unwrap().info_text(&format!("ACL SETUSER looker {rules}")).await.unwrap();
     let looker = [("KEYSWEEP_SENTINEL_USER", "looker"), ("KEYSWEEP_SENTINEL_PASSWORD", SECRET)];
@@ -89,7 +89,7 @@ async fn after_a_failover_the_other_server_is_found() {
     let planned = plan(&url, &[]);
     assert_eq!(planned.exits(0).json()["staleTTLKeys"], stale, "{planned}");
     planned.log_contains(&["waiting for it", "Sentinels call it the primary"]);
-    // The connection that was lost is made to the other server.
+    // The lost connection is opened again to the new primary.
     client.forget(&node);
     let conn = client.conn(&node).await.unwrap();
     assert_eq!(conn.address(), format!("127.0.0.1:{}", replica.port()));
@@ -105,12 +105,12 @@ async fn a_primary_that_was_demoted_is_left() {
     let url = format!("redis+sentinel://{}/{NAME}", sentinel.address());
     let client = RedisClient::discover(ConnectOptions::open(vec![url])).await.unwrap();
     let node = client.topology().primaries[0].node.clone();
-    // It takes a moment until it has looked at the replica and thinks it good enough.
+    // It takes a moment until the Sentinel has checked the replica and accepts it.
     let asked = sentinel.conn().await.unwrap();
     while asked.info_text(&format!("SENTINEL FAILOVER {NAME}")).await.is_err() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    // Both still answer; who asks again is led to the new one.
+    // Both still respond; a new query leads to the new primary.
     loop {
         match client.refresh().await {
             Ok(topology) if topology.primaries[0].port == replica.port() => break,

@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and kill -9, and two runs at once: a run that is stopped ends soon, with accounts that
-//! balance, and leaves neither lock nor ledger behind.
+//! SIGINT, SIGTERM and kill -9, and two runs at once: a cancelled run ends soon, with accounts that balance, and
+//! leaves neither lock nor ledger behind.
 
 use std::sync::Once;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use keysweep_servers::{ClusterServers, Server};
 use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, Running, keysweep};
 
-/// A run of `job` that deletes nothing for half a minute, once it is in the middle of that.
+/// A run of `job` that is in the middle of its grace, in which it deletes nothing for half a minute.
 fn patient(place: &TestDeployment, job: &str) -> Running {
     let mut running = run(place, job, &["--grace", "30s", "--log-format", "text"]);
     running.wait_for("Deleting ");
@@ -57,7 +57,7 @@ async fn a_run_on_a_standalone_server_is_interrupted() {
     let server = Server::start(&DIGEST).await.unwrap();
     let place = TestDeployment::standalone(&server).await;
     stopped_by(&place, "INT", 130).await;
-    // Twice: it leaves at once, although the server does not answer.
+    // Twice: it exits at once, although the server does not respond.
     let mut running = patient(&place, "nightly");
     server.pause().unwrap();
     running.signal("INT");
@@ -95,7 +95,7 @@ async fn one_run_of_a_job_at_a_time() {
     // Another job is another lock.
     let other = quick(&place, "hourly", &[]).end();
     assert_eq!(other.exits(0).result("completed")["cleanedKeys"], stale, "{other}");
-    // The first one finds the keys gone, but is stopped before it looks.
+    // The first one would find the keys gone, but is cancelled before that.
     first.signal("INT");
     cancelled(&first.end(), 130, stale);
     assert_eq!(place.keys("keysweep:*").await, 0);

@@ -1,4 +1,4 @@
-//! `keysweep stats` without NATS: by the history that runs of this machine have left.
+//! `keysweep stats` without NATS: from the history of runs on this machine.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, Keysweep, keysweep};
 
-/// A state directory that goes with the test.
+/// A state directory that is removed at the end.
 struct State(PathBuf);
 
 impl State {
@@ -118,12 +118,12 @@ async fn the_history_is_that_of_a_job_and_of_the_keys_it_counts() {
     assert_eq!(keys("user:*"), (json!(41), json!(false)), "of the run of these keys");
     assert_eq!(keys("rl:*"), (json!(40), json!(false)));
     assert_eq!(keys("rl:1*"), (json!(11), json!(true)), "no run has counted them");
-    // Where nobody names keys, the last run does.
+    // If no keys are named, the last run determines them.
     let (_, stats) = state.json(&["stats", "--redis", url, "--job", "nightly"]);
     assert_eq!(stats["cacheHealth"]["totalKeys"], json!(40), "{stats:#}");
 }
 
-/// Two runs that cannot even begin are an alert, too, and the server that is back ends it.
+/// Two runs that cannot begin are an alert, too, and the server's return resolves it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_failures_in_a_row_are_an_alert() {
     let state = State::new();
@@ -143,7 +143,7 @@ async fn two_failures_in_a_row_are_an_alert() {
     );
 }
 
-/// A state directory that cannot be used stops nobody.
+/// An unusable state directory stops no run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unusable_state_directory_stops_no_run() {
     let server = Server::start(&DIGEST).await.unwrap();

@@ -1,5 +1,5 @@
-//! Redis over TLS: whole runs with client certificates, and each way in which the two ends may not agree, with what
-//! is wrong and the way out.
+//! Redis over TLS: whole runs with client certificates, and each kind of mismatch between client and server, with
+//! cause and remedy.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::cli::certificates::Certificates;
 use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, SECRET, keysweep};
 
-/// A server with a second port that speaks TLS, and its certificates.
+/// A server with a second port for TLS, and its certificates.
 struct Secured {
     ours: Certificates,
     server: Server,
@@ -27,7 +27,7 @@ impl Secured {
         Self { ours, server, place, url }
     }
 
-    /// The server shows another certificate from now on.
+    /// The server uses another certificate from now on.
     async fn shows(&self, name: &str) {
         let [cert, key] = ["pem", "key"].map(|end| self.ours.path(&format!("{name}.{end}")));
         self.place.all(&format!("CONFIG SET tls-cert-file {cert} tls-key-file {key}")).await;
@@ -41,7 +41,7 @@ impl Secured {
 }
 
 fn args(ours: &Certificates) -> Vec<&'static str> {
-    // Tests end before anybody misses these few bytes.
+    // The test process ends soon, so leaking these few bytes is fine.
     let leak = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
     ours.redis().into_iter().map(leak).chain(DIGEST).collect()
 }
@@ -51,11 +51,11 @@ fn plan(url: &str, flags: &[&str]) -> Ended {
     keysweep(&args.iter().chain(flags).copied().collect::<Vec<_>>()).env("REDISCLI_AUTH", "").run()
 }
 
-/// Refused as a mistake of the configuration, soon, and never tried again.
+/// Refused as a configuration error, soon, and never retried.
 #[track_caller]
 fn refused(ended: &Ended, texts: &[&str]) {
     ended.fails(2, texts);
-    assert!(ended.took.as_secs() < 4, "nobody waits for what cannot get better\n{ended}");
+    assert!(ended.took.as_secs() < 4, "permanent errors are not retried\n{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,7 +76,7 @@ async fn a_server_with_tls_settings_from_file_variables_and_flags() {
     let planned = keysweep(&["plan", "--json", "-vv", "--config", &config]).run();
     assert_eq!(planned.exits(0).json()["staleTTLKeys"], stale);
     assert_eq!(planned.json()["insecure"], false);
-    // As variables, and to the end.
+    // As variables, and a complete run.
     let (ca, cert, key) =
         (there.ours.path("ca.pem"), there.ours.path("client.pem"), there.ours.path("client.key"));
     let command = keysweep(&["run", "--yes", "--json", "-vv", "--grace", "0s"]).env("REDIS_URL", &there.url);
@@ -160,7 +160,7 @@ async fn certificates_that_are_no_good() {
     refused(&there.plan(&[]), &wrong);
     assert_eq!(there.plan(&["--sni", "elsewhere.test"]).exits(0).json()["staleTTLKeys"], 10);
     refused(&there.plan(&["--sni", "else.test"]), &["not for `else.test`, but for `elsewhere.test`"]);
-    // Whatever it shows is taken, and that is said wherever anybody looks.
+    // Any certificate is accepted, and all output says so.
     there.shows("old").await;
     let insecure = ["--insecure", "--cert", &cert, "--key", &key];
     let planned = plan(&there.url, &insecure);

@@ -6,7 +6,7 @@ use keysweep_servers::Server;
 use crate::cli::deployment::TestDeployment;
 use crate::cli::keysweep;
 
-/// What Kubernetes gives to a container beside the Services `keysweep` and `keysweep-nats`.
+/// The variables that Kubernetes sets in a container for the Services `keysweep` and `keysweep-nats`.
 const SERVICES: [(&str, &str); 10] = [
     ("KEYSWEEP_SERVICE_HOST", "10.96.7.1"),
     ("KEYSWEEP_SERVICE_PORT", "9464"),
@@ -40,7 +40,7 @@ fn a_mistyped_variable_is_an_error_of_every_command_that_reads_settings() {
         &["drive", "01900000-0000-7000-8000-000000000000", "1"],
     ];
     for command in commands {
-        // Nothing listens there: a command that went on would say so.
+        // Nothing listens there: a command that continued would report that.
         let args: Vec<&str> = command.iter().chain(&["--json"]).copied().collect();
         let ended = keysweep(&args).env("KEYSWEEP_DRYRUN", "1").env("REDIS_URL", "redis://127.0.0.1:1").run();
         ended.fails(2, &["unknown variable `KEYSWEEP_DRYRUN`; did you mean `KEYSWEEP_DRY_RUN`?"]);

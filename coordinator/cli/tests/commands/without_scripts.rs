@@ -1,4 +1,4 @@
-//! Servers and users that may run no scripts: the run is the same by transactions, and says so.
+//! Servers and users without scripts: the run is the same with transactions, and reports this.
 
 use keysweep_servers::{ClusterServers, Server};
 
@@ -6,7 +6,7 @@ use crate::cli::deployment::TestDeployment;
 use crate::cli::{Ended, keysweep};
 use crate::rights::rules;
 
-/// A server that knows neither scripts nor functions, as hosted ones are.
+/// A server without scripts and functions, as hosted ones are.
 const RENAMED: [&str; 9] =
     ["--rename-command", "EVAL", "", "--rename-command", "EVALSHA", "", "--rename-command", "SCRIPT", ""];
 
@@ -15,7 +15,7 @@ fn run(url: &str, more: &[&str]) -> Ended {
     keysweep(&args.iter().chain(more).copied().collect::<Vec<_>>()).run()
 }
 
-/// What the run found and did, and in which way.
+/// What the run found and did, and its delete backend.
 fn done(ended: &Ended) -> (u64, u64, String) {
     let result = ended.exits(0).result("completed");
     assert_eq!(result["accounting"]["balanced"], true, "{ended}");
@@ -35,7 +35,7 @@ async fn a_server_without_the_commands() {
     let plan = keysweep(&["plan", "--json", "--redis", place.url()]).run();
     let plan = plan.exits(0).json();
     let page = keysweep(&["plan", "--redis", place.url()]).run();
-    // An older server does not tell without a write.
+    // An older server does not report this without a write.
     if place.is_older().await {
         assert!(plan["deleteBackend"].is_null() && plan["rightsUnchecked"].is_string(), "{plan}");
     } else {
@@ -72,9 +72,9 @@ async fn a_user_who_may_run_no_scripts() {
     let rules = rules("redis-without-scripts.acl");
     place.user("no-scripts", &rules).await;
     place.user("nothing", &format!("{rules} -exec")).await;
-    // Neither way: what is better is asked for.
+    // Neither backend works: the error asks for the better one.
     run(&place.url_of("nothing"), &[]).fails(4, &["+eval +evalsha +script|load"]);
-    // Looking takes neither.
+    // A dry run needs neither.
     let looked = run(&place.url_of("nothing"), &["--dry-run"]);
     assert_eq!(looked.exits(0).result("completed")["staleTTLKeys"], stale);
     assert_eq!(done(&run(&place.url_of("no-scripts"), &[])), (stale, stale, "watch".to_owned()));

@@ -1,4 +1,4 @@
-//! The wait for the grace has a reason in the log, and on a terminal.
+//! The wait for the grace is logged with its reason, and shown on a terminal.
 
 use keysweep_servers::{NatsServer, Server};
 use serde_json::Value;
@@ -41,7 +41,7 @@ async fn the_wait_for_the_grace_is_logged_once_with_its_reason() {
     let shown = on_terminal(&["run", "--yes", "--grace", "2s", "--redis", place.url()]).run_open();
     let shown = &shown.exits(0).stdout;
     assert!(shown.contains("waiting") && shown.contains(", 10 wait (grace 2s)"), "{shown}");
-    // A run that is to stop waits for nothing.
+    // A run that is about to stop does not wait.
     place.seed(100).await;
     let stopped = keysweep(&[
         "run",
@@ -59,7 +59,7 @@ async fn the_wait_for_the_grace_is_logged_once_with_its_reason() {
     assert!(!stopped.stderr.contains("Waiting until"), "{stopped}");
 }
 
-/// Longer than the time after which nothing that moves is a reason to ask for a worker.
+/// Longer than the time without progress after which a missing worker is suspected.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn following_a_waiting_run_reports_no_missing_worker() {
     let server = NatsServer::start("").await.expect("a nats-server can be started");

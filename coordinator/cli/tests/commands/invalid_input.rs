@@ -1,5 +1,5 @@
-//! Mistakes on the command line, in the environment and in the job file: exit code 2, what is wrong, where,
-//! and what would be right; nothing is connected to. And what `config` shows of it all.
+//! Mistakes on the command line, in the environment and in the job file: exit code 2, with the problem, its place and
+//! valid values; no connection is opened. And the output of `config`.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! Databases that are swapped while candidates wait for their grace: the names are the same, and the keys are others.
+//! Databases that are swapped (SWAPDB) while candidates wait for their grace: the names are the same, the keys are
+//! not.
 
 use coordinator::embedded;
 use coordinator::run_phase::RunPhase;

@@ -1,5 +1,5 @@
-//! Ids that stand in keys and in the activity set in different ways: whoever is active keeps the cache, and a set of which
-//! nobody is met among the keys is as good as none.
+//! Ids that are written differently in keys and in the activity set: active users keep their caches, and an activity
+//! set without a user of any sampled key is rejected.
 
 use keysweep_servers::Server;
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ use crate::cli::keysweep;
 /// Users with a cache each.
 const USERS: u64 = 100;
 
-/// How keys are named, by the number of a user.
+/// The key of a user, by the number of the user.
 type KeyOf = fn(u64) -> String;
 
-/// How users are named in the activity set; `None` for those who are not there.
+/// The member of the activity set for a user; `None` if the user is not in it.
 type MemberOf = fn(u64) -> Option<String>;
 
-/// A server with a cache of each user as `key` names it, 200 other keys, and the activity set with all users that
-/// `member` names: they were active an hour ago.
+/// A server with a cache for each user, 200 other keys, and the activity set with all users that `member` names: they
+/// were active an hour ago.
 async fn scene(key: KeyOf, member: MemberOf) -> (Server, TestDeployment) {
     let server = Server::start(&DIGEST).await.unwrap();
     let place = TestDeployment::standalone(&server).await;
@@ -56,7 +56,7 @@ async fn active_users_keep_their_caches_however_their_ids_are_written() {
         assert_eq!(result["inactiveUserCaches"], json!(0), "case {number}");
         assert_eq!(result["inactive"]["searched"], json!(true), "case {number}");
     }
-    // Those who are not active are found by the same ids.
+    // Inactive users are found by the same ids.
     let (_server, place) = scene(plain, |n| n.is_multiple_of(2).then(|| format!("user:{n}"))).await;
     let result = run(&place, &[]);
     assert_eq!((place.keys("permissions:*").await, &result["inactiveUserCaches"]), (50, &json!(50)));
@@ -74,7 +74,7 @@ async fn an_activity_set_that_matches_no_key_is_refused_with_an_id_of_each_side(
     assert!(result["issues"].to_string().contains("Aggressive cleanup was refused"), "{result:#}");
     let inactive = &result["inactive"];
     assert_eq!((&inactive["sampledActivePercent"], &inactive["found"]), (&json!(0.0), &Value::Null));
-    // The user knows better.
+    // The operator overrides the check.
     let result = run(&place, &["--allow-no-active"]);
     assert_eq!((place.keys("permissions:*").await, &result["inactiveUserCaches"]), (0, &json!(USERS)));
 }

@@ -1,4 +1,4 @@
-//! Servers that tell what cannot be, or what is meant for the terminal of whoever reads it.
+//! Servers with impossible replies, or with escape sequences for the user's terminal.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::cli::deployment::DIGEST;
 use crate::cli::hostile::{INFO, bulk, server, shards, usual};
 use crate::cli::keysweep;
 
-/// A server that says it belongs to a cluster of `primaries`.
+/// A server that reports to belong to a cluster of `primaries`.
 fn cluster(primaries: &'static [(&'static str, &'static str, u16, u16)]) -> String {
     server(move |words| match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["CLUSTER", "SHARDS"] => shards(primaries),

@@ -1,4 +1,5 @@
-//! Many who open connections over HTTP and ask for nothing: others are answered all the same, on every role.
+//! Many clients that open HTTP connections and send no complete request: others are served all the same, on every
+//! role.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -12,13 +13,14 @@ use crate::cli::Running;
 use crate::cli::SECRET;
 use crate::cli::broker::{Broker, file};
 
-/// Requests that are begun and never ended.
+/// Incomplete requests.
 const HALF_SENT: usize = 1_000;
 
-/// How long somebody who asks at once may wait for the answer: a probe of an orchestrator has a second.
+/// How long a client that sends its request at once may wait for the response: a probe of an orchestrator allows a
+/// second.
 const IN_TIME: Duration = Duration::from_secs(1);
 
-/// Opens a connection to `to` from the address `from`, and sends `text`.
+/// Opens a connection from the address `from` to `to`, and sends `text`.
 async fn begin(from: IpAddr, to: SocketAddr, text: &str) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(from, 0)).unwrap();
@@ -30,7 +32,7 @@ async fn begin(from: IpAddr, to: SocketAddr, text: &str) -> Option<TcpStream> {
     Some(stream)
 }
 
-/// What `path` answers, and how long that takes.
+/// The response to `path`, and how long it takes.
 async fn get(to: SocketAddr, path: &str) -> (String, Duration) {
     let begun = Instant::now();
     let request = format!("GET {path} HTTP/1.1\r\nHost: keysweep\r\nConnection: close\r\n\r\n");
@@ -48,7 +50,7 @@ fn in_time((text, took): &(String, Duration), role: &Running) {
     assert!(*took < IN_TIME, "{took:?}\n{}", role.so_far());
 }
 
-/// The files that a process has open.
+/// Number of file descriptors that a process has open.
 fn files(pid: u32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
 }
@@ -58,7 +60,7 @@ async fn crowded_role(broker: &Broker, name: &str, more: &[&str]) -> (Running, S
     let mut role = broker.command(&[name], &flags).start();
     let address = role.admin_address().parse().unwrap();
     role.wait_for(" is ready, NATS at");
-    // Fewer files than there are clients, so that it matters.
+    // Fewer descriptors than clients, so that the limit matters.
     let limit = Command::new("prlimit").args(["--nofile=512:512", "--pid", &role.pid().to_string()]).status();
     assert!(limit.unwrap().success());
     (role, address)
@@ -70,7 +72,7 @@ async fn half_sent_requests_block_no_role() {
     let broker = Broker::start(&["--nats", &server.url()]).await;
     for name in ["serve", "scanner", "reaper", "reporter"] {
         let (mut role, address) = crowded_role(&broker, name, &[]).await;
-        // The head, and the body, from the very address that asks in time, and from many others.
+        // The head, and the body, from the same address as the complete requests, and from many others.
         let texts = [
             "GET /livez HTTP/1.1\r\nHost: k",
             "POST /livez HTTP/1.1\r\nHost: k\r\nContent-Length: 9\r\n\r\n{",
@@ -103,7 +105,7 @@ async fn half_sent_requests_block_no_role() {
     }
 }
 
-/// A request has to be whole in time, and is closed otherwise.
+/// An incomplete request is closed after a deadline.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn incomplete_requests_are_closed() {
     let server = NatsServer::start("").await.unwrap();

@@ -1,4 +1,4 @@
-//! Servers that keep a plan or a run waiting: each command ends all the same, in bounded time, and says why.
+//! Servers that keep a plan or a run waiting: each command ends in bounded time, and reports the reason.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::hostile::{INFO, bulk, server, shard, usual};
 use crate::cli::{Ended, keysweep, on_terminal};
 
-/// A server that says it belongs to a cluster of `count` primaries, each at the address that `at` gives to its number.
+/// A server that reports a cluster of `count` primaries, whose addresses are given by `at`.
 fn cluster_of(count: u16, at: impl Fn(u16) -> (String, u16)) -> String {
     let per = 16_384 / count;
     let one = |n: u16| {
@@ -29,12 +29,12 @@ fn cluster_of(count: u16, at: impl Fn(u16) -> (String, u16)) -> String {
     format!("redis://{address}")
 }
 
-/// Listeners that take connections, each at an address of its own, and never answer.
+/// Listeners that accept connections and never reply.
 fn silent(count: usize) -> Vec<TcpListener> {
     (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect()
 }
 
-/// The address of the one at `n`, or of an earlier one where there are fewer.
+/// The address of listener `n`, or of an earlier one if there are fewer.
 fn address(silent: &[TcpListener], n: u16) -> (String, u16) {
     let port = silent[usize::from(n) % silent.len()].local_addr().expect("it is bound").port();
     ("127.0.0.1".to_owned(), port)
@@ -49,7 +49,7 @@ fn names_few(ended: &Ended) {
 
 #[test]
 fn thousands_of_primaries_that_never_answer_end_the_plan_with_their_number() {
-    // No more than these have their turn.
+    // Only these are checked before the deadline.
     let silent = silent(440);
     let url = cluster_of(2_000, |n| address(&silent, n));
     let (ended, peak_kib) = keysweep(&["plan", "--redis", &url]).start().end_with_peak();
@@ -96,7 +96,7 @@ async fn waiting_for_the_lock_counts_and_waiting_for_an_answer_does_not() {
     let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     let (before, url) = (place.digest().await, place.url().to_owned());
-    place.all("SET keysweep:lock:cleanup somebody PX 60000").await;
+    place.all("SET keysweep:lock:cleanup other PX 60000").await;
     let args = ["run", "--yes", "--job", "cleanup", "--grace", "0s", "--redis", &url, "--max-runtime", "3s"];
     let ended = keysweep(&[&args[..], &["--lock-wait", "1m"]].concat()).run();
     ended
@@ -114,7 +114,7 @@ async fn waiting_for_the_lock_counts_and_waiting_for_an_answer_does_not() {
     assert_eq!(place.keys("permissions:*").await as u64, 300 - stale);
 }
 
-/// A standalone server that claims to have `keys` keys, whose `n`th SCAN with a cursor answers no key and the cursor `next`.
+/// A standalone server that reports `keys` keys, and replies to the `n`th SCAN with no key and the cursor `next`.
 fn scanning(keys: u64, next: impl Fn(u64, u64) -> u64 + Send + Sync + 'static) -> String {
     let scans = AtomicU64::new(0);
     let address =
@@ -133,7 +133,7 @@ fn scanning(keys: u64, next: impl Fn(u64, u64) -> u64 + Send + Sync + 'static) -
     format!("redis://{address}")
 }
 
-/// The cursor after `cursor` in a table of 2^40 buckets, all of which are empty.
+/// The cursor after `cursor` in a table of 2^40 empty buckets.
 fn in_a_huge_table(cursor: u64) -> u64 {
     let position = (cursor << 24).reverse_bits() & ((1 << 40) - 1);
     ((position + 1).reverse_bits() >> 24) & ((1 << 40) - 1)

@@ -1,5 +1,5 @@
-//! Plan and dry run send no write, and no script that could be one: held against what the servers have counted, over
-//! every way to look. And what they say of the rights that a run would need.
+//! Plans and dry runs send no write, and no script that could write: checked with the servers' own counters, in all
+//! modes. And their reports on the permissions of a run.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::rights::rules;
 /// Commands that can write without being write commands.
 const SCRIPTS: [&str; 4] = ["eval", "evalsha", "fcall", "script|load"];
 
-/// What a server has counted since it was asked to forget.
+/// The commands that a server has counted since its counters were reset.
 async fn sent(conn: &Conn) -> BTreeSet<String> {
     let Reply::BulkString(text) = conn.info_text("INFO commandstats").await.unwrap() else {
         panic!("no text")
@@ -25,13 +25,13 @@ async fn sent(conn: &Conn) -> BTreeSet<String> {
         .collect()
 }
 
-/// Whether the server calls it a write command.
+/// Whether the server classifies it as a write command.
 async fn writes(conn: &Conn, command: &str) -> bool {
     let said = conn.info_text(&format!("COMMAND INFO {command}")).await.unwrap();
     format!("{said:?}").contains("\"write\"")
 }
 
-/// That `look`, which ends with `code`, leaves no trace of a write on the servers of `place`.
+/// Checks that `look`, which ends with `code`, sends no write to the servers of `place`.
 async fn only_looks(place: &TestDeployment, look: impl Fn() -> Ended, code: i32) {
     assert!(writes(&place.conns()[0], "unlink").await, "the server tells");
     place.all("CONFIG RESETSTAT").await;
@@ -68,18 +68,18 @@ async fn every_look(place: &TestDeployment) {
         only_looks(place, || look(&[&["run", "--dry-run"], more].concat()), 0).await;
     }
     only_looks(place, || look(&["run", "--action", "report"]), 0).await;
-    // A run that nobody has agreed to has only looked, too.
+    // A run without confirmation has only read, too.
     only_looks(place, || look(&["run"]), 4).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_look_at_a_standalone_server_writes() {
+async fn no_command_writes_to_a_standalone_server() {
     let server = Server::start(&DIGEST).await.unwrap();
     Box::pin(every_look(&TestDeployment::standalone(&server).await)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_look_at_a_cluster_writes() {
+async fn no_command_writes_to_a_cluster() {
     let cluster = ClusterServers::start_with(3, 0, &DIGEST, None).await.unwrap();
     Box::pin(every_look(&TestDeployment::cluster(&cluster).await)).await;
 }
@@ -98,7 +98,7 @@ async fn no_dry_run_over_nats_writes() {
     }
 }
 
-/// What a plan says of the way and of the rights.
+/// What a plan reports on delete backend and permissions.
 fn plan(place: &TestDeployment, user: &str) -> (serde_json::Value, String) {
     let json = keysweep(&["plan", "--json", "--redis", &place.url_of(user)]).run().exits(0).json();
     (json, keysweep(&["plan", "--redis", &place.url_of(user)]).run().exits(0).stdout.clone())
@@ -111,7 +111,7 @@ async fn a_plan_reports_whether_it_could_check_the_rights() {
     let stale = place.seed(300).await;
     let asks = !place.is_older().await;
     let all = rules("redis.acl");
-    // By a script, by a dry run of the server's own, and by neither.
+    // By a script, by the server's own dry run, and by neither.
     for (name, less) in [("script", ""), ("dry-run", "-eval_ro +acl|dryrun"), ("neither", "-eval_ro")] {
         let less = if asks { less } else { "" };
         place.user(name, &format!("{all} {less}")).await;
@@ -125,7 +125,7 @@ async fn a_plan_reports_whether_it_could_check_the_rights() {
             "{name}"
         );
     }
-    // What the plan could not ask for is tried by the run.
+    // What the plan could not check is tried by the run.
     let run = |user: &str| {
         keysweep(&["run", "--yes", "--json", "--grace", "0s", "--redis", &place.url_of(user)]).run()
     };

@@ -1,4 +1,4 @@
-//! Numbers of 64 bits: a key that expires at the last moment that a server knows, like any other.
+//! 64-bit numbers: a key with the latest possible expiry is handled like any other.
 
 use coordinator::options::Options;
 use keysweep_model::result::{CleanupResult, Status};

@@ -1,5 +1,5 @@
-//! Keys that change between the look that found them stale and their deletion: they are spared or gone, and
-//! counted as such. And actions that delete nothing.
+//! Keys that change between their classification as stale and their deletion: they are spared or vanished, and counted
+//! as such. And actions that delete nothing.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -194,7 +194,7 @@ async fn an_application_that_sets_and_then_expires_loses_nothing() {
     let mut task_group = TaskGroup::default();
     let stopped = Arc::clone(&stop);
     task_group.start("application", async move {
-        tell.send(set_then_expire(&access, 7, &stopped).await).map_err(|_| "nobody asks any more")
+        tell.send(set_then_expire(&access, 7, &stopped).await).map_err(|_| "the receiver is gone")
     });
     let (mut runs, mut spared) = (0, 0);
     // As often as it takes to come in between, which is nearly always the first time.

@@ -1,4 +1,4 @@
-//! Clusters whose nodes announce hostnames, nothing, or addresses that mean nothing from here.
+//! Clusters whose nodes announce hostnames, nothing, or addresses that are not reachable from here.
 
 use std::time::Duration;
 
@@ -39,17 +39,17 @@ async fn what_nodes_announce() {
         assert_eq!(ended.json()["staleTTLKeys"], stale, "{ended}");
     };
     check(&plan(place.url(), &[]), "127.0.0.1");
-    // Nothing: the host that was asked is right for all.
+    // Nothing: the host of the seed address is right for all nodes.
     place.all("CONFIG SET cluster-preferred-endpoint-type unknown-endpoint").await;
     check(&plan(place.url(), &[]), "127.0.0.1");
-    // A hostname that is wanted and not set: `?`. The address is known all the same.
+    // A hostname that is configured but not set: `?`. The address is known all the same.
     place.all("CONFIG SET cluster-preferred-endpoint-type hostname").await;
     check(&plan(place.url(), &[]), "127.0.0.1");
     place.all("CONFIG SET cluster-announce-hostname localhost").await;
     let reported = async |name: &str| {
         for node in cluster.nodes() {
             let conn = node.conn().await.unwrap();
-            // Of each node the hostname and the endpoint.
+            // The hostname and the endpoint of each node.
             while format!("{:?}", conn.info_text("CLUSTER SHARDS").await.unwrap()).matches(name).count() < 6 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -57,7 +57,7 @@ async fn what_nodes_announce() {
     };
     reported("localhost").await;
     check(&plan(place.url(), &[]), "localhost");
-    // One that nobody here knows. They are called as they call themselves, wherever they are reached.
+    // A hostname that does not resolve here. Nodes are named by their announced names, on any route.
     place.all("CONFIG SET cluster-announce-hostname node.invalid").await;
     reported("node.invalid").await;
     plan(place.url(), &[]).fails(5, &["node.invalid:", "all 3 primaries", "`--address-map`"]);

@@ -1,5 +1,5 @@
-//! Servers that cannot be reached, are none, or are not ready: what is wrong, where, and the way out; and no
-//! wait without an end.
+//! Servers that are unreachable, are not Redis, or are not ready: errors with cause, address and remedy; and no
+//! unbounded wait.
 
 use std::time::Duration;
 
@@ -8,20 +8,20 @@ use keysweep_servers::Server;
 use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::{Ended, SECRET, fake, keysweep};
 
-/// A run against `address`, with a password that nobody may see.
+/// A run against `address`, with a password that must not be shown.
 fn run(address: &str) -> Ended {
     let url = format!("redis://me:{SECRET}@{address}");
     keysweep(&["run", "--yes", "--json", "-vv", "--redis", &url]).env("REDISCLI_AUTH", SECRET).run()
 }
 
 #[test]
-fn nobody_there() {
+fn no_server_listens() {
     let address = fake::unused_port();
     run(&address).fails(5, &[&address, "cannot be reached", "refused", "check `--redis`"]);
     let missing = "no-such-host.invalid:6379";
     let ended = run(missing);
     ended.fails(5, &[missing, "cannot be reached", "check `--redis`"]);
-    // `plan` looks at the same server in the same way; REDIS_URL is as good as the flag.
+    // `plan` connects in the same way; REDIS_URL is equivalent to the flag.
     let plan = keysweep(&["plan", "--json"]).env("REDIS_URL", &format!("redis://{address}")).run();
     plan.fails(5, &[&address, "cannot be reached", "REDIS_URL"]);
 }
@@ -60,7 +60,7 @@ fn ctrl_c_ends_the_wait_for_a_server_that_is_loading() {
 #[ignore = "waits for NOT_READY_TIMEOUT"]
 fn soak_waiting_for_a_server_that_never_gets_ready_ends() {
     let address = fake::loading();
-    // Without a password: a real server takes one while it loads, and this one does not.
+    // Without a password: a real server accepts one while it loads, and this one does not.
     let ended = keysweep(&["run", "--yes", "--json", "--redis", &format!("redis://{address}")]).run();
     ended.fails(5, &[&address, "is not ready", "LOADING", "try again"]);
     assert!((30..45).contains(&ended.took.as_secs()), "{ended}");
@@ -71,7 +71,7 @@ async fn a_server_that_loads_for_a_moment_is_waited_for() {
     let server = Server::start(&DIGEST).await.unwrap();
     let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(2_000).await;
-    // A pause of so many microseconds per key, during which clients are told that it is loading.
+    // A pause of so many microseconds per key, during which the server replies that it is loading.
     place.all("CONFIG SET loading-process-events-interval-bytes 1024 key-load-delay 1000").await;
     let conn = server.conn().await.unwrap();
     let reload = conn.command_within(&[b"DEBUG", b"RELOAD"], Duration::from_secs(60));

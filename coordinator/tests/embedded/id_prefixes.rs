@@ -1,5 +1,5 @@
-//! Ids that keys write otherwise than the source of activity, in all of the keyspace or in a part of it: no active user
-//! loses a cache, and the result and the audit trail say what was left.
+//! Ids that keys write differently from the activity source, in all of the keyspace or in a part of it: no active user
+//! loses a cache, and the result and the audit trail report what was kept.
 
 use coordinator::options::Options;
 use keysweep_model::key::Key;

@@ -1,5 +1,5 @@
-//! A deployment of which something is missing, from the start or half-way: what is there gets cleaned, what is
-//! not is named, slot by slot, and there is an end to it.
+//! Deployments with missing slots or nodes, from the start or during a run: the rest is cleaned, the missing slots are
+//! named, and the run ends.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ async fn unserved_slots_and_lost_primaries() {
         plan.exits(3).stdout.contains("NOT COVERED, because no node serves them: slots 100-200"),
         "{plan}"
     );
-    // A primary goes half-way through; not the one that has the lock.
+    // A primary is lost during the run; not the one that has the lock.
     let stale = place.seed(2_000).await;
     let mut running = run(&urls, "4s").start();
     running.wait_for("Deleting ");

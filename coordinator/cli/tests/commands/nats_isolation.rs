@@ -1,5 +1,5 @@
-//! Attacks by a client that has the login of one role, and says to NATS whatever that login lets it: nothing of the
-//! coordinator's, and no record of another role, is written, replaced or removed by it.
+//! Attacks by a client with the login of one role, which sends everything that this login allows: no record of the
+//! coordinator or of another role is written, replaced or removed.
 
 use std::collections::BTreeMap;
 use std::thread::sleep;
@@ -16,7 +16,7 @@ use super::nats_rights::{connected, password, server};
 use crate::cli::broker::Broker;
 use crate::cli::raw::Client;
 
-/// Everybody but the coordinator and the admin, and what each may write of [`TARGETS`].
+/// Every login but those of the coordinator and the admin, and which [`TARGETS`] each may write.
 const LOGINS: [(&str, &[&str]); 6] = [
     ("scanner", &["$KV.keysweep_runs.runs.1.report.2"]),
     (
@@ -32,12 +32,12 @@ const LOGINS: [(&str, &[&str]); 6] = [
             "keysweep.events.n.completed.1",
         ],
     ),
-    // It may ask, and is answered; not heard is what JetStream says in its name.
+    // It may send requests and receive responses; responses of JetStream sent in its name are ignored.
     ("client", &["keysweep.api.run", "keysweep.api.cancel"]),
     ("subscriber", &[]),
 ];
 
-/// Where something of others stands, or is acted upon.
+/// Subjects with other roles' records, or that trigger an action.
 const TARGETS: [&str; 16] = [
     "keysweep.api.run",
     "keysweep.api.cancel",
@@ -75,14 +75,14 @@ fn client(server: &NatsServer, user: &str) -> Client {
     Client::connect(server, Some((&format!("keysweep-{user}"), &password(user))))
 }
 
-/// Something stands at every target, and in every queue.
+/// Publishes a message to every target, and to every queue.
 async fn furnish(server: &NatsServer) {
     let admin = connected(server, "admin").await;
     ensure(&admin).await.unwrap();
     admin.bucket("keysweep_backup").make().await.unwrap();
     let mut coordinator = client(server, "coordinator");
     for target in TARGETS.iter().filter(|target| !target.contains(".api.")) {
-        // The account gives these to nobody but their role.
+        // The account restricts these to their role.
         let user = match *target {
             target if target.starts_with("$KV.keysweep_audit") || target.starts_with("$O.") => "reaper",
             _ => "coordinator",
@@ -93,7 +93,7 @@ async fn furnish(server: &NatsServer) {
         };
     }
     client(server, "scanner").request("keysweep.batches", "", "{}");
-    // Its own words, for what it may have answered: a run that a program might ask for.
+    // A valid message for each subject: a run that a client might request.
     for (user, subject) in [
         ("scanner", "$KV.keysweep_runs.failures.1.task.2"),
         ("reaper", "$KV.keysweep_runs.failures.1.batch.2"),
@@ -103,7 +103,7 @@ async fn furnish(server: &NatsServer) {
     }
 }
 
-/// What stands in each stream: the sequence of the last message at each subject, and the first sequence of the stream.
+/// The content of each stream: the sequence of the last message at each subject, and the first sequence of the stream.
 fn picture(server: &NatsServer) -> BTreeMap<String, Value> {
     let mut coordinator = client(server, "coordinator");
     let mut picture = BTreeMap::new();
@@ -121,7 +121,7 @@ fn picture(server: &NatsServer) -> BTreeMap<String, Value> {
     picture
 }
 
-/// Everything that `user` can say which leads to `target`.
+/// Sends everything from `user` that leads to `target`.
 fn attack(attacker: &mut Client, target: &str) {
     let words = "{\"startedBy\":\"an attacker\"}";
     for headers in ["", "Nats-Rollup: all", "Nats-Rollup: sub", "Nats-Expected-Last-Subject-Sequence: 0"] {
@@ -129,7 +129,7 @@ fn attack(attacker: &mut Client, target: &str) {
     }
     for api in ["$JS.API", "$JS.keysweep.API"] {
         for stream in STREAMS {
-            // As an answer, it would be published as the account.
+            // As a response, it would be published by the account.
             for subject in [
                 "$KV.keysweep_runs.failures.1.task.2",
                 "$KV.keysweep_runs.failures.1.batch.2",
@@ -160,7 +160,7 @@ fn push(attacker: &mut Client, target: &str) {
     }
 }
 
-/// What `user` can say to JetStream that would remove records.
+/// Sends every JetStream request of `user` that would remove records.
 fn wipe(attacker: &mut Client) {
     for api in ["$JS.API", "$JS.keysweep.API"] {
         for stream in STREAMS {
@@ -191,7 +191,7 @@ fn wipe(attacker: &mut Client) {
     }
 }
 
-/// The number of messages at each subject, of those that `user` may not write.
+/// The number of messages at each subject that `user` may not write.
 fn of_others(picture: &BTreeMap<String, Value>, may: &[&str]) -> BTreeMap<String, Value> {
     let mut others = BTreeMap::new();
     for (stream, info) in picture {
@@ -246,7 +246,7 @@ async fn no_login_changes_records_of_another_role() {
         }
         wipe(&mut attacker);
         attacker.settle();
-        // What JetStream answers comes later.
+        // Responses of JetStream arrive later.
         sleep(Duration::from_millis(700));
         let own = |subject: &str| may.contains(&subject) || TARGETS.iter().all(|target| *target != subject);
         let strange: Vec<_> = listener.settle().into_iter().filter(|heard| !own(&heard.subject)).collect();
@@ -259,7 +259,7 @@ async fn no_login_changes_records_of_another_role() {
     }
 }
 
-/// What the admin may not do. A smaller limit does empty a stream, which the threat model says.
+/// What the admin may not do. A smaller limit does empty a stream, as the threat model states.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_admin_cannot_purge_delete_or_publish() {
     let server = server().await;
@@ -275,14 +275,14 @@ async fn the_admin_cannot_purge_delete_or_publish() {
         attack(&mut admin, target);
     }
     wipe(&mut admin);
-    // Streams that deny it now still do after a request to allow it.
+    // Streams that deny it keep denying it after a request to allow it.
     let mut config = before["KV_keysweep_runs"]["config"].clone();
     (config["deny_purge"], config["deny_delete"]) = (false.into(), false.into());
     let update = "$JS.keysweep.API.STREAM.UPDATE.KV_keysweep_runs";
     let answer = admin.request(update, "", &config.to_string());
     assert!(String::from_utf8_lossy(&answer.payload).contains("can not cancel deny"), "{answer:?}");
     admin.settle();
-    // What JetStream answers comes later.
+    // Responses of JetStream arrive later.
     sleep(Duration::from_millis(700));
     let strange = listener.settle();
     assert!(strange.is_empty(), "{strange:#?}");
@@ -294,7 +294,7 @@ async fn the_admin_cannot_purge_delete_or_publish() {
     assert_eq!(picture(&server)["KV_keysweep_runs"]["messages"], 0);
 }
 
-/// Those that earlier versions, and `nats object add`, made.
+/// Streams created by earlier versions, and by `nats object add`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn roll_ups_empty_no_stream_and_existing_streams_are_changed() {
     let server = NatsServer::start("").await.expect("a nats-server can be started");
@@ -326,7 +326,7 @@ async fn roll_ups_empty_no_stream_and_existing_streams_are_changed() {
         let again = setup(&nats, mode).await.unwrap();
         assert!(again.iter().all(|piece| piece.differences.is_empty()), "{again:#?}");
     }
-    // What stands there stays, whoever writes beside it.
+    // Existing records stay when other keys are written.
     let store = NatsStore::new(nats.clone());
     store.create("runs/1/receipt/3", b"a receipt".to_vec()).await.unwrap();
     nats.bucket("keysweep_backup").put("an object", &[7; 300_000]).await.unwrap();
@@ -346,7 +346,7 @@ async fn roll_ups_empty_no_stream_and_existing_streams_are_changed() {
     assert!(store.get("runs/1/receipt/3").await.unwrap().is_some());
 }
 
-/// Where all share one account: what JetStream sends to the subjects of the service starts nothing.
+/// If all clients share one account: messages of JetStream to the subjects of the service start nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_service_ignores_messages_that_jetstream_sends() {
     let server = NatsServer::start("").await.expect("a nats-server can be started");
@@ -355,7 +355,7 @@ async fn the_service_ignores_messages_that_jetstream_sends() {
     let mut service = broker.command(&["serve"], &[]).start();
     service.wait_for(" is ready");
     let mut attacker = Client::connect(&server, None);
-    // It may take a moment to subscribe.
+    // The service may take a moment to subscribe.
     while attacker.request("keysweep.api.stats", "", "{}").headers.contains("503") {
         sleep(Duration::from_millis(50));
     }
@@ -384,7 +384,7 @@ async fn the_service_ignores_messages_that_jetstream_sends() {
             assert!(!String::from_utf8_lossy(&made.payload).contains("\"error\""), "{made:?}");
         }
         let next = format!("$JS.API.CONSUMER.MSG.NEXT.KEYSWEEP_EVENTS.pull{headers_only}");
-        // The event, and then that there is none.
+        // The event, and then none.
         attacker.publish(&next, run, "", "{\"batch\":2,\"expires\":100000000}");
         attacker.publish(&next, run, "", "{\"batch\":1,\"no_wait\":true}");
     }

@@ -1,5 +1,5 @@
-//! How much memory a process takes where a server answers without measure: less than 64 MiB, in these builds for
-//! development, which take more than those for use.
+//! The memory of a process whose server sends unbounded replies: less than 64 MiB, in these debug builds, which need
+//! more than release builds.
 
 use std::sync::Mutex;
 use std::thread;
@@ -13,16 +13,16 @@ use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::keysweep;
 use crate::cli::proxy::{On, Proxy, ReplyFault};
 
-/// What no process may take, in KiB.
+/// The limit in KiB.
 const CEILING_KIB: u64 = 64 << 10;
 
-/// The same of a run with names of almost 1 MB, of which it holds several at every stage.
+/// The limit of a run with names of almost 1 MB; every stage holds several of them.
 const LONG_NAMES_KIB: u64 = 80 << 10;
 
-/// Processes that are at work side by side.
+/// Concurrent processes.
 const AT_ONCE: usize = 6;
 
-/// A command line before a server with keys, and what the server answers to what.
+/// A command line, the server's keys, and the command whose replies are unbounded.
 struct Case {
     args: &'static [&'static str],
     on: On,
@@ -39,7 +39,7 @@ fn cases() -> Vec<Case> {
             odd.iter().map(move |odd| Case { args, on, odd: *odd })
         }
     };
-    // Each of the two readers of answers, and look-ups, which are read with listed keys.
+    // Each of the two readers of replies, and lookups, which are read with listed keys.
     let readers = [On::any("INFO"), On::listing("SCAN"), On::listing("PTTL")].map(|on| (PLAN, on));
     let others = ["PING", "CLIENT", "MEMORY USAGE", "TIME", "PTTL", "EVAL_RO"].map(On::any);
     let others = others.into_iter().chain([On::listing("INFO"), On::listing("CLIENT")]).map(|on| (PLAN, on));
@@ -51,7 +51,7 @@ fn cases() -> Vec<Case> {
     cases.chain(others.chain(more).flat_map(with(&[ReplyFault::Numbers, ReplyFault::EndlessText]))).collect()
 }
 
-/// Runs a case to its end; what it took, for people.
+/// Runs a case to its end; returns its peak memory as text.
 fn ends_below_the_ceiling(case: &Case, port: u16) -> String {
     let Case { args, on, odd } = case;
     let proxy = Proxy::new(*on, &[*odd], port);
@@ -78,7 +78,7 @@ async fn with_keys() -> Server {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_reply_makes_a_plan_or_a_run_take_64_mib() {
     let (shared, handle, mut queue) = (with_keys().await, Handle::current(), cases());
-    // Those that take long come first.
+    // The slow ones first.
     queue.sort_by_key(|case| case.odd.takes_long());
     let queue = Mutex::new(queue);
     thread::scope(|scope| {
@@ -86,7 +86,7 @@ async fn no_reply_makes_a_plan_or_a_run_take_64_mib() {
             scope.spawn(|| {
                 loop {
                     let Some(case) = queue.lock().unwrap().pop() else { return };
-                    // Runs change what is there, and lock it.
+                    // Runs change the data, and lock it.
                     let own = (case.args == RUN).then(|| handle.block_on(with_keys()));
                     let port = own.as_ref().unwrap_or(&shared).port();
                     println!("{}", ends_below_the_ceiling(&case, port));
@@ -96,7 +96,7 @@ async fn no_reply_makes_a_plan_or_a_run_take_64_mib() {
     });
 }
 
-/// A server with so many keys whose names have so many bytes each, one of 50 without TTL.
+/// A server with `keys` keys whose names have `bytes` bytes each; one in 50 has no TTL.
 async fn with_long_names(keys: u64, bytes: usize) -> Server {
     let server = Server::start(&DIGEST).await.unwrap();
     let mut seeder = Seeder::open(&ConnectOptions::open(vec![server.url()])).await.unwrap();

@@ -1,5 +1,5 @@
-//! Changed copies of true batches, published by somebody with a scanner's rights: they neither act, nor end the batch, nor
-//! change what is counted.
+//! Altered copies of real batches, published by a client with a scanner's permissions: they have no effect, do not end
+//! the batch, and do not change the counts.
 
 use std::sync::Arc;
 use std::time::Duration;

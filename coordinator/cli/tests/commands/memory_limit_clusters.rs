@@ -1,5 +1,5 @@
-//! How much memory a process takes where every node of a cluster answers without measure, at once, and where a cluster
-//! describes itself so: less than 64 MiB, in these builds for development.
+//! The memory of a process when every node of a cluster sends unbounded replies at once, and when a cluster's
+//! description of itself is unbounded: less than 64 MiB, in these debug builds.
 
 use std::time::Duration;
 
@@ -11,16 +11,16 @@ use crate::cli::deployment::TestDeployment;
 use crate::cli::keysweep;
 use crate::cli::proxy::{On, Proxy, ReplyFault};
 
-/// What no process may take, in KiB.
+/// The limit in KiB.
 const CEILING_KIB: u64 = 64 << 10;
 
-/// The same of a run whose nodes describe their cluster so, again and again.
+/// The limit of a run whose nodes send unbounded descriptions repeatedly.
 const DESCRIBED_AGAIN_KIB: u64 = 96 << 10;
 
 /// By when all nodes know each other's addresses.
 const KNOWN_BY: Duration = Duration::from_secs(20);
 
-/// A cluster whose nodes are reached through proxies alone.
+/// A cluster whose nodes are reachable through proxies only.
 struct Behind {
     _servers: ClusterServers,
     proxies: Vec<Proxy>,
@@ -56,7 +56,8 @@ impl Behind {
         Self { _servers: servers, proxies }
     }
 
-    /// Runs a command to its end where all nodes answer `on` in one way after the other, each node in another one.
+    /// Runs a command to its end while all nodes reply to `on` with one fault after another, each node with a
+    /// different one.
     fn ends_below_the_ceiling(
         &self,
         args: &[&str],
@@ -67,14 +68,14 @@ impl Behind {
         assert!((1..CEILING_KIB).contains(&peak_kib), "{peak_kib} KiB: {args:?} {on:?} {odd:?}");
     }
 
-    /// The same; what it took.
+    /// The same; returns the peak memory.
     fn peak_kib(&self, args: &[&str], (on, first_asked): (On, &'static str), odd: &[ReplyFault]) -> u64 {
         let before: usize = self.proxies.iter().map(Proxy::given).sum();
         for (n, proxy) in self.proxies.iter().enumerate() {
             let mut odd = odd.to_vec();
             let first = n % odd.len();
             odd.rotate_left(first);
-            // The first one is asked who the others are.
+            // The first one is queried for the topology.
             let after = if n == 0 && on.after.is_empty() { first_asked } else { on.after };
             proxy.turn_to(On { after, ..on }, &odd);
         }

@@ -1,5 +1,5 @@
-//! NATS as its users run it: every way to log in, TLS, contexts of its command line tool, domains, prefixes and
-//! kinds of storage, each with a whole run by workers that are processes of their own.
+//! NATS in all configurations: every way to log in, TLS, contexts of its command line tool, domains, prefixes and
+//! kinds of storage, each with a whole run by workers in their own processes.
 
 use keysweep_servers::NatsServer;
 
@@ -12,14 +12,14 @@ async fn nats(config: &str) -> NatsServer {
     NatsServer::start(config).await.expect("a nats-server can be started")
 }
 
-/// What a command says that may not log in, or whose files are of no use: soon, and without a secret.
+/// Checks that a command with a bad login or bad files fails soon, and shows no secret.
 #[track_caller]
 fn refused(flags: &[&str], env: &[(&str, &str)], texts: &[&str]) {
     let args: Vec<&str> = ["nats", "setup", "--json"].iter().chain(flags).copied().collect();
     let command = env.iter().fold(keysweep(&args), |command, (name, value)| command.env(name, value));
     let ended = command.run();
     ended.fails(2, texts);
-    assert!(ended.took.as_secs() < 4, "nobody waits for what cannot get better\n{ended}");
+    assert!(ended.took.as_secs() < 4, "permanent errors are not retried\n{ended}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,7 +85,7 @@ async fn tls_with_a_client_certificate() {
     let (ca, cert, key) = (ours.path("ca.pem"), ours.path("client.pem"), ours.path("client.key"));
     let flags = ["--nats", &tls, "--nats-ca", &ca, "--nats-cert", &cert, "--nats-key", &key];
     Broker::start(&flags).await.whole_run();
-    // The server asks for TLS by itself.
+    // The server requires TLS by itself.
     let mut plain = flags;
     let url = server.url();
     plain[1] = &url;
@@ -121,7 +121,7 @@ async fn context_of_the_nats_cli() {
     refused(&["--nats-context", "other"], &[("XDG_CONFIG_HOME", home)], &["other.json", "No such file"]);
 }
 
-/// Two fleets on one server know nothing of each other.
+/// Two fleets on one server are independent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prefixes_are_apart() {
     let server = nats("").await;
@@ -157,7 +157,7 @@ async fn memory_and_replicas() {
     let flags = ["--nats", &url, "--nats-prefix", "mem"];
     let broker = Broker::start(&flags).await.env("KEYSWEEP_NATS_STORAGE", "memory");
     broker.whole_run();
-    // Whoever expects files is told that they are none, and works all the same.
+    // With settings for file storage, the difference is reported, and everything works all the same.
     let other = keysweep(&[&["nats", "setup"], &flags[..]].concat()).run();
     other.exits(1);
     assert!(other.stdout.contains("storage is `memory`, not `file`"), "{other}");
@@ -166,7 +166,7 @@ async fn memory_and_replicas() {
     three.fails(1, &["KEYSWEEP_TASKS", "replicas > 1 not supported", "set `[nats] replicas` to 1"]);
 }
 
-/// A stream sets its bytes aside when it is created: who has too little of them is told how many there must be.
+/// A stream reserves its bytes when it is created: with too little storage the error states how much is required.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn room_for_streams() {
     // Enough for the other streams, and not for the audit trail.

@@ -1,5 +1,5 @@
-//! Signed orders: where workers have `trusted_keys`, a client that can write to all streams, but has no key, gets no key
-//! deleted and no run stopped. NATS asks for no login here, so that nothing else protects them.
+//! Signed runs: if workers have `trusted_keys`, a client that can write to all streams, but has no key, cannot delete
+//! a key or stop a run. NATS requires no login here, so that nothing else protects them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +46,7 @@ async fn last_run(records: &Records) -> (RunSpec, Vec<ScanTask>) {
     (spec, tasks)
 }
 
-/// A run that nobody asked for, whole: its spec, its tasks, in the log and in the queue, and a batch of `keys` that a
-/// report lists.
+/// A complete forged run: its spec and tasks, in the log and in the queue, and a batch of `keys` that a report lists.
 async fn forge(nats: &Nats, spec: &RunSpec, tasks: &[ScanTask], keys: Vec<Key>, now_ms: u64) -> RunId {
     let run = RunId::new();
     let mut rules = spec.rules.clone();
@@ -83,13 +82,13 @@ async fn forge(nats: &Nats, spec: &RunSpec, tasks: &[ScanTask], keys: Vec<Key>, 
     let listed = ListedBatch { batch: batch.batch, keys: count, deletes: count, digest: None };
     let report = TaskReport { batches: vec![listed], ..TaskReport::blank(&tasks[0]) };
     records.create_report(&report).await.unwrap();
-    // Nobody drives this run, so its grants are forged as well.
+    // No coordinator drives this run, so its grants are forged as well.
     records.create_grant(&Grant::of(&tasks[0], &report, &spec.rules).unwrap()).await.unwrap();
     queue.publish(Topic::Batches, "forged", wire::encode(&batch).unwrap()).await.unwrap();
     run
 }
 
-/// Settings of those who give orders, and of those who only carry them out.
+/// Settings of processes that sign, and of workers that verify.
 fn coordinator(command: Keysweep, key: &(String, String)) -> Keysweep {
     worker(command, key).env("KEYSWEEP_NATS_SIGNING_KEY_FILE", &key.0)
 }
@@ -122,8 +121,8 @@ async fn a_run_that_no_trusted_key_has_signed_deletes_nothing() {
     let broker = Broker::start(&["--nats", &server.url()]).await;
     let key = new_key("ours.pem");
     let strict = workers(&broker, |command| worker(command, &key));
-    // Another key than the one that the workers trust is refused before anything happens.
-    let untrusted = new_key("stranger.pem");
+    // A key that the workers do not trust is rejected before anything happens.
+    let untrusted = new_key("untrusted.pem");
     let run =
         |more: &[&str]| broker.command(&["run"], &[&["--yes", "--json", "--grace", "0s"], more].concat());
     let mixed = run(&[]).env("KEYSWEEP_NATS_SIGNING_KEY_FILE", &untrusted.0);
@@ -132,7 +131,7 @@ async fn a_run_that_no_trusted_key_has_signed_deletes_nothing() {
     assert!(none.stderr.contains("`[nats] signing_key_file` is not"), "{none}");
     let dry = coordinator(run(&["--dry-run"]), &key).run();
     assert_eq!(dry.exits(0).result("completed")["staleTTLKeys"], broker.stale, "{dry}");
-    // Somebody who has a login, and no key, has the same run again, as one that deletes.
+    // A client with a login and without a key publishes the same run again, with deletion.
     let nats = open(&server).await;
     let (spec, tasks) =
         last_run(&records(&nats, dry.result("completed")["runId"].as_str().expect("an id"))).await;
@@ -152,7 +151,7 @@ async fn a_run_that_no_trusted_key_has_signed_deletes_nothing() {
         let rejected = ended.stderr.contains("is not signed") || ended.stderr.contains("reporter");
         assert!(rejected, "{ended}");
     }
-    // Those who are not told whom to trust do as they always did, so the run was whole.
+    // Workers without trusted keys accept it, so the forged run was complete.
     let _trusting = workers(&broker, |command| command);
     let until = Instant::now() + Duration::from_secs(60);
     while broker.place.keys("*").await == before {
@@ -180,7 +179,7 @@ async fn a_run_is_stopped_only_with_a_trusted_key() {
     let first = start("4s");
     assert!(records(&nats, &first).create_cancel(&cancel).await.unwrap());
     result(&first, "completed");
-    // The one that is not believed stands where the true one belongs, and gives way to it.
+    // The untrusted record is stored where the trusted one belongs, and is replaced by it.
     assert!(broker.place.seed(300).await > 0);
     let second = start("60s");
     assert!(records(&nats, &second).create_cancel(&cancel).await.unwrap());
@@ -190,7 +189,7 @@ async fn a_run_is_stopped_only_with_a_trusted_key() {
     result(&second, "cancelled");
 }
 
-/// What JetStream answered, and was stored again as it came.
+/// A response of JetStream that was stored again as a record.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reply_that_jetstream_stored_counts_as_absent() {
     let server = NatsServer::start("").await.expect("a nats-server can be started");
@@ -215,7 +214,7 @@ async fn a_reply_that_jetstream_stored_counts_as_absent() {
     let next = store.next_after("history/", 0).await.unwrap().map(|entry| entry.key);
     assert_eq!(next.as_deref(), Some("history/2"));
     assert_eq!(store.next_after("history/", 1).await.unwrap(), None, "not as another line, either");
-    // It gives way to what belongs there.
+    // It is replaced by the proper record.
     assert!(matches!(store.create("history/1", b"ours".to_vec()).await.unwrap(), Created::Now(_)));
     assert_eq!(store.get("history/1").await.unwrap().map(|entry| entry.value), Some(b"ours".to_vec()));
     let queue = NatsQueue::new(nats);

@@ -1,5 +1,5 @@
-//! A slot that no node serves, in a cluster that goes on without it: what is in that slot is not covered or not
-//! confirmed, and everything else is as if it were there.
+//! A slot that no node serves, in a cluster that continues without it: the keys of that slot are not covered or not
+//! confirmed, and nothing else is affected.
 
 use coordinator::options::Options;
 use keysweep_model::result::{CleanupResult, Status};

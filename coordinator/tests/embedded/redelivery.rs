@@ -1,5 +1,5 @@
-//! Nothing is counted or deleted twice, and nothing is lost, when every message is delivered twice and when
-//! workers are cut off at the worst moments.
+//! Nothing is counted or deleted twice, and nothing is lost, when every message is delivered twice and when workers
+//! die at the worst moments.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,7 +98,7 @@ async fn every_crash_point_on_a_cluster() {
     for (point, again) in POINTS {
         for (visit, happens) in [(1, true), (2, again)] {
             println!("{point:?}, visit {visit}");
-            // Emptied anew by each turn.
+            // Cleared in each iteration.
             let cluster = kit::cluster().await;
             cut_off(cluster.urls(), point, visit, happens).await;
         }

@@ -1,6 +1,6 @@
-//! Plans and runs of the real binary against servers that answer oddly, by scripts that are made of seeds: whatever is
-//! answered, nothing panics, each command ends soon with a code that is documented and with little memory, and no key goes
-//! that is to stay. Where nothing but faults happen that an honest server could have, the result is true.
+//! Plans and runs of the real binary against servers with random faults in their replies, from seeded scripts: nothing
+//! panics, each command ends soon with a documented exit code and within its memory limit, and no key is deleted that
+//! must stay. If all faults could occur on an honest server, the result is true.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -19,7 +19,7 @@ use crate::cli::{Ended, keysweep};
 /// Keys that match; a tenth of them is stale.
 const KEYS: u64 = 300;
 
-/// Keys of each other sort.
+/// Keys of each other kind.
 const OTHERS: u64 = 10;
 
 /// Scripts in a test run, and in a soak; and how many at a time.
@@ -27,13 +27,13 @@ const CASES: u64 = 24;
 const SOAK_CASES: u64 = 1_000;
 const LANES: usize = 8;
 
-/// By when a command has ended, on a machine with other things to do.
+/// By when a command has ended, on a busy machine.
 const END: Duration = Duration::from_secs(200);
 
-/// The most memory that a command may have.
+/// The memory limit of a command.
 const PEAK_KIB_MAX: u64 = 64 << 10;
 
-/// What `keysweep` is asked for.
+/// The commands.
 const COMMANDS: [&[&str]; 5] = [
     &["plan", "--json"],
     &["run", "--yes", "--json", "--grace", "0s", "--max-runtime", "20s"],
@@ -42,12 +42,12 @@ const COMMANDS: [&[&str]; 5] = [
     &["run", "--yes", "--json", "--grace", "0s", "--dry-run"],
 ];
 
-/// One deployment with somebody odd before each of its servers.
+/// A deployment with a fault-injecting proxy in front of each of its servers.
 struct Lane {
     place: TestDeployment,
     odd: FaultyProxy,
     flags: Vec<String>,
-    /// How often each command is sent when nothing is odd.
+    /// How often each command is sent without faults.
     usual: BTreeMap<String, u64>,
     _servers: (Option<Server>, Option<ClusterServers>),
 }
@@ -80,7 +80,7 @@ impl Lane {
         lane
     }
 
-    /// Nothing but what a case needs; the stale keys.
+    /// Seeds the keys that a case needs; returns the stale keys.
     async fn seed(&self) -> BTreeSet<Vec<u8>> {
         self.place.all("FLUSHALL").await;
         self.odd.honest();
@@ -89,7 +89,7 @@ impl Lane {
             for name in ["permissions:system", "product"] {
                 let key = format!("{name}:{n}");
                 for conn in self.place.conns() {
-                    // The one that serves it takes it.
+                    // The node that serves the slot accepts it.
                     let _ = conn.info_text(&format!("SET {key} x")).await;
                 }
             }
@@ -106,7 +106,7 @@ impl Lane {
         there
     }
 
-    /// How `keysweep` ends, and the most memory that it had, in KiB.
+    /// The end of `keysweep`, and its peak memory in KiB.
     async fn ended(&self, args: &[&str]) -> (Ended, u64) {
         let flags = self.flags.iter().map(String::as_str);
         let args: Vec<&str> = args.iter().copied().chain(flags).collect();
@@ -141,7 +141,7 @@ impl Lane {
     }
 }
 
-/// What a result says of what was deleted, where the server did not lie.
+/// Compares the deletions in a result with the server, if the server did not lie.
 fn is_true(ended: &Ended, writes: bool, (gone, stale): (u64, u64), reported: &str) {
     let Ok(result) = serde_json::from_str::<Value>(&ended.stdout) else { return };
     let accounting = &result["accounting"];
@@ -160,7 +160,7 @@ async fn keys(conn: &Conn) -> Vec<Vec<u8>> {
         Reply::BulkString(key) => key,
         other => panic!("{other:?} is no key"),
     };
-    // What keysweep itself leaves behind where it cannot reach a server any more goes by itself.
+    // Keys of keysweep itself on servers that it cannot reach any more expire automatically.
     keys.into_iter().map(name).filter(|key| !key.starts_with(b"keysweep:")).collect()
 }
 
@@ -183,12 +183,12 @@ async fn soak(first_seed: u64, count: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn servers_that_answer_oddly() {
+async fn servers_with_faulty_replies() {
     Box::pin(soak(1, CASES)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes; cargo xtask soak runs it"]
-async fn soak_odd_servers() {
+async fn soak_faulty_servers() {
     Box::pin(soak(100_000, SOAK_CASES)).await;
 }

@@ -1,5 +1,5 @@
-//! How much memory each role takes, as a process over NATS, where the Redis server that this role alone reaches answers
-//! one of its commands without measure, in one way after the other: less than 64 MiB, in these builds for development.
+//! The memory of each role, as a process over NATS, when the Redis server that only this role reaches sends unbounded
+//! replies to one of its commands, with one fault after another: less than 64 MiB, in these debug builds.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,16 +12,16 @@ use crate::cli::broker::{Broker, KEYS, WORKERS};
 use crate::cli::proxy::{On, Proxy, ReplyFault};
 use crate::cli::raw::Client;
 
-/// What no process may take, in KiB.
+/// The limit in KiB.
 const CEILING_KIB: u64 = 64 << 10;
 
-/// How long one command of a role is answered so at most, and a run meanwhile.
+/// Maximum time for the faults of one command of a role, including a run.
 const TRIED_FOR: Duration = Duration::from_secs(30);
 const MAX_RUNTIME: &str = "15s";
 
 const SERVE: &str = "serve";
 
-/// What each role asks.
+/// The commands that each role sends.
 fn asked() -> [(&'static str, Vec<On>); 4] {
     let scanner = [On::listing("SCAN"), On::listing("PTTL"), On::any("MEMORY USAGE"), On::any("INFO")];
     let scanner = [&scanner[..], &[On::any("PING"), On::any("TIME")]].concat();
@@ -39,7 +39,7 @@ fn asked() -> [(&'static str, Vec<On>); 4] {
     [("scanner", scanner), ("reaper", reaper.into()), ("reporter", reporter.into()), (SERVE, serve.into())]
 }
 
-/// Roles with keys to work at, of which one reaches Redis through a proxy.
+/// Roles with keys to process; one of them reaches Redis through a proxy.
 struct Fleet {
     nats: NatsServer,
     broker: Broker,
@@ -66,7 +66,7 @@ impl Fleet {
         Self { nats, broker, proxy, attacked, roles }
     }
 
-    /// Asks for runs until each way of answering was tried, or time is over.
+    /// Starts runs until each fault was tried, or the time is over.
     async fn meets(&self, on: On, odd: &[ReplyFault]) {
         self.proxy.turn_to(on, odd);
         let (begun, before, mut last) = (Instant::now(), self.proxy.given(), String::new());
@@ -93,7 +93,7 @@ impl Fleet {
     }
 }
 
-/// One fleet for each role.
+/// One fleet per role.
 fn with_all(meet: impl Fn(&Fleet, Vec<On>, &Handle) + Sync) {
     let handle = &Handle::current();
     thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! Runs in random unrest: primaries fail, slots move under write load, the network cuts. Whatever happens, no key is
-//! touched that is not stale, each stale key is counted once, and what is left behind is named; a second run finds it.
+//! Runs with random faults: primaries fail, slots move under write load, connections are cut. In all cases only stale
+//! keys are touched, each stale key is counted once, and keys left behind are named; a second run finds them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +53,8 @@ enum Kind {
     Both,
 }
 
-/// A cluster in unrest.
-struct Unrest<'a> {
+/// A cluster with random faults.
+struct ClusterFaults<'a> {
     cluster: &'a ClusterServers,
     rng: Rng,
     /// The node, by its index, that leads each shard.
@@ -63,7 +63,7 @@ struct Unrest<'a> {
     moved: Vec<(u16, usize)>,
 }
 
-impl Unrest<'_> {
+impl ClusterFaults<'_> {
     async fn pause(&mut self, ms_max: u64) {
         sleep(Duration::from_millis(self.rng.u64(0..ms_max))).await;
     }
@@ -92,7 +92,7 @@ impl Unrest<'_> {
         self.cluster.open_slot(slot, from, to).await?;
         self.cluster.move_keys(slot, from, to, usize::MAX).await?;
         let owner = format!("CLUSTER SETSLOT {slot} NODE {}", self.cluster.id(to));
-        // All that lead are told: one that hears of it late may take the word of the former owner for newer.
+        // All primaries are notified: one that learns of it late may trust the former owner's older state.
         let others = self.leaders.iter().copied().filter(|leader| ![to, from].contains(leader));
         for index in [to, from].into_iter().chain(others) {
             self.cluster.nodes()[index].conn().await?.info_text(&owner).await?;
@@ -276,8 +276,8 @@ async fn cluster_scenario(kind: Kind, seed: u64) {
     truth.seed(&direct).await;
     let load = rng.fork();
     let leaders = (0..PRIMARIES).collect();
-    let mut unrest = Unrest { cluster: &cluster, rng, leaders, moved: Vec::new() };
-    let result = Box::pin(run_in(&options, (&direct, &truth), load, unrest.go(kind))).await;
+    let mut faults = ClusterFaults { cluster: &cluster, rng, leaders, moved: Vec::new() };
+    let result = Box::pin(run_in(&options, (&direct, &truth), load, faults.go(kind))).await;
     check(&options, (&direct, &truth), &result).await;
 }
 
@@ -296,10 +296,10 @@ async fn slots_move_and_primaries_fail() {
     Box::pin(cluster_scenario(Kind::Both, 3)).await;
 }
 
-/// Scenarios by their seeds, of each kind as many as the issue asks for.
+/// Random scenarios of each kind, by seed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes half an hour; cargo xtask soak runs it"]
-async fn soak_unrest() {
+async fn soak_random_faults() {
     let first = kit::number("KEYSWEEP_CHAOS_SEED").unwrap_or(1_000);
     for seed in first..first + kit::number("KEYSWEEP_SOAK_SEEDS").unwrap_or(SOAK_SCENARIOS) {
         for kind in [Kind::Failover, Kind::Resharding, Kind::Both] {
