@@ -59,7 +59,6 @@ soak *args:
 fuzz *args:
     cargo xtask fuzz {{args}}
 
-# Write the snapshots of help texts and pages again
+# Accept the current help texts and pages as the new snapshots
 snapshots:
-    UPDATE_SNAPSHOTS=1 cargo test --package keysweep --test commands help
-    UPDATE_SNAPSHOTS=1 cargo test --package keysweep --test commands pages
+    INSTA_UPDATE=always cargo test --package keysweep --test commands -- help:: pages::

@@ -22,6 +22,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     let doc = ["doc", "--workspace", "--no-deps", "--locked"];
     let mut docs = cargo(&doc);
     docs.env("RUSTDOCFLAGS", "-D warnings");
+    let mut tests = cargo(&["xtask", "test"]);
+    tests.env("INSTA_UPDATE", "no");
     let steps = [
         ("format", cargo(&["fmt", "--all", "--check"])),
         ("spelling", cargo(&["xtask", "typos"])),
@@ -29,7 +31,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         ("sbom", cargo(&["xtask", "sbom"])),
         ("lints", cargo(&lint)),
         // The command that the README documents.
-        ("tests", cargo(&["xtask", "test"])),
+        ("tests", tests),
         ("docs", docs),
     ];
     for (name, mut command) in steps {

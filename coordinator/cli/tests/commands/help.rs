@@ -1,8 +1,4 @@
-//! `--help` is a contract: scripts and habits depend on it. The texts are in `snapshots/`;
-//! `UPDATE_SNAPSHOTS=1 cargo test -p keysweep --test commands help` rewrites them.
-
-use std::fs;
-use std::path::Path;
+//! `--help` is a contract: scripts and habits depend on it. The texts are in `snapshots/`.
 
 use keysweep_cli::args;
 
@@ -47,20 +43,11 @@ fn help(words: &[&str]) -> String {
 }
 
 #[test]
-fn help_is_as_recorded() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots");
-    let update = std::env::var_os("UPDATE_SNAPSHOTS").is_some();
-    let mut changed = Vec::new();
+fn help_matches_the_snapshots() {
     for words in COMMANDS {
         let name = ["keysweep"].iter().chain(words).copied().collect::<Vec<_>>().join("-");
-        let (path, now) = (dir.join(format!("{name}.txt")), help(words));
-        if update {
-            fs::write(&path, &now).expect("the snapshot can be written");
-        } else if fs::read_to_string(&path).ok().as_deref() != Some(now.as_str()) {
-            changed.push(format!("{}, which is now:\n{now}", path.display()));
-        }
+        insta::assert_snapshot!(name, help(words));
     }
-    assert!(changed.is_empty(), "rerun with UPDATE_SNAPSHOTS=1 if meant:\n{}", changed.join("\n"));
 }
 
 #[test]

@@ -1,8 +1,4 @@
-//! The text pages, recorded in `snapshots/`, and checked to fit 80 columns for all numbers.
-//! `UPDATE_SNAPSHOTS=1 cargo test -p keysweep --test commands pages` rewrites them.
-
-use std::fs;
-use std::path::Path;
+//! The pages of a plan and of a result: compared with `snapshots/`, and at most 80 columns wide with any numbers.
 
 use coordinator::estimate::Estimate;
 use coordinator::options::Options;
@@ -198,15 +194,6 @@ fn planned(options: &Options, addresses: &[&str], version: &str, keys: u64, miss
     }
 }
 
-fn recorded(name: &str, page: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        fs::write(&path, page).expect("the snapshot can be written");
-    }
-    let was = fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(was, page, "{name}: rerun with UPDATE_SNAPSHOTS=1 if meant");
-}
-
 #[track_caller]
 fn fits(page: &str) {
     for line in page.lines() {
@@ -219,7 +206,7 @@ fn fits(page: &str) {
 fn the_page_of_a_result() {
     let addresses = ["127.0.0.1:7000", "127.0.0.1:7001", LONG_ADDRESS];
     let page = reporter::render(&result(Status::Completed, &addresses, 123_456), "PermissionCacheCleanup");
-    recorded("page-result.txt", &page);
+    insta::assert_snapshot!("page-result", page);
     fits(&page);
     let mut lost = result(Status::Partial, &addresses[..2], 123_456);
     lost.coverage = Coverage {
@@ -244,7 +231,7 @@ fn the_page_of_a_result() {
             .to_owned(),
     );
     let page = reporter::render(&lost, "PermissionCacheCleanup");
-    recorded("page-result-partial.txt", &page);
+    insta::assert_snapshot!("page-result-partial", page);
     fits(&page);
     fits(&reporter::render(&huge_result(), &"Nightly cleanup of a lot ".repeat(10)));
 }
@@ -276,11 +263,11 @@ fn the_page_of_a_plan() {
     let some = options(&["permissions:*"], &["permissions:system:*"]);
     let addresses = ["127.0.0.1:7000", "127.0.0.1:7001", LONG_ADDRESS];
     let page = plan_page::text(&planned(&some, &addresses, "redis 7.0.15", 123_456, SlotSet::new()), &some);
-    recorded("page-plan.txt", &page);
+    insta::assert_snapshot!("page-plan", page);
     fits(&page);
     let page =
         plan_page::text(&planned(&some, &["127.0.0.1:6379"], "valkey 8.1.1", 4_200, SlotSet::new()), &some);
-    recorded("page-plan-standalone.txt", &page);
+    insta::assert_snapshot!("page-plan-standalone", page);
     fits(&page);
     let patterns: Vec<String> = (0..60).map(|n| format!("permissions:tenant-{n}:*")).collect();
     let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
