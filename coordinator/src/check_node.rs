@@ -85,7 +85,7 @@ async fn source(
         }
         Err(why) => {
             tracing::warn!(primary = conn.address(), why, "no replica is read");
-            (None, Some(ReadSource { why_not: Some(why), ..ReadSource::default() }))
+            (None, Some(ReadSource { primary_reason: Some(why), ..ReadSource::default() }))
         }
     })
 }

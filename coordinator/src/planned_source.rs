@@ -14,19 +14,19 @@ pub struct PlannedSource {
     /// How long it took to catch up, in milliseconds.
     pub waited_ms: u64,
     /// Why no replica is read.
-    pub why_not: Option<String>,
+    pub primary_reason: Option<String>,
 }
 
 impl PlannedSource {
     pub(crate) fn of(source: &ReadSource) -> Self {
-        let ReadSource { replica, behind_bytes, waited_ms, why_not, .. } = source.clone();
-        Self { replica, behind_bytes, waited_ms, why_not }
+        let ReadSource { replica, behind_bytes, waited_ms, primary_reason, .. } = source.clone();
+        Self { replica, behind_bytes, waited_ms, primary_reason }
     }
 
     /// The source as a sentence.
     #[must_use]
     pub fn sentence(&self) -> String {
-        match (&self.replica, &self.why_not) {
+        match (&self.replica, &self.primary_reason) {
             (Some(replica), _) => format!("from replica {replica}, {} bytes behind", self.behind_bytes),
             (None, why) => format!("from the primary: {}", why.as_deref().unwrap_or("it has no replica")),
         }

@@ -57,7 +57,7 @@ pub async fn evaluate_alerts(
     .await?;
     for notification in store.outbox.iter().filter(|notification| notification.sequence > before) {
         let (word, alert) = (notification.change.as_str(), &notification.alert);
-        tracing::warn!(job, alert = alert.alert, "alert {word}: {}", alert.sentence);
+        tracing::warn!(job, alert = alert.alert, "alert {word}: {}", alert.message);
     }
     let mut evaluation = AlertEvaluation { active: store.active, problems: Vec::new() };
     for _ in 0..NOTIFICATION_ROUNDS {

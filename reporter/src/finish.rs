@@ -13,7 +13,7 @@ use keysweep_model::slot::SlotSet;
 use keysweep_model::time::rfc3339;
 use keysweep_storage::history::RunLine;
 
-use crate::findings::{Facts, findings, sentences};
+use crate::findings::{Facts, findings, messages};
 use crate::fold::Fold;
 use crate::key_statistics::{self, About};
 use crate::pacing::pacing;
@@ -85,8 +85,8 @@ pub fn finish(fold: &Fold, context: &ResultContext) -> Option<CleanupResult> {
         stale_unprotected_keys: Some(counts.stale_unprotected()),
         inactive_user_caches: fold.totals.inactive_deleted,
         current_metrics,
-        recommendations: sentences(&findings, FindingKind::Recommendation),
-        issues: sentences(&findings, FindingKind::Issue),
+        recommendations: messages(&findings, FindingKind::Recommendation),
+        issues: messages(&findings, FindingKind::Issue),
         findings,
         alerts: Vec::new(),
         metrics,
@@ -143,7 +143,7 @@ fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
         found: looked_for(counts.inactive),
         near_expiry: looked_for(counts.near_expiry),
         unknown_user: looked_for(counts.unknown_user),
-        held_back: looked_for(counts.held_back),
+        no_active_user: looked_for(counts.no_active_user),
     }
 }
 
@@ -169,7 +169,7 @@ fn facts(
         growth: metrics.growth.clone(),
         aggressive: spec.rules.inactive.is_some() || spec.inactive_refused.is_some(),
         aggressive_refused: spec.inactive_refused.clone(),
-        held_back: fold.totals.counts.held_back,
+        no_active_user: fold.totals.counts.no_active_user,
         insecure: spec.insecure,
         left_out: spec.unreachable_nodes.clone(),
         scripts_refused: spec.scripts_refused.clone(),

@@ -73,7 +73,7 @@ impl TrafficInterval {
             lookups: traffic.number(),
             hits,
             misses: hits.map(|hits| traffic.lookups.saturating_sub(hits)),
-            why_unknown: traffic.why_not(),
+            unknown_reason: traffic.unknown_reason(),
             errors: traffic.errors,
             resets: traffic.resets,
         }

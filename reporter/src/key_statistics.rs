@@ -60,7 +60,7 @@ pub fn skipped(counts: &ScanCounts) -> Skipped {
         matching_keys: counts.skipped_matching,
         sampled_keys: counts.sampled,
         sample_error_percent: error.map(|error| (error * 10.0).round() / 10.0),
-        why: Some(why.to_owned()),
+        reason: Some(why.to_owned()),
     }
 }
 

@@ -17,18 +17,18 @@ pub(crate) fn pacing(spec: &RunSpec, nodes: &BTreeMap<NodeId, NodePacing>, whole
         mode: if spec.pacing.latency_budget_ms.is_some() { "latency-budget" } else { "max-speed" }.to_owned(),
         latency_budget_ms: spec.pacing.latency_budget_ms,
         rate_limit: spec.pacing.keys_per_s_max,
-        slowed_down: sum(|node| node.slowed_down),
+        slowdowns: sum(|node| node.slowdowns),
         waited_ms: Waited {
             latency: sum(|node| node.latency_wait_ms),
             rate_limit: sum(|node| node.rate_wait_ms),
         },
         nodes: Vec::new(),
-        sentence: String::new(),
+        summary: String::new(),
     };
     if spec.pacing.latency_budget_ms.is_some() {
         pacing.nodes = nodes.iter().filter_map(|(node, stats)| paced_node(spec, node, stats)).collect();
     }
-    pacing.sentence = sentence(&pacing, whole);
+    pacing.summary = summary(&pacing, whole);
     pacing
 }
 
@@ -39,8 +39,8 @@ fn paced_node(spec: &RunSpec, node: &NodeId, stats: &NodePacing) -> Option<Paced
     Some(PacedNode {
         node: node.clone(),
         address: planned.map_or(node.as_str(), |planned| &planned.address).to_owned(),
-        slowed_down: stats.slowed_down,
-        lowest_share: stats.share_min?,
+        slowdowns: stats.slowdowns,
+        lowest_duty_cycle: stats.duty_cycle_min?,
         probe_ms_before: stats.before_us.map(ms),
         probe_ms_p99: stats.probes_us.quantile(0.99).map(|us| us / 1_000.0),
         probes: stats.probes_us.count(),
@@ -49,7 +49,7 @@ fn paced_node(spec: &RunSpec, node: &NodeId, stats: &NodePacing) -> Option<Paced
 }
 
 /// Explains the speed of the run for people.
-fn sentence(pacing: &Pacing, whole: bool) -> String {
+fn summary(pacing: &Pacing, whole: bool) -> String {
     // A task that did not end has not reported its waiting time.
     let least = if whole { "" } else { "at least " };
     let waited = pacing.waited_ms.latency + pacing.waited_ms.rate_limit;
@@ -61,12 +61,12 @@ fn sentence(pacing: &Pacing, whole: bool) -> String {
         (None, Some(limit)) => format!("full speed up to {} keys/s", grouped(limit)),
         (None, None) => "full speed, without a latency budget".to_owned(),
     }];
-    if pacing.slowed_down > 0 {
-        let times = match pacing.slowed_down {
+    if pacing.slowdowns > 0 {
+        let times = match pacing.slowdowns {
             1 => "once".to_owned(),
             times => format!("{} times", grouped(times)),
         };
-        let worst = pacing.nodes.iter().max_by_key(|node| node.slowed_down).and_then(worst);
+        let worst = pacing.nodes.iter().max_by_key(|node| node.slowdowns).and_then(worst);
         parts.push(format!("slowed down {least}{times}{}", worst.unwrap_or_default()));
     } else if pacing.latency_budget_ms.is_some() && whole {
         parts.push("never slowed down".to_owned());
@@ -89,12 +89,12 @@ fn worst(node: &PacedNode) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn pacing(budget: Option<u64>, limit: Option<u64>, slowed_down: u64, waited_ms: u64) -> Pacing {
+    fn pacing(budget: Option<u64>, limit: Option<u64>, slowdowns: u64, waited_ms: u64) -> Pacing {
         let node = PacedNode {
             node: NodeId::new("n"),
             address: "10.0.0.1:6379".to_owned(),
-            slowed_down,
-            lowest_share: 0.1,
+            slowdowns,
+            lowest_duty_cycle: 0.1,
             probe_ms_before: Some(0.21),
             probe_ms_p99: Some(1.14),
             probes: 900,
@@ -103,7 +103,7 @@ mod tests {
         Pacing {
             latency_budget_ms: budget,
             rate_limit: limit,
-            slowed_down,
+            slowdowns,
             waited_ms: Waited { latency: waited_ms, rate_limit: 0 },
             nodes: vec![node],
             ..Pacing::default()
@@ -111,9 +111,9 @@ mod tests {
     }
 
     #[test]
-    fn the_sentence_explains_the_throttling() {
-        let check = |pacing: &Pacing, expected| assert_eq!(sentence(pacing, true), expected);
-        let part = |slowed_down, waited_ms| sentence(&pacing(Some(1), None, slowed_down, waited_ms), false);
+    fn the_summary_explains_the_throttling() {
+        let check = |pacing: &Pacing, expected| assert_eq!(summary(pacing, true), expected);
+        let part = |slowdowns, waited_ms| summary(&pacing(Some(1), None, slowdowns, waited_ms), false);
         assert_eq!(part(0, 0), "latency budget 1 ms", "unfinished tasks report nothing");
         assert_eq!(part(0, 1_500), "latency budget 1 ms; waited at least 1.5 s in all");
         assert!(part(1, 0).contains("slowed down at least once ("));

@@ -15,7 +15,7 @@ struct NodeReads {
     replicas: BTreeMap<String, ReadReplica>,
     primary_tasks: u64,
     /// Why the primary was read, with the number of tasks. Reasons that differ only in figures are merged.
-    why_not: BTreeMap<String, (u64, String)>,
+    primary_reasons: BTreeMap<String, (u64, String)>,
 }
 
 impl ReadSources {
@@ -24,9 +24,9 @@ impl ReadSources {
         let read = self.0.entry(node.clone()).or_default();
         let Some(address) = &source.replica else {
             read.primary_tasks += 1;
-            let why = source.why_not.clone().unwrap_or_default();
+            let why = source.primary_reason.clone().unwrap_or_default();
             let kind = why.replace(|c: char| c.is_ascii_digit(), "");
-            let (tasks, least) = read.why_not.entry(kind).or_insert_with(|| (0, why.clone()));
+            let (tasks, least) = read.primary_reasons.entry(kind).or_insert_with(|| (0, why.clone()));
             *tasks += 1;
             // The text is independent of the order of the reports.
             if why < *least {
@@ -54,7 +54,11 @@ impl ReadSources {
                 address: planned.map_or(node.as_str(), |planned| &planned.address).to_owned(),
                 replicas: read.replicas.values().cloned().collect(),
                 primary_tasks: read.primary_tasks,
-                why_not: read.why_not.values().map(|(tasks, why)| (why.clone(), *tasks)).collect(),
+                primary_reasons: read
+                    .primary_reasons
+                    .values()
+                    .map(|(tasks, why)| (why.clone(), *tasks))
+                    .collect(),
             }
         };
         Some(ReadFromReplicas { nodes: self.0.iter().map(row).collect() })

@@ -80,7 +80,7 @@ fn figures(page: &mut String, result: &CleanupResult) {
         ("active user", inactive.active_user, "of active users"),
         ("near expiry", inactive.near_expiry, "of inactive users, expiring soon"),
         ("unknown user", inactive.unknown_user, "kept: their user is unknown"),
-        ("held back", inactive.held_back, "kept: no active user was found"),
+        ("held back", inactive.no_active_user, "kept: no active user was found"),
     ] {
         if let Some(value) = value.filter(|value| *value > 0 || name == "inactive") {
             line(page, name, &met(value), note);
@@ -113,8 +113,8 @@ fn figures(page: &mut String, result: &CleanupResult) {
         let backup = format!("in {place}; restore with `keysweep restore`");
         let _ = writeln!(page, "  backup      {}", wrap(&backup, 14));
     }
-    if !result.pacing.sentence.is_empty() {
-        let _ = writeln!(page, "  pacing      {}", wrap(&result.pacing.sentence, 14));
+    if !result.pacing.summary.is_empty() {
+        let _ = writeln!(page, "  pacing      {}", wrap(&result.pacing.summary, 14));
     }
 }
 
@@ -128,7 +128,7 @@ fn hit_rate(result: &CleanupResult, when: &str) -> String {
     let (rates, window) = (&result.metrics.hit_rates, result.metrics.hit_rates.current());
     let lookups =
         window.lookups.map_or_else(|| "the lookups".to_owned(), |n| counted(n, "lookup", "lookups"));
-    match (result.current_metrics.hit_rate, &rates.problem, &window.why_unknown) {
+    match (result.current_metrics.hit_rate, &rates.problem, &window.unknown_reason) {
         (Some(rate), _, _) => format!("{rate:.1}% of {lookups} by other clients {when}"),
         (None, Some(problem), _) => format!("unknown: {problem}"),
         (None, None, Some(why)) => format!("unknown {when}: {why}"),
@@ -212,7 +212,7 @@ fn balance(page: &mut String, result: &CleanupResult) {
 
 fn skipped(page: &mut String, result: &CleanupResult) {
     let skipped = &result.skipped;
-    if let (Some(why), Some(error)) = (&skipped.why, skipped.sample_error_percent) {
+    if let (Some(why), Some(error)) = (&skipped.reason, skipped.sample_error_percent) {
         let sampled = grouped(skipped.sampled_keys);
         let line = format!(
             "{why}. Their TTLs and prefixes are estimated from a sample of {sampled} keys; shares are accurate to \

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::alerting;
-use crate::findings::{keep_praise_alone, sentences};
+use crate::findings::{keep_praise_alone, messages};
 use crate::finish::{ResultContext, finish};
 use crate::fold::Fold;
 use crate::hit_rate::CounterSnapshots;
@@ -215,18 +215,18 @@ async fn conclude(
     result.alerts = evaluation.active;
     result.findings.extend(evaluation.problems.into_iter().map(not_delivered));
     keep_praise_alone(&mut result.findings);
-    result.issues = sentences(&result.findings, FindingKind::Issue);
-    result.recommendations = sentences(&result.findings, FindingKind::Recommendation);
+    result.issues = messages(&result.findings, FindingKind::Issue);
+    result.recommendations = messages(&result.findings, FindingKind::Recommendation);
     Ok(Some(result))
 }
 
 /// The finding about a failed alert notification.
-fn not_delivered(sentence: String) -> Finding {
+fn not_delivered(message: String) -> Finding {
     Finding {
         kind: FindingKind::Issue,
         rule: "alert-not-delivered".to_owned(),
         severity: Severity::Warning,
-        sentence,
+        message,
         evidence: BTreeMap::new(),
     }
 }

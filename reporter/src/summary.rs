@@ -40,7 +40,7 @@ pub struct Summary {
     /// The application's lookups; null if unknown.
     pub lookups: Option<u64>,
     /// Why the hit rate is unknown although there are samples; null if it is known, and without lookups.
-    pub why_unknown: Option<String>,
+    pub unknown_reason: Option<String>,
     /// The lowest hit rate between two samples with at least 1,000 lookups.
     pub hit_rate_min: Option<f64>,
     /// The hit rate of the preceding period of the same length.
@@ -97,7 +97,7 @@ pub fn summary(
         stale_ttl_keys_max: of_same_keys.iter().map(|line| line.stale_ttl_keys).max(),
         hit_rate: traffic.rate(),
         lookups: traffic.number().filter(|_| !now.is_empty()),
-        why_unknown: traffic.why_not(),
+        unknown_reason: traffic.unknown_reason(),
         hit_rate_min: rates.reduce(f64::min),
         hit_rate_before: total_traffic(before).rate(),
         total_keys: known.last().and_then(|line| line.total_keys),

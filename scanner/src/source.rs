@@ -29,11 +29,11 @@ impl ReadSourceConn {
             |source| Self { primary: (task.node.clone(), primary.clone()), replica: None, source };
         let ReadFrom::Replica { lag_max_ms } = spec.read_from else { return Ok(of_primary(None)) };
         if idle_times(spec) {
-            return Ok(of_primary(Some(why_not(IDLE_TIMES.to_owned()))));
+            return Ok(of_primary(Some(primary_because(IDLE_TIMES.to_owned()))));
         }
         // What a failover undid is detected earliest on the primary.
         if task.scan_generation > 0 {
-            return Ok(of_primary(Some(why_not(
+            return Ok(of_primary(Some(primary_because(
                 "the task is read again after a possible failover".to_owned(),
             ))));
         }
@@ -46,7 +46,7 @@ impl ReadSourceConn {
                 let source = Some(replica.source.clone());
                 Self { replica: Some(replica), ..of_primary(source) }
             }
-            Err(why) => of_primary(Some(why_not(why))),
+            Err(why) => of_primary(Some(primary_because(why))),
         })
     }
 
@@ -97,6 +97,6 @@ fn idle_times(spec: &RunSpec) -> bool {
     spec.rules.inactive.as_ref().is_some_and(|rule| rule.activity == ActivityRule::Idle)
 }
 
-fn why_not(why: String) -> ReadSource {
-    ReadSource { why_not: Some(why), ..ReadSource::default() }
+fn primary_because(why: String) -> ReadSource {
+    ReadSource { primary_reason: Some(why), ..ReadSource::default() }
 }

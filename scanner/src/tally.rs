@@ -262,7 +262,7 @@ impl SlotTally {
         let held = (found - self.candidates.len()) as u64 + reported;
         self.counts.inactive -= held;
         self.counts.reported -= reported;
-        self.counts.held_back += held;
+        self.counts.no_active_user += held;
         reported
     }
 

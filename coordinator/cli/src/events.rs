@@ -148,7 +148,7 @@ fn kind(event_type: &str) -> &str {
 /// The alert and its change of state.
 fn alert(data: &Value) -> String {
     let text = |name: &str| data[name].as_str().unwrap_or("?");
-    format!("{} {} ({}): {}", text("alert"), text("change"), text("severity"), text("sentence"))
+    format!("{} {} ({}): {}", text("alert"), text("change"), text("severity"), text("message"))
 }
 
 fn figures(data: &Value, names: &[&str]) -> Vec<String> {
@@ -189,7 +189,7 @@ mod tests {
         };
         let alert = json!({
             "alert": "stale-keys", "change": "raised", "severity": "warning",
-            "sentence": "Found 12 keys without TTL\u{1b}[2J", "evidence": { "staleTTLKeys": 12 },
+            "message": "Found 12 keys without TTL\u{1b}[2J", "evidence": { "staleTTLKeys": 12 },
         });
         assert_eq!(
             event("dev.keysweep.alert.raised.v1", alert),

@@ -221,7 +221,7 @@ pub fn json(plan: &Preflight, options: &Options) -> Value {
         "sampledUserKeys": plan.spec.sampled_users.map(|met| met.keys),
         "sampledActivePercent": plan.spec.sampled_users.and_then(|met| met.active_percent()),
         "aggressiveCleanupRefused": plan.spec.inactive_refused,
-        "leftOut": plan.spec.unreachable_nodes.iter().map(|node| json!({
+        "unreachableNodes": plan.spec.unreachable_nodes.iter().map(|node| json!({
             "cause": node.cause,
             "slots": node.slots.to_string(),
         })).collect::<Vec<_>>(),

@@ -94,7 +94,7 @@ pub fn page(statistics: &Statistics) -> String {
         let _ = writeln!(page, "  alerts  none");
     }
     for alert in &statistics.alerts {
-        let line = format!("{}: {} (since {})", alert.severity.as_str(), alert.sentence, alert.since);
+        let line = format!("{}: {} (since {})", alert.severity.as_str(), alert.message, alert.since);
         let _ = writeln!(page, "  ALERT   {}", wrap(&line, 10));
     }
     trim_lines(&page)
@@ -133,7 +133,7 @@ fn cache(page: &mut String, cache: &CacheHealth) {
 
 fn window(window: Option<&HitRateWindow>) -> String {
     let Some(window) = window else { return "unknown: there are no samples of that time".to_owned() };
-    match (window.hit_rate, window.lookups, &window.why_unknown) {
+    match (window.hit_rate, window.lookups, &window.unknown_reason) {
         (Some(rate), Some(lookups), _) => format!("hit rate {rate:.1}% of {} lookups", grouped(lookups)),
         (None, Some(0), _) => "no traffic".to_owned(),
         (_, _, Some(why)) => format!("hit rate unknown: {why}"),

@@ -64,7 +64,7 @@ async fn a_task_that_meets_no_active_user_leaves_its_keys() {
     let half = Half::seeded(&options).await;
     let result = kit::run(&options).await;
     assert_eq!(
-        (result.inactive.held_back, result.inactive.found),
+        (result.inactive.no_active_user, result.inactive.found),
         (Some(500), Some(300)),
         "{:#?}",
         result.inactive
@@ -85,7 +85,7 @@ async fn a_task_that_meets_no_active_user_leaves_its_keys() {
     let mut allowed = options;
     allowed.inactive.as_mut().unwrap().allow_no_active = true;
     let result = kit::run(&allowed).await;
-    assert_eq!((result.inactive.held_back, result.cleaned_keys), (Some(0), 500), "{:?}", result.issues);
+    assert_eq!((result.inactive.no_active_user, result.cleaned_keys), (Some(0), 500), "{:?}", result.issues);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,7 +98,7 @@ async fn the_audit_trail_of_a_dry_run_does_not_name_what_would_be_left() {
     let preflight = kit::preflight_of(&options).await;
     let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     assert_eq!(
-        (result.inactive.held_back, result.accounting.reported),
+        (result.inactive.no_active_user, result.accounting.reported),
         (Some(500), 300),
         "{:?}",
         result.issues
@@ -131,7 +131,7 @@ async fn a_prefix_that_only_keys_have_makes_no_user_inactive() {
         seed(&options, &caches, (0..400).step_by(2).map(|n| n.to_string())).await;
         let result = kit::run(&options).await;
         assert_eq!(result.inactive.refused, None);
-        assert_eq!((result.cleaned_keys, result.inactive.held_back), (200, Some(0)), "{written}");
+        assert_eq!((result.cleaned_keys, result.inactive.no_active_user), (200, Some(0)), "{written}");
         let active: Vec<Vec<u8>> = caches.iter().step_by(2).cloned().collect();
         assert_eq!(keys::existing(&options.access, &active).await.len(), 200, "{written}");
         keys::ask(&options.access, "DEL", &active).await;

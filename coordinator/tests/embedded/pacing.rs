@@ -40,12 +40,12 @@ async fn a_gentle_run_completes_and_reports_its_latency() {
         (pacing.mode.as_str(), pacing.latency_budget_ms, pacing.rate_limit),
         ("latency-budget", Some(1), None)
     );
-    assert!(pacing.sentence.starts_with("latency budget 1 ms; "), "{}", pacing.sentence);
+    assert!(pacing.summary.starts_with("latency budget 1 ms; "), "{}", pacing.summary);
     assert!(pacing.waited_ms.latency > 0, "it does not begin at full speed");
     let [node] = pacing.nodes.as_slice() else { panic!("{pacing:?}") };
     assert!(node.probes > 0 && node.probe_ms_before > Some(0.0) && node.probe_ms_p99 > Some(0.0), "{node:?}");
-    assert!(node.lowest_share > 0.0 && node.lowest_share < 1.0, "{node:?}");
-    assert_eq!(pacing.slowed_down, node.slowed_down);
+    assert!(node.lowest_duty_cycle > 0.0 && node.lowest_duty_cycle < 1.0, "{node:?}");
+    assert_eq!(pacing.slowdowns, node.slowdowns);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -69,7 +69,7 @@ async fn a_rate_limit_is_kept() {
     let result = kit::run(&options).await;
     truth.check(&options.access, &result).await;
     let (keys, seconds) = (truth.all() as f64, result.duration_ms as f64 / 1_000.0);
-    println!("{keys} keys in {seconds} s: {}", result.pacing.sentence);
+    println!("{keys} keys in {seconds} s: {}", result.pacing.summary);
     // What two tasks ask for at once is read before it is taken off.
     assert!(keys / seconds <= 4_000.0 * 1.2, "{keys} keys in {seconds} s");
     assert!(result.pacing.waited_ms.rate_limit > 0, "{:?}", result.pacing);
@@ -132,7 +132,7 @@ async fn at_full_speed_no_task_waits_and_no_probe_is_sent() {
     truth.check(&options.access, &result).await;
     let pacing = &result.pacing;
     assert_eq!(
-        (pacing.mode.as_str(), pacing.waited_ms, pacing.slowed_down),
+        (pacing.mode.as_str(), pacing.waited_ms, pacing.slowdowns),
         ("max-speed", Waited::default(), 0)
     );
     assert!(pacing.nodes.is_empty() && env.pacers.duty_cycle_now().is_none(), "{pacing:?}");
@@ -154,7 +154,7 @@ async fn a_server_that_answers_no_probe_for_a_while_fails_nothing() {
     };
     let (result, ()) = tokio::join!(kit::run(&options), blocked);
     truth.check(&options.access, &result).await;
-    println!("{}", result.pacing.sentence);
-    assert!(result.pacing.slowed_down > 0, "{:?}", result.pacing);
+    println!("{}", result.pacing.summary);
+    assert!(result.pacing.slowdowns > 0, "{:?}", result.pacing);
     assert!(result.pacing.nodes.iter().any(|node| node.late_probes > 0), "{:?}", result.pacing);
 }

@@ -60,7 +60,7 @@ async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
     assert_eq!(read(&result).len(), 2, "{:?}", result.read_from);
     for node in read(&result) {
         assert_eq!((node.primary_tasks, node.replicas.len()), (0, 1), "{node:?}");
-        assert!(node.replicas[0].tasks > 0 && node.why_not.is_empty(), "{node:?}");
+        assert!(node.replicas[0].tasks > 0 && node.primary_reasons.is_empty(), "{node:?}");
     }
     let mut listed = Vec::new();
     for node in cluster.nodes() {
@@ -82,7 +82,7 @@ async fn replicas_of_a_cluster_are_read_and_primaries_delete() {
     let result = kit::run(&options).await;
     let silent =
         read(&result).iter().find(|node| node.primary_tasks > 0).expect("one primary is read itself");
-    let (why, tasks) = silent.why_not.first_key_value().expect("it is said why");
+    let (why, tasks) = silent.primary_reasons.first_key_value().expect("it is said why");
     assert!(why.contains("does not answer") && *tasks == silent.primary_tasks, "{silent:?}");
     let reported = |issue: &String| issue.contains("instead of a replica") && issue.contains(&silent.address);
     assert!(result.issues.iter().any(reported), "{:?}", result.issues);

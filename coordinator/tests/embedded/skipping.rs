@@ -40,7 +40,7 @@ fn check_skipped(result: &CleanupResult) {
     assert_eq!(result.nodes.iter().map(|node| node.skipped_keys).sum::<u64>(), result.skipped_keys);
     let (skipped, nodes) = (&result.skipped, result.nodes.len() as u64);
     assert!((1_000 * nodes..=3_000 * nodes).contains(&skipped.sampled_keys), "{}", skipped.sampled_keys);
-    assert!(skipped.why.is_some() && skipped.sample_error_percent.unwrap() < 3.2, "{skipped:?}");
+    assert!(skipped.reason.is_some() && skipped.sample_error_percent.unwrap() < 3.2, "{skipped:?}");
     let near = |reported: u64| reported.abs_diff(KEYS) < KEYS / 12;
     assert!(
         near(skipped.matching_keys) && result.current_metrics.total_keys.is_some_and(near),

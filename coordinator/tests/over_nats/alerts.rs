@@ -68,7 +68,7 @@ async fn an_alert_is_raised_once_and_resolved_once() {
     stale(&options, 11).await;
     let first = run(&env, &options).await;
     assert_eq!(first.alerts.len(), 1, "{:?}", first.alerts);
-    assert_eq!(first.alerts[0].sentence, "Found 11 keys without TTL in one run (more than 10)");
+    assert_eq!(first.alerts[0].message, "Found 11 keys without TTL in one run (more than 10)");
     stale(&options, 25).await;
     let second = run(&env, &options).await;
     assert_eq!((second.alerts[0].id, &second.alerts[0].since), (first.alerts[0].id, &first.alerts[0].since));

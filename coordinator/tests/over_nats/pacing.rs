@@ -19,7 +19,7 @@ async fn workers_keep_to_the_budget_and_the_rate_limit_of_a_run() {
     truth.check_numbers(&result, options.rules.action);
     truth.check_keys_of_workers(&options.access).await;
     let (keys, seconds) = (truth.all() as f64, result.duration_ms as f64 / 1_000.0);
-    println!("{keys} keys in {seconds} s: {}", result.pacing.sentence);
+    println!("{keys} keys in {seconds} s: {}", result.pacing.summary);
     assert!(keys / seconds <= 9_000.0 * 1.2, "{keys} keys in {seconds} s");
     let pacing = &result.pacing;
     assert_eq!(

@@ -64,8 +64,8 @@ pub struct Condition {
 pub enum AlertState {
     /// The condition holds.
     Firing {
-        /// The sentence for people.
-        sentence: String,
+        /// The message for people.
+        message: String,
         /// The figures behind it.
         evidence: BTreeMap<String, Value>,
     },
@@ -94,9 +94,9 @@ pub fn conditions(input: &ConditionInput<'_>) -> Vec<Condition> {
         .collect()
 }
 
-fn firing<const N: usize>(sentence: String, evidence: [(&str, Value); N]) -> AlertState {
+fn firing<const N: usize>(message: String, evidence: [(&str, Value); N]) -> AlertState {
     let evidence = evidence.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    AlertState::Firing { sentence, evidence }
+    AlertState::Firing { message, evidence }
 }
 
 /// Runs that ended without being cancelled, the newest first. A cancelled run is no evidence about the job.

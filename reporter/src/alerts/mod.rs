@@ -35,17 +35,17 @@ pub fn evaluate(
     for condition in conditions {
         let at = store.active.iter().position(|alert| alert.alert == condition.alert);
         match (&condition.state, at) {
-            (AlertState::Firing { sentence, evidence }, Some(at)) => {
+            (AlertState::Firing { message, evidence }, Some(at)) => {
                 let alert = &mut store.active[at];
-                (alert.sentence, alert.evidence) = (sentence.clone(), evidence.clone());
+                (alert.message, alert.evidence) = (message.clone(), evidence.clone());
             }
-            (AlertState::Firing { sentence, evidence }, None) => {
+            (AlertState::Firing { message, evidence }, None) => {
                 let alert = Alert {
                     id: Uuid::now_v7(),
                     alert: condition.alert.to_owned(),
                     job: job.to_owned(),
                     severity: condition.severity,
-                    sentence: sentence.clone(),
+                    message: message.clone(),
                     since: rfc3339(now_ms),
                     evidence: evidence.clone(),
                 };

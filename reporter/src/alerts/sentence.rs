@@ -14,7 +14,7 @@ pub fn sentence(alert: &Alert, result: &CleanupResult) -> String {
     if is_said(alert, result) {
         return format!("`{}` is firing: see the issue about it", alert.alert);
     }
-    alert.sentence.clone()
+    alert.message.clone()
 }
 
 /// Whether an issue of `result` states the same. An alert that has been firing since another run has its own evidence.
@@ -24,7 +24,7 @@ pub fn is_said(alert: &Alert, result: &CleanupResult) -> bool {
     let rule = SAME.iter().find(|(name, _)| *name == alert.alert).map(|(_, rule)| *rule);
     let has_issue = |rule: &str| {
         let issues = result.findings.iter().filter(|finding| finding.kind == FindingKind::Issue);
-        issues.into_iter().any(|finding| finding.rule == rule && result.issues.contains(&finding.sentence))
+        issues.into_iter().any(|finding| finding.rule == rule && result.issues.contains(&finding.message))
     };
     of_this_run && rule.is_some_and(has_issue)
 }

@@ -1,5 +1,5 @@
 //! Recommendations and issues: a table of rules over the facts of a run. Each rule is a small function that returns a
-//! sentence (the document's, where it has one) and the figures behind it. Pure.
+//! message (the document's, where it has one) and the figures behind it. Pure.
 
 mod cache;
 mod run;
@@ -37,7 +37,7 @@ pub struct Facts {
     /// Why they are not removed although this was requested.
     pub aggressive_refused: Option<String>,
     /// Keys of apparently inactive users that were kept, because their scan tasks found no active user.
-    pub held_back: u64,
+    pub no_active_user: u64,
     /// Whether TLS certificates were not verified.
     pub insecure: bool,
     /// Nodes that were excluded from the run.
@@ -79,7 +79,7 @@ pub struct Facts {
 /// A rule: returns its findings on the facts.
 type Rule = fn(&Facts) -> Vec<Finding>;
 
-/// All rules, in the order of their sentences.
+/// All rules, in the order of their messages.
 const RULES: [Rule; 26] = [
     run::stale,
     run::stopped,
@@ -96,7 +96,7 @@ const RULES: [Rule; 26] = [
     run::primaries_read,
     run::replicas,
     run::aggressive_refused,
-    run::held_back,
+    run::no_active_user,
     run::insecure,
     run::scripts_refused,
     cache::hit_rate,
@@ -125,37 +125,37 @@ pub fn keep_praise_alone(found: &mut Vec<Finding>) {
     }
 }
 
-/// The sentences of one kind.
+/// The messages of one kind.
 #[must_use]
-pub fn sentences(findings: &[Finding], kind: FindingKind) -> Vec<String> {
-    findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.sentence.clone()).collect()
+pub fn messages(findings: &[Finding], kind: FindingKind) -> Vec<String> {
+    findings.iter().filter(|finding| finding.kind == kind).map(|finding| finding.message.clone()).collect()
 }
 
 fn recommendation<const N: usize>(
     rule: &str,
     severity: Severity,
-    sentence: impl Into<String>,
+    message: impl Into<String>,
     evidence: [(&str, Value); N],
 ) -> Finding {
-    finding(FindingKind::Recommendation, rule, severity, sentence.into(), evidence)
+    finding(FindingKind::Recommendation, rule, severity, message.into(), evidence)
 }
 
 fn issue<const N: usize>(
     rule: &str,
     severity: Severity,
-    sentence: impl Into<String>,
+    message: impl Into<String>,
     evidence: [(&str, Value); N],
 ) -> Finding {
-    finding(FindingKind::Issue, rule, severity, sentence.into(), evidence)
+    finding(FindingKind::Issue, rule, severity, message.into(), evidence)
 }
 
 fn finding<const N: usize>(
     kind: FindingKind,
     rule: &str,
     severity: Severity,
-    sentence: String,
+    message: String,
     evidence: [(&str, Value); N],
 ) -> Finding {
     let evidence = evidence.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Finding { kind, rule: rule.to_owned(), severity, sentence, evidence }
+    Finding { kind, rule: rule.to_owned(), severity, message, evidence }
 }

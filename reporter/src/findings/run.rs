@@ -38,7 +38,7 @@ pub(super) fn not_covered(facts: &Facts) -> Vec<Finding> {
 pub(super) fn unreachable_nodes(facts: &Facts) -> Vec<Finding> {
     let found = |node: &UnreachableNode| {
         let sentence = format!("Node excluded from the run: {}", node.cause);
-        issue("node-left-out", Severity::Critical, sentence, [("slots", json!(node.slots.to_string()))])
+        issue("node-unreachable", Severity::Critical, sentence, [("slots", json!(node.slots.to_string()))])
     };
     facts.left_out.iter().map(found).collect()
 }
@@ -46,7 +46,7 @@ pub(super) fn unreachable_nodes(facts: &Facts) -> Vec<Finding> {
 pub(super) fn dead_lettered_tasks(facts: &Facts) -> Vec<Finding> {
     let found = |(cause, tasks): (&String, &u64)| {
         let sentence = format!("{tasks} scan tasks did not complete: {cause}");
-        issue("tasks-given-up", Severity::Critical, sentence, [("tasks", json!(tasks))])
+        issue("tasks-failed", Severity::Critical, sentence, [("tasks", json!(tasks))])
     };
     facts.coverage.causes.iter().map(found).collect()
 }
@@ -75,7 +75,7 @@ pub(super) fn undone_slots(facts: &Facts) -> Vec<Finding> {
     let found = |slots: &String| {
         let sentence =
             format!("Unprocessed candidates remain in slots {slots}; run the job again to process them");
-        issue("undone-slots", Severity::Warning, sentence, [("slots", json!(slots))])
+        issue("unresolved-slots", Severity::Warning, sentence, [("slots", json!(slots))])
     };
     facts.coverage.unresolved.iter().map(found).collect()
 }
@@ -95,7 +95,7 @@ pub(super) fn read_again(facts: &Facts) -> Vec<Finding> {
             ("unconfirmed", json!(again.unconfirmed)),
             ("redeleted", json!(again.redeleted)),
         ];
-        issue("read-again", Severity::Warning, sentence, evidence)
+        issue("rescanned", Severity::Warning, sentence, evidence)
     };
     again.rescanned.iter().map(found).collect()
 }
@@ -140,7 +140,8 @@ pub(super) fn approximate(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn primaries_read(facts: &Facts) -> Vec<Finding> {
     let nodes = facts.read_from.iter().flat_map(|read| &read.nodes);
-    let found = nodes.flat_map(|node| node.why_not.iter().map(move |(why, tasks)| (node, why, tasks)));
+    let found =
+        nodes.flat_map(|node| node.primary_reasons.iter().map(move |(why, tasks)| (node, why, tasks)));
     let found = found.map(|(node, why, tasks)| {
         let sentence =
             format!("{tasks} scan tasks read primary `{}` instead of a replica: {why}", node.address);
@@ -166,15 +167,15 @@ pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
     facts.aggressive_refused.iter().map(found).collect()
 }
 
-pub(super) fn held_back(facts: &Facts) -> Vec<Finding> {
+pub(super) fn no_active_user(facts: &Facts) -> Vec<Finding> {
     let sentence = format!(
         "{} keys of apparently inactive users were kept: their scan tasks found no active user, so ids may be \
          formatted differently from those in the activity source; `--allow-no-active` (`allow_no_active`) removes these \
          keys anyway",
-        facts.held_back
+        facts.no_active_user
     );
-    let evidence = [("keys", json!(facts.held_back))];
-    some(facts.held_back > 0, || issue("inactive-held-back", Severity::Warning, sentence, evidence))
+    let evidence = [("keys", json!(facts.no_active_user))];
+    some(facts.no_active_user > 0, || issue("no-active-user", Severity::Warning, sentence, evidence))
 }
 
 pub(super) fn insecure(facts: &Facts) -> Vec<Finding> {

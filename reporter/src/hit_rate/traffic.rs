@@ -123,7 +123,7 @@ impl Traffic {
 
     /// Why there is no hit rate although there were lookups.
     #[must_use]
-    pub fn why_not(&self) -> Option<String> {
+    pub fn unknown_reason(&self) -> Option<String> {
         if let Some(why) = self.unknown {
             return Some(why.to_owned());
         }

@@ -57,7 +57,7 @@ fn notes(sentences: &[String], findings: &[Finding], kind: FindingKind) -> Vec<F
     let mut left: Vec<&Finding> = findings.iter().filter(|finding| finding.kind == kind).collect();
     let mut notes: Vec<FindingView> = Vec::new();
     for sentence in sentences {
-        let found = left.iter().position(|finding| finding.sentence == *sentence).map(|at| left.remove(at));
+        let found = left.iter().position(|finding| finding.message == *sentence).map(|at| left.remove(at));
         notes.push(found.map_or_else(|| bare(sentence), with_evidence));
     }
     notes.extend(left.into_iter().map(with_evidence));
@@ -78,7 +78,7 @@ fn bare(sentence: &str) -> FindingView {
 fn with_evidence(finding: &Finding) -> FindingView {
     FindingView {
         severity: Some(finding.severity),
-        sentence: finding.sentence.clone(),
+        sentence: finding.message.clone(),
         rule: Some(finding.rule.clone()),
         since: None,
         evidence: evidence(&finding.evidence),

@@ -221,7 +221,7 @@ fn hit_rate(result: &CleanupResult) -> Tile {
         None => {
             let window = rates.current();
             let bounds = window.hit_rate_min.zip(window.hit_rate_max);
-            let note = match (bounds, &window.why_unknown) {
+            let note = match (bounds, &window.unknown_reason) {
                 (Some((min, max)), _) => format!("between {min:.1}% and {max:.1}% {when}"),
                 (None, Some(_)) => "see the hit rate section".to_owned(),
                 (None, None) => "not measured".to_owned(),
@@ -268,8 +268,8 @@ pub(super) fn facts(result: &CleanupResult) -> Vec<Fact> {
         ),
         fact("Action", result.action.clone()),
     ];
-    if !result.pacing.sentence.is_empty() {
-        facts.push(fact("Pace", result.pacing.sentence.clone()));
+    if !result.pacing.summary.is_empty() {
+        facts.push(fact("Pace", result.pacing.summary.clone()));
     }
     if let Some(previous) = result.attempt.previous {
         facts.push(code("Previous attempt", previous.to_string()));

@@ -41,7 +41,7 @@ impl HitRateView {
         };
         Self {
             source: source(rates),
-            problem: rates.problem.clone().or_else(|| rates.current().why_unknown.clone()),
+            problem: rates.problem.clone().or_else(|| rates.current().unknown_reason.clone()),
             windows: windows(rates),
             samples: (!charts.is_empty()).then(|| samples(&rates.history)),
             charts,

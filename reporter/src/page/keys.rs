@@ -264,6 +264,6 @@ fn inactive_figures(inactive: &InactiveCaches, deleted: u64) -> Vec<(&'static st
         ("Deleted", grouped(deleted)),
         ("Kept, expiring soon", known(inactive.near_expiry)),
         ("Kept, user unknown", known(inactive.unknown_user)),
-        ("Kept, no active user found", known(inactive.held_back)),
+        ("Kept, no active user found", known(inactive.no_active_user)),
     ]
 }

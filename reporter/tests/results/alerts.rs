@@ -28,7 +28,7 @@ fn state(runs: &[RunLine], window: Option<&HitRateWindow>, alert: &str) -> Alert
 
 fn sentence(state: AlertState) -> String {
     match state {
-        AlertState::Firing { sentence, evidence } => {
+        AlertState::Firing { message: sentence, evidence } => {
             assert!(evidence.contains_key("limit"), "{sentence}: no limit in the evidence");
             sentence
         }
@@ -92,7 +92,7 @@ fn the_stale_keys_alert_uses_runs_with_the_same_selection() {
         runs.push(line);
         let view = ConditionInput { runs: &runs, samples: &samples, window: None, active: &book.active };
         book = evaluate(book.clone(), "j", &conditions(&view), Some(runs.last().unwrap().run_id), 1);
-        book.active.iter().map(|alert| alert.sentence.clone()).next()
+        book.active.iter().map(|alert| alert.message.clone()).next()
     };
     let found = |n| Some(format!("Found {n} keys without TTL in one run (more than 10)"));
     assert_eq!(holds(users(40)), found(40));
@@ -168,7 +168,7 @@ fn an_alert_is_raised_once_and_resolved_once() {
     assert_eq!((active[0].alert.as_str(), active[0].since.as_str()), ("stale-keys", "1970-01-01T00:00:02Z"));
     let (again, sent) = step(30, 3_000);
     assert_eq!((again[0].id, &again[0].since, sent), (active[0].id, &active[0].since, vec![]));
-    assert!(again[0].sentence.contains("Found 30 keys"), "the figures are current");
+    assert!(again[0].message.contains("Found 30 keys"), "the figures are current");
     let (none, sent) = step(0, 4_000);
     assert_eq!(
         (none.len(), sent.len(), sent[0].change, sent[0].alert.id),

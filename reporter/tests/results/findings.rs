@@ -17,11 +17,11 @@ fn found(facts: &Facts, kind: FindingKind, rule: &str) -> Option<Finding> {
 }
 
 fn advice(facts: &Facts, rule: &str) -> Option<String> {
-    found(facts, FindingKind::Recommendation, rule).map(|finding| finding.sentence)
+    found(facts, FindingKind::Recommendation, rule).map(|finding| finding.message)
 }
 
 fn problem(facts: &Facts, rule: &str) -> Option<String> {
-    found(facts, FindingKind::Issue, rule).map(|finding| finding.sentence)
+    found(facts, FindingKind::Issue, rule).map(|finding| finding.message)
 }
 
 /// Facts of a cache with this hit rate out of 10,000 lookups.
@@ -48,7 +48,7 @@ fn hit_rates_on_both_sides_of_each_limit() {
     let check = |hits, rule, sentence: &str| {
         let all = findings(&rate(hits));
         let [only] = all.as_slice() else { panic!("{all:?}") };
-        assert_eq!((only.rule.as_str(), only.sentence.as_str()), (rule, sentence));
+        assert_eq!((only.rule.as_str(), only.message.as_str()), (rule, sentence));
         assert_eq!((&only.evidence["hits"], &only.evidence["misses"]), (&json!(hits), &json!(10_000 - hits)));
         assert!(only.evidence["limit"].is_number() && only.evidence["hitRate"].is_number());
     };
@@ -126,7 +126,7 @@ proptest! {
         };
         let all = findings(&facts);
         let says = |words: &[&str]| {
-            all.iter().any(|said| words.iter().any(|word| said.sentence.to_lowercase().contains(word)))
+            all.iter().any(|said| words.iter().any(|word| said.message.to_lowercase().contains(word)))
         };
         let praises = says(&["is optimal", "working well"]);
         let (longer, shorter) = (says(&["doubling the cache ttl", "a ttl longer than"]), says(&["reduce the ttl"]));
@@ -258,7 +258,7 @@ fn findings_about_the_run() {
     );
     check(
         Facts { coverage: Coverage { causes: of("gone", 4), ..Coverage::default() }, ..none() },
-        "tasks-given-up",
+        "tasks-failed",
         "4 scan tasks did not complete: gone",
     );
     let accounting = |failed, unreached, unconfirmed| Accounting {
@@ -311,7 +311,7 @@ fn findings_about_the_run() {
     };
     check(
         Facts { left_out: vec![left_out], ..none() },
-        "node-left-out",
+        "node-unreachable",
         "Node excluded from the run: redis at `a:1` cannot be reached: refused",
     );
     check(

@@ -194,7 +194,7 @@ fn other_lookups_without_a_value_are_subtracted_and_bound_the_hits() {
         (Some(100_000), Some(59.3), Some(60.3))
     );
     assert_eq!((window.hits, window.misses), (Some(59_800), Some(40_200)));
-    assert!((window.hit_rate.unwrap() - 59.8).abs() < 1e-9 && window.why_unknown.is_none());
+    assert!((window.hit_rate.unwrap() - 59.8).abs() < 1e-9 && window.unknown_reason.is_none());
     // As many TTLs as reads: the number of reads is known, but not their hits.
     let window = window_with(Lookups::of(60_000, 40_000), 50_000, Lookups::default());
     assert_eq!(
@@ -202,7 +202,7 @@ fn other_lookups_without_a_value_are_subtracted_and_bound_the_hits() {
         (Some(50_000), Some(20.0), Some(100.0))
     );
     assert_eq!((window.hit_rate, window.hits, window.misses), (None, None, None));
-    let why = window.why_unknown.unwrap();
+    let why = window.unknown_reason.unwrap();
     assert!(
         why.starts_with("it is between 20.0% and 100.0%: in addition to 50000 lookups of the application"),
         "{why}"
@@ -210,7 +210,7 @@ fn other_lookups_without_a_value_are_subtracted_and_bound_the_hits() {
     // Only TTLs: no traffic.
     let window = window_with(Lookups::of(900, 100), 1_000, Lookups::default());
     assert_eq!(
-        (window.lookups, window.hit_rate, window.hits, window.why_unknown),
+        (window.lookups, window.hit_rate, window.hits, window.unknown_reason),
         (Some(0), None, Some(0), None)
     );
     // Own reads of values, which the server does not distinguish, are subtracted as well.
@@ -227,11 +227,11 @@ fn without_command_statistics_there_is_no_rate() {
     let samples = [sample(0, 0, 0), silent(sample(HOUR_MS, 900, 100))];
     let window = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis).latest().unwrap();
     assert_eq!((window.hit_rate, window.lookups, window.hits, window.hit_rate_min), (None, None, None, None));
-    assert!(window.why_unknown.unwrap().contains("INFO commandstats"));
+    assert!(window.unknown_reason.unwrap().contains("INFO commandstats"));
     // Statistics that count fewer commands than keysweep sent are not trusted.
     let window = window_with(Lookups::of(1_000, 0), 0, Lookups::of(1_000, 0));
     assert_eq!((window.hit_rate, window.lookups), (None, None));
-    assert!(window.why_unknown.unwrap().contains("fewer commands than keysweep sent"));
+    assert!(window.unknown_reason.unwrap().contains("fewer commands than keysweep sent"));
     // Samples of older versions are ignored.
     let samples = [silent(sample(0, 0, 0)), sample(HOUR_MS, 500, 500), sample(2 * HOUR_MS, 530, 570)];
     let all = CounterSnapshots::new(&samples, "j", &HitRateSource::Redis);
@@ -294,7 +294,7 @@ fn without_counters_at_the_end_the_rate_is_unknown() {
     for window in [&rates.during_run, rates.since_last_run.as_ref().unwrap()] {
         assert_eq!((window.lookups, window.hits, window.misses, window.hit_rate), (None, None, None, None));
         assert_eq!(
-            window.why_unknown.as_deref(),
+            window.unknown_reason.as_deref(),
             Some("the counters could not be read at the end of the window")
         );
     }
@@ -315,14 +315,14 @@ fn without_counters_at_the_end_the_rate_is_unknown() {
     let window = CounterSnapshots::new(&two, "j", &HitRateSource::Redis).hit_rates().during_run;
     assert!(
         window.lookups.is_none()
-            && window.why_unknown.unwrap().starts_with("fewer servers reported counters")
+            && window.unknown_reason.unwrap().starts_with("fewer servers reported counters")
     );
     // The same with application counters.
     let counters = Counters { hits: 5, misses: 5, errors: None };
     let [mut begin, end] = run(sample(1_000, 0, 0), sample(2_000, 0, 0), 0);
     begin.application = Some(counters);
     let window = CounterSnapshots::new(&[begin, end], "j", &HitRateSource::Prometheus).hit_rates().during_run;
-    assert_eq!((window.lookups, window.hits, window.why_unknown.is_some()), (None, None, true));
+    assert_eq!((window.lookups, window.hits, window.unknown_reason.is_some()), (None, None, true));
 }
 
 /// `hits` by a killed run, and the window of the next one since the run before: the application had `application` hits
@@ -347,7 +347,10 @@ fn reads_of_a_killed_run_do_not_count_as_the_applications() {
     assert_eq!((alone.lookups, alone.hits, alone.hit_rate), (None, None, None));
     assert_eq!((alone.hit_rate_min, alone.hit_rate_max), (Some(0.0), Some(100.0)));
     assert!(
-        alone.why_unknown.unwrap().contains("of at most 1 lookups, up to 1 may belong to runs of keysweep")
+        alone
+            .unknown_reason
+            .unwrap()
+            .contains("of at most 1 lookups, up to 1 may belong to runs of keysweep")
     );
     let busy = after_a_killed_run(RunReads::Scripts, 30, 10_000);
     let (min, max) = (busy.hit_rate_min.unwrap(), busy.hit_rate_max.unwrap());

@@ -71,7 +71,7 @@ fn seeds() -> Vec<Vec<u8>> {
     report.statistics.keys.add("permissions:", 100);
     (report.statistics.memory_by_prefix, report.statistics.reported) = (prefix_memory(), prefix_memory());
     report.pacing.probes_us.add(90.0, 20);
-    (report.pacing.share_min, report.pacing.before_us) = (Some(0.3), Some(80));
+    (report.pacing.duty_cycle_min, report.pacing.before_us) = (Some(0.3), Some(80));
     let receipt = Receipt {
         run,
         batch,

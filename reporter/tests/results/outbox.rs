@@ -16,7 +16,7 @@ fn alert(name: &str) -> Alert {
         alert: name.to_owned(),
         job: "j".to_owned(),
         severity: Severity::Warning,
-        sentence: String::new(),
+        message: String::new(),
         since: String::new(),
         evidence: BTreeMap::new(),
     }

@@ -40,10 +40,10 @@ pub fn slack(notice: &AlertNotification) -> Value {
         foot.push_str(&format!(" · {}", figures.join(", ")));
     }
     json!({
-        "text": shortened(&escaped(&format!("{heading}: {}", alert.sentence)), SECTION_CHARS_MAX),
+        "text": shortened(&escaped(&format!("{heading}: {}", alert.message)), SECTION_CHARS_MAX),
         "blocks": [
             { "type": "header", "text": { "type": "plain_text", "emoji": true, "text": shortened(&heading, HEADING_CHARS_MAX) } },
-            { "type": "section", "text": { "type": "mrkdwn", "text": shortened(&escaped(&alert.sentence), SECTION_CHARS_MAX) } },
+            { "type": "section", "text": { "type": "mrkdwn", "text": shortened(&escaped(&alert.message), SECTION_CHARS_MAX) } },
             { "type": "context", "elements": [
                 { "type": "mrkdwn", "text": shortened(&escaped(&foot), SECTION_CHARS_MAX) }
             ] },

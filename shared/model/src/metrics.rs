@@ -76,7 +76,7 @@ pub struct HitRateWindow {
     /// Those that found none.
     pub misses: Option<u64>,
     /// Why a requested rate is unknown; null if it is known, and without lookups.
-    pub why_unknown: Option<String>,
+    pub unknown_reason: Option<String>,
     /// Errors that the application counted; null if the source does not count them.
     pub errors: Option<u64>,
     /// Restarts, resets and failovers in between: earlier counts of servers may be missing.
@@ -288,9 +288,9 @@ pub struct NodeHealth {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingKind {
-    /// Advice: its sentence is listed in `recommendations`.
+    /// Advice: its message is listed in `recommendations`.
     Recommendation,
-    /// A problem: its sentence is listed in `issues`.
+    /// A problem: its message is listed in `issues`.
     Issue,
 }
 
@@ -328,8 +328,8 @@ pub struct Finding {
     pub rule: String,
     /// Its severity.
     pub severity: Severity,
-    /// The sentence for people.
-    pub sentence: String,
+    /// The text for people.
+    pub message: String,
     /// The figures, limits included, by name.
     pub evidence: BTreeMap<String, Value>,
 }
@@ -346,8 +346,8 @@ pub struct Alert {
     pub job: String,
     /// Its severity.
     pub severity: Severity,
-    /// The sentence for people, with the current figures.
-    pub sentence: String,
+    /// The text for people, with the current figures.
+    pub message: String,
     /// Since when it is firing.
     pub since: String,
     /// The figures, limits included, by name.
@@ -380,5 +380,5 @@ pub struct InactiveCaches {
     pub unknown_user: Option<u64>,
     /// Keys with a TTL whose users seem inactive, in scan tasks that found no active user although the plan's sample
     /// did; they were kept.
-    pub held_back: Option<u64>,
+    pub no_active_user: Option<u64>,
 }

@@ -161,7 +161,7 @@ pub struct Skipped {
     /// skipped.
     pub sample_error_percent: Option<f64>,
     /// Why they were skipped.
-    pub why: Option<String>,
+    pub reason: Option<String>,
 }
 
 /// The metrics of the cache.
@@ -205,7 +205,7 @@ pub struct ReadNode {
     /// Scan tasks that read the primary instead.
     pub primary_tasks: u64,
     /// Why they did, with the number of tasks.
-    pub why_not: BTreeMap<String, u64>,
+    pub primary_reasons: BTreeMap<String, u64>,
 }
 
 /// A replica that was read.
@@ -235,13 +235,13 @@ pub struct Pacing {
     /// The maximum number of keys read per second.
     pub rate_limit: Option<u64>,
     /// Times that the duty cycle of a node was halved.
-    pub slowed_down: u64,
+    pub slowdowns: u64,
     /// Waiting time in milliseconds, summed over nodes and tasks.
     pub waited_ms: Waited,
     /// One row per node that was probed.
     pub nodes: Vec<PacedNode>,
     /// A summary as a sentence.
-    pub sentence: String,
+    pub summary: String,
 }
 
 /// Waiting time in milliseconds by reason.
@@ -263,9 +263,9 @@ pub struct PacedNode {
     /// `host:port`.
     pub address: String,
     /// Times that its duty cycle was halved.
-    pub slowed_down: u64,
+    pub slowdowns: u64,
     /// Its lowest duty cycle, above 0 and up to 1.
-    pub lowest_share: f64,
+    pub lowest_duty_cycle: f64,
     /// The median of the probes before the first work there, in milliseconds; null if none was answered.
     pub probe_ms_before: Option<f64>,
     /// The p99 of the probes while the run worked there, in milliseconds.

@@ -61,7 +61,7 @@ impl NodePacer {
             busy: false,
             worked: now,
             free_at: now,
-            unreported: NodePacing { share_min: Some(SHARE_FIRST), ..NodePacing::default() },
+            unreported: NodePacing { duty_cycle_min: Some(SHARE_FIRST), ..NodePacing::default() },
         };
         Self {
             alias,
@@ -126,8 +126,8 @@ impl NodePacer {
         #[expect(clippy::cast_precision_loss, reason = "far less than 2^52 microseconds")]
         state.unreported.probes_us.add(micros(took).max(1) as f64, 1);
         state.unreported.late += u64::from(seen != ProbeVerdict::InTime);
-        state.unreported.slowed_down += u64::from(seen == ProbeVerdict::Halved);
-        state.unreported.share_min = state.unreported.share_min.map(|least| least.min(share));
+        state.unreported.slowdowns += u64::from(seen == ProbeVerdict::Halved);
+        state.unreported.duty_cycle_min = state.unreported.duty_cycle_min.map(|least| least.min(share));
         self.telemetry.probed((&self.alias, &self.address), took, share, seen == ProbeVerdict::Halved);
     }
 
@@ -139,7 +139,7 @@ impl NodePacer {
     /// Records a pause of this length.
     pub(super) fn waited(&self, waited: Duration) {
         self.state().unreported.latency_wait_ms += millis(waited);
-        self.telemetry.held_back(&self.alias, "latency", waited);
+        self.telemetry.record_wait(&self.alias, "latency", waited);
     }
 
     /// Work begins.
@@ -172,7 +172,7 @@ impl NodePacer {
     pub(super) fn take_stats(&self) -> NodePacing {
         let mut state = self.state();
         let next = NodePacing {
-            share_min: Some(state.controller.duty_cycle()),
+            duty_cycle_min: Some(state.controller.duty_cycle()),
             before_us: state.unreported.before_us,
             ..NodePacing::default()
         };

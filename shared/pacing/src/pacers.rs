@@ -184,7 +184,7 @@ impl Pacer {
             if !wait.is_zero() {
                 let waited = pause(Instant::now() + wait, until).await;
                 *lock(&self.rate_wait) += waited;
-                self.telemetry.held_back(&self.alias, "rate_limit", waited);
+                self.telemetry.record_wait(&self.alias, "rate_limit", waited);
             }
             if wait > PERMIT_POLL {
                 return None;

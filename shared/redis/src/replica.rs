@@ -88,7 +88,7 @@ pub async fn choose(
         Some(known) if topology.cluster => known.replicas.clone(),
         _ => now.followers.clone(),
     };
-    let mut why_not = vec!["it has no replica that is in sync".to_owned()];
+    let mut reasons = vec!["it has no replica that is in sync".to_owned()];
     let (mut fit, mut silent) = (Vec::new(), None);
     for checked in join_all(candidates.iter().map(|at| check_replica(client, at))).await {
         match checked {
@@ -104,13 +104,13 @@ pub async fn choose(
                         fit.push((lacks, node, conn, info));
                     }
                     Err(NotInSync::Useless(why)) => {
-                        why_not.push(format!("replica `{}` {why}", conn.address()));
+                        reasons.push(format!("replica `{}` {why}", conn.address()));
                     }
                 }
             }
             Err(why) => {
                 silent = Some(why.clone());
-                why_not.push(why);
+                reasons.push(why);
             }
         }
     }
@@ -122,7 +122,7 @@ pub async fn choose(
         }
     }
     let Some((lacks, node, conn, info)) = fit.into_iter().min_by_key(|(lacks, ..)| *lacks) else {
-        return Ok(Err(why_not.pop().unwrap_or_default()));
+        return Ok(Err(reasons.pop().unwrap_or_default()));
     };
     let mut reader = ReplicaReader {
         node,

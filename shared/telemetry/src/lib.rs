@@ -211,7 +211,7 @@ impl Telemetry {
     }
 
     /// Records that work was throttled for `reason`: `latency` or `rate_limit`.
-    pub fn held_back(&self, redis: &Alias, reason: &'static str, waited: Duration) {
+    pub fn record_wait(&self, redis: &Alias, reason: &'static str, waited: Duration) {
         let labels = Reason { redis: redis.to_string(), reason };
         self.metrics.pace_waits.get_or_create(&labels).inc_by(waited.as_secs_f64());
     }

@@ -37,7 +37,7 @@ fn alert() -> Alert {
         alert: "stale-keys".to_owned(),
         job: "j".to_owned(),
         severity: Severity::Warning,
-        sentence: String::new(),
+        message: String::new(),
         since: String::new(),
         evidence: BTreeMap::from([("n".to_owned(), json!(1))]),
     }
@@ -66,7 +66,7 @@ fn busy() -> Telemetry {
     telemetry.memory(&redis, Some(50.0));
     telemetry.alerts("j", &["stale-keys", "errors-high"], &[alert()]);
     telemetry.probed((&redis, "h:1"), Duration::from_millis(3), 0.25, true);
-    telemetry.held_back(&redis, "latency", Duration::from_millis(1_500));
+    telemetry.record_wait(&redis, "latency", Duration::from_millis(1_500));
     telemetry.posted("j", "slack", true);
     telemetry
 }

@@ -81,10 +81,10 @@ fn report() -> TaskReport {
         statistics.examples.insert(format!("p{n}"), "key".to_owned());
     }
     (statistics.memory_by_prefix, statistics.reported) = (prefix_memory(), prefix_memory());
-    let mut pacing = NodePacing { share_min: Some(0.5), before_us: Some(90), ..NodePacing::default() };
+    let mut pacing = NodePacing { duty_cycle_min: Some(0.5), before_us: Some(90), ..NodePacing::default() };
     pacing.probes_us.add(120.0, 7);
     let [slots, cursors] = scopes();
-    let why_not = Some("replica `a:1` does not answer".to_owned());
+    let primary_reason = Some("replica `a:1` does not answer".to_owned());
     TaskReport {
         covered: Covered::Ranges { pass: TaskId::new(), slots: None, ranges: vec![CursorRange::WHOLE] },
         remainder: vec![
@@ -100,7 +100,7 @@ fn report() -> TaskReport {
         long_keys: vec!["xxxx… (1000001 bytes)".to_owned()],
         statistics: Box::new(statistics),
         pacing: Box::new(pacing),
-        source: Some(Box::new(ReadSource { why_not, ..ReadSource::default() })),
+        source: Some(Box::new(ReadSource { primary_reason, ..ReadSource::default() })),
         lost: Some(TaskFailure { cause: "cancelled".to_owned(), node_failed: true }),
         ..TaskReport::blank(&tasks()[0])
     }

@@ -87,7 +87,7 @@ impl Bench {
         assert!((min..=max).contains(&truth), "{truth} is not in {window:#}");
         match window["hitRate"].as_f64() {
             Some(rate) => assert!(max - min <= 2.0 && (rate - truth).abs() <= 1.0, "{window:#}"),
-            None => assert!(max - min > 2.0 && window["whyUnknown"].is_string(), "{window:#}"),
+            None => assert!(max - min > 2.0 && window["unknownReason"].is_string(), "{window:#}"),
         }
         (self.hits, self.misses) = (0, 0);
     }
@@ -125,6 +125,6 @@ async fn lookups_of_other_clients_are_not_counted_as_the_applications() {
     let (result, window) = bench.run();
     bench.checks(&window);
     assert_eq!(result["currentMetrics"]["hitRate"], Value::Null, "{result:#}");
-    let why = window["whyUnknown"].as_str().unwrap();
+    let why = window["unknownReason"].as_str().unwrap();
     assert!(why.contains("lookups of the application, there were"), "{why}");
 }

@@ -56,7 +56,7 @@ async fn unserved_slots_and_lost_primaries() {
     let without = format!("Node excluded from the run: redis at `{}` cannot be reached", &urls[1][8..]);
     assert!(ended.stdout.contains(&without), "{ended}");
     let plan = keysweep(&["plan", "--json", "--redis", &urls[0]]).run();
-    let left_out = plan.exits(3).json()["leftOut"][0].clone();
+    let left_out = plan.exits(3).json()["unreachableNodes"][0].clone();
     assert!(left_out["cause"].as_str().is_some_and(|cause| cause.contains(&urls[1][8..])), "{plan}");
     assert_eq!(left_out["slots"], "5461-10921", "{plan}");
     let keys = |name: &str| ended.json()[name].as_u64().unwrap() as usize;

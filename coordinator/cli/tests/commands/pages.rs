@@ -96,7 +96,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
         delete_backend: DeleteBackend::Lua,
         backup: None,
         pacing: Pacing {
-            sentence:
+            summary:
                 "latency budget 1 ms; slowed down 12 times (10.0.0.1:6379: p99 of probes 1.1 ms, 0.2 ms \
                        before); waited 3.1 s in all"
                     .to_owned(),

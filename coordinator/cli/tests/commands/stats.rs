@@ -68,7 +68,7 @@ async fn the_history_of_a_machine() {
         (&stats["cacheHealth"]["hitRate"], &stats["redisHealth"]["status"]),
         (&Value::Null, &json!("healthy"))
     );
-    assert_eq!(stats["alerts"][0]["sentence"], "Found 100 keys without TTL in one run (more than 10)");
+    assert_eq!(stats["alerts"][0]["message"], "Found 100 keys without TTL in one run (more than 10)");
     // 100 stale keys are an alert, until a run finds none. A plan in between changes nothing.
     state.command(&["plan", "--redis", url]).run().exits(0);
     let (_, result) = state.json(&["run", "--yes", "--redis", url]);

@@ -64,8 +64,8 @@ pub fn example() -> CleanupResult {
             total_keys: Some(scanned - deleted),
             avg_ttl: Some(452.3),
         },
-        recommendations: parts::sentences(false),
-        issues: parts::sentences(true),
+        recommendations: parts::messages(false),
+        issues: parts::messages(true),
         findings: parts::findings(),
         alerts: parts::alerts(),
         metrics: parts::metrics(),
@@ -80,7 +80,7 @@ pub fn example() -> CleanupResult {
             found: Some(4_302),
             near_expiry: Some(92),
             unknown_user: Some(17),
-            held_back: Some(0),
+            no_active_user: Some(0),
         }),
         read_from: None,
         delete_backend: DeleteBackend::Lua,
@@ -202,7 +202,7 @@ pub fn hostile() -> CleanupResult {
     result.recommendations.push(hostile());
     result.findings[0].rule = hostile();
     result.findings[0].evidence = [(hostile(), hostile().into())].into();
-    result.alerts[0].sentence = hostile();
+    result.alerts[0].message = hostile();
     result.alerts[0].since = hostile();
     result.coverage.missing = Some(hostile());
     result.coverage.causes = [(hostile(), 1)].into();

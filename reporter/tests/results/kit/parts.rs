@@ -45,12 +45,12 @@ pub fn health(n: u64) -> NodeHealth {
 }
 
 /// A finding.
-fn finding(kind: FindingKind, rule: &str, severity: Severity, sentence: &str, evidence: &Value) -> Finding {
+fn finding(kind: FindingKind, rule: &str, severity: Severity, message: &str, evidence: &Value) -> Finding {
     Finding {
         kind,
         rule: rule.to_owned(),
         severity,
-        sentence: sentence.to_owned(),
+        message: message.to_owned(),
         evidence: evidence.as_object().cloned().unwrap_or_default().into_iter().collect(),
     }
 }
@@ -97,20 +97,20 @@ pub fn findings() -> Vec<Finding> {
     ]
 }
 
-/// The sentences of one kind.
-pub fn sentences(issues: bool) -> Vec<String> {
+/// The messages of one kind.
+pub fn messages(issues: bool) -> Vec<String> {
     let wanted = if issues { FindingKind::Issue } else { FindingKind::Recommendation };
-    findings().into_iter().filter(|finding| finding.kind == wanted).map(|finding| finding.sentence).collect()
+    findings().into_iter().filter(|finding| finding.kind == wanted).map(|finding| finding.message).collect()
 }
 
 /// Two alerts.
 pub fn alerts() -> Vec<Alert> {
-    let alert = |n: u128, name: &str, severity, sentence: &str, since: &str, evidence: &Value| Alert {
+    let alert = |n: u128, name: &str, severity, message: &str, since: &str, evidence: &Value| Alert {
         id: uuid::Uuid::from_u128(n),
         alert: name.to_owned(),
         job: "permission-cache-cleanup".to_owned(),
         severity,
-        sentence: sentence.to_owned(),
+        message: message.to_owned(),
         since: since.to_owned(),
         evidence: evidence.as_object().cloned().unwrap_or_default().into_iter().collect(),
     };

@@ -22,7 +22,7 @@ fn notice(change: AlertTransition) -> AlertNotification {
         alert: "stale-keys".to_owned(),
         job: "nightly".to_owned(),
         severity: Severity::Warning,
-        sentence: "12 stale keys in one run <more than 10>".to_owned(),
+        message: "12 stale keys in one run <more than 10>".to_owned(),
         since: "2026-01-02T03:04:05Z".to_owned(),
         evidence: BTreeMap::from([("staleTtlKeys".to_owned(), json!(12))]),
     };
@@ -105,7 +105,7 @@ async fn slack_gets_text_and_blocks() {
 #[tokio::test]
 async fn slack_messages_are_truncated() {
     let mut notice = notice(AlertTransition::Raised);
-    notice.alert.sentence = "&".repeat(4_000);
+    notice.alert.message = "&".repeat(4_000);
     notice.alert.job = "j".repeat(200);
     let message = slack(&notice);
     let chars = |value: &Value| value.as_str().unwrap().chars().count();

@@ -51,7 +51,7 @@ pub struct ScanCounts {
     /// Keys with a TTL whose users are not active, and that do not expire soon, in tasks that found no active user.
     /// They count as nothing else. See [`super::SampledUsers`].
     #[serde(default)]
-    pub held_back: u64,
+    pub no_active_user: u64,
     /// Stale keys among `protected`. Scanners of earlier versions do not send it: all their stale keys count as not
     /// protected.
     #[serde(default)]
@@ -101,7 +101,7 @@ impl std::ops::AddAssign for ScanCounts {
         self.sampled = self.sampled.saturating_add(other.sampled);
         self.field_ttl = self.field_ttl.saturating_add(other.field_ttl);
         self.active_user = self.active_user.saturating_add(other.active_user);
-        self.held_back = self.held_back.saturating_add(other.held_back);
+        self.no_active_user = self.no_active_user.saturating_add(other.no_active_user);
         self.stale_protected = self.stale_protected.saturating_add(other.stale_protected);
     }
 }

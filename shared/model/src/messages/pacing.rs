@@ -8,13 +8,13 @@ use crate::sketch::Quantiles;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NodePacing {
     /// Times that the duty cycle at the node was halved.
-    pub slowed_down: u64,
+    pub slowdowns: u64,
     /// Milliseconds in which the node was left idle for other clients.
     pub latency_wait_ms: u64,
     /// Milliseconds that tasks waited for the rate limit.
     pub rate_wait_ms: u64,
     /// The lowest duty cycle at the node, above 0 and up to 1; `None` without a latency budget.
-    pub share_min: Option<f64>,
+    pub duty_cycle_min: Option<f64>,
     /// The probe latency before the first work there, in microseconds: the lowest, if several processes measured.
     pub before_us: Option<u64>,
     /// The probe latencies since, in microseconds.
@@ -26,10 +26,10 @@ pub struct NodePacing {
 impl NodePacing {
     /// Merges the statistics of another task.
     pub fn merge(&mut self, other: &Self) {
-        self.slowed_down = self.slowed_down.saturating_add(other.slowed_down);
+        self.slowdowns = self.slowdowns.saturating_add(other.slowdowns);
         self.latency_wait_ms = self.latency_wait_ms.saturating_add(other.latency_wait_ms);
         self.rate_wait_ms = self.rate_wait_ms.saturating_add(other.rate_wait_ms);
-        self.share_min = lower(self.share_min, other.share_min, f64::min);
+        self.duty_cycle_min = lower(self.duty_cycle_min, other.duty_cycle_min, f64::min);
         self.before_us = lower(self.before_us, other.before_us, u64::min);
         self.probes_us.merge(&other.probes_us);
         self.late = self.late.saturating_add(other.late);

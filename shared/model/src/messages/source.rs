@@ -14,5 +14,5 @@ pub struct ReadSource {
     /// Milliseconds that the task waited until the lag was gone.
     pub waited_ms: u64,
     /// Why no replica was read, for people.
-    pub why_not: Option<String>,
+    pub primary_reason: Option<String>,
 }
