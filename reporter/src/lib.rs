@@ -5,7 +5,7 @@ pub mod alerts;
 mod batches;
 mod coverage;
 mod durability;
-pub mod findings;
+mod findings;
 mod finish;
 mod fold;
 pub mod hit_rate;
@@ -17,6 +17,7 @@ mod read_sources;
 mod render;
 pub mod report_file;
 mod run;
+mod sections;
 pub mod summary;
 mod uncertainty;
 

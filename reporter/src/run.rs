@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keysweep_model::ids::RunId;
 use keysweep_model::messages::RunSpec;
-use keysweep_model::metrics::{Finding, FindingKind, HitRates, RedisHealth, Severity};
+use keysweep_model::metrics::{Finding, HitRates, RedisHealth, Severity};
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_model::time::now_ms;
 use keysweep_redis::RedisClient;
@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::alerting;
-use crate::findings::{keep_praise_alone, messages};
+use crate::findings;
 use crate::finish::{ResultContext, finish};
 use crate::fold::Fold;
 use crate::hit_rate::CounterSnapshots;
@@ -203,7 +203,7 @@ async fn conclude(
         hit_rates: HitRates { problem, ..hit_rates },
         health,
         runs,
-        dead: dead_letters(context, spec).await?,
+        dead_letters: dead_letters(context, spec).await?,
         now_ms,
     };
     let Some(mut result) = finish(fold, &extra) else { return Ok(None) };
@@ -213,22 +213,15 @@ async fn conclude(
     let evaluation =
         alerting::evaluate_alerts(context, &spec.job, &runs, (&samples, source), Some(window)).await?;
     result.alerts = evaluation.active;
-    result.findings.extend(evaluation.problems.into_iter().map(not_delivered));
-    keep_praise_alone(&mut result.findings);
-    result.issues = messages(&result.findings, FindingKind::Issue);
-    result.recommendations = messages(&result.findings, FindingKind::Recommendation);
+    let undelivered = evaluation.problems.into_iter().map(not_delivered);
+    let found = std::mem::take(&mut result.findings).into_iter().chain(undelivered).collect();
+    findings::set(&mut result, found);
     Ok(Some(result))
 }
 
 /// The finding about a failed alert notification.
 fn not_delivered(message: String) -> Finding {
-    Finding {
-        kind: FindingKind::Issue,
-        rule: "alert-not-delivered".to_owned(),
-        severity: Severity::Warning,
-        message,
-        evidence: BTreeMap::new(),
-    }
+    findings::issue("alert-not-delivered", Severity::Warning, message, [])
 }
 
 /// The sample at the end of a run, and the health of the servers. Unreachable sources are omitted: the result then

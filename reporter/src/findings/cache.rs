@@ -1,12 +1,16 @@
-//! Rules about the cache, with the document's thresholds and sentences.
+//! Rules about the cache, with the document's thresholds and messages.
 
 use keysweep_model::limits::MEMORY_PERCENT_MAX;
 use keysweep_model::metrics::{Finding, Severity};
 use serde_json::{Value, json};
 
-use super::{Facts, issue, recommendation};
+use super::{Rule, RuleInput, issue, recommendation};
 use crate::hit_rate::percent;
 use crate::render::grouped;
+
+/// The rules of this file, in the order of their messages.
+pub(super) const RULES: &[Rule] =
+    &[hit_rate, hit_rate_problem, low_ttl, read_late, many_keys, growth, errors, memory];
 
 /// Below this hit rate, in percent, the finding is critical.
 pub const HIT_RATE_CRITICAL: f64 = 50.0;
@@ -27,7 +31,7 @@ const KEYS_MANY: u64 = 10_000;
 pub const ERRORS_PERCENT_MAX: f64 = 1.0;
 
 /// The least number of keys for a statement about TTLs.
-pub const TTLS_MIN: u64 = 100;
+const TTLS_MIN: u64 = 100;
 
 /// Fewer errors than this may be coincidence.
 const ERRORS_MIN: u64 = 10;
@@ -45,25 +49,26 @@ const GROWTH_PERCENT: f64 = 20.0;
 /// Growth by fewer keys than this is ignored.
 const GROWTH_KEYS_MIN: u64 = 1_000;
 
-pub(super) fn hit_rate(facts: &Facts) -> Vec<Finding> {
-    let window = &facts.window;
+fn hit_rate(input: &RuleInput<'_>) -> Vec<Finding> {
+    let window = input.result.metrics.hit_rates.current();
     let enough = window.lookups.is_some_and(|lookups| lookups >= LOOKUPS_MIN);
     let Some(rate) = window.hit_rate.filter(|_| enough) else { return Vec::new() };
-    let (rule, severity, sentence, limit) = if rate < HIT_RATE_CRITICAL {
+    let configured_ms = input.spec.application.known_ttl_ms();
+    let (rule, severity, message, limit) = if rate < HIT_RATE_CRITICAL {
         let step = |ms: u64| format!(" ({} → {})", ttl(ms), ttl(ms.saturating_mul(2)));
-        let step = facts.configured_ttl_ms.map(step).unwrap_or_default();
-        let sentence =
+        let step = configured_ms.map(step).unwrap_or_default();
+        let message =
             format!("CRITICAL: Low cache hit rate ({rate:.1}%). Consider doubling the cache TTL{step}.");
-        ("hit-rate-critical", Severity::Critical, sentence, HIT_RATE_CRITICAL)
+        ("hit-rate-critical", Severity::Critical, message, HIT_RATE_CRITICAL)
     } else if rate < HIT_RATE_LOW {
-        let sentence = format!("Low cache hit rate ({rate:.1}%). Review permission check patterns.");
-        ("hit-rate-low", Severity::Warning, sentence, HIT_RATE_LOW)
+        let message = format!("Low cache hit rate ({rate:.1}%). Review permission check patterns.");
+        ("hit-rate-low", Severity::Warning, message, HIT_RATE_LOW)
     } else if rate <= HIT_RATE_EXCELLENT {
-        let sentence = format!("Good cache hit rate ({rate:.1}%). Current configuration is working well.");
-        ("hit-rate-good", Severity::Info, sentence, HIT_RATE_EXCELLENT)
+        let message = format!("Good cache hit rate ({rate:.1}%). Current configuration is working well.");
+        ("hit-rate-good", Severity::Info, message, HIT_RATE_EXCELLENT)
     } else {
-        let sentence = format!("Excellent cache hit rate ({rate:.1}%). TTL is optimal.");
-        ("hit-rate-excellent", Severity::Info, sentence, HIT_RATE_EXCELLENT)
+        let message = format!("Excellent cache hit rate ({rate:.1}%). TTL is optimal.");
+        ("hit-rate-excellent", Severity::Info, message, HIT_RATE_EXCELLENT)
     };
     let evidence = [
         ("hitRate", json!(rate)),
@@ -76,13 +81,13 @@ pub(super) fn hit_rate(facts: &Facts) -> Vec<Finding> {
         ("to", json!(window.to)),
         ("limit", json!(limit)),
         ("lookupsMin", json!(LOOKUPS_MIN)),
-        ("configuredTtlSeconds", json!(facts.configured_ttl_ms.map(|ms| ms / 1_000))),
+        ("configuredTtlSeconds", json!(configured_ms.map(|ms| ms / 1_000))),
     ];
-    vec![recommendation(rule, severity, sentence, evidence)]
+    vec![recommendation(rule, severity, message, evidence)]
 }
 
-pub(super) fn hit_rate_problem(facts: &Facts) -> Vec<Finding> {
-    let problem = facts.hit_rate_problem.iter();
+fn hit_rate_problem(input: &RuleInput<'_>) -> Vec<Finding> {
+    let problem = input.result.metrics.hit_rates.problem.iter();
     problem
         .map(|problem| {
             issue("hit-rate-unknown", Severity::Warning, format!("The hit rate is unknown: {problem}"), [])
@@ -90,34 +95,36 @@ pub(super) fn hit_rate_problem(facts: &Facts) -> Vec<Finding> {
         .collect()
 }
 
-pub(super) fn low_ttl(facts: &Facts) -> Vec<Finding> {
-    let Some(ms) = facts.configured_ttl_ms.filter(|_| facts.keys_with_ttl >= TTLS_MIN) else {
-        return Vec::new();
-    };
+fn low_ttl(input: &RuleInput<'_>) -> Vec<Finding> {
+    let keys = input.result.metrics.ttl.keys;
+    let configured_ms = input.spec.application.known_ttl_ms();
+    let Some(ms) = configured_ms.filter(|_| keys >= TTLS_MIN) else { return Vec::new() };
     #[expect(clippy::cast_precision_loss, reason = "a TTL in milliseconds is far below 2^52")]
     let configured = ms as f64 / 1_000.0;
     let limit = configured * LOW_TTL_PERCENT / 100.0;
-    let low = facts.avg_ttl.filter(|avg| *avg <= limit);
-    let sentence = |avg: f64| {
+    let low = input.result.current_metrics.avg_ttl.filter(|avg| *avg <= limit);
+    let message = |avg: f64| {
         format!("Most caches are near expiration (avg TTL: {avg:.0}s). This suggests high invalidation rate.")
     };
     let found = |avg: f64| {
         let evidence = [
             ("avgTTL", json!(avg)),
-            ("keys", json!(facts.keys_with_ttl)),
+            ("keys", json!(keys)),
             ("keysMin", json!(TTLS_MIN)),
             ("configuredTtlSeconds", json!(configured)),
             ("limit", json!(limit)),
         ];
-        recommendation("ttl-low", Severity::Warning, sentence(avg), evidence)
+        recommendation("ttl-low", Severity::Warning, message(avg), evidence)
     };
     low.map(found).into_iter().collect()
 }
 
-pub(super) fn read_late(facts: &Facts) -> Vec<Finding> {
-    let Some(ms) = facts.configured_ttl_ms.filter(|_| facts.late_keys >= TTLS_MIN) else { return Vec::new() };
-    let late = facts.read_late_percent.filter(|late| *late > READ_LATE_PERCENT);
-    let sentence = |late: f64| {
+fn read_late(input: &RuleInput<'_>) -> Vec<Finding> {
+    let keys = input.fold.statistics.late;
+    let configured_ms = input.spec.application.known_ttl_ms();
+    let Some(ms) = configured_ms.filter(|_| keys >= TTLS_MIN) else { return Vec::new() };
+    let late = input.result.metrics.ttl.read_late_percent.filter(|late| *late > READ_LATE_PERCENT);
+    let message = |late: f64| {
         format!(
             "{late:.0}% of the keys in the last fifth of their TTL are still being read. Consider a TTL longer than {}.",
             ttl(ms)
@@ -126,27 +133,28 @@ pub(super) fn read_late(facts: &Facts) -> Vec<Finding> {
     let found = |late: f64| {
         let evidence = [
             ("readLatePercent", json!(late)),
-            ("keys", json!(facts.late_keys)),
+            ("keys", json!(keys)),
             ("keysMin", json!(TTLS_MIN)),
             ("limit", json!(READ_LATE_PERCENT)),
             ("configuredTtlSeconds", json!(ms / 1_000)),
         ];
-        recommendation("ttl-short", Severity::Info, sentence(late), evidence)
+        recommendation("ttl-short", Severity::Info, message(late), evidence)
     };
     late.map(found).into_iter().collect()
 }
 
-pub(super) fn many_keys(facts: &Facts) -> Vec<Finding> {
-    let many = facts.total_keys.filter(|keys| *keys > KEYS_MANY && !facts.aggressive);
+fn many_keys(input: &RuleInput<'_>) -> Vec<Finding> {
+    let many = input.result.current_metrics.total_keys;
+    let many = many.filter(|keys| *keys > KEYS_MANY && !is_aggressive(input));
     let Some(keys) = many else { return Vec::new() };
-    let sentence =
+    let message =
         format!("Large number of cached keys ({}). Consider enabling aggressive cleanup.", grouped(keys));
     let evidence = [("totalKeys", json!(keys)), ("limit", json!(KEYS_MANY))];
-    vec![recommendation("keys-many", Severity::Info, sentence, evidence)]
+    vec![recommendation("keys-many", Severity::Info, message, evidence)]
 }
 
-pub(super) fn growth(facts: &Facts) -> Vec<Finding> {
-    let Some(growth) = &facts.growth else { return Vec::new() };
+fn growth(input: &RuleInput<'_>) -> Vec<Finding> {
+    let Some(growth) = &input.result.metrics.growth else { return Vec::new() };
     let more = growth.keys_now.saturating_sub(growth.keys_before);
     let least = if growth.is_exact() { growth.percent } else { growth.percent_min };
     if more < GROWTH_KEYS_MIN || least.is_some_and(|percent| percent <= GROWTH_PERCENT) {
@@ -160,7 +168,7 @@ pub(super) fn growth(facts: &Facts) -> Vec<Finding> {
     };
     let about = if growth.is_exact() { "" } else { "about " };
     let [before, now] = [growth.keys_before, growth.keys_now].map(|keys| format!("{about}{}", grouped(keys)));
-    let sentence = format!(
+    let message = format!(
         "The number of keys grew{by} since the last run ({before} → {now}). Review the caching strategy."
     );
     let evidence = [
@@ -172,11 +180,12 @@ pub(super) fn growth(facts: &Facts) -> Vec<Finding> {
         ("percentMax", json!(growth.percent_max)),
         ("limit", json!(GROWTH_PERCENT)),
     ];
-    vec![recommendation("growth-high", Severity::Warning, sentence, evidence)]
+    vec![recommendation("growth-high", Severity::Warning, message, evidence)]
 }
 
-pub(super) fn errors(facts: &Facts) -> Vec<Finding> {
-    let (Some(hits), Some(errors)) = (facts.window.hits, facts.window.errors) else { return Vec::new() };
+fn errors(input: &RuleInput<'_>) -> Vec<Finding> {
+    let window = input.result.metrics.hit_rates.current();
+    let (Some(hits), Some(errors)) = (window.hits, window.errors) else { return Vec::new() };
     if !too_many_errors(errors, hits) {
         return Vec::new();
     }
@@ -199,27 +208,33 @@ pub fn too_many_errors(errors: u64, hits: u64) -> bool {
     errors >= ERRORS_MIN && percent(errors, hits).is_none_or(|share| share > ERRORS_PERCENT_MAX)
 }
 
-pub(super) fn memory(facts: &Facts) -> Vec<Finding> {
-    let mut found: Vec<Finding> = facts
-        .redis_problems
+fn memory(input: &RuleInput<'_>) -> Vec<Finding> {
+    let health = &input.result.metrics.redis_health;
+    let mut found: Vec<Finding> = health
+        .problems
         .iter()
         .map(|problem| issue("redis-health", Severity::Warning, format!("Redis: {problem}"), []))
         .collect();
-    if let Some(memory) = facts.memory_usage_percent.filter(|memory| *memory > MEMORY_PERCENT_MAX) {
+    if let Some(memory) = health.memory_usage_percent.filter(|memory| *memory > MEMORY_PERCENT_MAX) {
         // If another rule recommends the current or a longer TTL, this one does not recommend a shorter one.
-        let keeps_ttl = hit_rate(facts).iter().any(|finding| finding.rule != "hit-rate-low")
-            || !read_late(facts).is_empty();
-        let what = match (facts.aggressive, keeps_ttl) {
+        let keeps_ttl = hit_rate(input).iter().any(|finding| finding.rule != "hit-rate-low")
+            || !read_late(input).is_empty();
+        let what = match (is_aggressive(input), keeps_ttl) {
             (false, false) => "Enable aggressive cleanup or reduce the TTL",
             (false, true) => "Enable aggressive cleanup",
             (true, false) => "Reduce the TTL",
             (true, true) => "Check which prefixes use most of it",
         };
-        let sentence = format!("High Redis memory usage ({memory:.1}%). {what}.");
+        let message = format!("High Redis memory usage ({memory:.1}%). {what}.");
         let evidence = [("memoryUsagePercent", json!(memory)), ("limit", json!(MEMORY_PERCENT_MAX))];
-        found.push(recommendation("memory-high", Severity::Warning, sentence, evidence));
+        found.push(recommendation("memory-high", Severity::Warning, message, evidence));
     }
     found
+}
+
+/// Whether aggressive cleanup was requested, even if it was refused.
+fn is_aggressive(input: &RuleInput<'_>) -> bool {
+    input.result.inactive.searched || input.result.inactive.refused.is_some()
 }
 
 /// A TTL in the document's format: `15min`.

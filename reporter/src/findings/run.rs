@@ -1,67 +1,93 @@
 //! Rules about the run: what it found and what it could not do.
 
-use keysweep_model::messages::UnreachableNode;
-use keysweep_model::metrics::{Finding, Severity};
+use keysweep_model::messages::{AsReplica, Cancel, RunSpec, UnreachableNode};
+use keysweep_model::metrics::{Finding, RedisHealth, Severity};
 use keysweep_model::result::FailoverRescan;
 use serde_json::json;
 
-use super::{Facts, issue};
+use super::{Rule, RuleInput, issue};
 
-pub(super) fn stale(facts: &Facts) -> Vec<Finding> {
-    let (stale, protected) = (facts.stale_keys, facts.stale_protected_keys);
+/// The rules of this file, in the order of their messages.
+pub(super) const RULES: &[Rule] = &[
+    stale,
+    stopped,
+    not_covered,
+    unreachable_nodes,
+    failed_tasks,
+    too_long,
+    undone,
+    unresolved_slots,
+    rescanned,
+    causes,
+    dead_letters,
+    approximate,
+    primaries_read,
+    replicas,
+    aggressive_refused,
+    no_active_user,
+    insecure,
+    scripts_refused,
+];
+
+fn stale(input: &RuleInput<'_>) -> Vec<Finding> {
+    let counts = &input.fold.totals.counts;
+    let (stale, protected) = (counts.stale_unprotected(), counts.stale_protected);
     let more = if protected > 0 { format!(" ({protected} more are protected)") } else { String::new() };
-    let sentence = format!("Found {stale} keys without TTL - this indicates a caching bug{more}");
+    let message = format!("Found {stale} keys without TTL - this indicates a caching bug{more}");
     let evidence = [
         ("staleTTLKeys", json!(stale.saturating_add(protected))),
         ("staleUnprotectedKeys", json!(stale)),
         ("limit", json!(0)),
     ];
-    some(stale > 0, || issue("stale-keys", Severity::Warning, sentence, evidence))
+    some(stale > 0, || issue("stale-keys", Severity::Warning, message, evidence))
 }
 
-pub(super) fn stopped(facts: &Facts) -> Vec<Finding> {
-    let found = |(_, cause): &(_, String)| {
-        issue("stopped", Severity::Warning, format!("The run was stopped: {cause}"), [])
+fn stopped(input: &RuleInput<'_>) -> Vec<Finding> {
+    let found = |cancel: &Cancel| {
+        issue("stopped", Severity::Warning, format!("The run was stopped: {}", cancel.cause), [])
     };
-    facts.stopped.iter().map(found).collect()
+    input.fold.cancel.iter().map(found).collect()
 }
 
-pub(super) fn not_covered(facts: &Facts) -> Vec<Finding> {
-    let what = if facts.coverage.slots_covered.is_some() { "slots " } else { "" };
+fn not_covered(input: &RuleInput<'_>) -> Vec<Finding> {
+    let coverage = &input.result.coverage;
+    let what = if coverage.slots_covered.is_some() { "slots " } else { "" };
     let found = |missing: &String| {
-        let evidence = [("missing", json!(missing)), ("slotsCovered", json!(facts.coverage.slots_covered))];
+        let evidence = [("missing", json!(missing)), ("slotsCovered", json!(coverage.slots_covered))];
         issue("not-covered", Severity::Critical, format!("Not covered: {what}{missing}"), evidence)
     };
-    facts.coverage.missing.iter().map(found).collect()
+    coverage.missing.iter().map(found).collect()
 }
 
-pub(super) fn unreachable_nodes(facts: &Facts) -> Vec<Finding> {
+fn unreachable_nodes(input: &RuleInput<'_>) -> Vec<Finding> {
     let found = |node: &UnreachableNode| {
-        let sentence = format!("Node excluded from the run: {}", node.cause);
-        issue("node-unreachable", Severity::Critical, sentence, [("slots", json!(node.slots.to_string()))])
+        let message = format!("Node excluded from the run: {}", node.cause);
+        issue("node-unreachable", Severity::Critical, message, [("slots", json!(node.slots.to_string()))])
     };
-    facts.left_out.iter().map(found).collect()
+    input.spec.unreachable_nodes.iter().map(found).collect()
 }
 
-pub(super) fn dead_lettered_tasks(facts: &Facts) -> Vec<Finding> {
+fn failed_tasks(input: &RuleInput<'_>) -> Vec<Finding> {
     let found = |(cause, tasks): (&String, &u64)| {
-        let sentence = format!("{tasks} scan tasks did not complete: {cause}");
-        issue("tasks-failed", Severity::Critical, sentence, [("tasks", json!(tasks))])
+        let message = format!("{tasks} scan tasks did not complete: {cause}");
+        issue("tasks-failed", Severity::Critical, message, [("tasks", json!(tasks))])
     };
-    facts.coverage.causes.iter().map(found).collect()
+    input.result.coverage.causes.iter().map(found).collect()
 }
 
-pub(super) fn too_long(facts: &Facts) -> Vec<Finding> {
-    let (keys, named) = &facts.too_long;
-    let sentence = format!("{keys} keys are too long to process (key_too_long): {}", named.join(", "));
-    some(*keys > 0, || issue("key-too-long", Severity::Warning, sentence, [("keys", json!(keys))]))
+fn too_long(input: &RuleInput<'_>) -> Vec<Finding> {
+    let keys = input.fold.totals.counts.too_long;
+    let message =
+        format!("{keys} keys are too long to process (key_too_long): {}", input.fold.long_keys.join(", "));
+    some(keys > 0, || issue("key-too-long", Severity::Warning, message, [("keys", json!(keys))]))
 }
 
-pub(super) fn undone(facts: &Facts) -> Vec<Finding> {
-    let (accounting, again) = (&facts.accounting, &facts.read_again.accounting);
+fn undone(input: &RuleInput<'_>) -> Vec<Finding> {
+    let (accounting, again) = (&input.result.accounting, &input.result.failover.accounting);
+    let too_long = input.fold.totals.counts.too_long;
     let unconfirmed = "are unconfirmed: they were attempted, but no reply states the result";
     let rows = [
-        ("candidates-failed", (accounting.failed + again.failed).saturating_sub(facts.too_long.0), "failed"),
+        ("candidates-failed", (accounting.failed + again.failed).saturating_sub(too_long), "failed"),
         ("candidates-unreached", accounting.unreached + again.unreached, "were not reached"),
         ("candidates-unconfirmed", accounting.unconfirmed + again.unconfirmed, unconfirmed),
     ];
@@ -71,19 +97,19 @@ pub(super) fn undone(facts: &Facts) -> Vec<Finding> {
     rows.into_iter().filter(|(_, keys, _)| *keys > 0).map(found).collect()
 }
 
-pub(super) fn undone_slots(facts: &Facts) -> Vec<Finding> {
+fn unresolved_slots(input: &RuleInput<'_>) -> Vec<Finding> {
     let found = |slots: &String| {
-        let sentence =
+        let message =
             format!("Unprocessed candidates remain in slots {slots}; run the job again to process them");
-        issue("unresolved-slots", Severity::Warning, sentence, [("slots", json!(slots))])
+        issue("unresolved-slots", Severity::Warning, message, [("slots", json!(slots))])
     };
-    facts.coverage.unresolved.iter().map(found).collect()
+    input.result.coverage.unresolved.iter().map(found).collect()
 }
 
-pub(super) fn read_again(facts: &Facts) -> Vec<Finding> {
-    let again = &facts.read_again;
+fn rescanned(input: &RuleInput<'_>) -> Vec<Finding> {
+    let again = &input.result.failover;
     let found = |slots: &String| {
-        let sentence = format!(
+        let message = format!(
             "{} before their replicas had confirmed all deletions: slots {slots} were scanned again, and {} keys \
              were deleted again",
             servers(again),
@@ -95,7 +121,7 @@ pub(super) fn read_again(facts: &Facts) -> Vec<Finding> {
             ("unconfirmed", json!(again.unconfirmed)),
             ("redeleted", json!(again.redeleted)),
         ];
-        issue("rescanned", Severity::Warning, sentence, evidence)
+        issue("rescanned", Severity::Warning, message, evidence)
     };
     again.rescanned.iter().map(found).collect()
 }
@@ -113,46 +139,46 @@ fn servers(again: &FailoverRescan) -> String {
     }
 }
 
-pub(super) fn causes(facts: &Facts) -> Vec<Finding> {
-    if facts.stopped.is_some() {
+fn causes(input: &RuleInput<'_>) -> Vec<Finding> {
+    if input.fold.cancel.is_some() {
         return Vec::new();
     }
     let found = |(cause, batches): (&String, &u64)| {
-        let sentence = format!("{batches} reap batches: {cause}");
-        issue("batches", Severity::Warning, sentence, [("batches", json!(batches))])
+        let message = format!("{batches} reap batches: {cause}");
+        issue("batches", Severity::Warning, message, [("batches", json!(batches))])
     };
-    facts.causes.iter().map(found).collect()
+    input.fold.causes.iter().map(found).collect()
 }
 
-pub(super) fn dead_letters(facts: &Facts) -> Vec<Finding> {
+fn dead_letters(input: &RuleInput<'_>) -> Vec<Finding> {
     let found = |(reason, messages): (&String, &u64)| {
-        let sentence = format!("{messages} queue messages could not be decoded (dead letters): {reason}");
-        issue("dead-letters", Severity::Warning, sentence, [("messages", json!(messages))])
+        let message = format!("{messages} queue messages could not be decoded (dead letters): {reason}");
+        issue("dead-letters", Severity::Warning, message, [("messages", json!(messages))])
     };
-    facts.dead.iter().map(found).collect()
+    input.context.dead_letters.iter().map(found).collect()
 }
 
-pub(super) fn approximate(facts: &Facts) -> Vec<Finding> {
-    let sentence =
+fn approximate(input: &RuleInput<'_>) -> Vec<Finding> {
+    let message =
         "scannedKeys is approximate: keys may have been listed twice, or counted before their slot moved";
-    some(facts.approximate, || issue("approximate", Severity::Info, sentence, []))
+    some(input.result.scanned_keys_approximate, || issue("approximate", Severity::Info, message, []))
 }
 
-pub(super) fn primaries_read(facts: &Facts) -> Vec<Finding> {
-    let nodes = facts.read_from.iter().flat_map(|read| &read.nodes);
+fn primaries_read(input: &RuleInput<'_>) -> Vec<Finding> {
+    let nodes = input.result.read_from.iter().flat_map(|read| &read.nodes);
     let found =
         nodes.flat_map(|node| node.primary_reasons.iter().map(move |(why, tasks)| (node, why, tasks)));
     let found = found.map(|(node, why, tasks)| {
-        let sentence =
+        let message =
             format!("{tasks} scan tasks read primary `{}` instead of a replica: {why}", node.address);
         let evidence = [("node", json!(node.node)), ("tasks", json!(tasks))];
-        issue("primary-read", Severity::Warning, sentence, evidence)
+        issue("primary-read", Severity::Warning, message, evidence)
     });
     found.collect()
 }
 
-pub(super) fn replicas(facts: &Facts) -> Vec<Finding> {
-    let found = facts.replicas.iter().map(|(address, replica)| {
+fn replicas(input: &RuleInput<'_>) -> Vec<Finding> {
+    let found = replica_states(input.spec, &input.context.health).map(|(address, replica)| {
         let severity = if replica.is_linked() { Severity::Warning } else { Severity::Critical };
         let evidence = [("address", json!(address)), ("replica", json!(replica))];
         issue("replica", severity, replica.sentence(address), evidence)
@@ -160,37 +186,52 @@ pub(super) fn replicas(facts: &Facts) -> Vec<Finding> {
     found.collect()
 }
 
-pub(super) fn aggressive_refused(facts: &Facts) -> Vec<Finding> {
+/// The replicas that were read like primaries, each with its address and the worse of its states at the plan and at the
+/// end of the run.
+pub(crate) fn replica_states<'a>(
+    spec: &'a RunSpec,
+    end: &'a RedisHealth,
+) -> impl Iterator<Item = (&'a str, &'a AsReplica)> {
+    spec.nodes.iter().filter_map(|node| {
+        let begin = node.replica.as_ref()?;
+        let end = end.nodes.iter().find(|health| health.node == node.node);
+        let end = end.and_then(|health| health.replica.as_ref()).filter(|end| !end.is_linked());
+        let worse = if begin.is_linked() { end.unwrap_or(begin) } else { begin };
+        Some((node.address.as_str(), worse))
+    })
+}
+
+fn aggressive_refused(input: &RuleInput<'_>) -> Vec<Finding> {
     let found = |why: &String| {
         issue("aggressive-refused", Severity::Critical, format!("Aggressive cleanup was refused: {why}"), [])
     };
-    facts.aggressive_refused.iter().map(found).collect()
+    input.spec.inactive_refused.iter().map(found).collect()
 }
 
-pub(super) fn no_active_user(facts: &Facts) -> Vec<Finding> {
-    let sentence = format!(
-        "{} keys of apparently inactive users were kept: their scan tasks found no active user, so ids may be \
+fn no_active_user(input: &RuleInput<'_>) -> Vec<Finding> {
+    let keys = input.fold.totals.counts.no_active_user;
+    let message = format!(
+        "{keys} keys of apparently inactive users were kept: their scan tasks found no active user, so ids may be \
          formatted differently from those in the activity source; `--allow-no-active` (`allow_no_active`) removes these \
-         keys anyway",
-        facts.no_active_user
+         keys anyway"
     );
-    let evidence = [("keys", json!(facts.no_active_user))];
-    some(facts.no_active_user > 0, || issue("no-active-user", Severity::Warning, sentence, evidence))
+    let evidence = [("keys", json!(keys))];
+    some(keys > 0, || issue("no-active-user", Severity::Warning, message, evidence))
 }
 
-pub(super) fn insecure(facts: &Facts) -> Vec<Finding> {
-    let sentence = "TLS certificates were not verified (`--insecure`): the keys read and deleted may belong to another \
+fn insecure(input: &RuleInput<'_>) -> Vec<Finding> {
+    let message = "TLS certificates were not verified (`--insecure`): the keys read and deleted may belong to another \
                     server; set the CA with `--cacert` instead";
-    some(facts.insecure, || issue("insecure", Severity::Critical, sentence, []))
+    some(input.spec.insecure, || issue("insecure", Severity::Critical, message, []))
 }
 
-pub(super) fn scripts_refused(facts: &Facts) -> Vec<Finding> {
+fn scripts_refused(input: &RuleInput<'_>) -> Vec<Finding> {
     let found = |why: &String| {
-        let sentence =
+        let message =
             format!("{why}; keys were checked and deleted in transactions instead, which is slower");
-        issue("scripts-refused", Severity::Info, sentence, [])
+        issue("scripts-refused", Severity::Info, message, [])
     };
-    facts.scripts_refused.iter().map(found).collect()
+    input.spec.scripts_refused.iter().map(found).collect()
 }
 
 fn some(is: bool, finding: impl FnOnce() -> Finding) -> Vec<Finding> {

@@ -3,7 +3,6 @@
 #![expect(clippy::disallowed_methods, reason = "tests write the files that they try out")]
 
 mod alerts;
-mod findings;
 mod fold;
 mod hit_rate;
 mod hostile_records;
