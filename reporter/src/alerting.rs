@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::alerts::outbox::{self, Claim, DeliveryResult, Receivers};
-use crate::alerts::{ConditionInput, NAMES, conditions, evaluate};
+use crate::alerts::{ConditionInput, conditions, evaluate, names};
 use crate::hit_rate::CounterSnapshots;
 
 /// The receiver name of the event subscribers.
@@ -86,7 +86,7 @@ pub async fn deliver_pending(
         let check = async {
             read_changed(context, &mut stores, &mut revision).await?;
             for (job, store) in stores.iter().filter(|(job, _)| exported.contains(job)) {
-                context.telemetry.alerts(job, &NAMES, &store.active);
+                context.telemetry.alerts(job, &names(), &store.active);
             }
             let waiting = stores.iter().filter(|(job, store)| is_due(context, job, store));
             let delivered = join_bounded(waiting.map(|(job, _)| deliver(context, job)).collect()).await;

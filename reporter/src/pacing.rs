@@ -6,7 +6,7 @@ use keysweep_model::ids::NodeId;
 use keysweep_model::messages::{NodePacing, RunSpec};
 use keysweep_model::result::{PacedNode, Pacing, Waited};
 
-use crate::render::{grouped, seconds};
+use crate::format::{duration, grouped};
 
 /// The pacing section of the result of run `spec`, from the figures of its tasks and batches per node; `whole`: all of
 /// them are known.
@@ -73,7 +73,7 @@ fn summary(pacing: &Pacing, whole: bool) -> String {
     }
     if waited > 0 {
         // Several tasks may have waited at the same time.
-        parts.push(format!("waited {least}{} in all", seconds(waited)));
+        parts.push(format!("waited {least}{} in all", duration(waited)));
     }
     parts.join("; ")
 }

@@ -75,23 +75,45 @@ pub enum AlertState {
     Unknown,
 }
 
-/// Evaluates one condition.
-type ConditionFn = fn(&ConditionInput<'_>) -> AlertState;
+/// An alert: its name, its severity, and its condition.
+pub(crate) struct AlertDef {
+    /// The name.
+    pub(crate) name: &'static str,
+    severity: Severity,
+    condition: fn(&ConditionInput<'_>) -> AlertState,
+    /// The rule whose issue states the same about a run, so that pages do not repeat it.
+    pub(crate) same_issue: Option<&'static str>,
+}
 
-/// Evaluates all conditions.
+impl AlertDef {
+    const fn new(
+        name: &'static str,
+        severity: Severity,
+        condition: fn(&ConditionInput<'_>) -> AlertState,
+        same_issue: Option<&'static str>,
+    ) -> Self {
+        Self { name, severity, condition, same_issue }
+    }
+}
+
+/// All alerts.
+pub(crate) const ALERTS: &[AlertDef] = &[
+    AlertDef::new("failed-runs", Severity::Critical, failed_runs, None),
+    AlertDef::new("stale-keys", Severity::Warning, stale_keys, Some("stale-keys")),
+    AlertDef::new("hit-rate-low", Severity::Critical, hit_rate_low, None),
+    AlertDef::new("errors-high", Severity::Critical, errors_high, Some("errors-high")),
+    AlertDef::new("success-rate-low", Severity::Warning, success_rate_low, None),
+];
+
+/// Evaluates the conditions of all alerts.
 #[must_use]
 pub fn conditions(input: &ConditionInput<'_>) -> Vec<Condition> {
-    let rules: [(&'static str, Severity, ConditionFn); 5] = [
-        ("failed-runs", Severity::Critical, failed_runs),
-        ("stale-keys", Severity::Warning, stale_keys),
-        ("hit-rate-low", Severity::Critical, hit_rate_low),
-        ("errors-high", Severity::Critical, errors_high),
-        ("success-rate-low", Severity::Warning, success_rate_low),
-    ];
-    rules
-        .into_iter()
-        .map(|(alert, severity, evaluate)| Condition { alert, severity, state: evaluate(input) })
-        .collect()
+    let evaluate = |AlertDef { name, severity, condition, .. }: &AlertDef| Condition {
+        alert: name,
+        severity: *severity,
+        state: condition(input),
+    };
+    ALERTS.iter().map(evaluate).collect()
 }
 
 fn firing<const N: usize>(message: String, evidence: [(&str, Value); N]) -> AlertState {

@@ -4,7 +4,7 @@
 
 mod conditions;
 pub mod outbox;
-pub mod sentence;
+pub(crate) mod text;
 
 use keysweep_model::ids::RunId;
 use keysweep_model::limits::NOTIFICATIONS_MAX;
@@ -16,7 +16,10 @@ use uuid::Uuid;
 pub use conditions::{AlertState, Condition, ConditionInput, conditions};
 
 /// The names of all alerts.
-pub const NAMES: [&str; 5] = ["failed-runs", "stale-keys", "hit-rate-low", "errors-high", "success-rate-low"];
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    conditions::ALERTS.iter().map(|alert| alert.name).collect()
+}
 
 /// Updates the store with `conditions`, which were evaluated at `now_ms` from runs up to `newest`. If a newer run was
 /// evaluated before, the store stays as it is.

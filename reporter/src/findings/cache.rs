@@ -5,8 +5,8 @@ use keysweep_model::metrics::{Finding, Severity};
 use serde_json::{Value, json};
 
 use super::{Rule, RuleInput, issue, recommendation};
+use crate::format::grouped;
 use crate::hit_rate::percent;
-use crate::render::grouped;
 
 /// The rules of this file, in the order of their messages.
 pub(super) const RULES: &[Rule] =

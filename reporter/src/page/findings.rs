@@ -7,8 +7,8 @@ use keysweep_model::metrics::{Finding, FindingKind, Severity};
 use keysweep_model::result::CleanupResult;
 use serde_json::Value;
 
-use super::format::{figure, moment, name};
-use crate::alerts::sentence;
+use crate::alerts::text::{has_same_issue, text};
+use crate::format::{figure, moment, name};
 
 /// A sentence with its evidence.
 #[derive(Template)]
@@ -35,11 +35,11 @@ pub(super) fn alerts(result: &CleanupResult) -> Vec<FindingView> {
     alerts.sort_by_key(|alert| std::cmp::Reverse(alert.severity));
     let note = |alert: &&keysweep_model::metrics::Alert| FindingView {
         severity: Some(alert.severity),
-        sentence: sentence::sentence(alert, result),
+        sentence: text(alert, result),
         rule: Some(alert.alert.clone()),
         since: Some(moment(&alert.since)),
         // The evidence is shown with the issue that the alert refers to.
-        evidence: if sentence::is_said(alert, result) { Vec::new() } else { evidence(&alert.evidence) },
+        evidence: if has_same_issue(alert, result) { Vec::new() } else { evidence(&alert.evidence) },
     };
     alerts.iter().map(note).collect()
 }

@@ -2,11 +2,8 @@
 
 use keysweep_model::result::{CleanupResult, Status};
 
-use super::format::{self, percent, share_text, span};
-use crate::memory_words::{bounds, bytes};
-use crate::render::stale_protected;
-use crate::uncertainty::{self, UNKNOWN};
-use crate::{counted, grouped};
+use crate::facts::{self, UNKNOWN};
+use crate::format::{self, counted, grouped, percent, share_text, span};
 
 /// The status of a run.
 pub(super) struct StatusBanner {
@@ -108,7 +105,7 @@ fn done(result: &CleanupResult) -> String {
         return format!("{keys} {} found and only reported.", were(accounts.reported));
     }
     match (accounts.candidates, result.stale_ttl_keys) {
-        (0, 0) if uncertainty::if_nothing_read(result).is_some() => "no part was read completely.".to_owned(),
+        (0, 0) if facts::if_nothing_read(result).is_some() => "no part was read completely.".to_owned(),
         (0, 0) => "no key without TTL was found.".to_owned(),
         (candidates, _) => format!("none of {} was changed.", counted(candidates, "candidate", "candidates")),
     }
@@ -127,21 +124,17 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
     let metrics = &result.current_metrics;
     let about = if result.scanned_keys_approximate { "about" } else { "" };
     let note = if about.is_empty() { "including protected keys" } else { about };
-    let met = |keys| uncertainty::keys(result, keys);
+    let met = |keys| facts::keys(result, keys);
     let mut tiles = vec![
-        Tile::new(
-            "Matching keys",
-            met(result.scanned_keys),
-            uncertainty::partly_read(result).unwrap_or(note),
-        ),
+        Tile::new("Matching keys", met(result.scanned_keys), facts::partly_read(result).unwrap_or(note)),
         Tile::new(
             "Without TTL",
             met(result.stale_ttl_keys),
             match result.scanned_keys {
-                0 => uncertainty::partly_read(result).unwrap_or("no matching keys").to_owned(),
+                0 => facts::partly_read(result).unwrap_or("no matching keys").to_owned(),
                 all => {
                     let share = share_text(result.stale_ttl_keys, all);
-                    match stale_protected(result) {
+                    match facts::stale_protected(result) {
                         0 => format!("{share} of the matching keys"),
                         keys => format!("{share} of the matching keys, {} protected", grouped(keys)),
                     }
@@ -157,14 +150,14 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
     }
     tiles.push(hit_rate(result));
     let left = metrics.total_keys.map_or_else(|| UNKNOWN.to_owned(), grouped);
-    let note = uncertainty::keys_left_unknown(result).map_or_else(|| growth(result), str::to_owned);
+    let note = facts::keys_left_unknown(result).map_or_else(|| growth(result), str::to_owned);
     tiles.push(Tile::new("Keys now", left, note));
     let half = result.metrics.ttl.p50.map(|half| format!("median {}", span(half)));
     tiles.push(match metrics.avg_ttl {
         Some(mean) => {
             Tile::new("Mean TTL", span(mean), half.unwrap_or_else(|| "of keys that have one".into()))
         }
-        None => match uncertainty::partly_read(result) {
+        None => match facts::partly_read(result) {
             Some(why) => Tile::new("Mean TTL", UNKNOWN, why),
             None if result.metrics.ttl.keys > 0 => Tile::new("Mean TTL", UNKNOWN, "the sum is too large"),
             None => Tile::new("Mean TTL", "none", "no key has a TTL"),
@@ -189,25 +182,15 @@ fn acted(result: &CleanupResult) -> Tile {
     }
 }
 
-/// Whether the run only reports, so that memory figures are estimates of what could be freed.
-pub(crate) fn is_only_reported(result: &CleanupResult) -> bool {
-    result.dry_run || result.action == "report"
-}
-
 /// The freed memory, if it is known and not zero.
 fn freed(result: &CleanupResult) -> Option<Tile> {
-    let freed = result.freed_bytes.filter(|freed| freed.estimate > 0)?;
-    let label = if is_only_reported(result) { "Would be freed" } else { "Freed" };
-    let note = match bounds(freed.low, freed.high, bytes) {
-        None => "of memory".to_owned(),
-        Some(bounds) => format!("of memory, {bounds}"),
-    };
-    Some(Tile::new(label, bytes(freed.estimate), note))
+    let label = if facts::is_only_reported(result) { "Would be freed" } else { "Freed" };
+    facts::freed(result).map(|(memory, note)| Tile::new(label, memory, note))
 }
 
 fn hit_rate(result: &CleanupResult) -> Tile {
     let (metrics, rates) = (&result.current_metrics, &result.metrics.hit_rates);
-    let when = if rates.since_last_run.is_some() { "since the previous run" } else { "during the run" };
+    let when = facts::hit_rate_window(result);
     match metrics.hit_rate {
         Some(rate) => {
             let lookups = rates.current().lookups.map(|n| counted(n, "lookup", "lookups"));
@@ -233,7 +216,7 @@ fn hit_rate(result: &CleanupResult) -> Tile {
 
 fn growth(result: &CleanupResult) -> String {
     let Some(growth) = &result.metrics.growth else {
-        return format!("matching, after the run{}", uncertainty::approximately(result));
+        return format!("matching, after the run{}", facts::approximately(result));
     };
     let numbers = |about: &str| {
         let (before, now) = (grouped(growth.keys_before), grouped(growth.keys_now));
@@ -260,7 +243,7 @@ pub(super) fn facts(result: &CleanupResult) -> Vec<Fact> {
         code("Run", result.run_id.to_string()),
         fact("Started", format::moment(&result.started_at)),
         fact("Ended", format::moment(&result.finished_at)),
-        fact("Took", format::span_ms(result.duration_ms)),
+        fact("Took", format::duration(result.duration_ms)),
         fact("Started by", result.started_by.clone()),
         fact(
             "Attempt",

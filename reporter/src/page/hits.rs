@@ -3,8 +3,8 @@
 use keysweep_model::metrics::{HitPoint, HitRateWindow, HitRates};
 
 use super::chart::{self, Size};
-use super::format::{NONE, moment, percent};
 use super::table::{Kind, Table};
+use crate::format::{NONE, moment, percent};
 use crate::grouped;
 
 /// The most samples in a table: a month of hourly samples.

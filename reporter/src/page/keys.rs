@@ -6,12 +6,10 @@ use keysweep_model::metrics::{Heaviest, InactiveCaches, TtlDistribution};
 use keysweep_model::result::CleanupResult;
 
 use super::chart::{self, Size};
-use super::format::{NONE, percent, share_text, shortened, span};
-use super::headline::is_only_reported;
 use super::table::{Kind, Table};
-use crate::memory_words::{bounds, bytes};
-use crate::render::note;
-use crate::{counted, grouped, uncertainty};
+use crate::format::{NONE, percent, share_text, shortened, span};
+use crate::format::{bounds, bytes};
+use crate::{counted, facts, grouped};
 
 /// The most characters shown of a name: a key may have millions.
 const NAME_MAX: usize = 120;
@@ -33,15 +31,12 @@ impl AccountingView {
         let accounts = &result.accounting;
         let parts: Vec<(&'static str, u64)> =
             accounts.rows().into_iter().filter(|(_, keys)| *keys > 0).collect();
-        let sum: Vec<String> =
-            parts.iter().map(|(name, keys)| format!("{} {name}", grouped(*keys))).collect();
-        let candidates = counted(accounts.candidates, "candidate", "candidates");
         let row = |(name, keys): &(&'static str, u64)| {
-            let meaning = if *name == "deleted" { "gone from the cache" } else { note(name) };
+            let meaning = if *name == "deleted" { "gone from the cache" } else { facts::meaning(name) };
             (*name, grouped(*keys), share_text(*keys, accounts.candidates), meaning)
         };
         Self {
-            equation: if sum.is_empty() { candidates } else { format!("{candidates} = {}", sum.join(" + ")) },
+            equation: facts::equation(result),
             balanced: accounts.balanced,
             bar: (!parts.is_empty()).then(|| chart::stack("accounts", "Outcomes of the candidates", &parts)),
             rows: parts.iter().map(row).collect(),
@@ -65,9 +60,9 @@ impl TtlView {
     pub(super) fn of(result: &CleanupResult) -> Self {
         let ttl = &result.metrics.ttl;
         if ttl.keys == 0 && result.current_metrics.avg_ttl.is_none() {
-            let sentence = match uncertainty::partly_read(result) {
+            let sentence = match facts::partly_read(result) {
                 None => "No matching key has a TTL.".to_owned(),
-                Some(uncertainty::NOTHING_READ) => "Unknown: no part was read completely.".to_owned(),
+                Some(facts::NOTHING_READ) => "Unknown: no part was read completely.".to_owned(),
                 Some(_) => "No matching key that was read has a TTL.".to_owned(),
             };
             return Self { sentence, figures: Vec::new(), charts: Vec::new(), bars: None };
@@ -91,7 +86,7 @@ impl TtlView {
 
 /// The suffix of a number of keys that does not cover all of them.
 fn read_suffix(result: &CleanupResult) -> &'static str {
-    if uncertainty::partly_read(result).is_some() { " that were read" } else { "" }
+    if facts::partly_read(result).is_some() { " that were read" } else { "" }
 }
 
 fn figures(result: &CleanupResult) -> Vec<(&'static str, String)> {
@@ -162,13 +157,12 @@ impl<'a> PrefixesView<'a> {
     pub(super) fn of(result: &'a CleanupResult) -> Self {
         let prefixes = &result.metrics.prefixes;
         let keys: Unit = |n| counted(n, "key", "keys");
-        let freed = if is_only_reported(result) {
+        let freed = if facts::is_only_reported(result) {
             "By memory that would be freed"
         } else {
             "By memory that was freed"
         };
-        let whole =
-            if uncertainty::partly_read(result).is_some() { "in the part that was read" } else { "in all" };
+        let whole = if facts::partly_read(result).is_some() { "in the part that was read" } else { "in all" };
         let measures: [(&'static str, &Heaviest, Unit, &str); 4] = [
             ("By keys", &prefixes.by_keys, keys, whole),
             ("By keys without TTL", &prefixes.by_stale, keys, whole),
@@ -240,7 +234,7 @@ impl InactiveView {
     pub(super) fn of(result: &CleanupResult) -> Self {
         let inactive = &result.inactive;
         let sampled =
-            uncertainty::sampled_active(inactive).map_or_else(String::new, |sampled| format!(". {sampled}"));
+            facts::sampled_active(inactive).map_or_else(String::new, |sampled| format!(". {sampled}"));
         if let Some(cause) = &inactive.refused {
             let sentence = format!("Aggressive cleanup was requested but refused: {cause}{sampled}");
             return Self { sentence, refused: true, figures: Vec::new() };
@@ -256,7 +250,7 @@ impl InactiveView {
 }
 
 fn inactive_figures(inactive: &InactiveCaches, deleted: u64) -> Vec<(&'static str, String)> {
-    let known = |keys: Option<u64>| keys.map_or_else(|| uncertainty::UNKNOWN.to_owned(), grouped);
+    let known = |keys: Option<u64>| keys.map_or_else(|| facts::UNKNOWN.to_owned(), grouped);
     vec![
         ("Active users", inactive.active_users.map_or("not counted by the source".to_owned(), grouped)),
         ("Keys of active users", known(inactive.active_user)),

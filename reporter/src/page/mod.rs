@@ -4,7 +4,6 @@
 
 mod chart;
 mod findings;
-mod format;
 mod headline;
 mod hits;
 mod keys;
@@ -16,7 +15,6 @@ mod view;
 use askama::Template;
 use keysweep_model::result::CleanupResult;
 
-pub(crate) use headline::is_only_reported;
 use view::PageView;
 
 /// The style sheet of the page.

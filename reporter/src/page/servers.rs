@@ -5,10 +5,10 @@ use std::cmp::Reverse;
 use keysweep_model::metrics::{NodeHealth, RedisHealth};
 use keysweep_model::result::{CleanupResult, NodeRow};
 
-use super::format::{NONE, percent, share_text};
 use super::table::{Kind, Table, rows_in_the_open};
-use crate::memory_words::bytes;
-use crate::{grouped, slots, uncertainty};
+use crate::format::bytes;
+use crate::format::{NONE, percent, share_text};
+use crate::{facts, grouped, slots};
 
 /// The coverage of the run.
 pub(super) struct CoverageView<'a> {
@@ -29,7 +29,7 @@ impl<'a> CoverageView<'a> {
             (true, Some(slots)) => format!("All {} hash slots were read.", grouped(slots)),
             (true, None) => "The whole database was read.".to_owned(),
             (false, Some(slots)) => format!("{} of 16,384 hash slots were read.", grouped(slots)),
-            (false, None) if uncertainty::if_nothing_read(result).is_some() => {
+            (false, None) if facts::if_nothing_read(result).is_some() => {
                 "No part of the database was read completely.".to_owned()
             }
             (false, None) => "Not all of the database was read.".to_owned(),
@@ -55,7 +55,7 @@ pub(super) fn nodes(nodes: &[NodeRow]) -> Table {
     }
     let row = |node: &&NodeRow| {
         let name = if node.address.is_empty() { node.node.as_str() } else { &node.address };
-        let met = |keys| uncertainty::matching_keys(node, keys).map_or_else(|| NONE.to_owned(), grouped);
+        let met = |keys| facts::matching_keys(node, keys).map_or_else(|| NONE.to_owned(), grouped);
         vec![
             name.to_owned(),
             slots(node.slots),

@@ -6,9 +6,10 @@ use super::findings::{self, FindingView};
 use super::headline::{self, Fact, StatusBanner, Tile};
 use super::hits::HitRateView;
 use super::keys::{AccountingView, InactiveView, PrefixesView, TtlView};
+use super::servers;
 use super::servers::{CoverageView, ServersView};
 use super::table::Table;
-use super::{format, servers};
+use crate::format;
 
 /// A report.
 pub(super) struct PageView<'a> {

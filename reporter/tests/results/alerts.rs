@@ -10,7 +10,7 @@ use keysweep_model::time::rfc3339;
 use keysweep_storage::alerts::{AlertStore, AlertTransition};
 use keysweep_storage::counter_snapshot::{CounterSnapshot, RunReads, SnapshotPhase};
 use keysweep_storage::history::RunLine;
-use reporter::alerts::{AlertState, ConditionInput, NAMES, conditions, evaluate};
+use reporter::alerts::{AlertState, ConditionInput, conditions, evaluate, names};
 use reporter::hit_rate::CounterSnapshots;
 
 const HOUR_MS: u64 = 3_600_000;
@@ -197,7 +197,7 @@ fn an_older_run_changes_nothing() {
 fn all_alerts_have_their_names_in_the_list() {
     let samples = CounterSnapshots::new(&[], "j", &HitRateSource::Redis);
     let all = conditions(&ConditionInput { runs: &[], samples: &samples, window: None, active: &[] });
-    assert_eq!(all.iter().map(|condition| condition.alert).collect::<Vec<_>>(), NAMES);
+    assert_eq!(all.iter().map(|condition| condition.alert).collect::<Vec<_>>(), names());
 }
 
 /// Thirty days of samples of a cache whose rate falls and recovers.

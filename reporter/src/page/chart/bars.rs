@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::super::format::{lossy, share};
 use super::{Drawing, escape};
+use crate::format::{lossy, share};
 
 /// The minimum width of a nonzero part; the whole has 1,000 units.
 const PART_MIN: f64 = 5.0;

@@ -3,9 +3,9 @@
 
 use keysweep_model::metrics::TtlBucket;
 
-use super::super::format::{compact, lossy, share_text, span};
 use super::{Drawing, Size, text_width};
 use crate::counted;
+use crate::format::{compact, lossy, share_text, span};
 
 /// The height of a row of the narrow chart.
 const ROW: f64 = 22.0;

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use jiff::Timestamp;
 use keysweep_model::metrics::HitPoint;
 
-use super::super::format::{compact, lossy, percent, stamp};
 use super::{Drawing, Size};
 use crate::counted;
+use crate::format::{compact, lossy, percent, stamp};
 
 /// An interval longer than this many typical ones is a gap.
 const GAP: f64 = 2.5;

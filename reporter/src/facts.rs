@@ -1,9 +1,10 @@
-//! Texts about unknown and partial figures: the keys left after a run, and what it read. Pure.
+//! What a result states, as text: what was read, the outcomes, the freed memory, and which figures are unknown. All
+//! pages take these texts from here, so that they agree. Pure.
 
 use keysweep_model::metrics::InactiveCaches;
 use keysweep_model::result::{CleanupResult, Extent, NodeRow};
 
-use crate::render::grouped;
+use crate::format::{bounds, bytes, counted, grouped};
 
 /// Shown in place of an unknown figure.
 pub(crate) const UNKNOWN: &str = "unknown";
@@ -85,4 +86,58 @@ pub(crate) fn matching_keys(node: &NodeRow, keys: u64) -> Option<u64> {
 
 fn has_listed(result: &CleanupResult) -> bool {
     result.skipped_keys > 0 || result.nodes.iter().any(|node| node.listed_keys > 0)
+}
+
+/// Keys without TTL that a protected pattern matches, as far as the result distinguishes them.
+pub(crate) fn stale_protected(result: &CleanupResult) -> u64 {
+    result.stale_unprotected_keys.map_or(0, |keys| result.stale_ttl_keys.saturating_sub(keys))
+}
+
+/// Whether the run only reports, so that memory figures are estimates of what could be freed.
+pub(crate) fn is_only_reported(result: &CleanupResult) -> bool {
+    result.dry_run || result.action == "report"
+}
+
+/// The freed memory with a note on its bounds; `None` if it is unknown or zero.
+pub(crate) fn freed(result: &CleanupResult) -> Option<(String, String)> {
+    let freed = result.freed_bytes.filter(|freed| freed.estimate > 0)?;
+    let bounds = bounds(freed.low, freed.high, bytes).map_or(String::new(), |bounds| format!(", {bounds}"));
+    Some((bytes(freed.estimate), format!("of memory{bounds}")))
+}
+
+/// The candidates as the sum of their outcomes.
+pub(crate) fn equation(result: &CleanupResult) -> String {
+    let rows = result.accounting.rows();
+    let parts = rows.into_iter().filter(|(_, keys)| *keys > 0);
+    let parts: Vec<String> = parts.map(|(name, keys)| format!("{} {name}", grouped(keys))).collect();
+    let candidates = counted(result.accounting.candidates, "candidate", "candidates");
+    match if_nothing_read(result) {
+        _ if !parts.is_empty() => format!("{candidates} = {}", parts.join(" + ")),
+        Some(why) => format!("{candidates}: {why}"),
+        None => format!("{candidates}: nothing to do"),
+    }
+}
+
+/// What an outcome of a candidate means.
+pub(crate) fn meaning(outcome: &str) -> &'static str {
+    match outcome {
+        "expired" => "were given a TTL",
+        "spared" => "no longer qualified at the moment of deletion",
+        "fieldTtl" => "hashes whose fields expire",
+        "vanished" => "were gone at the moment of deletion",
+        "protected" => "kept by a protected pattern",
+        "reported" => "only reported",
+        "failed" => "could not be processed",
+        "unreached" => "not attempted",
+        "unconfirmed" => "attempted, but the result is unknown",
+        _ => "",
+    }
+}
+
+/// The window of the hit rate.
+pub(crate) fn hit_rate_window(result: &CleanupResult) -> &'static str {
+    match result.metrics.hit_rates.since_last_run {
+        Some(_) => "since the previous run",
+        None => "during the run",
+    }
 }

@@ -1,14 +1,13 @@
-//! Renders a result as text for 80 columns, without colour. Pure.
+//! Prints a result for a terminal: text of 80 columns, without colour. Pure.
 
 use std::fmt::Write;
 
 use keysweep_model::metrics::Alert;
 use keysweep_model::result::{CleanupResult, NodeRow, ReadNode, ReadReplica, Status};
 
-use crate::alerts::sentence;
-use crate::memory_words::{bounds, bytes};
-use crate::page::is_only_reported;
-use crate::uncertainty;
+use crate::alerts::text::text;
+use crate::facts;
+use crate::format::{counted, duration, grouped, share_text, shortened, slots};
 
 /// The maximum line width, in characters.
 const WIDTH: usize = 80;
@@ -20,18 +19,12 @@ pub fn render(result: &CleanupResult, display_name: &str) -> String {
     headline(&mut page, result, display_name);
     figures(&mut page, result);
     nodes(&mut page, result);
-    let alert = |alert: &Alert| format!("{} (since {})", sentence::sentence(alert, result), alert.since);
+    let alert = |alert: &Alert| format!("{} (since {})", text(alert, result), alert.since);
     let alerts: Vec<String> = result.alerts.iter().map(alert).collect();
     list(&mut page, "Alerts", &alerts);
     list(&mut page, "Issues", &result.issues);
     list(&mut page, "Recommendations", &result.recommendations);
     trim_lines(&page)
-}
-
-/// A number with its noun: `1 key`, `2 keys`.
-#[must_use]
-pub fn counted(n: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(n), if n == 1 { one } else { many })
 }
 
 /// `page` without trailing spaces.
@@ -43,7 +36,7 @@ pub fn trim_lines(page: &str) -> String {
 // Writing to a string cannot fail, so the results of `writeln!` are ignored.
 
 fn headline(page: &mut String, result: &CleanupResult, display_name: &str) {
-    let time = seconds(result.duration_ms);
+    let time = duration(result.duration_ms);
     let status = match result.status {
         Status::Completed => format!("completed in {time}"),
         Status::Partial => format!("PARTIAL after {time}: not everything was covered or done, see Issues"),
@@ -62,14 +55,16 @@ fn headline(page: &mut String, result: &CleanupResult, display_name: &str) {
 
 fn figures(page: &mut String, result: &CleanupResult) {
     let approximate = if result.scanned_keys_approximate { " (approximate)" } else { "" };
-    let met = |keys| uncertainty::keys(result, keys);
+    let met = |keys| facts::keys(result, keys);
     line(page, "scanned", &met(result.scanned_keys), &format!("matching keys{approximate}"));
     if result.skipped_keys > 0 {
         row(page, "skipped", result.skipped_keys, "keys of nodes without stale keys");
     }
-    let percent = percent(result.stale_ttl_keys, result.scanned_keys)
-        .map_or_else(String::new, |share| format!(", {share} of them"));
-    let protected = match stale_protected(result) {
+    let percent = match result.scanned_keys {
+        0 => String::new(),
+        keys => format!(", {} of them", share_text(result.stale_ttl_keys, keys)),
+    };
+    let protected = match facts::stale_protected(result) {
         0 => String::new(),
         keys => format!(", {} protected", grouped(keys)),
     };
@@ -88,7 +83,7 @@ fn figures(page: &mut String, result: &CleanupResult) {
     }
     for (name, value) in result.accounting.rows() {
         if value > 0 || name == "deleted" {
-            row(page, name, value, note(name));
+            row(page, name, value, facts::meaning(name));
         }
     }
     freed(page, result);
@@ -99,13 +94,11 @@ fn figures(page: &mut String, result: &CleanupResult) {
     let _ = writeln!(page);
     skipped(page, result);
     balance(page, result);
-    let _ = writeln!(page, "  coverage    {}", shorten(&uncertainty::covered(result), 66));
-    if let Some(met) = uncertainty::sampled_active(&result.inactive) {
+    let _ = writeln!(page, "  coverage    {}", shortened(&facts::covered(result), 65));
+    if let Some(met) = facts::sampled_active(&result.inactive) {
         let _ = writeln!(page, "  activity    {}", wrap(&met, 14));
     }
-    let first = result.metrics.hit_rates.since_last_run.is_none();
-    let when = if first { "during the run" } else { "since the previous run" };
-    let _ = writeln!(page, "  hit rate    {}", wrap(&hit_rate(result, when), 14));
+    let _ = writeln!(page, "  hit rate    {}", wrap(&hit_rate(result), 14));
     for read in result.read_from.iter().flat_map(|read| &read.nodes) {
         let _ = writeln!(page, "  read        {}", wrap(&read_by(read), 14));
     }
@@ -118,13 +111,9 @@ fn figures(page: &mut String, result: &CleanupResult) {
     }
 }
 
-/// Keys without TTL that a protected pattern matches, as far as the result distinguishes them.
-pub(crate) fn stale_protected(result: &CleanupResult) -> u64 {
-    result.stale_unprotected_keys.map_or(0, |keys| result.stale_ttl_keys.saturating_sub(keys))
-}
-
 /// The application's hit rate, or why it is unknown.
-fn hit_rate(result: &CleanupResult, when: &str) -> String {
+fn hit_rate(result: &CleanupResult) -> String {
+    let when = facts::hit_rate_window(result);
     let (rates, window) = (&result.metrics.hit_rates, result.metrics.hit_rates.current());
     let lookups =
         window.lookups.map_or_else(|| "the lookups".to_owned(), |n| counted(n, "lookup", "lookups"));
@@ -140,19 +129,19 @@ fn hit_rate(result: &CleanupResult, when: &str) -> String {
 fn keys_left(page: &mut String, result: &CleanupResult) {
     let metrics = &result.current_metrics;
     let ttl = metrics.avg_ttl.map_or(String::new(), |ttl| format!(", mean TTL {ttl:.0} s"));
-    let keys = metrics.total_keys.map_or_else(|| uncertainty::UNKNOWN.to_owned(), grouped);
-    let note = match uncertainty::keys_left_unknown(result) {
+    let keys = metrics.total_keys.map_or_else(|| facts::UNKNOWN.to_owned(), grouped);
+    let note = match facts::keys_left_unknown(result) {
         Some(why) => format!(": {why}"),
-        None => format!("{}{ttl}", uncertainty::approximately(result)),
+        None => format!("{}{ttl}", facts::approximately(result)),
     };
     line(page, "left", &keys, &format!("matching keys after the run{note}"));
 }
 
 fn freed(page: &mut String, result: &CleanupResult) {
-    let Some(freed) = result.freed_bytes.filter(|freed| freed.estimate > 0) else { return };
-    let name = if is_only_reported(result) { "would free" } else { "freed" };
-    let bounds = bounds(freed.low, freed.high, bytes).map_or(String::new(), |bounds| format!(", {bounds}"));
-    line(page, name, &bytes(freed.estimate), &format!("of memory{bounds}"));
+    if let Some((memory, note)) = facts::freed(result) {
+        let name = if facts::is_only_reported(result) { "would free" } else { "freed" };
+        line(page, name, &memory, &note);
+    }
 }
 
 fn row(page: &mut String, name: &str, value: u64, note: &str) {
@@ -177,37 +166,9 @@ fn read_by(read: &ReadNode) -> String {
     who.join(", ")
 }
 
-pub(crate) fn note(outcome: &str) -> &'static str {
-    match outcome {
-        "expired" => "were given a TTL",
-        "spared" => "no longer qualified at the moment of deletion",
-        "fieldTtl" => "hashes whose fields expire",
-        "vanished" => "were gone at the moment of deletion",
-        "protected" => "kept by a protected pattern",
-        "reported" => "only reported",
-        "failed" => "could not be processed",
-        "unreached" => "not attempted",
-        "unconfirmed" => "attempted, but the result is unknown",
-        _ => "",
-    }
-}
-
 fn balance(page: &mut String, result: &CleanupResult) {
-    let accounting = &result.accounting;
-    let parts: Vec<String> = accounting
-        .rows()
-        .into_iter()
-        .filter(|(_, value)| *value > 0)
-        .map(|(name, value)| format!("{} {name}", grouped(value)))
-        .collect();
-    let sum = match uncertainty::if_nothing_read(result) {
-        _ if !parts.is_empty() => format!(" = {}", parts.join(" + ")),
-        Some(why) => format!(": {why}"),
-        None => " = nothing to do".to_owned(),
-    };
-    let verdict = if accounting.balanced { "balanced" } else { "NOT BALANCED" };
-    let line = format!("{} candidates{sum}", grouped(accounting.candidates));
-    let _ = writeln!(page, "  {verdict:<11} {}", wrap(&line, 14));
+    let verdict = if result.accounting.balanced { "balanced" } else { "NOT BALANCED" };
+    let _ = writeln!(page, "  {verdict:<11} {}", wrap(&facts::equation(result), 14));
 }
 
 fn skipped(page: &mut String, result: &CleanupResult) {
@@ -245,7 +206,7 @@ fn nodes(page: &mut String, result: &CleanupResult) {
 
 /// A number of keys of a node; `-` if no part of the node was read.
 fn matching_keys(node: &NodeRow, keys: u64) -> String {
-    uncertainty::matching_keys(node, keys).map_or_else(|| "-".to_owned(), grouped)
+    facts::matching_keys(node, keys).map_or_else(|| "-".to_owned(), grouped)
 }
 
 /// `name` if it fits the first column of a table. Otherwise it is written on its own line, and the column stays empty.
@@ -256,12 +217,6 @@ pub fn cell<'a>(page: &mut String, name: &'a str, width: usize) -> &'a str {
     }
     let _ = writeln!(page, "  {name}");
     ""
-}
-
-/// A number of slots; a standalone server has none.
-#[must_use]
-pub fn slots(count: u64) -> String {
-    if count == 0 { "-".to_owned() } else { grouped(count) }
 }
 
 fn list(page: &mut String, title: &str, sentences: &[String]) {
@@ -294,54 +249,9 @@ pub fn wrap(text: &str, indent: usize) -> String {
     out
 }
 
-fn shorten(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
-        return text.to_owned();
-    }
-    text.chars().take(limit - 1).chain(['…']).collect()
-}
-
-/// A number with thousands separators: `1,234,567`.
-#[must_use]
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn percent(part: u64, whole: u64) -> Option<String> {
-    (whole > 0).then(|| format!("{:.1}%", part as f64 * 100.0 / whole as f64))
-}
-
-pub(crate) fn seconds(ms: u64) -> String {
-    let (seconds, tenths) = (ms / 1_000, ms % 1_000 / 100);
-    if seconds < 120 {
-        format!("{seconds}.{tenths} s")
-    } else {
-        format!("{} min {} s", seconds / 60, seconds % 60)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn formats_numbers_and_times() {
-        assert_eq!(
-            [grouped(0), grouped(999), grouped(1_000), grouped(12_345_678)],
-            ["0", "999", "1,000", "12,345,678"]
-        );
-        assert_eq!([seconds(1_940), seconds(200_000)], ["1.9 s", "3 min 20 s"]);
-        assert_eq!([percent(1, 8).as_deref(), percent(0, 0).as_deref()], [Some("12.5%"), None]);
-    }
 
     #[test]
     fn long_sentences_are_wrapped() {

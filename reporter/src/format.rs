@@ -1,21 +1,81 @@
-//! Formats numbers, times and evidence. Pure; no figure becomes `NaN`.
+//! Formats numbers, memory sizes, times and evidence, for all pages. Pure; no figure becomes `NaN`.
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use keysweep_model::memory::ByteEstimate;
 use serde_json::Value;
 
-use crate::render::grouped;
-
 /// Shown in place of a missing figure.
-pub(super) const NONE: &str = "–";
+pub(crate) const NONE: &str = "–";
 
 /// The largest number of list elements shown in evidence.
 const ELEMENTS_MAX: usize = 12;
 
+/// A number with thousands separators: `1,234,567`.
+#[must_use]
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A number with its noun: `1 key`, `2 keys`.
+#[must_use]
+pub fn counted(n: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(n), if n == 1 { one } else { many })
+}
+
+/// A number of slots; a standalone server has none.
+#[must_use]
+pub fn slots(count: u64) -> String {
+    if count == 0 { "-".to_owned() } else { grouped(count) }
+}
+
+/// A memory size: `1.5 GiB`.
+#[must_use]
+pub fn bytes(n: u64) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let (mut value, mut unit) = (n as f64, "B");
+    for next in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
+        if value < 1_023.95 {
+            break;
+        }
+        (value, unit) = (value / 1_024.0, next);
+    }
+    if unit == "B" { format!("{n} B") } else { format!("{value:.1} {unit}") }
+}
+
+/// An estimate with its bounds: `1.5 GiB`, `about 1.5 GiB (between 1.4 GiB and 1.6 GiB)`, `about 1.5 GiB (at least
+/// 1.4 GiB)`.
+#[must_use]
+pub fn memory(of: &ByteEstimate) -> String {
+    let estimate = bytes(of.estimate);
+    match bounds(of.low, of.high, bytes) {
+        None => estimate,
+        Some(bounds) => format!("about {estimate} ({bounds})"),
+    }
+}
+
+/// The bounds of a figure, formatted by `unit`; `None` if both are formatted alike.
+pub(crate) fn bounds(low: u64, high: Option<u64>, unit: impl Fn(u64) -> String) -> Option<String> {
+    match high.map(&unit) {
+        Some(high) if high == unit(low) => None,
+        Some(high) => Some(format!("between {} and {high}", unit(low))),
+        None if low == 0 => Some("no lower bound".to_owned()),
+        None => Some(format!("at least {}", unit(low))),
+    }
+}
+
 /// A number in compact form: `9,400`, `12.3k`, `4.5M`.
-pub(super) fn compact(n: u64) -> String {
+pub(crate) fn compact(n: u64) -> String {
     if n < 10_000 {
         return grouped(n);
     }
@@ -31,7 +91,7 @@ pub(super) fn compact(n: u64) -> String {
 }
 
 /// A rate or a share between 0 and 100: `78.5%`.
-pub(super) fn percent(value: Option<f64>) -> String {
+pub(crate) fn percent(value: Option<f64>) -> String {
     match value.filter(|value| value.is_finite()) {
         Some(value) => format!("{value:.1}%"),
         None => NONE.to_owned(),
@@ -39,12 +99,12 @@ pub(super) fn percent(value: Option<f64>) -> String {
 }
 
 /// `part` of `whole` in percent; `None` if `whole` is 0.
-pub(super) fn share(part: u64, whole: u64) -> Option<f64> {
+pub(crate) fn share(part: u64, whole: u64) -> Option<f64> {
     (whole > 0).then(|| (lossy(part) * 100.0 / lossy(whole)).min(100.0))
 }
 
 /// The same as text; a nonzero share is never shown as 0.
-pub(super) fn share_text(part: u64, whole: u64) -> String {
+pub(crate) fn share_text(part: u64, whole: u64) -> String {
     match share(part, whole) {
         Some(share) if part > 0 && share < 0.05 => "< 0.1%".to_owned(),
         share => percent(share),
@@ -53,12 +113,12 @@ pub(super) fn share_text(part: u64, whole: u64) -> String {
 
 /// A count as a float, for drawing.
 #[expect(clippy::cast_precision_loss, reason = "drawn, or shown with one decimal")]
-pub(super) fn lossy(n: u64) -> f64 {
+pub(crate) fn lossy(n: u64) -> f64 {
     n as f64
 }
 
 /// A duration in seconds, with its two largest units: `7 min 30 s`.
-pub(super) fn span(seconds: f64) -> String {
+pub(crate) fn span(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return NONE.to_owned();
     }
@@ -82,13 +142,16 @@ pub(super) fn span(seconds: f64) -> String {
     if rest == 0 { first } else { format!("{first} {rest} {small}") }
 }
 
-/// The same for milliseconds.
-pub(super) fn span_ms(ms: u64) -> String {
-    span(lossy(ms) / 1_000.0)
+/// A measured duration: with tenths of a second below two minutes, and otherwise with its two largest units.
+pub(crate) fn duration(ms: u64) -> String {
+    match ms {
+        0..120_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        _ => span(lossy(ms / 1_000)),
+    }
 }
 
 /// A point in time: `24 Nov 2026, 06:00 UTC`. Other texts are returned unchanged.
-pub(super) fn moment(text: &str) -> String {
+pub(crate) fn moment(text: &str) -> String {
     match text.parse::<Timestamp>() {
         Ok(at) => stamp(at, "%-d %b %Y, %H:%M UTC"),
         Err(_) => text.to_owned(),
@@ -96,12 +159,12 @@ pub(super) fn moment(text: &str) -> String {
 }
 
 /// A point in time in UTC, in the given `format`.
-pub(super) fn stamp(at: Timestamp, format: &str) -> String {
+pub(crate) fn stamp(at: Timestamp, format: &str) -> String {
     at.to_zoned(TimeZone::UTC).strftime(format).to_string()
 }
 
 /// `text`, truncated to `letters` characters.
-pub(super) fn shortened(text: &str, letters: usize) -> Cow<'_, str> {
+pub(crate) fn shortened(text: &str, letters: usize) -> Cow<'_, str> {
     match text.char_indices().nth(letters) {
         Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
         None => Cow::Borrowed(text),
@@ -109,7 +172,7 @@ pub(super) fn shortened(text: &str, letters: usize) -> Cow<'_, str> {
 }
 
 /// The name of a figure: `hitRatePercent` becomes `hit rate percent`.
-pub(super) fn name(field: &str) -> String {
+pub(crate) fn name(field: &str) -> String {
     let mut words: Vec<String> = vec![String::new()];
     let mut before = ' ';
     let mut letters = field.chars().peekable();
@@ -132,7 +195,7 @@ pub(super) fn name(field: &str) -> String {
 }
 
 /// A figure of evidence.
-pub(super) fn figure(value: &Value) -> String {
+pub(crate) fn figure(value: &Value) -> String {
     match value {
         Value::Null => "none".to_owned(),
         Value::Bool(true) => "yes".to_owned(),
@@ -180,7 +243,7 @@ mod tests {
     fn numbers_have_a_compact_form() {
         let shown = [0, 9_999, 12_345, 999_949, 999_999, 4_500_000, u64::MAX].map(compact);
         assert_eq!(shown, ["0", "9,999", "12.3k", "999.9k", "1.0M", "4.5M", "18.4E"]);
-        assert_eq!([0, 1_023, 1_536, u64::MAX].map(crate::bytes), ["0 B", "1023 B", "1.5 KiB", "16.0 EiB"]);
+        assert_eq!([0, 1_023, 1_536, u64::MAX].map(bytes), ["0 B", "1023 B", "1.5 KiB", "16.0 EiB"]);
     }
 
     #[test]
@@ -227,5 +290,28 @@ mod tests {
             shown.map(|value| figure(&value)),
             ["12,000", "45.25", "-1,234.5", "none", "yes", "a, 1", "errors 12, hits 1,000", "1e300"]
         );
+    }
+
+    #[test]
+    fn formats_estimates() {
+        let check = |estimate, low, high, expected: &str| {
+            assert_eq!(memory(&ByteEstimate { estimate, low, high, samples: 10 }), expected);
+        };
+        check(700, 700, Some(700), "700 B");
+        check(1 << 30, (1 << 30) - 9, Some((1 << 30) + 9), "1.0 GiB");
+        check(3 << 20, 2 << 20, Some(4 << 20), "about 3.0 MiB (between 2.0 MiB and 4.0 MiB)");
+        check(3 << 20, 2 << 20, None, "about 3.0 MiB (at least 2.0 MiB)");
+        check(900, 0, None, "about 900 B (no lower bound)");
+    }
+
+    #[test]
+    fn formats_counts_and_durations() {
+        assert_eq!(
+            [grouped(0), grouped(999), grouped(1_000), grouped(12_345_678)],
+            ["0", "999", "1,000", "12,345,678"]
+        );
+        assert_eq!([counted(1, "key", "keys"), counted(2_000, "key", "keys")], ["1 key", "2,000 keys"]);
+        let shown = [1_940, 119_999, 200_000, 4_500_000].map(duration);
+        assert_eq!(shown, ["1.9 s", "119.9 s", "3 min 20 s", "1 h 15 min"]);
     }
 }
