@@ -94,11 +94,10 @@ impl Estimate {
     /// Keys to delete by a run that does `action` with stale ones.
     #[must_use]
     pub fn deletions(&self, action: Action) -> u64 {
-        match action {
-            Action::Delete => self.candidates(),
-            Action::Expire { .. } => self.inactive_candidates(),
-            Action::Report => 0,
+        if !action.writes() {
+            return 0;
         }
+        if action.deletes() { self.candidates() } else { self.inactive_candidates() }
     }
 
     /// The action whose keys the memory is estimated for.

@@ -4,14 +4,13 @@ use std::path::PathBuf;
 use std::sync::Once;
 use std::time::Duration;
 
-use keysweep_config as config;
 use keysweep_config::{BackupPlace, Origin, RedisSettings, RedisUrl, Settings};
 use keysweep_http::JobIntegrations;
 use keysweep_model::glob::{Pattern, PatternError};
 use keysweep_model::ids::Alias;
 use keysweep_model::key::Key;
 use keysweep_model::messages::{
-    Action, Application, Attempt, BackupPolicy, HitRateSource, PacingLimits, ReadFrom, Rules, Verify,
+    Application, Attempt, BackupPolicy, HitRateSource, PacingLimits, ReadFrom, Rules, Verify,
 };
 use keysweep_model::secret::Secret;
 use keysweep_model::selection::Selection;
@@ -146,7 +145,7 @@ impl Options {
             patterns: patterns(&settings.patterns.value)?,
             protect: patterns(&settings.protect.value)?,
             sources: sources(settings),
-            action: action(settings, settings.effective_action()),
+            action: settings.effective_action(),
             grace_ms: millis(settings.grace.value),
             scan_batch_keys: settings.scan_batch_size.value,
             delete_batch_keys: settings.delete_batch_size.value,
@@ -213,7 +212,7 @@ impl Options {
     }
 
     fn deletes(&self) -> bool {
-        self.rules.action == Action::Delete || self.inactive_policy().is_some() && self.rules.action.writes()
+        self.rules.action.deletes() || self.inactive_policy().is_some() && self.rules.action.writes()
     }
 
     /// The selection of keys that a run counts.
@@ -312,18 +311,6 @@ fn sources(settings: &Settings) -> Vec<Key> {
     let sources = settings.activity.value.iter().chain([&settings.hit_rate.value]);
     let keys = sources.filter(|source| matches!(source.word, "zset" | "set" | "hash"));
     keys.map(|source| Key::new(source.what.as_bytes())).collect()
-}
-
-/// The action on stale keys, where `word` is its name in `settings`.
-pub fn action(settings: &Settings, word: config::ConfiguredAction) -> Action {
-    match word {
-        config::ConfiguredAction::Delete => Action::Delete,
-        config::ConfiguredAction::Expire => Action::Expire {
-            ttl_ms: millis(settings.expire_ttl.value).max(1),
-            jitter_ms: millis(settings.jitter.value),
-        },
-        config::ConfiguredAction::Report => Action::Report,
-    }
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

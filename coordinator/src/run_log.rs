@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use keysweep_model::duration;
 use keysweep_model::ids::RunId;
-use keysweep_model::messages::{Action, RunSpec};
+use keysweep_model::messages::RunSpec;
 use keysweep_model::result::{CleanupResult, Status};
 use reporter::{WaitingBatches, grouped};
 use tokio::sync::watch;
@@ -44,14 +44,14 @@ impl RunLog {
     /// The lines of the run that `spec` describes.
     #[must_use]
     pub fn of(spec: &RunSpec) -> Self {
-        let deletes = spec.rules.action == Action::Delete;
+        let deletes = spec.rules.action.deletes();
         Self { name: spec.display_name.clone(), job: spec.job.clone(), run: spec.run, deletes }
     }
 
     /// The lines of the run `run` with `options`.
     #[must_use]
     pub fn with(options: &Options, run: RunId) -> Self {
-        let deletes = options.rules.action == Action::Delete;
+        let deletes = options.rules.action.deletes();
         Self { name: options.display_name.clone(), job: options.job.clone(), run, deletes }
     }
 

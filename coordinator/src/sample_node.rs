@@ -152,7 +152,7 @@ pub(crate) async fn classify_sample(
     let goes = to_delete(&sampled, selector, sampling.action);
     let sizes = sizes(&conn, &goes, sampled.all, sampling.breaks).await?;
     // A skipped node has no key without TTL.
-    let nothing = skipped || matches!(sampling.action, Action::Expire { .. }) && !sampling.inactive;
+    let nothing = skipped || !counts(sampling.action, Reason::Stale) && !sampling.inactive;
     let freed = match nothing {
         true => Some(ByteEstimate::NOTHING),
         false => estimate::freed(&judged, keys.keys, goes.len() as u64, &sizes),
@@ -188,12 +188,16 @@ pub(crate) async fn classify_sample(
     Ok(NodeSample { node, keys, row, reading, freed, users, used_memory: status.used_memory })
 }
 
+/// Whether the memory of candidates with `reason` counts: they would be deleted, or `action` only reports.
+fn counts(action: Action, reason: Reason) -> bool {
+    !action.writes() || reason.is_deleted(action)
+}
+
 /// The sampled keys to delete; if `action` only reports, those to report.
 fn to_delete<'a>(sampled: &'a KeySample, selector: &Classifier<'_>, action: Action) -> Vec<&'a Key> {
-    let goes = |reason: Reason| reason == Reason::Inactive || !matches!(action, Action::Expire { .. });
     let looks = sampled.looks.iter().filter(|(key, seen)| {
         let verdict = selector.classify(key.as_bytes(), seen);
-        matches!(verdict, Classification::Candidate(reason, Treatment::Candidate | Treatment::Reported) if goes(reason))
+        matches!(verdict, Classification::Candidate(reason, Treatment::Candidate | Treatment::Reported) if counts(action, reason))
     });
     looks.map(|(key, _)| key).collect()
 }

@@ -69,9 +69,8 @@ pub(crate) fn receipt(
 
 /// The slots of `chunks` in which a key was changed, by the outcomes of the batch's groups.
 pub(crate) fn done_in(chunks: &[Chunk<'_>], outcomes: &[Vec<Outcome>]) -> SlotSet {
-    let is_done = |outcome: &Outcome| matches!(outcome, Outcome::Deleted | Outcome::Expired);
     let groups = chunks.iter().flatten();
-    let done = groups.filter(|(number, _)| outcomes[*number].iter().any(is_done));
+    let done = groups.filter(|(number, _)| outcomes[*number].iter().any(|outcome| outcome.is_changed()));
     done.map(|(_, group)| group.slot).collect()
 }
 

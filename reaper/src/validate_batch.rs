@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use keysweep_model::key_template::User;
 use keysweep_model::limits::BATCH_LIFE;
-use keysweep_model::messages::{Action, Grant, Group, ListedBatch, ReapBatch, Reason, RunSpec, Verify};
+use keysweep_model::messages::{Grant, Group, ListedBatch, ReapBatch, Reason, RunSpec, Verify};
 use keysweep_model::slot::slot_of;
 use keysweep_runtime::activity::{Activity, ActivityFilter};
 
@@ -21,7 +21,7 @@ pub(crate) fn check(
     grant: &Grant,
     activity: Option<&Activity>,
 ) -> Result<(), String> {
-    let what = if spec.dry_run || spec.rules.action == Action::Report {
+    let what = if spec.dry_run || !spec.rules.action.writes() {
         "its run only reports"
     } else if batch.alias != spec.alias {
         "it is for another Redis deployment than its run"

@@ -93,9 +93,14 @@ pub(crate) fn stale_protected(result: &CleanupResult) -> u64 {
     result.stale_unprotected_keys.map_or(0, |keys| result.stale_ttl_keys.saturating_sub(keys))
 }
 
+/// The action of the run; [`Action::Delete`] if a later version added it.
+pub(crate) fn action(result: &CleanupResult) -> &'static ActionRow {
+    ActionRow::named(&result.action).unwrap_or(Action::Delete.row())
+}
+
 /// Whether the run only reports, so that memory figures are estimates of what could be freed.
 pub(crate) fn is_only_reported(result: &CleanupResult) -> bool {
-    result.dry_run || result.action == "report"
+    result.dry_run || action(result).effect.is_none()
 }
 
 /// The freed memory with a note on its bounds; `None` if it is unknown or zero.

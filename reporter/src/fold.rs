@@ -104,23 +104,9 @@ impl Totals {
     /// Adds candidates that share one outcome, if they do.
     fn count(&mut self, counted: CountedBatch) {
         if let Some(outcome) = counted.outcome {
-            let counter = counter(self.account(counted.scan_generation), outcome);
+            let counter = self.account(counted.scan_generation).count_of(outcome);
             *counter = counter.saturating_add(counted.keys);
         }
-    }
-}
-
-/// The counter of an outcome.
-fn counter(accounting: &mut Accounting, outcome: Outcome) -> &mut u64 {
-    match outcome {
-        Outcome::Deleted => &mut accounting.deleted,
-        Outcome::Expired => &mut accounting.expired,
-        Outcome::Spared => &mut accounting.spared,
-        Outcome::FieldTtl => &mut accounting.field_ttl,
-        Outcome::Vanished => &mut accounting.vanished,
-        Outcome::Failed => &mut accounting.failed,
-        Outcome::Unreached => &mut accounting.unreached,
-        Outcome::Unconfirmed => &mut accounting.unconfirmed,
     }
 }
 
@@ -210,7 +196,7 @@ impl Fold {
             .iter()
             .flat_map(|group| group.outcomes.iter().map(|outcome| (group.reason, outcome)));
         for (reason, outcome) in outcomes {
-            *counter(accounting, *outcome) += 1;
+            *accounting.count_of(*outcome) += 1;
             if *outcome == Outcome::Deleted && !rescanned {
                 node.deleted += 1;
                 inactive_deleted += u64::from(reason == Reason::Inactive);

@@ -2,7 +2,7 @@
 
 use keysweep_model::key_template::User;
 use keysweep_model::limits::{EXPIRY_EXACT_BEFORE_MS, KEY_BYTES_MAX};
-use keysweep_model::messages::{Action, ActivityRule, Reason, Rules};
+use keysweep_model::messages::{ActivityRule, Reason, Rules};
 use keysweep_redis::{KeyState, LookupKind, Ttl};
 use keysweep_runtime::activity::{Activity, ActivityFilter};
 
@@ -147,7 +147,7 @@ impl<'a> Classifier<'a> {
         // Protection has precedence.
         if self.protects(key) {
             Treatment::Protected
-        } else if self.rules.action == Action::Report {
+        } else if !self.rules.action.writes() {
             Treatment::Reported
         } else if key.len() > KEY_BYTES_MAX {
             Treatment::TooLong
@@ -163,6 +163,7 @@ mod tests {
 
     use keysweep_model::glob::Pattern;
     use keysweep_model::key_template::KeyTemplate;
+    use keysweep_model::messages::Action;
     use keysweep_runtime::activity::ActiveUsers;
 
     use super::*;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use coordinator::options::Options;
 use coordinator::preflight::{NodePreflight, Preflight};
-use keysweep_model::messages::{Action, ActivityRule};
+use keysweep_model::messages::ActivityRule;
 use reporter::{cell, counted, grouped, memory, slots, trim_lines, wrap};
 use serde_json::{Value, json};
 
@@ -62,8 +62,8 @@ fn headline(page: &mut String, plan: &Preflight, options: &Options) {
     let dry = if options.dry_run { " (dry run)" } else { "" };
     let and = match rules.action {
         _ if plan.spec.rules.inactive.is_none() => "",
-        Action::Delete | Action::Report => ", and keys of inactive users",
-        Action::Expire { .. } => ", and delete keys of inactive users",
+        action if action.deletes() || !action.writes() => ", and keys of inactive users",
+        _ => ", and delete keys of inactive users",
     };
     let (job, action) = (&options.job, rules.action.name());
     let headline = format!("Plan of job `{job}`: {action} keys without TTL{and}{dry}");
@@ -172,18 +172,17 @@ fn verdict(plan: &Preflight, options: &Options) -> String {
     let verb = if percent > f64::from(limit) { "REFUSED by" } else { "within" };
     let deleted =
         format!("{} keys would be deleted ({percent:.1}%), {verb} the limit of {limit}%", grouped(deletions));
-    match action {
-        Action::Delete => deleted,
-        Action::Expire { ttl_ms, .. } => {
-            let stale = estimate.stale_candidates();
-            let (given, percent, ttl_s) = (grouped(stale), estimate.percent_of(stale), ttl_ms / 1_000);
-            let given = format!("{given} keys would be given a TTL of {ttl_s} s ({percent:.1}%)");
-            if plan.spec.rules.inactive.is_some() { format!("{given}; {deleted}") } else { given }
-        }
-        Action::Report => {
-            let (candidates, percent) = (grouped(estimate.candidates()), estimate.percent());
-            format!("{candidates} keys would be reported ({percent:.1}%); nothing would be changed")
-        }
+    let changed = |keys: u64| {
+        let changed = question::phrase(action.row().prediction, action, &format!("{} keys", grouped(keys)));
+        format!("{changed} ({:.1}%)", estimate.percent_of(keys))
+    };
+    if !action.writes() {
+        return format!("{}; nothing would be changed", changed(estimate.candidates()));
+    }
+    match plan.spec.rules.inactive {
+        _ if action.deletes() => deleted,
+        Some(_) => format!("{}; {deleted}", changed(estimate.stale_candidates())),
+        None => changed(estimate.stale_candidates()),
     }
 }
 

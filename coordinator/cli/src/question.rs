@@ -12,28 +12,25 @@ use reporter::{bytes, grouped};
 #[must_use]
 pub fn question(plan: &Preflight, options: &Options) -> String {
     let (estimate, exact) = (&plan.estimate, is_counted(plan));
-    let what = match options.rules.action {
-        Action::Delete => {
-            let deletions = estimate.deletions(options.rules.action);
-            let memory = if deletions > 0 { memory(plan, exact) } else { String::new() };
-            format!("Delete {}{memory}", keys(deletions, exact))
-        }
-        Action::Expire { ttl_ms, .. } => {
-            let ttl = duration::show(Duration::from_millis(ttl_ms));
-            let given = format!("Give {} a TTL of {ttl}", keys(estimate.stale_candidates(), exact));
-            match plan.spec.rules.inactive {
-                Some(_) => {
-                    format!(
-                        "{given}, and delete {} of inactive users",
-                        keys(estimate.inactive_candidates(), exact)
-                    )
-                }
-                None => given,
-            }
-        }
-        Action::Report => "Report".to_owned(),
+    let action = options.rules.action;
+    let request = |count| phrase(action.row().request, action, &keys(count, exact));
+    let what = if action.deletes() {
+        let deletions = estimate.deletions(action);
+        let memory = if deletions > 0 { memory(plan, exact) } else { String::new() };
+        format!("{}{memory}", request(deletions))
+    } else {
+        let inactive = keys(estimate.inactive_candidates(), exact);
+        let deleted = plan.spec.rules.inactive.as_ref().filter(|_| action.writes());
+        let and = deleted.map_or_else(String::new, |_| format!(", and delete {inactive} of inactive users"));
+        format!("{}{and}", request(estimate.stale_candidates()))
     };
     format!("{what} {}?", place(plan, options))
+}
+
+/// `template`, which is from the row of `action`, with the keys and the TTL filled in.
+pub(super) fn phrase(template: &str, action: Action, keys: &str) -> String {
+    let ttl = duration::show(Duration::from_millis(action.ttl_ms().unwrap_or_default()));
+    template.replace("{keys}", keys).replace("{ttl}", &ttl)
 }
 
 /// Whether the plan is certain that no key changes: every key was read, or is skipped.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use coordinator::exit;
-use coordinator::options::{Options, action};
+use coordinator::options::Options;
 use coordinator::process_id::myself;
 use coordinator::schedule::Schedule;
 use coordinator::serve::{HttpApi, ServedJob, serve_with_http};
@@ -86,7 +86,7 @@ fn job(settings: &keysweep_config::Settings) -> Result<ServedJob, CommandError> 
     let unusable = |source| CommandError::Schedule { job: settings.job.value.clone(), source };
     Ok(ServedJob {
         options: Options::from_settings(settings)?,
-        action: action(settings, settings.action.value),
+        action: settings.configured_action(),
         allow_override: settings.allow_override.value.clone(),
         schedule: schedule.map_err(unusable)?,
         attempts: settings.attempts.value,

@@ -13,7 +13,6 @@ use keysweep_model::ids::RunId;
 use keysweep_model::key::Key;
 use keysweep_model::limits::KEPT_NAMES_BYTES_MAX;
 use keysweep_model::messages::RunSpec;
-use keysweep_model::outcome::Outcome;
 use keysweep_model::printable;
 use keysweep_model::time::rfc3339;
 use keysweep_storage::audit::{self, AuditEntry};
@@ -200,7 +199,7 @@ fn lines(entry: &AuditEntry, all: bool) -> String {
     let mut text = String::new();
     for group in &entry.groups {
         for (key, outcome) in &group.keys {
-            if !all && !matches!(outcome, Outcome::Deleted | Outcome::Expired) {
+            if !all && !outcome.is_changed() {
                 continue;
             }
             let about = json!({
@@ -228,6 +227,7 @@ fn named(key: &Key) -> (&'static str, Value) {
 mod tests {
     use keysweep_model::ids::{BatchId, NodeId};
     use keysweep_model::messages::Reason;
+    use keysweep_model::outcome::Outcome;
     use keysweep_storage::audit::AuditGroup;
 
     use super::*;

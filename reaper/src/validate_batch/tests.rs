@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keysweep_model::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use keysweep_model::key::Key;
 use keysweep_model::key_template::KeyTemplate;
-use keysweep_model::messages::{ActivityRule, InactiveRule, Rules};
+use keysweep_model::messages::{Action, ActivityRule, InactiveRule, Rules};
 use keysweep_model::slot::SlotSet;
 use keysweep_runtime::activity::ActiveUsers;
 

@@ -1,5 +1,7 @@
 //! The top of a report: the status of the run and the key figures.
 
+use keysweep_model::messages::{ACTIONS, Action, ActionEffect, ActionRow};
+use keysweep_model::outcome::Outcome;
 use keysweep_model::result::{CleanupResult, Status};
 
 use crate::facts::{self, UNKNOWN};
@@ -22,7 +24,7 @@ pub(super) struct StatusBanner {
 /// A figure with its name.
 pub(super) struct Tile {
     /// The name of the figure.
-    pub(super) label: &'static str,
+    pub(super) label: String,
     /// The figure, or that there is none.
     pub(super) value: String,
     /// What the figure refers to.
@@ -30,8 +32,8 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    fn new(label: &'static str, value: impl Into<String>, note: impl Into<String>) -> Self {
-        Self { label, value: value.into(), note: note.into() }
+    fn new(label: impl Into<String>, value: impl Into<String>, note: impl Into<String>) -> Self {
+        Self { label: label.into(), value: value.into(), note: note.into() }
     }
 
     /// Whether the value needs a smaller font.
@@ -91,11 +93,11 @@ fn noticed(result: &CleanupResult) -> String {
 /// What the run did, as the end of a sentence.
 fn done(result: &CleanupResult) -> String {
     let accounts = &result.accounting;
-    let changed = [(accounts.deleted, "deleted"), (accounts.expired, "given a TTL")];
-    let changed: Vec<String> = changed
+    let changed: Vec<String> = ACTIONS
         .into_iter()
-        .filter(|(keys, _)| *keys > 0)
-        .map(|(keys, what)| format!("{} {} {what}", counted(keys, "key", "keys"), were(keys)))
+        .filter_map(|row| Some((row, accounts.clone().count_of(row.effect?.outcome).to_owned())))
+        .filter(|(_, keys)| *keys > 0)
+        .map(|(row, keys)| format!("{} {} {}", counted(keys, "key", "keys"), were(keys), row.done))
         .collect();
     if !changed.is_empty() {
         return format!("{}.", changed.join(" and "));
@@ -168,18 +170,17 @@ pub(super) fn tiles(result: &CleanupResult) -> Vec<Tile> {
 
 /// The figure of the run's action.
 fn acted(result: &CleanupResult) -> Tile {
-    let accounts = &result.accounting;
-    match result.action.as_str() {
-        _ if result.dry_run => {
-            Tile::new("Reported", grouped(accounts.reported), "dry run: nothing was changed")
-        }
-        "expire" => Tile::new("Given a TTL", grouped(accounts.expired), "instead of being deleted"),
-        "report" => Tile::new("Reported", grouped(accounts.reported), "report only: nothing was changed"),
-        _ => {
-            let of = counted(accounts.candidates, "candidate", "candidates");
-            Tile::new("Deleted", grouped(accounts.deleted), format!("of {of}"))
-        }
-    }
+    let mut accounts = result.accounting;
+    let row = facts::action(result);
+    let Some(ActionEffect { outcome, .. }) = row.effect.filter(|_| !result.dry_run) else {
+        let why = if result.dry_run { "dry run" } else { "report only" };
+        return Tile::new("Reported", grouped(accounts.reported), format!("{why}: nothing was changed"));
+    };
+    let note = match outcome {
+        Outcome::Deleted => format!("of {}", counted(accounts.candidates, "candidate", "candidates")),
+        _ => "instead of being deleted".to_owned(),
+    };
+    Tile::new(first_upper(row.done), grouped(*accounts.count_of(outcome)), note)
 }
 
 /// The freed memory, if it is known and not zero.

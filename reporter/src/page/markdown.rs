@@ -21,7 +21,7 @@ pub(super) fn page(view: &PageView<'_>) -> String {
     let _ = writeln!(page, "# {}\n", text(view.name));
     let dry = if standing.dry_run { " (dry run)" } else { "" };
     let _ = writeln!(page, "**{} {}{dry}.** {}\n", standing.mark, standing.word, text(&standing.sentence));
-    let tiles = view.tiles.iter().map(|tile| vec![text(tile.label), text(&tile.value), text(&tile.note)]);
+    let tiles = view.tiles.iter().map(|tile| vec![text(&tile.label), text(&tile.value), text(&tile.note)]);
     table(&mut page, &[("Figure", false), ("", true), ("", false)], tiles);
     notes(&mut page, "Alerts", &view.alerts, "No alert is firing.");
     notes(&mut page, "Issues", &view.issues, "No issues were found.");

@@ -55,5 +55,5 @@ pub use setting_kind::SettingKind;
 pub use table::{NatsSettings, RedisSettings, SETTINGS, Settings, by_flag, by_name, overrides};
 pub use template::job_file;
 pub use url::RedisUrl;
-pub use values::{ActivitySetting, BackupPlace, ConfiguredAction};
+pub use values::{ActivitySetting, BackupPlace};
 pub use variables::DEVELOPERS_VARIABLES;

@@ -18,7 +18,7 @@ use super::origin::Setting;
 use super::parse::{self, Parsed};
 use super::setting_kind::SettingKind;
 use super::url::RedisUrl;
-use super::values::{ActivitySetting, BackupPlace, ConfiguredAction};
+use super::values::{ActivitySetting, BackupPlace};
 
 /// One value of a setting.
 pub(super) trait SettingValue: Sized {
@@ -99,7 +99,6 @@ displayed! {
     &'static str: word;
     Alias: |kind, text| parse::name(kind, text).map(Alias::new);
     ActivitySetting: |kind, text| parse::source(kind, text).map(|(word, what)| Self { word, what });
-    ConfiguredAction: |kind, text| parse::choice(kind, text).map(ConfiguredAction::from_word);
     Storage: |kind, text| parse::choice(kind, text).map(Storage::from_word);
     RedisUrl: parse::url;
     NatsUrl: parse::nats_url;

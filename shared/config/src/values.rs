@@ -4,40 +4,6 @@ use std::fmt;
 use std::path::PathBuf;
 
 use keysweep_model::redact::redact;
-use serde::{Deserialize, Serialize};
-
-/// What happens to a stale key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ConfiguredAction {
-    /// It is deleted.
-    Delete,
-    /// It gets a TTL.
-    Expire,
-    /// It is only counted.
-    Report,
-}
-
-impl ConfiguredAction {
-    /// The action of a word that the table allows.
-    pub(super) fn from_word(word: &str) -> Self {
-        match word {
-            "expire" => Self::Expire,
-            "report" => Self::Report,
-            _ => Self::Delete,
-        }
-    }
-}
-
-impl fmt::Display for ConfiguredAction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Delete => "delete",
-            Self::Expire => "expire",
-            Self::Report => "report",
-        })
-    }
-}
 
 /// A source of data: a word of the table, and the text after its colon. A URL in it may contain a password, so it is
 /// shown redacted.

@@ -62,6 +62,12 @@ impl Outcome {
         }
     }
 
+    /// Whether the key was changed.
+    #[must_use]
+    pub fn is_changed(self) -> bool {
+        matches!(self, Self::Deleted | Self::Expired)
+    }
+
     /// Whether the candidate may not have been handled.
     #[must_use]
     pub fn is_undone(self) -> bool {

@@ -11,6 +11,7 @@ use crate::ids::{NodeId, RunId};
 use crate::memory::ByteEstimate;
 use crate::messages::{AsReplica, Attempt, DeleteBackend};
 use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
+use crate::outcome::Outcome;
 
 pub use coverage::{Coverage, Extent};
 
@@ -337,6 +338,20 @@ impl Accounting {
     #[must_use]
     pub fn undone(&self) -> u64 {
         self.failed.saturating_add(self.unreached).saturating_add(self.unconfirmed)
+    }
+
+    /// The number of candidates with `outcome`.
+    pub fn count_of(&mut self, outcome: Outcome) -> &mut u64 {
+        match outcome {
+            Outcome::Deleted => &mut self.deleted,
+            Outcome::Expired => &mut self.expired,
+            Outcome::Spared => &mut self.spared,
+            Outcome::FieldTtl => &mut self.field_ttl,
+            Outcome::Vanished => &mut self.vanished,
+            Outcome::Failed => &mut self.failed,
+            Outcome::Unreached => &mut self.unreached,
+            Outcome::Unconfirmed => &mut self.unconfirmed,
+        }
     }
 
     /// The sum of all outcomes.

@@ -211,7 +211,7 @@ fn add_call(
 ) {
     let ledger = ledger_key(window.run, window.batch, number, group.slot);
     let count = (group.keys.len() + 1).to_string();
-    let (mut word, more) = arguments(GuardAction::of(mode, group), group.keys.len());
+    let (mut word, more) = GuardAction::of(mode, group).script_arguments(group.keys.len());
     if mode.asks_fields(group) {
         word.insert_str(0, "fields:");
     }
@@ -230,26 +230,6 @@ fn add_call(
         args.extend(contents.iter().map(Vec::as_slice));
     }
     batch.add(&args);
-}
-
-/// The script's mode for `action`, and the arguments that belong to it.
-fn arguments(action: GuardAction<'_>, keys: usize) -> (String, Vec<String>) {
-    match action {
-        GuardAction::Finalize(outcome) => (format!("record:{}", outcome.code()), Vec::new()),
-        GuardAction::Delete => ("delete".to_owned(), Vec::new()),
-        GuardAction::Expire { ttl_ms, jitter_ms } => {
-            let ttl = |_| policy::spread(ttl_ms, jitter_ms).to_string();
-            ("expire".to_owned(), (0..keys).map(ttl).collect())
-        }
-        GuardAction::Inactive { near_expiry_ms, idle_s, expires_at_ms } => {
-            let idle = idle_s.map_or_else(String::new, |s| s.to_string());
-            let limits = [near_expiry_ms.to_string(), idle];
-            (
-                "inactive".to_owned(),
-                limits.into_iter().chain(expires_at_ms.iter().map(u64::to_string)).collect(),
-            )
-        }
-    }
 }
 
 fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<GuardVerdict, RedisError> {
@@ -283,7 +263,7 @@ fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<GuardVerdict, Redi
 /// instead of DUMP. A call that finds its ledger has made as many lookups in vain; they are not counted.
 #[must_use]
 pub fn lookups(reason: Reason, idle: bool, saved: Option<&[bool]>, outcomes: &[Outcome]) -> Lookups {
-    let found = |outcome: &Outcome| matches!(outcome, Outcome::Deleted | Outcome::Expired | Outcome::Spared);
+    let found = |outcome: &Outcome| outcome.is_changed() || *outcome == Outcome::Spared;
     let count = outcomes.iter().filter(|outcome| found(outcome)).count() as u64;
     let texts = saved.unwrap_or_default().iter().zip(outcomes);
     let reads = texts.filter(|(text, outcome)| **text && found(outcome)).count() as u64;

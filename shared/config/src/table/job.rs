@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keysweep_model::ids::Alias;
 use keysweep_model::limits::{BACKUP_VALUE_MAX, LATENCY_BUDGET, REPLICA_LAG};
-use keysweep_model::messages::Verify;
+use keysweep_model::messages::{Action, Verify};
 use keysweep_model::secret::Secret;
 
 use super::{NatsSettings, RedisSettings, settings};
@@ -18,7 +18,7 @@ use crate::origin::Setting;
 use crate::setting_def::SettingDef;
 use crate::setting_kind::SettingKind;
 use crate::value::ReadSetting;
-use crate::values::{ActivitySetting, BackupPlace, ConfiguredAction};
+use crate::values::{ActivitySetting, BackupPlace};
 use crate::{pace, resolve};
 
 const DAY_S: u64 = 86_400;
@@ -144,8 +144,8 @@ settings! {
 
     Action {
         /// What happens to stale keys: `delete`, `expire` or `report`
-        action: ConfiguredAction => SettingDef::job(
-                "action", "KEYSWEEP_ACTION", SettingKind::Choice(&["delete", "expire", "report"]))
+        action: &'static str => SettingDef::job(
+                "action", "KEYSWEEP_ACTION", SettingKind::Choice(&Action::NAMES))
             .flag("--action").value_name("ACTION").default("delete");
         /// TTL that the action `expire` sets
         expire_ttl: Duration, by resolve::expire_ttl => SettingDef::job(
@@ -259,7 +259,16 @@ impl Settings {
 
     /// What the run does to stale keys; a dry run only reports them.
     #[must_use]
-    pub fn effective_action(&self) -> ConfiguredAction {
-        if self.dry_run.value { ConfiguredAction::Report } else { self.action.value }
+    pub fn effective_action(&self) -> Action {
+        if self.dry_run.value { Action::Report } else { self.configured_action() }
+    }
+
+    /// The action on stale keys, regardless of a dry run.
+    #[must_use]
+    pub fn configured_action(&self) -> Action {
+        let [ttl_ms, jitter_ms] = [self.expire_ttl.value, self.jitter.value]
+            .map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX / 4));
+        // The table allows no other words.
+        Action::configured(self.action.value, ttl_ms, jitter_ms).unwrap_or(Action::Report)
     }
 }

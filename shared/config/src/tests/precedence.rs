@@ -1,6 +1,7 @@
 //! Which layer wins, and the origins of values.
 
 use super::*;
+use keysweep_model::messages::Action;
 
 const JOB: &str = "[[job]]\nname = \"nightly\"\n";
 
@@ -162,5 +163,5 @@ fn a_switch_that_is_off_leaves_the_lower_layers_alone() {
     let env = Environment::from_pairs([("KEYSWEEP_DRY_RUN", "true")]);
     let settings = resolve(&layer, &env, None).expect("good settings");
     assert!(settings.dry_run.value);
-    assert_eq!(settings.effective_action(), ConfiguredAction::Report);
+    assert_eq!(settings.effective_action(), Action::Report);
 }

@@ -1,6 +1,7 @@
 //! The messages and records that the stages exchange. A deployment is identified by its alias here, never by address
 //! or secret.
 
+mod action;
 mod cancel;
 mod counts;
 mod fingerprint;
@@ -24,6 +25,7 @@ use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
 use crate::wire::{self, FORMAT, FORMAT_VERIFIED, WireError};
 
+pub use action::{ACTIONS, Action, ActionEffect, ActionRow};
 pub use cancel::{Cancel, CancelKind};
 pub use counts::ScanCounts;
 pub use fingerprint::Fingerprint;
@@ -35,7 +37,7 @@ pub use replica::{AsReplica, Link};
 pub use requested::RequestedOptions;
 pub use source::ReadSource;
 pub use spec::{
-    Action, Application, Attempt, BackupPolicy, DeleteBackend, Guards, HitRateSource, Measure, PacingLimits,
+    Application, Attempt, BackupPolicy, DeleteBackend, Guards, HitRateSource, Measure, PacingLimits,
     PlannedNode, ReadFrom, Rules, RunSpec, UnreachableNode, Verify,
 };
 
@@ -142,7 +144,7 @@ impl Reason {
     /// Whether candidates with this reason are deleted in a run that does `action` with stale keys.
     #[must_use]
     pub fn is_deleted(self, action: Action) -> bool {
-        self == Self::Inactive || action == Action::Delete
+        self == Self::Inactive || action.deletes()
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::action::Action;
 use super::inactive::{InactiveRule, SampledUsers};
 use super::requested::RequestedOptions;
 use crate::glob::Pattern;
@@ -12,40 +13,6 @@ use crate::key::{self, Key};
 use crate::limits::FREED_ONE_IN;
 use crate::messages::AsReplica;
 use crate::slot::SlotSet;
-
-/// What to do with a stale key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Action {
-    /// Delete it.
-    Delete,
-    /// Give it a TTL: `ttl_ms` plus up to `jitter_ms` at random.
-    Expire {
-        /// The TTL in milliseconds.
-        ttl_ms: u64,
-        /// The largest addition to it in milliseconds.
-        jitter_ms: u64,
-    },
-    /// Only report it.
-    Report,
-}
-
-impl Action {
-    /// Its name in settings, logs and results.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Delete => "delete",
-            Self::Expire { .. } => "expire",
-            Self::Report => "report",
-        }
-    }
-
-    /// Whether it writes to Redis.
-    #[must_use]
-    pub fn writes(self) -> bool {
-        self != Self::Report
-    }
-}
 
 /// Which keys a run checks, and what it does with those that qualify.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,8 +1,10 @@
 //! The decisions of `guard.lua`, for servers that run no scripts: the letter of a candidate from what was read of it,
 //! and the commands that carry it out. Pure.
 
+use std::iter;
+
 use keysweep_model::limits::EXPIRY_EXACT_BEFORE_MS;
-use keysweep_model::messages::{Action, Group, Reason};
+use keysweep_model::messages::{Action, ActionEffect, Group, Reason};
 use keysweep_model::outcome::Outcome;
 
 use super::{ExpectedContent, GuardMode};
@@ -13,10 +15,8 @@ pub(super) const OPEN: u8 = b'.';
 /// The action on the candidates of one group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GuardAction<'a> {
-    /// Delete those that have no TTL.
-    Delete,
-    /// Set a TTL of `ttl_ms`, and up to `jitter_ms` more, on those that have none.
-    Expire { ttl_ms: u64, jitter_ms: u64 },
+    /// Carry out the action, whose effect is `effect`, on those that have no TTL.
+    Stale { action: Action, effect: ActionEffect },
     /// Delete those that still expire at the time seen by the scan, not soon, and that were idle for `idle_s` seconds.
     Inactive { near_expiry_ms: u64, idle_s: Option<u64>, expires_at_ms: &'a [u64] },
     /// Touch nothing.
@@ -43,16 +43,16 @@ impl<'a> GuardAction<'a> {
             GuardMode::Act(act) => act,
             GuardMode::Finalize(outcome) => return Self::Finalize(outcome),
         };
-        match (group.reason, act.stale) {
+        match (group.reason, act.stale.row().effect) {
             (Reason::Inactive, _) => Self::Inactive {
                 near_expiry_ms: act.near_expiry_ms,
                 // The server reports idle times in whole seconds.
                 idle_s: act.idle_ms.map(|ms| ms.div_ceil(1_000)),
                 expires_at_ms: &group.expires_at_ms,
             },
-            (Reason::Stale, Action::Expire { ttl_ms, jitter_ms }) => Self::Expire { ttl_ms, jitter_ms },
+            (Reason::Stale, Some(effect)) => Self::Stale { action: act.stale, effect },
             // A report-only run has no batches.
-            (Reason::Stale, Action::Delete | Action::Report) => Self::Delete,
+            (Reason::Stale, None) => Self::Finalize(Outcome::Unreached),
         }
     }
 
@@ -76,10 +76,9 @@ impl<'a> GuardAction<'a> {
         let outcome = match (self, reading.expiry) {
             (Self::Finalize(outcome), _) => outcome,
             (_, -2) => Outcome::Vanished,
-            (Self::Delete | Self::Expire { .. }, -1) if reading.fields_expire => Outcome::FieldTtl,
-            (Self::Delete, -1) => Outcome::Deleted,
-            (Self::Expire { .. }, -1) => Outcome::Expired,
-            (Self::Delete | Self::Expire { .. }, _) => Outcome::Spared,
+            (Self::Stale { .. }, -1) if reading.fields_expire => Outcome::FieldTtl,
+            (Self::Stale { effect, .. }, -1) => effect.outcome,
+            (Self::Stale { .. }, _) => Outcome::Spared,
             (Self::Inactive { near_expiry_ms, idle_s, expires_at_ms }, at) => {
                 let at = u64::try_from(at).ok();
                 // As in the script, which cannot compare later times exactly.
@@ -105,25 +104,50 @@ impl<'a> GuardAction<'a> {
                 .filter(move |(_, (before, now))| **before == OPEN && **now == letter)
                 .map(|(key, _)| key.as_bytes().to_vec())
         };
-        match self {
-            Self::Delete | Self::Inactive { .. } => {
-                let to_delete: Vec<Vec<u8>> = new(Outcome::Deleted).collect();
-                let unlink = || [vec![b"UNLINK".to_vec()], to_delete.clone()].concat();
-                if to_delete.is_empty() { Vec::new() } else { vec![unlink()] }
+        let (action, outcome) = match self {
+            Self::Stale { action, effect } => (action, effect.outcome),
+            Self::Inactive { .. } => (Action::Delete, Outcome::Deleted),
+            Self::Finalize(_) => return Vec::new(),
+        };
+        let keys = new(outcome);
+        match action {
+            Action::Delete => {
+                let command: Vec<Vec<u8>> = iter::once(b"UNLINK".to_vec()).chain(keys).collect();
+                if command.len() > 1 { vec![command] } else { Vec::new() }
             }
-            Self::Expire { ttl_ms, jitter_ms } => new(Outcome::Expired)
-                .map(|key| {
-                    let ttl = spread(ttl_ms, jitter_ms).to_string().into_bytes();
-                    vec![b"PEXPIRE".to_vec(), key, ttl]
-                })
-                .collect(),
-            Self::Finalize(_) => Vec::new(),
+            Action::Expire { ttl_ms, jitter_ms } => {
+                let ttl = || spread(ttl_ms, jitter_ms).to_string().into_bytes();
+                keys.map(|key| vec![b"PEXPIRE".to_vec(), key, ttl()]).collect()
+            }
+            Action::Report => Vec::new(),
+        }
+    }
+
+    /// The script's mode, and the arguments that belong to it, for so many `keys`.
+    pub(super) fn script_arguments(self, keys: usize) -> (String, Vec<String>) {
+        match self {
+            Self::Finalize(outcome) => (format!("record:{}", outcome.code()), Vec::new()),
+            Self::Stale { action, effect } => {
+                let arguments = match action {
+                    Action::Expire { ttl_ms, jitter_ms } => {
+                        (0..keys).map(|_| spread(ttl_ms, jitter_ms).to_string()).collect()
+                    }
+                    Action::Delete | Action::Report => Vec::new(),
+                };
+                (effect.script_mode.to_owned(), arguments)
+            }
+            Self::Inactive { near_expiry_ms, idle_s, expires_at_ms } => {
+                let idle = idle_s.map_or_else(String::new, |s| s.to_string());
+                let limits = [near_expiry_ms.to_string(), idle];
+                let arguments = limits.into_iter().chain(expires_at_ms.iter().map(u64::to_string));
+                ("inactive".to_owned(), arguments.collect())
+            }
         }
     }
 }
 
 /// A TTL of `ttl_ms` plus up to `jitter_ms`, so that keys repaired together do not expire together.
-pub(super) fn spread(ttl_ms: u64, jitter_ms: u64) -> u64 {
+fn spread(ttl_ms: u64, jitter_ms: u64) -> u64 {
     ttl_ms + fastrand::u64(0..=jitter_ms)
 }
 
@@ -143,6 +167,12 @@ mod tests {
     use super::*;
     use keysweep_model::key::Key;
 
+    fn stale(action: Action) -> GuardAction<'static> {
+        GuardAction::Stale { action, effect: action.row().effect.unwrap() }
+    }
+
+    const DELETE: Action = Action::Delete;
+
     #[test]
     fn letter_follows_from_the_key_reading() {
         let check = |order: GuardAction<'_>, expiry, idle_s, expected: u8| {
@@ -150,10 +180,10 @@ mod tests {
             let letter = order.outcome_code(0, reading, 1_000);
             assert_eq!(char::from(letter), char::from(expected), "{order:?} {expiry} {idle_s:?}");
         };
-        check(GuardAction::Delete, -1, None, b'd');
-        check(GuardAction::Delete, -2, None, b'v');
-        check(GuardAction::Delete, 0, None, b's');
-        let expire = GuardAction::Expire { ttl_ms: 1, jitter_ms: 0 };
+        check(stale(DELETE), -1, None, b'd');
+        check(stale(DELETE), -2, None, b'v');
+        check(stale(DELETE), 0, None, b's');
+        let expire = stale(Action::Expire { ttl_ms: 1, jitter_ms: 0 });
         check(expire, -1, None, b'e');
         check(expire, 5, None, b's');
         check(GuardAction::Finalize(Outcome::Unreached), -1, None, b'u');
@@ -173,13 +203,13 @@ mod tests {
             let order = GuardAction::Inactive { near_expiry_ms: 300, idle_s: None, expires_at_ms: &far };
             check(order, at, None, expected);
         }
-        for (order, expected) in [(GuardAction::Delete, b't'), (expire, b't'), (inactive(None), b'd')] {
+        for (order, expected) in [(stale(DELETE), b't'), (expire, b't'), (inactive(None), b'd')] {
             let expiry = if expected == b't' { -1 } else { 2_000 };
             let reading = KeyReading { expiry, idle_s: None, saved: true, fields_expire: true };
             assert_eq!(char::from(order.outcome_code(0, reading, 1_000)), char::from(expected), "{order:?}");
         }
         let other = |expiry| KeyReading { expiry, idle_s: None, saved: false, fields_expire: false };
-        let letters = [-1, -2, 5].map(|expiry| GuardAction::Delete.outcome_code(0, other(expiry), 1_000));
+        let letters = [-1, -2, 5].map(|expiry| stale(DELETE).outcome_code(0, other(expiry), 1_000));
         assert_eq!(letters, *b"svs", "a value that was not saved is not deleted");
     }
 
@@ -197,10 +227,10 @@ mod tests {
             let line = |command: Vec<Vec<u8>>| String::from_utf8(command.join(&b' ')).unwrap();
             commands.into_iter().map(line).collect::<Vec<_>>()
         };
-        let done = GuardAction::Delete.effects(&group, b"d..v", b"ddsv");
+        let done = stale(DELETE).effects(&group, b"d..v", b"ddsv");
         assert_eq!(words(done), ["UNLINK b"]);
-        assert!(GuardAction::Delete.effects(&group, b"....", b"s??v").is_empty());
-        let expire = GuardAction::Expire { ttl_ms: 7, jitter_ms: 0 };
+        assert!(stale(DELETE).effects(&group, b"....", b"s??v").is_empty());
+        let expire = stale(Action::Expire { ttl_ms: 7, jitter_ms: 0 });
         assert_eq!(words(expire.effects(&group, b"e...", b"ee?e")), ["PEXPIRE b 7", "PEXPIRE d 7"]);
         assert!(GuardAction::Finalize(Outcome::Failed).effects(&group, b"....", b"ffff").is_empty());
     }

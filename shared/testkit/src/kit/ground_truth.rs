@@ -108,10 +108,9 @@ impl GroundTruth {
         let (stale, too_long) = (self.stale.len() as u64, self.too_long.len() as u64);
         let mut accounting =
             Accounting { protected: self.protected.len() as u64, balanced: true, ..Accounting::default() };
-        match action {
-            Action::Delete => (accounting.deleted, accounting.failed) = (stale, too_long),
-            Action::Expire { .. } => (accounting.expired, accounting.failed) = (stale, too_long),
-            Action::Report => accounting.reported = stale + too_long,
+        match action.outcome() {
+            Some(outcome) => (*accounting.count_of(outcome), accounting.failed) = (stale, too_long),
+            None => accounting.reported = stale + too_long,
         }
         accounting.candidates = accounting.outcomes();
         accounting

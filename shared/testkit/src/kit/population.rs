@@ -162,10 +162,12 @@ impl Population {
         let (stale, inactive) = (self.stale.len() as u64, self.inactive.len() as u64);
         let protected = self.protected.len() as u64;
         let mut accounting = Accounting { protected, balanced: true, ..Accounting::default() };
-        match action {
-            Action::Delete => accounting.deleted = stale + inactive,
-            Action::Expire { .. } => (accounting.expired, accounting.deleted) = (stale, inactive),
-            Action::Report => accounting.reported = stale + inactive,
+        match action.outcome() {
+            Some(outcome) => {
+                accounting.deleted = inactive;
+                *accounting.count_of(outcome) += stale;
+            }
+            None => accounting.reported = stale + inactive,
         }
         accounting.candidates = accounting.outcomes();
         accounting
