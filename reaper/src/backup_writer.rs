@@ -3,32 +3,29 @@
 //!
 //! Keys that only receive a TTL are not saved, because no data is lost.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keysweep_backup::{
     BackupEntry, BackupError, BackupTarget, FileKind, FileName, Header, Recorded, Saved, encode_outcomes,
 };
-use keysweep_model::ids::NodeId;
 use keysweep_model::key::Key;
 use keysweep_model::limits::{BACKUP_FILE_BYTES, BACKUP_RETRY_DELAY, BACKUP_TRIES, VERIFY_VALUE_BYTES_MAX};
 use keysweep_model::messages::{BackupPolicy, Fingerprint, Group, ReapBatch, Receipt, RunSpec, Verify};
 use keysweep_model::time::now_ms;
-use keysweep_redis::guard::{Act, BatchWindow, ExpectedContent, GuardMode, GuardReply, Part};
+use keysweep_redis::guard::ExpectedContent;
 use keysweep_redis::values::{ValueContent, ValueReader};
-use keysweep_redis::{Conn, RedisError, expect_values};
+use keysweep_redis::{RedisError, expect_values};
 use keysweep_runtime::context::Context;
 use keysweep_runtime::heartbeat::Heartbeat;
 use keysweep_runtime::worker::Failure;
-use keysweep_storage::queue::Delivery;
 use keysweep_storage::records::{RecordError, Records};
 use keysweep_telemetry::RequestKind;
 use tokio::time::{Instant, sleep};
 
-use crate::chunks::Chunk;
-use crate::fingerprints::{BackupStats, Fingerprints, merged};
-use crate::node_session::NodeSession;
+use crate::attempt::{BatchContext, Interruption};
+use crate::fingerprints::{BackupStats, Fingerprints};
+use crate::node_attempt::NodeAttempt;
 use crate::throttle::BatchThrottle;
 
 /// How long to wait for the driver to cancel the run. It takes some milliseconds, unless the run has no driver.
@@ -36,10 +33,8 @@ const STOP_WAIT: Duration = Duration::from_secs(5);
 
 /// The backup writer of one attempt at a batch.
 pub(crate) struct BackupWriter<'a> {
-    context: &'a Context,
-    batch: &'a ReapBatch,
+    of: BatchContext<'a>,
     policy: &'a BackupPolicy,
-    act: Act,
     target: BackupTarget,
     header: Header,
     attempt: u32,
@@ -52,27 +47,15 @@ pub(crate) struct BackupWriter<'a> {
 /// A candidate: its group with its number, and its index in the group.
 type Candidate<'a> = (usize, &'a Group, usize);
 
-/// Whether `mode` deletes the candidates of `group`.
-pub(crate) fn deletes(mode: GuardMode, group: &Group) -> bool {
-    match mode {
-        GuardMode::Act(act) => group.reason.is_deleted(act.stale),
-        GuardMode::Finalize(_) => false,
-    }
-}
-
 impl<'a> BackupWriter<'a> {
     /// Returns `None` if nothing must be saved.
     ///
     /// # Errors
     /// When the batch must be saved and this worker has no backup target.
-    pub(crate) fn wanted(
-        context: &'a Context,
-        spec: &'a RunSpec,
-        batch: &'a ReapBatch,
-        mode: GuardMode,
-    ) -> Result<Option<Self>, Failure> {
-        let (Some(policy), GuardMode::Act(act)) = (&spec.backup, mode) else { return Ok(None) };
-        if !batch.groups.iter().any(|group| deletes(mode, group)) {
+    pub(crate) fn wanted(of: BatchContext<'a>) -> Result<Option<Self>, Failure> {
+        let BatchContext { context, spec, batch, mode, .. } = of;
+        let Some(policy) = &spec.backup else { return Ok(None) };
+        if !batch.groups.iter().any(|group| mode.deletes(group)) {
             return Ok(None);
         }
         let Some(target) = context.backups.of(&spec.job, policy) else {
@@ -82,10 +65,8 @@ impl<'a> BackupWriter<'a> {
         let (header, attempt) = (header(spec, batch), fastrand::u32(..));
         let heartbeat = Heartbeat::new(context);
         Ok(Some(Self {
-            context,
-            batch,
+            of,
             policy,
-            act,
             target,
             header,
             attempt,
@@ -95,37 +76,30 @@ impl<'a> BackupWriter<'a> {
         }))
     }
 
-    /// Saves the candidates of `chunks` that will be deleted at `node`, whose clock shows `now_ms`. Returns `None` if
-    /// the run was cancelled.
+    /// Saves the candidates that the attempt `there` will delete.
     pub(crate) async fn save(
         &mut self,
-        conn: &Conn,
-        (node, now_ms): (&NodeId, u64),
-        chunks: &[Chunk<'_>],
-        mut paced: Option<&mut BatchThrottle<'_>>,
-        lease: (&Records, Option<&Delivery>),
-    ) -> Result<Option<Fingerprints>, Failure> {
-        let mode = GuardMode::Act(self.act);
-        let groups = chunks.iter().flatten().filter(|(_, group)| deletes(mode, group));
+        there: &mut NodeAttempt<'_, '_>,
+    ) -> Result<Fingerprints, Interruption> {
+        let NodeAttempt { node, now_ms, chunks, guard, throttle, .. } = there;
+        let (conn, mode) = (&guard.session.conn, self.of.mode);
+        let groups = chunks.iter().flatten().filter(|(_, group)| mode.deletes(group));
         let candidates: Vec<Candidate<'_>> = groups
             .flat_map(|(number, group)| (0..group.keys.len()).map(|index| (*number, *group, index)))
             .collect();
-        (self.header.node, self.header.at_ms) = (node.clone(), now_ms);
+        (self.header.node, self.header.at_ms) = ((*node).clone(), *now_ms);
         let keys = candidates.iter().map(key).collect();
         let mut reader = ValueReader::new(conn, keys, self.policy.value_bytes_max);
         let mut fingerprints = Fingerprints::with_call_bytes(reader.bytes_at_once());
         let mut file = Saved::new(self.header.clone());
         loop {
-            let most = paced.as_deref().and_then(BatchThrottle::window_keys).unwrap_or(u64::MAX);
+            let most = throttle.window_keys().unwrap_or(u64::MAX);
             let keys = reader.keys_next(conn, most);
             if keys == 0 {
                 break;
             }
             let step = reader.step(conn, most);
-            let Some((read, lookups)) = self.paced_request(paced.as_deref_mut(), lease, keys, step).await?
-            else {
-                return Ok(None);
-            };
+            let (read, lookups) = self.paced_request(throttle, keys, step).await?;
             fingerprints.stats.lookups += lookups;
             for (at, content) in read {
                 file = self.add_value(file, candidates[at], content, &mut fingerprints).await?;
@@ -134,36 +108,29 @@ impl<'a> BackupWriter<'a> {
         if file.entries() > 0 {
             self.put(file).await?;
         }
-        Ok(Some(fingerprints))
+        Ok(fingerprints)
     }
 
-    /// Sends a request to the node when the pace allows it. Returns `None` if the run was cancelled.
+    /// Sends a request to the node when the pace allows it.
     async fn paced_request<T>(
         &mut self,
-        paced: Option<&mut BatchThrottle<'_>>,
-        (records, delivery): (&Records, Option<&Delivery>),
+        throttle: &mut BatchThrottle<'_>,
         keys: usize,
         request: impl Future<Output = Result<T, RedisError>>,
-    ) -> Result<Option<T>, Failure> {
-        let permit = match paced {
-            Some(paced) => match paced.acquire().await {
-                Some(permit) => Some(permit),
-                None => return Ok(None),
-            },
-            None => None,
-        };
-        if let Some(delivery) = delivery
-            && !self.heartbeat.tick(records, delivery).await
+    ) -> Result<T, Interruption> {
+        let permit = throttle.acquire().await?;
+        if let Some(delivery) = self.of.delivery
+            && !self.heartbeat.tick(self.of.records, delivery).await
         {
-            return Ok(None);
+            return Err(Interruption::CANCELLED);
         }
         let began = Instant::now();
         let answer = request.await?;
-        self.context.telemetry.request(&self.batch.alias, RequestKind::Values, began.elapsed());
+        self.of.context.telemetry.request(&self.of.batch.alias, RequestKind::Values, began.elapsed());
         if let Some(permit) = permit {
             permit.done(keys as u64);
         }
-        Ok(Some(answer))
+        Ok(answer)
     }
 
     /// Adds the value of a candidate to `file`, and writes the file to the target when it is full.
@@ -248,50 +215,6 @@ fn header(spec: &RunSpec, batch: &ReapBatch) -> Header {
     }
 }
 
-/// Acts on `groups`. Groups without expected contents use the plain guard.
-pub(crate) async fn call(
-    fingerprints: &Fingerprints,
-    ready: &NodeSession,
-    (batch, act): (&ReapBatch, Act),
-    groups: &[(usize, &Group)],
-) -> Result<Vec<Result<GuardReply, RedisError>>, RedisError> {
-    let (compared, plain): (Vec<_>, Vec<_>) =
-        groups.iter().copied().partition(|(number, _)| fingerprints.stats.groups.contains_key(number));
-    let at = (BatchWindow::from(batch), GuardMode::Act(act));
-    let mut answers: BTreeMap<usize, Result<GuardReply, RedisError>> = BTreeMap::new();
-    if !plain.is_empty() {
-        let parts: Vec<Part<'_>> = plain.iter().map(Part::from).collect();
-        let replies = ready.executor.call(&ready.conn, at, &parts, false).await?;
-        answers.extend(plain.iter().map(|(number, _)| *number).zip(replies));
-    }
-    for call in 0..fingerprints.calls(&compared) {
-        let due = fingerprints.due_in(&compared, call);
-        let part = |(of, fingerprints)| Part { expected: Some(fingerprints), ..Part::from(of) };
-        let parts: Vec<Part<'_>> =
-            due.iter().map(|(of, fingerprints)| part((of, fingerprints.as_slice()))).collect();
-        let replies = ready.executor.call(&ready.conn, at, &parts, call > 0).await?;
-        for (((number, _), _), answer) in due.iter().zip(replies) {
-            let mut answer = match answer {
-                Ok(answer) => answer,
-                // The error remains the group's answer, even if later calls succeed.
-                Err(fault) => {
-                    answers.insert(*number, Err(fault));
-                    continue;
-                }
-            };
-            if matches!(answers.get(number), Some(Err(_))) {
-                continue;
-            }
-            if let Some(Ok(before)) = answers.get(number) {
-                answer.extra_lookups += before.extra_lookups;
-                answer.verdict = merged(&before.verdict, answer.verdict);
-            }
-            answers.insert(*number, Ok(answer));
-        }
-    }
-    Ok(answers.into_values().collect())
-}
-
 /// Writes the outcomes of `batch` next to its backup, so that a restore does not write keys that were not deleted. If
 /// this fails, the outcomes are unknown, and the restore says so.
 pub(crate) async fn note(context: &Context, spec: &RunSpec, batch: &ReapBatch, receipt: &Receipt) {
@@ -336,7 +259,7 @@ pub(crate) fn too_large(spec: &RunSpec, saved: Option<&BackupStats>) -> Option<S
     (!causes.is_empty()).then(|| causes.join("; "))
 }
 
-/// Requests the cancellation of the run if `failure` executor that nothing can be saved: later batches would fail, too.
+/// Requests the cancellation of the run if `failure` means that nothing can be saved: later batches would fail, too.
 pub(crate) async fn stop_if_impossible(failure: &Failure, records: &Records) -> Result<(), RecordError> {
     let Failure::Backup(e) = failure else { return Ok(()) };
     let cause = format!("no key is deleted without a backup, and none can be written: {e}");

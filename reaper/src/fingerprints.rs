@@ -4,12 +4,9 @@
 use std::collections::BTreeMap;
 
 use keysweep_model::limits::BACKUP_WRITE_BYTES;
-use keysweep_model::messages::{Fingerprint, Group, Lookups, RunSpec, Verify};
+use keysweep_model::messages::{Fingerprint, Group, Lookups};
 use keysweep_model::outcome::Outcome;
-use keysweep_redis::guard::{ExpectedContent, GuardMode, GuardVerdict};
-
-use crate::chunks::Chunk;
-use crate::node_session::NodeSession;
+use keysweep_redis::guard::{ExpectedContent, GuardVerdict};
 
 /// The expected contents of the groups at one node.
 #[derive(Debug, Default)]
@@ -147,18 +144,6 @@ pub(crate) fn merged(before: &GuardVerdict, now: GuardVerdict) -> GuardVerdict {
         Some(outcomes) => GuardVerdict::Outcomes(outcomes),
         None => GuardVerdict::Partial(all),
     }
-}
-
-/// The scanner's fingerprints of the candidates of `chunks`, if the run compares values.
-pub(crate) fn scanned(
-    ready: &NodeSession,
-    chunks: &[Chunk<'_>],
-    mode: GuardMode,
-    spec: &RunSpec,
-) -> Option<Fingerprints> {
-    let compares = matches!(mode, GuardMode::Act(_)) && spec.rules.verify == Verify::Value;
-    let bytes = ready.conn.value_bytes_at_once().min(BACKUP_WRITE_BYTES);
-    compares.then(|| Fingerprints::of_scan(chunks.iter().flatten(), bytes))
 }
 
 #[cfg(test)]

@@ -10,14 +10,10 @@ use keysweep_model::memory::{GroupCounts, PrefixMemory, SampleKind, StratifiedSa
 use keysweep_model::messages::ReapBatch;
 use keysweep_model::outcome::Outcome;
 use keysweep_model::prefix::{first, name, prefixes};
-use keysweep_redis::guard::GuardMode;
 use keysweep_redis::memory_usage::memory_usage;
-use keysweep_runtime::worker::Failure;
 
-use crate::backup_writer::deletes;
-use crate::chunks::Chunk;
-use crate::node_session::NodeSession;
-use crate::throttle::BatchThrottle;
+use crate::attempt::Interruption;
+use crate::node_attempt::NodeAttempt;
 
 /// The measured candidates of a batch.
 #[derive(Debug, Default)]
@@ -33,15 +29,10 @@ impl FreedMemory {
         Self { one_in: one_in.max(1), ..Self::default() }
     }
 
-    /// Measures candidates of `chunks` that `mode` deletes. Returns `None` if the run was cancelled.
-    pub(crate) async fn measure(
-        &mut self,
-        ready: &NodeSession,
-        chunks: &[Chunk<'_>],
-        mode: GuardMode,
-        mut paced: Option<&mut BatchThrottle<'_>>,
-    ) -> Result<Option<()>, Failure> {
-        let groups = chunks.iter().flatten().filter(|(_, group)| deletes(mode, group));
+    /// Measures candidates that the attempt `there` deletes.
+    pub(crate) async fn measure(&mut self, there: &mut NodeAttempt<'_, '_>) -> Result<(), Interruption> {
+        let mode = there.of.mode;
+        let groups = there.chunks.iter().flatten().filter(|(_, group)| mode.deletes(group));
         let places = groups.flat_map(|(number, group)| {
             group.keys.iter().enumerate().map(|(place, key)| ((*number, place), key))
         });
@@ -49,26 +40,20 @@ impl FreedMemory {
             places.filter(|(_, key)| is_drawn(key.as_bytes(), self.one_in)).collect();
         let mut left = chosen.as_slice();
         while !left.is_empty() && !self.refused {
-            let most = paced.as_deref().and_then(BatchThrottle::window_keys).unwrap_or(u64::MAX);
+            let most = there.throttle.window_keys().unwrap_or(u64::MAX);
             let most = usize::try_from(most.clamp(1, MEASURED_AT_ONCE)).unwrap_or(usize::MAX);
             let (now, later) = left.split_at(most.min(left.len()));
             // The permit is dropped without a number of keys: measuring a key takes less time than deleting one and
             // would distort the pacing.
-            let _permit = match &mut paced {
-                Some(paced) => match paced.acquire().await {
-                    Some(permit) => Some(permit),
-                    None => return Ok(None),
-                },
-                None => None,
-            };
+            let _permit = there.throttle.acquire().await?;
             let keys: Vec<(Key, bool)> = now.iter().map(|(_, key)| ((*key).clone(), false)).collect();
-            let found = memory_usage(&ready.conn, &keys).await?;
+            let found = memory_usage(&there.guard.session.conn, &keys).await?;
             let measured = now.iter().zip(&found.memories);
             self.bytes.extend(measured.filter_map(|((place, _), weight)| Some((*place, weight.bytes?))));
             self.refused = found.refused.is_some();
             left = later;
         }
-        Ok(Some(()))
+        Ok(())
     }
 
     /// The memory of the measured candidates that were deleted, according to the `outcomes` of the groups of `batch`.

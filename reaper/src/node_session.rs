@@ -1,10 +1,11 @@
 //! What a reaper keeps per node: permits, the session and the clock comparison.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
-use keysweep_model::ids::NodeId;
+use keysweep_model::ids::{Alias, NodeId};
 use keysweep_model::limits::BATCHES_PER_NODE;
 use keysweep_model::messages::{DeleteBackend, UnreplicatedWrites};
 use keysweep_model::slot::SlotSet;
@@ -15,11 +16,23 @@ use tokio::time::Instant;
 
 use crate::clock::{Clock, ClockJump};
 
+/// The states of all nodes that the reaper has acted on.
+#[derive(Default)]
+pub(crate) struct NodeStates(StdMutex<BTreeMap<(Alias, NodeId), Arc<NodeState>>>);
+
+impl NodeStates {
+    /// The state of one node.
+    pub(crate) fn get(&self, alias: &Alias, node: &NodeId) -> Arc<NodeState> {
+        let mut nodes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(nodes.entry((alias.clone(), node.clone())).or_default())
+    }
+}
+
 /// The state of one node.
 pub(crate) struct NodeState {
     /// One permit per batch in progress at the node; dropping it admits the next one.
     pub(crate) permits: Semaphore,
-    ready: Mutex<Option<NodeSession>>,
+    session: Mutex<Option<NodeSession>>,
     clock: StdMutex<Clock>,
 }
 
@@ -46,7 +59,7 @@ impl Default for NodeState {
     fn default() -> Self {
         Self {
             permits: Semaphore::new(BATCHES_PER_NODE),
-            ready: Mutex::default(),
+            session: Mutex::default(),
             clock: StdMutex::default(),
         }
     }
@@ -54,15 +67,15 @@ impl Default for NodeState {
 
 impl NodeState {
     /// Returns the session, connecting to the node and preparing it for `backend` if needed.
-    pub(crate) async fn ready(
+    pub(crate) async fn session(
         &self,
         node: &NodeId,
         client: &RedisClient,
         backend: DeleteBackend,
     ) -> Result<NodeSession, RedisError> {
-        let mut ready = self.ready.lock().await;
-        if let Some(ready) = ready.as_ref().filter(|ready| ready.delete_backend == backend) {
-            return Ok(ready.clone());
+        let mut session = self.session.lock().await;
+        if let Some(session) = session.as_ref().filter(|session| session.delete_backend == backend) {
+            return Ok(session.clone());
         }
         // `conn` fails fast for a node that has just failed, so that not every task tries it.
         let shared = client.conn(node).await?;
@@ -75,7 +88,7 @@ impl NodeState {
         let status = node::status(&conn, client.db()).await?;
         let replicas = Arc::new(AtomicU64::new(status.replicas));
         let (evicts, process, replication_id) = (status.evicts, status.process, status.replication_id);
-        Ok(ready
+        Ok(session
             .insert(NodeSession {
                 conn,
                 delete_backend: backend,
@@ -117,7 +130,7 @@ impl NodeState {
 
     /// Drops the session after a failure: the node may come back without the script.
     pub(crate) async fn forget(&self) {
-        self.ready.lock().await.take();
+        self.session.lock().await.take();
     }
 }
 

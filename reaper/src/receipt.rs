@@ -1,8 +1,10 @@
-//! Builds receipts from outcomes. Pure.
+//! The result of an attempt at a batch, and its receipt. Pure.
 
-use keysweep_model::messages::{GroupReceipt, Lookups, ReapBatch, Receipt};
+use keysweep_model::memory::PrefixMemory;
+use keysweep_model::messages::{GroupReceipt, Lookups, NodePacing, ReapBatch, Receipt, UnreplicatedWrites};
 use keysweep_model::outcome::Outcome;
 use keysweep_model::slot::SlotSet;
+use keysweep_redis::RedisError;
 use keysweep_redis::guard::{self, GuardVerdict};
 
 use crate::chunks::Chunk;
@@ -34,36 +36,67 @@ pub(crate) fn outcomes(
     }
 }
 
-/// The receipt of `batch` with the `outcomes` of its groups. `idle`: idle times decide who is inactive. `saved`: what
-/// was saved before the deletion.
-pub(crate) fn receipt(
-    batch: &ReapBatch,
-    outcomes: Vec<Vec<Outcome>>,
-    idle: bool,
-    saved: Option<&BackupStats>,
-    cause: Option<String>,
-) -> Receipt {
-    let mut lookups = saved.map_or_else(Lookups::default, |saved| saved.lookups);
-    for (number, (group, outcomes)) in batch.groups.iter().zip(&outcomes).enumerate() {
-        let saved = saved.and_then(|saved| saved.groups.get(&number)).map(Vec::as_slice);
-        lookups += guard::lookups(group.reason, idle, saved, outcomes);
+/// The result of an attempt at a batch.
+#[derive(Default)]
+pub(crate) struct BatchResult {
+    /// The outcomes by group; empty for groups that have none yet.
+    pub(crate) outcomes: Vec<Vec<Outcome>>,
+    /// How the batch was throttled, if it was.
+    pub(crate) pacing: Option<Box<NodePacing>>,
+    /// Writes that the replicas have not confirmed.
+    pub(crate) unreplicated: Vec<UnreplicatedWrites>,
+    /// Lookups that the guard made in addition to the usual ones.
+    pub(crate) extra_lookups: Lookups,
+    /// What was saved before the deletion, if the run writes backups or compares values.
+    pub(crate) saved: Option<BackupStats>,
+    /// The memory that the deletions freed.
+    pub(crate) freed: Option<Box<PrefixMemory>>,
+    /// Why groups have no outcomes: their slots are moving, or no node serves them.
+    pub(crate) failure: Option<RedisError>,
+}
+
+impl BatchResult {
+    /// The result of an attempt at `batch` that has done nothing yet.
+    pub(crate) fn of(batch: &ReapBatch) -> Self {
+        Self { outcomes: vec![Vec::new(); batch.groups.len()], ..Self::default() }
     }
-    let groups = batch.groups.iter().zip(outcomes);
-    let groups = groups
-        .map(|(group, outcomes)| GroupReceipt { slot: group.slot, reason: group.reason, outcomes })
-        .collect();
-    Receipt {
-        run: batch.run,
-        batch: batch.batch,
-        node: batch.node.clone(),
-        groups,
-        lookups,
-        cause,
-        pacing: None,
-        scan_generation: batch.scan_generation,
-        unreplicated: Vec::new(),
-        all: None,
-        freed: None,
+
+    /// The outcomes, filled in for the groups of `batch` that have none, and the unconfirmed writes. `tried`: an
+    /// earlier delivery may have acted on these groups.
+    pub(crate) fn filled(mut self, batch: &ReapBatch, tried: bool) -> Self {
+        let outcome = if tried { Outcome::Unconfirmed } else { Outcome::Unreached };
+        for (group, outcomes) in batch.groups.iter().zip(&mut self.outcomes) {
+            outcomes.resize(group.keys.len(), outcome);
+        }
+        Self { outcomes: self.outcomes, unreplicated: self.unreplicated, ..Self::default() }
+    }
+
+    /// The receipt of `batch` with this result. `idle`: idle times decide who is inactive.
+    pub(crate) fn receipt(self, batch: &ReapBatch, idle: bool, cause: Option<String>) -> Receipt {
+        let saved = self.saved.as_ref();
+        let mut lookups = saved.map_or_else(Lookups::default, |saved| saved.lookups);
+        lookups += self.extra_lookups;
+        for (number, (group, outcomes)) in batch.groups.iter().zip(&self.outcomes).enumerate() {
+            let saved = saved.and_then(|saved| saved.groups.get(&number)).map(Vec::as_slice);
+            lookups += guard::lookups(group.reason, idle, saved, outcomes);
+        }
+        let groups = batch.groups.iter().zip(self.outcomes);
+        let groups = groups
+            .map(|(group, outcomes)| GroupReceipt { slot: group.slot, reason: group.reason, outcomes })
+            .collect();
+        Receipt {
+            run: batch.run,
+            batch: batch.batch,
+            node: batch.node.clone(),
+            groups,
+            lookups,
+            cause,
+            pacing: self.pacing,
+            scan_generation: batch.scan_generation,
+            unreplicated: self.unreplicated,
+            all: None,
+            freed: self.freed,
+        }
     }
 }
 
@@ -78,7 +111,7 @@ pub(crate) fn done_in(chunks: &[Chunk<'_>], outcomes: &[Vec<Outcome>]) -> SlotSe
 pub(crate) fn uniform(batch: &ReapBatch, outcome: Outcome, cause: Option<String>) -> Receipt {
     let outcomes = batch.groups.iter().map(|group| vec![outcome; group.keys.len()]).collect();
     // None of these outcomes takes a lookup.
-    receipt(batch, outcomes, false, None, cause)
+    BatchResult { outcomes, ..BatchResult::default() }.receipt(batch, false, cause)
 }
 
 #[cfg(test)]

@@ -3,54 +3,55 @@
 use std::sync::Arc;
 
 use keysweep_model::ids::NodeId;
-use keysweep_model::messages::{NodePacing, RunSpec};
+use keysweep_model::messages::NodePacing;
 use keysweep_pacing::{Pacer, Permit};
 use keysweep_redis::RedisClient;
-use keysweep_runtime::context::Context;
 use keysweep_runtime::heartbeat::Heartbeat;
-use keysweep_storage::queue::Delivery;
-use keysweep_storage::records::Records;
 
-/// A batch that is throttled. Dropping it reports that the batch ended at the node.
+use crate::attempt::{BatchContext, Interruption};
+
+/// The pace of a batch at a node. Dropping it reports that the batch ended there.
 pub(crate) struct BatchThrottle<'a> {
-    pacer: Pacer,
-    delivery: &'a Delivery,
-    records: &'a Records,
+    of: BatchContext<'a>,
+    /// `None` without limits.
+    pacer: Option<Pacer>,
     heartbeat: Heartbeat,
 }
 
 impl<'a> BatchThrottle<'a> {
-    /// The batch of `delivery` starts at `node`. Returns `None` if the run is not throttled.
-    pub(crate) async fn enter(
-        context: &Context,
-        spec: &RunSpec,
-        (deployment, node): (&Arc<RedisClient>, &NodeId),
-        (delivery, records): (&'a Delivery, &'a Records),
-    ) -> Option<Self> {
-        if spec.pacing.is_free() {
-            return None;
-        }
-        let pacer = context.pacers.enter_to_act(spec, deployment, node, &context.telemetry).await;
-        Some(Self { pacer, delivery, records, heartbeat: Heartbeat::new(context) })
+    /// No limits.
+    pub(crate) fn unlimited(of: BatchContext<'a>) -> Self {
+        Self { of, pacer: None, heartbeat: Heartbeat::new(of.context) }
     }
 
-    /// Waits for the next permit. Returns `None` if the run was cancelled.
-    pub(crate) async fn acquire(&mut self) -> Option<Permit<'_>> {
+    /// The batch starts at `node`, with the limits of its run.
+    pub(crate) async fn enter(&mut self, client: &Arc<RedisClient>, node: &NodeId) {
+        let BatchContext { context, spec, .. } = self.of;
+        if self.of.delivery.is_some() && !spec.pacing.is_free() {
+            self.pacer = Some(context.pacers.enter_to_act(spec, client, node, &context.telemetry).await);
+            self.heartbeat = Heartbeat::new(context);
+        }
+    }
+
+    /// Waits for the next permit; `None` if there are no limits. Interrupts the attempt if the run was cancelled.
+    pub(crate) async fn acquire(&mut self) -> Result<Option<Permit<'_>>, Interruption> {
+        let (Some(pacer), Some(delivery)) = (&self.pacer, self.of.delivery) else { return Ok(None) };
         // The heartbeat is also needed if permits are granted without delay.
-        if !self.heartbeat.tick(self.records, self.delivery).await {
-            return None;
+        if !self.heartbeat.tick(self.of.records, delivery).await {
+            return Err(Interruption::CANCELLED);
         }
-        self.heartbeat.acquire(&self.pacer, self.records, self.delivery).await
+        let permit = self.heartbeat.acquire(pacer, self.of.records, delivery).await;
+        permit.map(Some).ok_or(Interruption::CANCELLED)
     }
 
-    /// How many keys the next piece of work may cover.
+    /// How many keys the next piece of work may cover; `None` without limits.
     pub(crate) fn window_keys(&self) -> Option<u64> {
-        self.pacer.window_keys()
+        self.pacer.as_ref().and_then(Pacer::window_keys)
     }
 
     /// How the batch was throttled, if it was.
     pub(crate) fn stats(&self) -> Option<Box<NodePacing>> {
-        let stats = self.pacer.stats();
+        let stats = self.pacer.as_ref()?.stats();
         (!stats.is_empty()).then(|| Box::new(stats))
     }
 }

@@ -61,6 +61,12 @@ pub enum GuardMode {
 }
 
 impl GuardMode {
+    /// Whether candidates of `group` may be deleted.
+    #[must_use]
+    pub fn deletes(self, group: &Group) -> bool {
+        matches!(self, Self::Act(act) if group.reason.is_deleted(act.stale))
+    }
+
     /// Whether the guard checks the field TTLs of hashes in `group`.
     fn asks_fields(self, group: &Group) -> bool {
         matches!(self, Self::Act(act) if act.fields) && group.reason == Reason::Stale
