@@ -6,7 +6,7 @@ use std::time::Duration;
 use keysweep_model::ids::NodeId;
 use keysweep_model::limits::{BACKUP_WRITE_BYTES, FIELD_TTLS_KNOWN_FOR};
 use keysweep_model::messages::{Group, Verify};
-use keysweep_redis::guard::{Act, BatchWindow, GuardMode};
+use keysweep_redis::guard::{Act, BatchWindow, GuardMode, GuardReplies};
 use keysweep_redis::{RedisClient, RedisError, node, same_deployment};
 use keysweep_telemetry::RequestKind;
 use tokio::time::Instant;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::attempt::{BatchContext, Interruption};
 use crate::chunks::{Chunk, piece};
 use crate::fingerprints::Fingerprints;
-use crate::node_guard::{NodeGuard, Replies};
+use crate::node_guard::NodeGuard;
 use crate::node_session::NodeState;
 use crate::throttle::BatchThrottle;
 
@@ -92,7 +92,7 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
     }
 
     /// Calls the guard for `groups` when the pace allows it.
-    pub(crate) async fn call(&mut self, groups: &[(usize, &Group)]) -> Result<Replies, Interruption> {
+    pub(crate) async fn call(&mut self, groups: &[(usize, &Group)]) -> Result<GuardReplies, Interruption> {
         let permit = self.throttle.acquire().await?;
         let began = Instant::now();
         let replies = match &self.fingerprints {

@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use keysweep_model::messages::Group;
 use keysweep_redis::RedisError;
-use keysweep_redis::guard::{BatchWindow, GuardMode, GuardReply, Part};
+use keysweep_redis::guard::{BatchWindow, Guard, GuardCall, GuardMode, GuardReplies, GuardReply, Part};
 
 use crate::fingerprints::{Fingerprints, merged};
 use crate::node_session::NodeSession;
-
-/// The replies to several groups, in their order. A group whose call failed has its error in its place.
-pub(crate) type Replies = Vec<Result<GuardReply, RedisError>>;
 
 /// The guard of one batch at one node.
 pub(crate) struct NodeGuard {
@@ -21,7 +18,7 @@ pub(crate) struct NodeGuard {
 
 impl NodeGuard {
     /// Acts on `groups`, without comparing contents.
-    pub(crate) async fn call(&self, groups: &[(usize, &Group)]) -> Result<Replies, RedisError> {
+    pub(crate) async fn call(&self, groups: &[(usize, &Group)]) -> Result<GuardReplies, RedisError> {
         let parts: Vec<Part<'_>> = groups.iter().map(Part::from).collect();
         self.send(&parts, false).await
     }
@@ -31,7 +28,7 @@ impl NodeGuard {
         &self,
         groups: &[(usize, &Group)],
         fingerprints: &Fingerprints,
-    ) -> Result<Replies, RedisError> {
+    ) -> Result<GuardReplies, RedisError> {
         let (compared, plain): (Vec<_>, Vec<_>) =
             groups.iter().copied().partition(|(number, _)| fingerprints.stats.groups.contains_key(number));
         let mut replies: BTreeMap<usize, Result<GuardReply, RedisError>> = BTreeMap::new();
@@ -51,9 +48,9 @@ impl NodeGuard {
         Ok(replies.into_values().collect())
     }
 
-    async fn send(&self, parts: &[Part<'_>], again: bool) -> Result<Replies, RedisError> {
-        let Self { session, window, mode } = self;
-        session.executor.call(&session.conn, (*window, *mode), parts, again).await
+    async fn send(&self, parts: &[Part<'_>], again: bool) -> Result<GuardReplies, RedisError> {
+        let call = GuardCall { window: self.window, mode: self.mode, parts, again };
+        self.session.executor.call(&self.session.conn, call).await
     }
 }
 

@@ -9,7 +9,7 @@ use keysweep_model::ids::{Alias, NodeId};
 use keysweep_model::limits::BATCHES_PER_NODE;
 use keysweep_model::messages::{DeleteBackend, UnreplicatedWrites};
 use keysweep_model::slot::SlotSet;
-use keysweep_redis::guard::GuardExecutor;
+use keysweep_redis::guard::{Guard, GuardExecutor};
 use keysweep_redis::{Conn, ConnectionUse, RedisClient, RedisError, node, replication};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
@@ -148,7 +148,7 @@ impl NodeSession {
         }
         let replicas = self.replicas.load(Ordering::Relaxed);
         // Transactions use other connections, which WAIT on this one does not cover.
-        if first && replicas > 0 && self.delete_backend == DeleteBackend::Lua {
+        if first && replicas > 0 && self.executor.writes_on_caller_conn() {
             if replication::wait(&self.conn, replicas).await? {
                 return Ok(None);
             }

@@ -1,58 +1,42 @@
-//! The two delete backends: what a node needs for either, and the call.
+//! The delete backend of a run at one node, chosen by its plan.
 
-use keysweep_model::messages::{DeleteBackend, Lookups};
+use keysweep_model::messages::DeleteBackend;
 
-use super::watch::WatchPool;
-use super::{BatchWindow, GuardMode, GuardVerdict, Part, call, load};
+use super::{Guard, GuardCall, GuardReplies, LuaGuard, WatchGuard};
 use crate::conn::Conn;
 use crate::error::RedisError;
 
-/// A delete backend that is ready for use at one node.
+/// Either delete backend. An enum, so that a call costs no allocation.
 #[derive(Clone)]
 pub enum GuardExecutor {
-    /// The SHA-1 of the loaded script.
-    Lua(Vec<u8>),
-    /// The connection for transactions.
-    Watch(WatchPool),
-}
-
-/// The reply of a call for one group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GuardReply {
-    /// The result.
-    pub verdict: GuardVerdict,
-    /// Lookups in addition to those that [`super::lookups`] computes from the outcomes.
-    pub extra_lookups: Lookups,
+    /// Scripts.
+    Lua(LuaGuard),
+    /// Transactions.
+    Watch(WatchGuard),
 }
 
 impl GuardExecutor {
     /// Prepares the server behind `conn` for the delete backend.
     pub async fn prepare(conn: &Conn, backend: DeleteBackend) -> Result<Self, RedisError> {
         Ok(match backend {
-            DeleteBackend::Lua => Self::Lua(load(conn).await?),
-            DeleteBackend::Watch => Self::Watch(WatchPool::default()),
+            DeleteBackend::Lua => Self::Lua(LuaGuard::load(conn).await?),
+            DeleteBackend::Watch => Self::Watch(WatchGuard::default()),
         })
     }
+}
 
-    /// Acts on several groups. A group that failed has its error in its place. `again`: earlier calls left something
-    /// to this one (see [`super::ExpectedContent::Later`]).
-    pub async fn call(
-        &self,
-        conn: &Conn,
-        (window, mode): (BatchWindow, GuardMode),
-        parts: &[Part<'_>],
-        again: bool,
-    ) -> Result<Vec<Result<GuardReply, RedisError>>, RedisError> {
+impl Guard for GuardExecutor {
+    async fn call(&self, conn: &Conn, call: GuardCall<'_>) -> Result<GuardReplies, RedisError> {
         match self {
-            Self::Lua(script) => {
-                let mut answers = call(conn, script, (window, mode), parts).await?;
-                for answer in answers.iter_mut().flatten() {
-                    // The script reads a ledger that another call has created.
-                    answer.extra_lookups += Lookups::reads(u64::from(again), 0);
-                }
-                Ok(answers)
-            }
-            Self::Watch(kept) => Ok(kept.call(conn, (window, mode), parts).await),
+            Self::Lua(guard) => guard.call(conn, call).await,
+            Self::Watch(guard) => guard.call(conn, call).await,
+        }
+    }
+
+    fn writes_on_caller_conn(&self) -> bool {
+        match self {
+            Self::Lua(guard) => guard.writes_on_caller_conn(),
+            Self::Watch(guard) => guard.writes_on_caller_conn(),
         }
     }
 }

@@ -27,8 +27,11 @@ use keysweep_model::messages::Lookups;
 use keysweep_model::outcome::Outcome;
 use redis::Value;
 
+use super::ledger::{ledger_key, verdict};
 use super::policy::{GuardAction, KeyReading, OPEN, decided};
-use super::{BatchWindow, ExpectedContent, GuardMode, GuardReply, GuardVerdict, Part, ledger_key, lookups};
+use super::{
+    BatchWindow, ExpectedContent, Guard, GuardCall, GuardReplies, GuardReply, GuardVerdict, Part, lookups,
+};
 use crate::conn::{Batch, Conn};
 use crate::dump::is_no_string;
 use crate::error::{RedisError, RedisErrorKind};
@@ -40,33 +43,28 @@ use crate::socket::Expected;
 /// How often a single key that changes each time is read again before it is spared.
 const TRIES_MAX: u32 = 10;
 
-/// The connection for transactions, kept open between them.
+/// The delete backend by transactions, with their connection, which is kept open between them.
 #[derive(Clone, Default)]
-pub struct WatchPool(Arc<Mutex<Option<Conn>>>);
+pub struct WatchGuard(Arc<Mutex<Option<Conn>>>);
 
-impl WatchPool {
-    /// See [`super::GuardExecutor::call`].
-    pub(super) async fn call(
-        &self,
-        conn: &Conn,
-        (window, mode): (BatchWindow, GuardMode),
-        parts: &[Part<'_>],
-    ) -> Vec<Result<GuardReply, RedisError>> {
-        let mut answers = Vec::new();
-        for part in parts {
-            answers.push(self.act(conn, (window, mode), *part).await);
+impl Guard for WatchGuard {
+    async fn call(&self, conn: &Conn, call: GuardCall<'_>) -> Result<GuardReplies, RedisError> {
+        let mut replies = Vec::new();
+        for part in call.parts {
+            replies.push(self.act(conn, &call, *part).await);
         }
-        answers
+        Ok(replies)
     }
 
-    async fn act(
-        &self,
-        conn: &Conn,
-        (window, mode): (BatchWindow, GuardMode),
-        part: Part<'_>,
-    ) -> Result<GuardReply, RedisError> {
+    fn writes_on_caller_conn(&self) -> bool {
+        false
+    }
+}
+
+impl WatchGuard {
+    async fn act(&self, conn: &Conn, call: &GuardCall<'_>, part: Part<'_>) -> Result<GuardReply, RedisError> {
         let own = conn.dedicated().await?;
-        let mut work = WatchWork::new(&own, window, mode, part);
+        let mut work = WatchWork::new(&own, call, part);
         let answer = work.finish().await?;
         if !work.watching {
             let kept = own.into_conn();
@@ -107,23 +105,19 @@ struct WatchWork<'a> {
 }
 
 impl<'a> WatchWork<'a> {
-    fn new(conn: &'a Conn, window: BatchWindow, mode: GuardMode, part: Part<'a>) -> Self {
-        let (order, asks_fields) = (GuardAction::of(mode, part.group), mode.asks_fields(part.group));
-        let ledger = ledger_key(window.run, window.batch, part.number, part.group.slot);
-        let letters = vec![OPEN; part.group.keys.len()];
-        let (committed, texts, made) = (Vec::new(), Vec::new(), Lookups::default());
+    fn new(conn: &'a Conn, GuardCall { window, mode, .. }: &GuardCall<'_>, part: Part<'a>) -> Self {
         Self {
             conn,
-            window,
-            ledger,
-            order,
+            window: *window,
+            ledger: ledger_key(window.run, window.batch, part.number, part.group.slot),
+            order: GuardAction::of(*mode, part.group),
             part,
-            letters,
-            committed,
-            texts,
-            asks_fields,
+            letters: vec![OPEN; part.group.keys.len()],
+            committed: Vec::new(),
+            texts: Vec::new(),
+            asks_fields: mode.asks_fields(part.group),
             watching: false,
-            made,
+            made: Lookups::default(),
         }
     }
 
@@ -224,7 +218,7 @@ impl<'a> WatchWork<'a> {
 
     /// The verdict of the letters.
     fn verdict(&self) -> Result<GuardVerdict, RedisError> {
-        super::verdict(self.conn, &Value::BulkString(self.letters.clone()), self.letters.len())
+        verdict(self.conn, &Value::BulkString(self.letters.clone()), self.letters.len())
     }
 
     /// The batch expired: only what this call has done is known, not what the ledger recorded of the rest.

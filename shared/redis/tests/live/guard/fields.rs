@@ -6,7 +6,8 @@ use keysweep_model::messages::{Action, DeleteBackend, Group, Lookups, Reason};
 use keysweep_model::outcome::Outcome::{self, Deleted, Expired, FieldTtl, Spared, Vanished};
 use keysweep_redis::fields::{self, FieldTtls};
 use keysweep_redis::guard::{
-    self, Act, BatchWindow, ExpectedContent, GuardExecutor, GuardMode, GuardReply, GuardVerdict, Part,
+    self, Act, BatchWindow, ExpectedContent, Guard, GuardCall, GuardExecutor, GuardMode, GuardReply,
+    GuardVerdict, Part,
 };
 use keysweep_redis::{Conn, Reply, node};
 use keysweep_servers::Server;
@@ -70,8 +71,8 @@ impl Bench {
             fingerprints: Vec::new(),
         };
         let part = Part { expected: contents, ..Part::from(&(0, &group)) };
-        let answers =
-            self.means.call(&self.conn, (window, GuardMode::Act(act)), &[part], false).await.unwrap();
+        let call = GuardCall { window, mode: GuardMode::Act(act), parts: &[part], again: false };
+        let answers = self.means.call(&self.conn, call).await.unwrap();
         answers.into_iter().next().unwrap().unwrap()
     }
 

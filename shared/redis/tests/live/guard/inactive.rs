@@ -5,7 +5,8 @@ use keysweep_model::key::Key;
 use keysweep_model::messages::{Action, DeleteBackend, Group, Lookups, Reason};
 use keysweep_model::outcome::Outcome::{self, Deleted, Failed, Spared, Unreached, Vanished};
 use keysweep_redis::guard::{
-    self, Act, BatchWindow, ExpectedContent, GuardExecutor, GuardMode, GuardReply, GuardVerdict, Part,
+    self, Act, BatchWindow, ExpectedContent, Guard, GuardCall, GuardExecutor, GuardMode, GuardReply,
+    GuardVerdict, Part,
 };
 use keysweep_redis::{Conn, Reply, node};
 use keysweep_servers::Server;
@@ -78,7 +79,11 @@ impl Bench {
             fingerprints: Vec::new(),
         };
         let part = Part { expected: contents, ..Part::from(&(0, &group)) };
-        let answers = self.means.call(&self.conn, (window, mode), &[part], false).await.unwrap();
+        let answers = self
+            .means
+            .call(&self.conn, GuardCall { window, mode, parts: &[part], again: false })
+            .await
+            .unwrap();
         let GuardReply { verdict, extra_lookups: extra } = answers.into_iter().next().unwrap().unwrap();
         match verdict {
             GuardVerdict::Outcomes(outcomes) => (outcomes, extra),

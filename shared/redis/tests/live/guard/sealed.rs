@@ -5,7 +5,9 @@ use keysweep_model::limits::BACKUP_TEXT_MAX;
 use keysweep_model::messages::{Action, DeleteBackend, Lookups, Reason};
 use keysweep_model::outcome::Outcome::{self, Deleted, Failed, Spared, Vanished};
 use keysweep_redis::dump::{self, DumpedValue, ProbedValue};
-use keysweep_redis::guard::{self, Act, ExpectedContent, GuardMode, GuardReply, GuardVerdict, Part};
+use keysweep_redis::guard::{
+    self, Act, ExpectedContent, Guard, GuardCall, GuardMode, GuardReply, GuardVerdict, Part,
+};
 
 use super::bench::Bench;
 
@@ -50,19 +52,14 @@ impl Bench {
 
     async fn answer(&self, contents: &[ExpectedContent], again: bool) -> GuardReply {
         let part = Part { number: 7, group: &self.group, expected: Some(contents) };
-        let mode = GuardMode::Act(ACT);
-        self.means.call(&self.conn, (self.window, mode), &[part], again).await.unwrap().remove(0).unwrap()
+        let call = GuardCall { window: self.window, mode: GuardMode::Act(ACT), parts: &[part], again };
+        self.means.call(&self.conn, call).await.unwrap().remove(0).unwrap()
     }
 
     async fn finalize(&self, outcome: Outcome) -> GuardVerdict {
         let (mode, part) = (GuardMode::Finalize(outcome), Part::from(&(7, &self.group)));
-        self.means
-            .call(&self.conn, (self.window, mode), &[part], false)
-            .await
-            .unwrap()
-            .remove(0)
-            .unwrap()
-            .verdict
+        let call = GuardCall { window: self.window, mode, parts: &[part], again: false };
+        self.means.call(&self.conn, call).await.unwrap().remove(0).unwrap().verdict
     }
 
     /// The indices of existing keys.

@@ -6,12 +6,14 @@ use keysweep_model::ids::BatchId;
 use keysweep_model::messages::{Action, DeleteBackend, Lookups, Reason};
 use keysweep_model::outcome::Outcome::{self, Deleted, Expired, Failed, Spared, Unreached, Vanished};
 use keysweep_redis::Throttle;
-use keysweep_redis::guard::{self, Act, BatchWindow, GuardMode, GuardReply, GuardVerdict, Ledger, Part};
+use keysweep_redis::guard::{
+    self, Act, BatchWindow, Guard, GuardCall, GuardMode, GuardReply, GuardVerdict, Ledger, Part,
+};
 use keysweep_redis::{RedisError, Reply, node};
 
 use super::bench::Bench;
 
-const DELETE: GuardMode = act(Action::Delete);
+pub(super) const DELETE: GuardMode = act(Action::Delete);
 
 const fn act(stale: Action) -> GuardMode {
     GuardMode::Act(Act { stale, near_expiry_ms: 0, idle_ms: None, fields: false })
@@ -31,7 +33,7 @@ both_ways! {
 }
 
 impl Bench {
-    async fn call(&self, mode: GuardMode) -> GuardVerdict {
+    pub(super) async fn call(&self, mode: GuardMode) -> GuardVerdict {
         self.call_in(self.window, mode).await
     }
 
@@ -43,9 +45,14 @@ impl Bench {
         self.try_in(window, mode).await.unwrap()
     }
 
-    async fn try_in(&self, window: BatchWindow, mode: GuardMode) -> Result<GuardReply, RedisError> {
+    pub(super) async fn try_in(
+        &self,
+        window: BatchWindow,
+        mode: GuardMode,
+    ) -> Result<GuardReply, RedisError> {
         let part = Part::from(&(7, &self.group));
-        self.means.call(&self.conn, (window, mode), &[part], false).await.unwrap().remove(0)
+        let call = GuardCall { window, mode, parts: &[part], again: false };
+        self.means.call(&self.conn, call).await.unwrap().remove(0)
     }
 
     fn ledger(&self) -> Vec<u8> {
@@ -77,7 +84,7 @@ impl Bench {
     }
 }
 
-fn outcomes(expected: &[Outcome]) -> GuardVerdict {
+pub(super) fn outcomes(expected: &[Outcome]) -> GuardVerdict {
     GuardVerdict::Outcomes(expected.to_vec())
 }
 

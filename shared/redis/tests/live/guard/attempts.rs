@@ -1,0 +1,151 @@
+//! Several attempts at a batch: only one of them acts, one continues where another one was cut off, and keys that change
+//! all the time do not delay the others.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::join_all;
+use keysweep_model::ids::{BatchId, RunId};
+use keysweep_model::key::Key;
+use keysweep_model::messages::{Action, DeleteBackend, Group, Reason};
+use keysweep_model::outcome::Outcome::{self, Deleted, Spared, Unreached, Vanished};
+use keysweep_redis::guard::{
+    self, Act, BatchWindow, Guard, GuardCall, GuardExecutor, GuardMode, GuardReply, GuardVerdict, Part,
+};
+use keysweep_redis::{Batch, Conn, Reply, node};
+use keysweep_servers::Server;
+
+const DELETE: GuardMode =
+    GuardMode::Act(Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None, fields: false });
+
+both_ways! {
+    of_several_attempts_one_acts_and_all_report_the_same,
+    constantly_changing_keys_do_not_delay_others,
+    attempt_continues_an_interrupted_one,
+}
+
+async fn window(conn: &Conn) -> BatchWindow {
+    let now = node::time_ms(conn).await.unwrap();
+    BatchWindow { run: RunId::new(), batch: BatchId::new(), not_before_ms: now, not_after_ms: now + 60_000 }
+}
+
+fn group(keys: &[String]) -> Group {
+    let keys = keys.iter().map(|key| Key::new(key.as_bytes())).collect();
+    Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new(), fingerprints: Vec::new() }
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("key:{n}")).collect()
+}
+
+async fn set(conn: &Conn, keys: &[String]) {
+    for key in keys {
+        conn.command(&[b"SET", key.as_bytes(), b"value"]).await.unwrap();
+    }
+}
+
+async fn delete(means: &GuardExecutor, conn: &Conn, window: BatchWindow, group: &Group) -> Vec<Outcome> {
+    let call = GuardCall { window, mode: DELETE, parts: &[Part::from(&(0, group))], again: false };
+    let GuardReply { verdict, .. } = means.call(conn, call).await.unwrap().remove(0).unwrap();
+    let GuardVerdict::Outcomes(outcomes) = verdict else { panic!("{verdict:?}") };
+    outcomes
+}
+
+/// The number of keys that a command removed so far.
+async fn unlinks(conn: &Conn) -> u64 {
+    let Reply::BulkString(text) = conn.info_text("INFO commandstats").await.unwrap() else {
+        panic!("no text")
+    };
+    let text = String::from_utf8(text).unwrap();
+    let calls = text.lines().find_map(|line| line.strip_prefix("cmdstat_unlink:calls="));
+    calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
+}
+
+async fn of_several_attempts_one_acts_and_all_report_the_same(backend: DeleteBackend) {
+    let server = Server::start(&[]).await.unwrap();
+    let conn = server.conn().await.unwrap();
+    let keys = names(20);
+    for round in 1..=25 {
+        set(&conn, &keys).await;
+        let (window, group) = (window(&conn).await, group(&keys));
+        let attempts = (0..4).map(async |_| {
+            let means = GuardExecutor::prepare(&conn, backend).await.unwrap();
+            delete(&means, &conn, window, &group).await
+        });
+        for outcomes in join_all(attempts).await {
+            assert_eq!(outcomes, [Deleted; 20], "round {round}");
+        }
+        assert_eq!(unlinks(&conn).await, round, "one of four has deleted");
+    }
+}
+
+async fn constantly_changing_keys_do_not_delay_others(backend: DeleteBackend) {
+    let server = Server::start(&[]).await.unwrap();
+    let conn = server.conn().await.unwrap();
+    let keys = names(64);
+    set(&conn, &keys).await;
+    // Counts how often it found the key missing, which must be the number of deletions.
+    let stop = AtomicBool::new(false);
+    let writing = async {
+        let (conn, mut found_gone) = (server.conn().await.unwrap(), 0);
+        while !stop.load(Ordering::Relaxed) {
+            let mut batch = Batch::new();
+            for _ in 0..50 {
+                batch.add(&[b"APPEND", b"key:40", b"x"]);
+            }
+            let lengths = conn.batch(batch).await.unwrap();
+            found_gone += lengths.iter().filter(|length| **length == Reply::Int(1)).count();
+        }
+        found_gone
+    };
+    let deleting = async {
+        let means = GuardExecutor::prepare(&conn, backend).await.unwrap();
+        let mut deleted = 0;
+        for _ in 0..20 {
+            let outcomes = delete(&means, &conn, window(&conn).await, &group(&keys)).await;
+            for (n, outcome) in outcomes.iter().enumerate().filter(|(n, _)| *n != 40) {
+                assert_eq!(*outcome, Deleted, "key {n}");
+            }
+            assert!(matches!(outcomes[40], Deleted | Spared | Vanished), "{:?}", outcomes[40]);
+            deleted += usize::from(outcomes[40] == Deleted);
+            set(&conn, &[&keys[..40], &keys[41..]].concat()).await;
+        }
+        stop.store(true, Ordering::Relaxed);
+        deleted
+    };
+    let (found_gone, deleted) = tokio::join!(writing, deleting);
+    let gone = conn.info_text("EXISTS key:40").await.unwrap() == Reply::Int(0);
+    assert_eq!(found_gone + usize::from(gone), deleted, "the reported deletions are the real ones");
+}
+
+async fn attempt_continues_an_interrupted_one(backend: DeleteBackend) {
+    let server = Server::start(&[]).await.unwrap();
+    let conn = server.conn().await.unwrap();
+    let keys = names(4);
+    set(&conn, &keys).await;
+    let (window, group) = (window(&conn).await, group(&keys));
+    let ledger = guard::ledger_key(window.run, window.batch, 0, group.slot);
+    let end = window.not_after_ms.to_string();
+    // A partially executed group: one is done, one is spared, the rest is open.
+    conn.info_text("DEL key:0").await.unwrap();
+    conn.command(&[b"SET", &ledger, b"d.s.", b"PXAT", end.as_bytes()]).await.unwrap();
+    let recalled = guard::read_ledger(&conn, window, &[(0, &group)]).await.unwrap();
+    assert_eq!(
+        recalled,
+        [Some(GuardVerdict::Partial(vec![Some(Deleted), None, Some(Spared), None]))],
+        "nothing was done"
+    );
+    let means = GuardExecutor::prepare(&conn, backend).await.unwrap();
+    assert_eq!(delete(&means, &conn, window, &group).await, [Deleted, Deleted, Spared, Deleted]);
+    assert_eq!(conn.info_text("EXISTS key:1 key:2 key:3").await.unwrap(), Reply::Int(1), "key:2 was spared");
+    // Finalizing keeps what is done.
+    conn.command(&[b"SET", &ledger, b"d.s.", b"PXAT", end.as_bytes()]).await.unwrap();
+    let (mode, parts) = (GuardMode::Finalize(Unreached), &[Part::from(&(0, &group))]);
+    let call = GuardCall { window, mode, parts, again: false };
+    let sealed = means.call(&conn, call).await.unwrap().remove(0);
+    let expected = GuardVerdict::Outcomes(vec![Deleted, Unreached, Spared, Unreached]);
+    assert_eq!(sealed.unwrap().verdict, expected);
+    // If nothing is done, it reports that.
+    conn.command(&[b"SET", &ledger, b"....", b"PXAT", end.as_bytes()]).await.unwrap();
+    let recalled = guard::read_ledger(&conn, window, &[(0, &group)]).await.unwrap();
+    assert_eq!(recalled, [Some(GuardVerdict::Partial(vec![None; 4]))]);
+}
