@@ -24,7 +24,8 @@ pub(crate) async fn skip(
     task: &ScanTask,
     spec: &RunSpec,
     selector: &Classifier<'_>,
-    (source, lister): (&ReadSourceConn, &mut ScanConnection),
+    source: &ReadSourceConn,
+    lister: &mut ScanConnection,
 ) -> Result<TaskReport, RedisError> {
     let before = OwnershipSnapshot::take(source, spec, &task.scope).await?;
     if let Some(report) = before.restarted(task) {

@@ -14,14 +14,15 @@ use keysweep_runtime::context::Context;
 use keysweep_telemetry::RequestKind;
 use tokio::time::Instant;
 
-use crate::run::{TaskContext, TaskScan};
 use crate::source::ReadSourceConn;
+use crate::task_scan::{TaskContext, TaskScan};
 
 /// Takes the fingerprints of all candidates to be deleted, if the run verifies values. Returns the lookups made at the
 /// primary, or `None` if the run was cancelled.
 pub(crate) async fn take(
     context: &Context,
-    (source, deployment): (&ReadSourceConn, &Arc<RedisClient>),
+    source: &ReadSourceConn,
+    client: &Arc<RedisClient>,
     reading: &mut TaskScan,
     work: &TaskContext<'_>,
 ) -> Result<Option<Lookups>, RedisError> {
@@ -33,7 +34,7 @@ pub(crate) async fn take(
     // The task's pacer follows the node that was read; the primary needs its own if that was a replica.
     let own = match source.node() == &task.node {
         true => None,
-        false => Some(context.pacers.enter_to_act(spec, deployment, &task.node, &context.telemetry).await),
+        false => Some(context.pacers.enter_to_act(spec, client, &task.node, &context.telemetry).await),
     };
     let (pacer, conn) = (own.as_ref().unwrap_or(work.pacer), source.primary());
     let wanted = reading.tally.candidates().filter(|candidate| candidate.reason.is_deleted(rules.action));

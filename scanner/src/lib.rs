@@ -15,6 +15,7 @@ pub mod sample_whole;
 mod source;
 mod statistics;
 mod tally;
+mod task_scan;
 mod validate;
 pub mod walk;
 

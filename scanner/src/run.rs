@@ -5,36 +5,29 @@
 use std::time::Duration;
 
 use keysweep_model::ids::{Alias, BatchId, RunId};
-use keysweep_model::limits::{
-    FIELDS_KEYS_AT_ONCE, LANE_KEYS_MAX, PACED_TASK_ACK_WAITS, TASK_CANDIDATE_BYTES_MAX, TASK_NOTE_EVERY,
-};
-use keysweep_model::messages::{ListedBatch, ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
-use keysweep_pacing::Pacer;
-use keysweep_redis::node;
-use keysweep_redis::{Conn, RedisError, RedisErrorKind, ScanConnection, WindowReply};
+use keysweep_model::limits::PACED_TASK_ACK_WAITS;
+use keysweep_model::messages::{ListedBatch, ReapBatch, RunSpec, ScanTask, TaskReport};
+use keysweep_redis::{RedisError, RedisErrorKind, node};
 use keysweep_runtime::context::Context;
 use keysweep_runtime::failpoint::FailPoint;
 use keysweep_runtime::heartbeat::Heartbeat;
 use keysweep_runtime::redis_clients::RedisClients;
 use keysweep_runtime::spec_cache::SpecCache;
 use keysweep_runtime::worker::{self, Disposition, Failure, Handler};
-use keysweep_storage::audit::KeptEntry;
 use keysweep_storage::queue::{Delivery, QueueError, Topic};
 use keysweep_storage::records::Records;
-use keysweep_storage::task_notes::{TaskNote, TaskNotes};
-use keysweep_telemetry::{RequestKind, Telemetry};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::classify::Classifier;
 use crate::clean_node::skip;
-use crate::memory_sampling::{keys_per_write, measure_some};
 use crate::source::ReadSourceConn;
 use crate::statistics::Statistics;
-use crate::tally::{Settlement, Tally};
-use crate::validate::{OwnershipSnapshot, ValidatedScan, handed_back, replication_id, unreadable};
-use crate::walk::{ListedWindow, PageOutcome, Walk, WalkProgress};
-use crate::{batching, fields, fingerprints, kept_keys};
+use crate::tally::Tally;
+use crate::task_scan::{Scanned, TaskContext, TaskScan};
+use crate::validate::{OwnershipSnapshot, handed_back, replication_id, unreadable};
+use crate::walk::Walk;
+use crate::{batching, fingerprints, kept_keys};
 
 /// The handler of scan tasks. Several scanners may run in parallel.
 pub struct Scanner {
@@ -75,12 +68,12 @@ impl Scanner {
         }
         let activity = self.context.activities.get(&records, &spec.rules).await?;
         let selector = Classifier::new(&spec.rules, activity.as_deref());
-        let scanned = self.read(task, &spec, &selector, (&records, delivery)).await;
+        let scanned = self.read(task, &spec, &selector, &records, delivery).await;
         let (report, batches) = match scanned {
             Ok(Some(scanned)) => scanned,
             Ok(None) => {
                 let lost = TaskReport::lost(task, "the run was cancelled", false);
-                return self.store((&*spec, &records), lost, &[], delivery).await;
+                return self.store(&spec, &records, lost, &[], delivery).await;
             }
             Err(fault) => {
                 let fault = self.clients.refresh_and_classify(&task.alias, spec.db, &task.node, fault).await;
@@ -90,7 +83,7 @@ impl Scanner {
                 (handed_back(task), Vec::new())
             }
         };
-        self.store((&*spec, &records), report, &batches, delivery).await
+        self.store(&spec, &records, report, &batches, delivery).await
     }
 
     /// Reads the scope of a task. Returns `None` if the run was cancelled meanwhile.
@@ -99,14 +92,15 @@ impl Scanner {
         task: &ScanTask,
         spec: &RunSpec,
         selector: &Classifier<'_>,
-        (records, delivery): (&Records, &Delivery),
+        records: &Records,
+        delivery: &Delivery,
     ) -> Result<Option<(TaskReport, Vec<ReapBatch>)>, RedisError> {
         let client = self.clients.get(&task.alias, spec.db).await?;
         let conn = client.conn(&task.node).await?;
         let source = ReadSourceConn::choose(&client, &conn, task, spec).await?;
         let mut lister = source.lister(&task.scope);
         if task.skip {
-            let report = skip(task, spec, selector, (&source, &mut lister)).await?;
+            let report = skip(task, spec, selector, &source, &mut lister).await?;
             return Ok(Some((source.verify_unchanged(report).await?, Vec::new())));
         }
         let history = replication_id(&conn, task, spec).await?;
@@ -121,13 +115,8 @@ impl Scanner {
             spec.measure.whole,
             spec.application.known_ttl_ms().unwrap_or_default(),
         );
-        let mut reading = TaskScan {
-            tally: Tally::new(statistics).naming(self.context.distributed),
-            approximate: false,
-            unreadable: false,
-            heartbeat: Heartbeat::new(&self.context),
-            noted: Instant::now(),
-        };
+        let tally = Tally::new(statistics).naming(self.context.distributed);
+        let mut reading = TaskScan::new(tally, &self.context);
         // A task that runs for too long looks lost: the keys not read by then are handed back.
         let until =
             (!pacer.is_free()).then(|| Instant::now() + self.context.timing.ack_wait * PACED_TASK_ACK_WAITS);
@@ -135,7 +124,7 @@ impl Scanner {
         let (telemetry, notes) = (&*self.context.telemetry, &self.context.notes);
         let work =
             TaskContext { task, spec, records, delivery, telemetry, notes, pacer: &pacer, until, fields };
-        if !reading.scan_windows(&mut walk, (source.conn(), &mut lister), selector, &work).await? {
+        if !reading.scan_windows(&mut walk, source.conn(), &mut lister, selector, &work).await? {
             return Ok(None);
         }
         if reading.unreadable {
@@ -143,10 +132,8 @@ impl Scanner {
             return Ok(Some((source.verify_unchanged(report).await?, Vec::new())));
         }
         reading.tally.withhold_inactive(selector);
-        let at = (&source, &client);
-        let Some(verifying) = fingerprints::take(&self.context, at, &mut reading, &work).await? else {
-            return Ok(None);
-        };
+        let verifying = fingerprints::take(&self.context, &source, &client, &mut reading, &work).await?;
+        let Some(verifying) = verifying else { return Ok(None) };
         let after = OwnershipSnapshot::take(&source, spec, &task.scope).await?;
         if let Some(report) = after.restarted(task) {
             return Ok(Some((report, Vec::new())));
@@ -165,7 +152,8 @@ impl Scanner {
     /// Publishes the batches, then stores the report. The report lists the batches; only listed batches count.
     async fn store(
         &self,
-        (spec, records): (&RunSpec, &Records),
+        spec: &RunSpec,
+        records: &Records,
         mut report: TaskReport,
         batches: &[ReapBatch],
         delivery: &Delivery,
@@ -175,7 +163,7 @@ impl Scanner {
         for batch in batches {
             let payload = batch.encoded().map_err(|e| Failure::Message(e.to_string()))?;
             report.batches.push(ListedBatch::of(batch, spec.rules.action).sent_as(&payload));
-            if !self.publish((batch.batch, payload), records, delivery, &mut heartbeat).await? {
+            if !self.publish(batch.batch, payload, records, delivery, &mut heartbeat).await? {
                 // Without the report, no published batch counts.
                 return Ok(Disposition::Requeue(Duration::ZERO));
             }
@@ -194,7 +182,8 @@ impl Scanner {
     /// Returns `false` if the process shuts down or the run is cancelled.
     async fn publish(
         &self,
-        (batch, payload): (BatchId, Vec<u8>),
+        batch: BatchId,
+        payload: Vec<u8>,
         records: &Records,
         delivery: &Delivery,
         heartbeat: &mut Heartbeat,
@@ -239,159 +228,5 @@ impl Handler for Scanner {
             .create_report(&TaskReport::lost(task, failure.to_string(), node_failed))
             .await?;
         Ok(())
-    }
-}
-
-/// What the steps of one scan task share.
-pub(crate) struct TaskContext<'a> {
-    pub(crate) task: &'a ScanTask,
-    pub(crate) spec: &'a RunSpec,
-    pub(crate) records: &'a Records,
-    pub(crate) delivery: &'a Delivery,
-    pub(crate) telemetry: &'a Telemetry,
-    notes: &'a TaskNotes,
-    pub(crate) pacer: &'a Pacer,
-    /// When the task hands back its unread keys; `None` if nothing limits its duration.
-    until: Option<Instant>,
-    /// Whether the node has hashes whose fields may expire.
-    fields: bool,
-}
-
-/// The result of a task whose scope was read.
-struct Scanned {
-    report: TaskReport,
-    batches: Vec<ReapBatch>,
-    kept: KeptEntry,
-}
-
-/// The state of a scan task in progress.
-pub(crate) struct TaskScan {
-    pub(crate) tally: Tally,
-    approximate: bool,
-    unreadable: bool,
-    pub(crate) heartbeat: Heartbeat,
-    /// When the task's progress was last published.
-    noted: Instant,
-}
-
-impl TaskScan {
-    /// Walks until the end, or until the task holds enough candidates. Returns `false` if the run was cancelled.
-    async fn scan_windows(
-        &mut self,
-        walk: &mut Walk,
-        (conn, lister): (&Conn, &mut ScanConnection),
-        selector: &Classifier<'_>,
-        work: &TaskContext<'_>,
-    ) -> Result<bool, RedisError> {
-        // The keys of `last` are looked up in the next write.
-        let (mut last, mut next) = (ListedWindow::default(), ListedWindow::default());
-        loop {
-            // All pending keys may become candidates.
-            let pending: usize = last.keys.iter().map(|listed| listed.place.length()).sum();
-            let full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX;
-            let full = full || self.tally.remembered() >= LANE_KEYS_MAX;
-            let full = full || work.until.is_some_and(|until| Instant::now() >= until);
-            let listings = if full { Vec::new() } else { walk.next_listings(work.pacer.window_keys()) };
-            let done = listings.is_empty() && last.keys.is_empty();
-            let at_once = keys_per_write(work.pacer.window_keys());
-            let enough = if done { 1 } else { at_once };
-            while self.tally.statistics.are_enough(enough) {
-                let permit = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
-                let Some(_permit) = permit else { return Ok(false) };
-                self.tally.lookups += measure_some(&mut self.tally.statistics, at_once, conn).await?;
-            }
-            if done {
-                return Ok(true);
-            }
-            let Some(permit) = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await else {
-                return Ok(false);
-            };
-            let sent = Instant::now();
-            let look_up = last.keys().map(|(_, key)| key);
-            lister.window(&listings, look_up, selector.lookup_kind(), &mut next.answers).await?;
-            permit.done(next.answers.listed() as u64);
-            work.telemetry.request(&work.spec.alias, RequestKind::Window, sent.elapsed());
-            self.tally.lookups += next.answers.lookups();
-            if work.fields && !self.query_fields(&last, &mut next.answers, (conn, selector), work).await? {
-                return Ok(false);
-            }
-            self.tally.looked_up(&last, next.answers.seen(), selector);
-            next.keys.clear();
-            if !listings.is_empty() {
-                match walk.process(&mut next) {
-                    PageOutcome::Restart => {
-                        self.approximate = true;
-                        self.tally.restart();
-                    }
-                    PageOutcome::Unreadable => {
-                        self.unreadable = true;
-                        return Ok(true);
-                    }
-                    PageOutcome::Keys => self.tally.listed(&mut next, walk.may_repeat(), selector),
-                }
-            }
-            std::mem::swap(&mut last, &mut next);
-            self.note(work);
-            if !self.heartbeat.tick(work.records, work.delivery).await {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Distinguishes hashes whose fields expire from stale keys, and corrects `answers`. Returns `false` if the run was
-    /// cancelled.
-    async fn query_fields(
-        &mut self,
-        last: &ListedWindow,
-        answers: &mut WindowReply,
-        (conn, selector): (&Conn, &Classifier<'_>),
-        work: &TaskContext<'_>,
-    ) -> Result<bool, RedisError> {
-        for keys in fields::persistent(last, answers, selector).chunks(FIELDS_KEYS_AT_ONCE) {
-            let permit = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
-            let Some(_permit) = permit else { return Ok(false) };
-            self.tally.lookups += fields::classify_hashes(conn, keys, answers).await?;
-        }
-        Ok(true)
-    }
-
-    /// Publishes the progress of the task at intervals.
-    fn note(&mut self, work: &TaskContext<'_>) {
-        if self.noted.elapsed() >= TASK_NOTE_EVERY {
-            self.noted = Instant::now();
-            let (run, task, read) = (work.task.run, work.task.task, self.tally.so_far());
-            work.notes.publish(TaskNote { run, task, read });
-        }
-    }
-
-    fn report(
-        self,
-        task: &ScanTask,
-        spec: &RunSpec,
-        reached: &WalkProgress,
-        before: &OwnershipSnapshot,
-        after: &OwnershipSnapshot,
-        now_ms: u64,
-    ) -> Scanned {
-        let lookups = self.tally.lookups;
-        let settled = ValidatedScan::of(&task.scope, reached, before, after, &self.tally.moved);
-        let Settlement { counts, long_keys, candidates, statistics, kept, unnamed } =
-            self.tally.finish(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
-        let group_keys_max = spec.rules.delete_batch_keys as usize;
-        let batches = batching::batches(task, candidates, group_keys_max, spec.rules.grace_ms, now_ms);
-        let report = TaskReport {
-            covered: settled.covered,
-            remainder: settled.rest,
-            counts,
-            long_keys,
-            lookups,
-            approximate: self.approximate || settled.approximate,
-            statistics: Box::new(statistics),
-            verified: spec.rules.verify == Verify::Value,
-            ..TaskReport::blank(task)
-        };
-        let kept =
-            KeptEntry { task: task.task, node: task.node.clone(), at_ms: now_ms, groups: kept, unnamed };
-        Scanned { report, batches, kept }
     }
 }
