@@ -14,6 +14,7 @@ mod connections;
 mod demo;
 mod faulty_servers;
 mod grace_wait;
+mod from_scratch;
 mod guards;
 mod help;
 mod hit_rate;
