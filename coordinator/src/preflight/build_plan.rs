@@ -64,8 +64,10 @@ impl<'a> PlanBuilder<'a> {
     ) -> Result<Vec<CheckedNode<'t>>, PreflightError> {
         let Self { client: deployment, options, cluster, .. } = *self;
         self.planning.at(PlanStep::Checking { servers: topology.primaries.len() });
-        let checks =
-            topology.primaries.iter().map(|primary| check_node(deployment, primary, options, cluster));
+        let checks = topology
+            .primaries
+            .iter()
+            .map(async |primary| Box::pin(check_node(deployment, primary, options, cluster)).await);
         let (mut met, all) = (Vec::new(), join_bounded_within(checks.collect(), PREFLIGHT_TIMEOUT).await);
         for (primary, there) in topology.primaries.iter().zip(all) {
             match there {

@@ -35,7 +35,7 @@ impl HealthCheck {
 /// Checks `client`'s deployment. A primary that does not answer is part of the result, not an error.
 pub async fn check_health(client: &RedisClient) -> HealthCheck {
     let topology = client.topology();
-    let sent = topology.primaries.iter().map(|primary| ask(client, primary));
+    let sent = topology.primaries.iter().map(async |primary| Box::pin(ask(client, primary)).await);
     let (mut check, mut failed, mut silent) = (HealthCheck::default(), 0, 0);
     let all = join_bounded_within(sent.collect(), PREFLIGHT_TIMEOUT).await;
     for (primary, answer) in topology.primaries.iter().zip(all) {

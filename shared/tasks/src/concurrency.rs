@@ -7,7 +7,8 @@ use futures_util::{StreamExt, stream};
 use keysweep_model::limits::NODES_AT_ONCE;
 use tokio::time::{Instant, timeout_at};
 
-/// Waits for all futures in `nodes`, at most [`NODES_AT_ONCE`] at a time. Returns the outcomes in order.
+/// Waits for all futures in `nodes`, at most [`NODES_AT_ONCE`] at a time. Returns the outcomes in order. All futures exist
+/// from the start: where there are thousands, each should put what it needs into a `Box` when it is polled first.
 pub async fn join_bounded<F: Future>(nodes: Vec<F>) -> Vec<F::Output> {
     stream::iter(nodes).buffered(NODES_AT_ONCE).collect().await
 }

@@ -89,3 +89,9 @@ pub fn shard(id: &str, (host, port): (&str, u16), (first, last): (u16, u16)) -> 
     reply.extend([bulk("port"), format!(":{port}\r\n").into_bytes()].concat());
     reply
 }
+
+/// The same of CLUSTER SLOTS.
+pub fn slots(id: &str, (host, port): (&str, u16), (first, last): (u16, u16)) -> Vec<u8> {
+    let node = [bulk(host), format!(":{port}\r\n").into_bytes(), bulk(id), b"*0\r\n".to_vec()].concat();
+    [format!("*3\r\n:{first}\r\n:{last}\r\n*4\r\n").into_bytes(), node].concat()
+}

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use keysweep_servers::{Server, nats_server};
 use serde_json::Value;
-use shared::servers::{Server, nats_server};
 
 use crate::cli::fake::unused_port;
 use crate::cli::place::Place;
