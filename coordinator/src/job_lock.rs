@@ -206,7 +206,7 @@ fn held(job: &str, key: &[u8], conn: &Conn, standing: LockState) -> LockError {
 
 async fn note_hits(records: &Records, node: &NodeId, hits: u64) {
     // The lock is worth more than the hit rate, if the store does not respond.
-    match timeout(NOTE_TIMEOUT, records.count_hits("lock", node, hits)).await {
+    match timeout(NOTE_TIMEOUT, records.count_lock_hits(node, hits)).await {
         Ok(Ok(())) => {}
         Ok(Err(e)) => tracing::warn!(error = %e, "the hit rate will be off by one lookup"),
         Err(_) => tracing::debug!("the hit rate may be off by one lookup"),

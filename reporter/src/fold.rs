@@ -13,7 +13,7 @@ use keysweep_model::messages::{
 use keysweep_model::outcome::Outcome;
 use keysweep_model::result::Accounting;
 use keysweep_model::slot::SlotSet;
-use keysweep_storage::records::{NodeLookups, Record, TaskLists};
+use keysweep_storage::records::{Record, TaskLists};
 
 use crate::batches::{Batches, CountedBatch};
 use crate::coverage::CoverageTracker;
@@ -41,8 +41,6 @@ pub struct Fold {
     pub(crate) losses: BTreeMap<String, u64>,
     /// Why candidates were not reached, failed or are unconfirmed, with the number of batches.
     pub(crate) causes: BTreeMap<String, u64>,
-    /// Lookups that no report or receipt covers, by process.
-    other_lookups: BTreeMap<String, NodeLookups>,
     /// Slots with unprocessed candidates.
     pub(crate) undone: SlotSet,
     pub(crate) long_keys: Vec<String>,
@@ -124,9 +122,6 @@ impl Fold {
             Record::Report(report) => self.report(report),
             Record::Receipt(receipt) => self.receipt(receipt),
             Record::Cancel(cancel) => self.cancel = Some(cancel.clone()),
-            Record::Lookups { who, lookups } => {
-                self.other_lookups.insert(who.clone(), lookups.clone());
-            }
             Record::Grant(grant) => self.batches.grant(grant),
             Record::Unsaved(_) | Record::Result(_) => {}
         }
@@ -260,20 +255,10 @@ impl Fold {
         &self.durability
     }
 
-    /// Keysweep's own lookups at `node` since the plan, to be subtracted from its counters.
+    /// The lookups of scanners and reapers at `node` since the plan, to be subtracted from its counters.
     #[must_use]
     pub fn own_lookups(&self, node: &NodeId) -> Lookups {
-        let mut own = self.nodes.get(node).map(|totals| totals.lookups).unwrap_or_default();
-        for other in self.other_lookups.values().filter(|other| other.node == *node) {
-            own += other.lookups;
-        }
-        own
-    }
-
-    /// Lookups at `node` after the result: releasing the lock reads it once more.
-    pub(crate) fn own_lookups_after(&self, node: &NodeId) -> Lookups {
-        let locks = self.other_lookups.values().filter(|other| other.node == *node);
-        Lookups::reads(locks.count() as u64, 0)
+        self.nodes.get(node).map(|totals| totals.lookups).unwrap_or_default()
     }
 
     /// The spec of the run.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keysweep_model::ids::RunId;
-use keysweep_model::messages::RunSpec;
+use keysweep_model::messages::{Lookups, RunSpec};
 use keysweep_model::metrics::{Finding, HitRates, RedisHealth, Severity};
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_model::time::now_ms;
@@ -263,9 +263,15 @@ async fn sample(
     };
     context.telemetry.memory(&spec.alias, checked.health.memory_usage_percent);
     let mut sample = meta.snapshot(&checked, application, now_ms);
+    // Read after the counters: a renewal of the lock records its lookup before it makes it.
+    let lock = context.records(spec.run).lock_lookups().await.ok().flatten();
     for reading in &mut sample.nodes {
         reading.own_before = fold.own_lookups(&reading.node);
-        reading.own_after = fold.own_lookups_after(&reading.node);
+        if let Some(lock) = lock.as_ref().filter(|lock| lock.node == reading.node) {
+            reading.own_before += lock.lookups;
+            // Its release, after the result.
+            reading.own_after = Lookups::reads(1, 0);
+        }
     }
     (sample, checked.health, problem)
 }

@@ -155,7 +155,7 @@ impl RunState {
             Record::Cancel(cancel) if self.live => self.cancelled(cancel),
             Record::Unsaved(cause) => self.backup_failed(cause),
             Record::Result(result) => self.finished(result),
-            Record::Cancel(_) | Record::Spec(_) | Record::Lookups { .. } => {}
+            Record::Cancel(_) | Record::Spec(_) => {}
         }
     }
 

@@ -79,6 +79,8 @@ async fn a_server_that_stays_slow_to_the_end_is_reported_as_unknown() {
     let begun = Instant::now();
     let result = slowed(&options, &truth, async || proxy.weather.delay(DELAY_MS)).await;
     println!("{:?} after {:?}: {:?}", result.status, begun.elapsed(), result.issues);
+    // The lock is renewed while the result is made: no lookup of another client.
+    assert_eq!(result.metrics.hit_rates.during_run.lookups, Some(0), "{:?}", result.metrics.hit_rates);
     names_no_cause(&result);
     let said = result.issues.iter().any(|issue| issue.contains("did not report its replication history"));
     assert!(result.status == Status::Completed || said, "{:?}", result.issues);

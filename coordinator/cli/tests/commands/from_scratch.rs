@@ -7,8 +7,8 @@ use std::process::Command;
 use keysweep_servers::{Server, nats_server};
 use serde_json::Value;
 
+use crate::cli::deployment::TestDeployment;
 use crate::cli::fake::unused_port;
-use crate::cli::place::Place;
 
 /// What a new user may have to type.
 const COMMANDS_MAX: usize = 10;
@@ -19,7 +19,7 @@ const FINALLY: &str = "keysweep run --yes --json --grace 0s --nats-user keysweep
 
 /// The lines of the section, for servers at other ports than there.
 fn commands(redis_port: u16) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/README.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/README.md");
     let page = fs::read_to_string(path).expect("deploy/README.md exists");
     let (_, section) = page.split_once("### Set up NATS and workers from scratch").expect("the section");
     let (_, commands) = section.split_once("```sh\n").expect("its commands");
@@ -32,7 +32,7 @@ fn commands(redis_port: u16) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_commands_set_up_nats_and_workers() {
     let server = Server::start(&[]).await.unwrap();
-    let place = Place::standalone(&server).await;
+    let place = TestDeployment::standalone(&server).await;
     let stale = place.seed(300).await;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("scratch-{}", uuid::Uuid::now_v7()));
     fs::create_dir(&folder).unwrap();
@@ -44,7 +44,7 @@ async fn ten_commands_set_up_nats_and_workers() {
     // `timeout` ends the processes of the background, too.
     let mut shell = Command::new("timeout");
     shell.args(["100", "bash", "-c", &script]).current_dir(&folder).env_clear().env("PATH", path);
-    shell.env("DEPLOY", concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy")).env("XDG_STATE_HOME", &folder);
+    shell.env("DEPLOY", concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy")).env("XDG_STATE_HOME", &folder);
     let ended = shell.output().unwrap();
     let logged = String::from_utf8_lossy(&ended.stderr);
     let printed = String::from_utf8_lossy(&ended.stdout);

@@ -65,6 +65,9 @@ pub fn is_order(key: &str) -> bool {
     }
 }
 
+/// The record of the lookups of the job's lock, which no report or receipt includes.
+const LOCK_LOOKUPS: &str = "lookups/lock";
+
 /// Lookups at one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeLookups {
@@ -191,16 +194,20 @@ impl Records {
         self.create(&self.key("unsaved"), &wire::shortened(cause)).await
     }
 
-    /// Counts reads of values that find a key and that no report or receipt will include. Called before the reads.
-    pub async fn count_hits(&self, who: &str, node: &NodeId, hits: u64) -> Result<(), RecordError> {
-        let key = self.key(&format!("lookups/{who}"));
+    /// Counts `hits` reads of the job's lock at `node`. Called before the reads.
+    pub async fn count_lock_hits(&self, node: &NodeId, hits: u64) -> Result<(), RecordError> {
         let none = || NodeLookups { node: node.clone(), lookups: Lookups::default() };
         let add = |before: Option<NodeLookups>| {
             let mut noted = before.filter(|before| before.node == *node).unwrap_or_else(none);
             noted.lookups += Lookups::reads(hits, 0);
             noted
         };
-        self.replace(&key, add).await.map(|_| ())
+        self.replace(&self.key(LOCK_LOOKUPS), add).await.map(|_| ())
+    }
+
+    /// What [`Records::count_lock_hits`] has counted, at the node that has the lock.
+    pub async fn lock_lookups(&self) -> Result<Option<NodeLookups>, RecordError> {
+        self.get(&self.key(LOCK_LOOKUPS)).await
     }
 
     /// Stores the result, which ends the run. `false` if another process was first.

@@ -4,7 +4,7 @@ use keysweep_model::ids::RunId;
 use keysweep_model::messages::{Cancel, Grant, Receipt, RunSpec, TaskReport};
 use keysweep_model::result::CleanupResult;
 
-use super::{Decision, NodeLookups, RecordError, decode, place};
+use super::{Decision, RecordError, decode, place};
 use crate::store::{Entry, Watch};
 use crate::task_notes::ReadSoFar;
 
@@ -30,13 +30,6 @@ pub enum Record {
     Cancel(Cancel),
     /// Keys could not be backed up: the cause, for people.
     Unsaved(String),
-    /// Lookups that no report or receipt includes, such as those of the lock.
-    Lookups {
-        /// The process that made them.
-        who: String,
-        /// The node and the number of lookups.
-        lookups: NodeLookups,
-    },
     /// The run has ended.
     Result(Box<CleanupResult>),
 }
@@ -110,7 +103,6 @@ pub(super) fn record(run: RunId, prefix: &str, entry: &Entry) -> Result<Option<R
         }
         "cancel" => Record::Cancel(decode(entry)?),
         "unsaved" => Record::Unsaved(decode(entry)?),
-        "lookups" => Record::Lookups { who: id.to_owned(), lookups: decode(entry)? },
         "result" => Record::Result(Box::new(decode(entry)?)),
         _ => return Ok(None),
     }))
