@@ -1,6 +1,7 @@
 //! What a result states, as text: what was read, the outcomes, the freed memory, and which figures are unknown. All
 //! pages take these texts from here, so that they agree. Pure.
 
+use keysweep_model::messages::{Action, ActionRow};
 use keysweep_model::metrics::InactiveCaches;
 use keysweep_model::result::{CleanupResult, Extent, NodeRow};
 

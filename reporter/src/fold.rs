@@ -191,7 +191,8 @@ impl Fold {
             .iter()
             .flat_map(|group| group.outcomes.iter().map(|outcome| (group.reason, outcome)));
         for (reason, outcome) in outcomes {
-            *accounting.count_of(*outcome) += 1;
+            let count = accounting.count_of(*outcome);
+            *count = count.saturating_add(1);
             if *outcome == Outcome::Deleted && !rescanned {
                 node.deleted += 1;
                 inactive_deleted += u64::from(reason == Reason::Inactive);

@@ -2,7 +2,7 @@
 
 use keysweep_model::messages::{AsReplica, Cancel, RunSpec, UnreachableNode};
 use keysweep_model::metrics::{Finding, RedisHealth, Severity};
-use keysweep_model::result::FailoverRescan;
+use keysweep_model::result::{Accounting, FailoverRescan};
 use serde_json::json;
 
 use super::{Rule, RuleInput, issue};
@@ -86,10 +86,11 @@ fn undone(input: &RuleInput<'_>) -> Vec<Finding> {
     let (accounting, again) = (&input.result.accounting, &input.result.failover.accounting);
     let too_long = input.fold.totals.counts.too_long;
     let unconfirmed = "are unconfirmed: they were attempted, but no reply states the result";
+    let sum = |of: fn(&Accounting) -> u64| of(accounting).saturating_add(of(again));
     let rows = [
-        ("candidates-failed", (accounting.failed + again.failed).saturating_sub(too_long), "failed"),
-        ("candidates-unreached", accounting.unreached + again.unreached, "were not reached"),
-        ("candidates-unconfirmed", accounting.unconfirmed + again.unconfirmed, unconfirmed),
+        ("candidates-failed", sum(|of| of.failed).saturating_sub(too_long), "failed"),
+        ("candidates-unreached", sum(|of| of.unreached), "were not reached"),
+        ("candidates-unconfirmed", sum(|of| of.unconfirmed), unconfirmed),
     ];
     let found = |(rule, keys, what): (&'static str, u64, &str)| {
         issue(rule, Severity::Critical, format!("{keys} candidates {what}"), [("keys", json!(keys))])

@@ -1,6 +1,6 @@
 //! The top of a report: the status of the run and the key figures.
 
-use keysweep_model::messages::{ACTIONS, Action, ActionEffect, ActionRow};
+use keysweep_model::messages::{ACTIONS, ActionEffect};
 use keysweep_model::outcome::Outcome;
 use keysweep_model::result::{CleanupResult, Status};
 

@@ -187,6 +187,30 @@ fn a_whole_run_is_added_up() {
     );
 }
 
+/// A scanner may claim any number of keys. Its report is refused, but the candidates count as not reached.
+#[test]
+fn counts_saturate() {
+    let mut records = whole_run();
+    let Record::Report(claims) = &mut records[3] else { unreachable!("the first report") };
+    claims.batches[0].keys = u64::MAX;
+    for (n, generation) in [(7, 0), (8, 0), (9, 1)] {
+        let Record::Receipt(receipt) = &mut records[n] else { unreachable!("a receipt") };
+        let whole = (n == 7).then_some(Outcome::Unreached);
+        (receipt.all, receipt.scan_generation) = (whole, generation);
+        receipt.groups.iter_mut().for_each(|group| group.outcomes.fill(Outcome::Unreached));
+        if whole.is_some() {
+            receipt.groups.clear();
+        }
+    }
+    let result = result(&records);
+    assert_eq!(result.accounting.unreached, u64::MAX);
+    assert!(
+        result.issues.contains(&format!("{} candidates were not reached", u64::MAX)),
+        "{:?}",
+        result.issues
+    );
+}
+
 #[test]
 fn a_gap_is_named_and_never_completed() {
     let mut records = whole_run();
