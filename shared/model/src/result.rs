@@ -1,7 +1,9 @@
 //! The result of a run: the document's `CacheCleanupResult` with its field names, and further fields. It is stored,
 //! published and printed as JSON, so its field names are a contract.
 
+mod accounting;
 mod coverage;
+mod pacing;
 
 use std::collections::BTreeMap;
 
@@ -11,9 +13,10 @@ use crate::ids::{NodeId, RunId};
 use crate::memory::ByteEstimate;
 use crate::messages::{AsReplica, Attempt, DeleteBackend};
 use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
-use crate::outcome::Outcome;
 
+pub use accounting::Accounting;
 pub use coverage::{Coverage, Extent};
+pub use pacing::{PacedNode, Pacing, Waited};
 
 /// The version of the schema. It is incremented when a field changes its meaning or is removed.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -225,89 +228,6 @@ pub struct ReadReplica {
     pub waited_ms_max: u64,
 }
 
-/// How pacing limited a run, and why.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pacing {
-    /// `latency-budget` or `max-speed`; a rate limit may apply in addition.
-    pub mode: String,
-    /// The permitted increase of the p99 latency of other clients, in milliseconds.
-    pub latency_budget_ms: Option<u64>,
-    /// The maximum number of keys read per second.
-    pub rate_limit: Option<u64>,
-    /// Times that the duty cycle of a node was halved.
-    pub slowdowns: u64,
-    /// Waiting time in milliseconds, summed over nodes and tasks.
-    pub waited_ms: Waited,
-    /// One row per node that was probed.
-    pub nodes: Vec<PacedNode>,
-    /// A summary as a sentence.
-    pub summary: String,
-}
-
-/// Waiting time in milliseconds by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Waited {
-    /// Pauses for other clients' requests.
-    pub latency: u64,
-    /// Waits for the rate limit.
-    pub rate_limit: u64,
-}
-
-/// The probe statistics of a node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct PacedNode {
-    /// Its identity.
-    pub node: NodeId,
-    /// `host:port`.
-    pub address: String,
-    /// Times that its duty cycle was halved.
-    pub slowdowns: u64,
-    /// Its lowest duty cycle, above 0 and up to 1.
-    pub lowest_duty_cycle: f64,
-    /// The median of the probes before the first work there, in milliseconds; null if none was answered.
-    pub probe_ms_before: Option<f64>,
-    /// The p99 of the probes while the run worked there, in milliseconds.
-    pub probe_ms_p99: Option<f64>,
-    /// The number of these probes.
-    pub probes: u64,
-    /// Those of them that exceeded the latency before plus the budget.
-    pub late_probes: u64,
-}
-
-/// The accounting: `candidates` is the sum of all other counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Accounting {
-    /// Keys that a rule selected.
-    pub candidates: u64,
-    /// Deleted.
-    pub deleted: u64,
-    /// Given a TTL.
-    pub expired: u64,
-    /// No longer qualified when they were to be deleted.
-    pub spared: u64,
-    /// Hashes without a TTL of their own whose fields expire, when they were read or deleted.
-    #[serde(default)]
-    pub field_ttl: u64,
-    /// No longer existed at deletion.
-    pub vanished: u64,
-    /// Match a protected pattern.
-    pub protected: u64,
-    /// Only reported.
-    pub reported: u64,
-    /// The action failed.
-    pub failed: u64,
-    /// Not tried, because the run ended before.
-    pub unreached: u64,
-    /// Tried, and no reply confirms or denies the effect.
-    pub unconfirmed: u64,
-    /// Whether the sum is correct.
-    pub balanced: bool,
-}
-
 /// Slots that were scanned again: a server failed, was restarted, or did not report its replication history, before
 /// its replicas had confirmed the deletions there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -325,57 +245,6 @@ pub struct FailoverRescan {
     pub redeleted: u64,
     /// The outcomes of the candidates that were found there.
     pub accounting: Accounting,
-}
-
-impl Accounting {
-    /// Whether every candidate has an outcome.
-    #[must_use]
-    pub fn is_balanced(&self) -> bool {
-        self.outcomes() == self.candidates
-    }
-
-    /// Candidates that may not have been handled.
-    #[must_use]
-    pub fn undone(&self) -> u64 {
-        self.failed.saturating_add(self.unreached).saturating_add(self.unconfirmed)
-    }
-
-    /// The number of candidates with `outcome`.
-    pub fn count_of(&mut self, outcome: Outcome) -> &mut u64 {
-        match outcome {
-            Outcome::Deleted => &mut self.deleted,
-            Outcome::Expired => &mut self.expired,
-            Outcome::Spared => &mut self.spared,
-            Outcome::FieldTtl => &mut self.field_ttl,
-            Outcome::Vanished => &mut self.vanished,
-            Outcome::Failed => &mut self.failed,
-            Outcome::Unreached => &mut self.unreached,
-            Outcome::Unconfirmed => &mut self.unconfirmed,
-        }
-    }
-
-    /// The sum of all outcomes.
-    #[must_use]
-    pub fn outcomes(&self) -> u64 {
-        self.rows().iter().fold(0, |sum, (_, n)| sum.saturating_add(*n))
-    }
-
-    /// The outcomes by name, in display order.
-    #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 10] {
-        [
-            ("deleted", self.deleted),
-            ("expired", self.expired),
-            ("spared", self.spared),
-            ("fieldTtl", self.field_ttl),
-            ("vanished", self.vanished),
-            ("protected", self.protected),
-            ("reported", self.reported),
-            ("failed", self.failed),
-            ("unreached", self.unreached),
-            ("unconfirmed", self.unconfirmed),
-        ]
-    }
 }
 
 /// The figures of a node.
