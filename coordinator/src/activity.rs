@@ -6,15 +6,16 @@ use std::sync::Arc;
 use keysweep_model::ids::NodeId;
 use keysweep_model::key::Key;
 use keysweep_model::key_template::{common_prefixes, normal};
-use keysweep_model::limits::{ACTIVE_USERS_MAX, ID_READINGS, SAMPLED_IDS};
 use keysweep_model::messages::{ActivityRule, InactiveRule, Lookups, Rules};
 use keysweep_model::slot::slot_of;
 use keysweep_redis::activity::{ActivityReadError, SetKind, read_members};
 use keysweep_redis::node::{self, NodeStatus};
 use keysweep_redis::{RedisClient, RedisErrorKind};
 use keysweep_runtime::activity::{ActiveUsers, Activity, ActivityFilter};
+use keysweep_runtime::limits::SAMPLED_IDS;
 
 use crate::inactive_policy::{ActivitySource, InactivePolicy};
+use crate::limits::{ACTIVE_USERS_MAX, ID_READINGS};
 use crate::sampled_users::SampledUserIds;
 
 /// Scores from this value on are milliseconds: in milliseconds it is in 1973, in seconds in the year 5138.

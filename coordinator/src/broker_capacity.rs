@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use keysweep_model::limits::{CONNECTIONS_MAX, CONNECTIONS_WAIT};
+use keysweep_redis::limits::CONNECTIONS_MAX;
 use keysweep_redis::node::{self, NodeStatus};
 use keysweep_redis::{Conn, RedisError, RedisErrorKind};
 use tokio::time::{Instant, sleep};
+
+use crate::limits::CONNECTIONS_WAIT;
 
 /// The interval between checks.
 const LOOK_EVERY: Duration = Duration::from_millis(25);

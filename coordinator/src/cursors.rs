@@ -4,11 +4,14 @@
 
 use std::collections::HashSet;
 
-use keysweep_model::limits::{CURSOR_PAGE_KEYS, CURSOR_PAGES, TABLE_CURSORS_MAX, TABLE_SPARE_BITS};
+use keysweep_model::limits::TABLE_SPARE_BITS;
 use keysweep_redis::Throttle;
 use keysweep_redis::node::NodeStatus;
 use keysweep_redis::{Listing, LookupKind, RedisError, ScanConnection, WindowReply};
+use scanner::limits::TABLE_CURSORS_MAX;
 use tokio::time::Instant;
+
+use crate::limits::{CURSOR_PAGE_KEYS, CURSOR_PAGES};
 
 /// Why a server is read in one lane; `None` if it behaves as a hash table.
 ///

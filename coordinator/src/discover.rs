@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use keysweep_model::limits::NOT_READY_TIMEOUT;
 use keysweep_redis::{RedisClient, RedisError, RedisErrorKind};
 use tokio::time::{Instant, sleep};
 
+use crate::limits::NOT_READY_TIMEOUT;
 use crate::options::Options;
 
 /// Connects, and waits for servers that are still loading their data.

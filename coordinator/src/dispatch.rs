@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use keysweep_model::ids::{NodeId, TaskId};
-use keysweep_model::limits::{TASK_TIMES_MAX, TASKS_PER_NODE};
 use keysweep_model::messages::ScanTask;
+use keysweep_pacing::limits::TASKS_PER_NODE;
+
+use crate::limits::TASK_TIMES_MAX;
 
 /// The tasks of a run that have no report yet.
 #[derive(Clone, Debug)]

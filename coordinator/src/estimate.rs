@@ -1,9 +1,11 @@
 //! Estimates from a sample of a node's keys what a run would delete there. Pure.
 
-use keysweep_model::limits::{FREED_EXACT_CANDIDATES, FREED_ONE_IN, MEASURED_WHOLE_KEYS};
+use keysweep_model::limits::{FREED_ONE_IN, MEASURED_WHOLE_KEYS};
 use keysweep_model::memory::{ByteEstimate, DEVIATIONS, unseen_deviation};
 use keysweep_model::messages::{Action, Measure};
 use serde::Serialize;
+
+use crate::limits::FREED_EXACT_CANDIDATES;
 
 /// Counts of a sample of a node's keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,8 +3,9 @@
 use keysweep_config::{ActivitySetting, Settings};
 use keysweep_model::key::Key;
 use keysweep_model::key_template::{KeyTemplate, TemplateError};
-use keysweep_model::limits::IDLE_TIME_MAX_MS;
 use thiserror::Error;
+
+use crate::limits::IDLE_TIME_MAX_MS;
 
 pub use keysweep_model::messages::{ActivitySource, InactivePolicy};
 

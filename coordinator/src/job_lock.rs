@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use keysweep_model::duration;
 use keysweep_model::ids::NodeId;
 use keysweep_model::key::Key;
-use keysweep_model::limits::LOCK_LEASE;
 use keysweep_model::messages::{Cancel, CancelKind, PlannedNode, RunSpec};
 use keysweep_model::slot::slot_of;
 use keysweep_model::wire::shortened;
@@ -19,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::embedded::RunError;
+use crate::limits::LOCK_LEASE;
 use crate::options::Options;
 use crate::preflight::{Preflight, PreflightError};
 use crate::process_id::hostname;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use keysweep_model::limits::NOT_READY_TIMEOUT;
 use keysweep_model::messages::{Cancel, CancelKind, RunSpec};
 use keysweep_model::result::CleanupResult;
 use keysweep_redis::{RedisClient, RedisError, same_deployment};
@@ -18,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::drive::{DriveError, Progress, drive};
 use crate::job_lock::{self, JobLock, LockError, LockRequest};
 use crate::lease::{Lease, LeasePhase, LeaseRecord};
+use crate::limits::NOT_READY_TIMEOUT;
 use crate::run_log::RunLog;
 
 /// The pause before the next attempt to take the lock in Redis.

@@ -17,6 +17,7 @@ pub mod integrations;
 pub mod job_lock;
 pub mod leader;
 pub mod lease;
+pub mod limits;
 mod nats_context;
 pub mod options;
 pub mod plan;

@@ -2,11 +2,12 @@
 //! requested slot or position is in exactly one task. Pure.
 
 use keysweep_model::ids::{Alias, NodeId, RunId};
-use keysweep_model::limits::{KEYS_PER_PART_MIN, LANES_MAX, SLOT_KEYS_MAX, TASK_KEYS, TASKS_OF_TABLES_MAX};
 use keysweep_model::messages::ScanTask;
 use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
 use keysweep_model::slot::SlotSet;
+use scanner::limits::{LANES_MAX, SLOT_KEYS_MAX};
 
+use crate::limits::{KEYS_PER_PART_MIN, TASK_KEYS, TASKS_OF_TABLES_MAX};
 use crate::task_ids::TaskIds;
 
 /// Minimum keys per task.

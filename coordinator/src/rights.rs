@@ -2,9 +2,9 @@
 //! confirmation.
 
 use keysweep_model::duration;
-use keysweep_model::limits::PREFLIGHT_TIMEOUT;
 use keysweep_model::messages::{Lookups, PlannedNode};
 use keysweep_redis::capabilities::{self, Capabilities};
+use keysweep_redis::limits::PREFLIGHT_TIMEOUT;
 use keysweep_redis::node::NodeStatus;
 use keysweep_redis::permissions::{self, PermissionCheck};
 use keysweep_redis::preflight::{self, MissingPermission, RequiredPermissions};

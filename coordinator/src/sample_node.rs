@@ -2,9 +2,7 @@
 
 use keysweep_model::counters::NodeCounters;
 use keysweep_model::key::Key;
-use keysweep_model::limits::{
-    MEASURED_AT_ONCE, PLAN_MEASURED, PLAN_MEASURED_ALL, SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN,
-};
+use keysweep_model::limits::MEASURED_AT_ONCE;
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::messages::{Action, Lookups, PlannedNode, Reason};
 use keysweep_redis::Throttle;
@@ -18,6 +16,7 @@ use tokio::time::Instant;
 use crate::check_node::CheckedNode;
 use crate::cursors::why_one_lane;
 use crate::estimate::{self, Estimate};
+use crate::limits::{PLAN_MEASURED, PLAN_MEASURED_ALL, SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN};
 use crate::plan::NodeKeys;
 use crate::preflight::{NodePreflight, PlannedSource};
 use crate::sampled_users::SampledUserIds;

@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use keysweep_model::key::Key;
 use keysweep_model::key_template::KeyTemplate;
-use keysweep_model::limits::SAMPLED_IDS;
 use keysweep_model::messages::{Reason, SampledUsers};
 use keysweep_runtime::activity::ActiveUsers;
+use keysweep_runtime::limits::SAMPLED_IDS;
 use scanner::sample::KeySample;
 use scanner::{Classification, Classifier, KeepReason};
 

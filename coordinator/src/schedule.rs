@@ -10,7 +10,8 @@ use croner::Cron;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
-use keysweep_model::limits::{ATTEMPT_PAUSE_MAX, MISSED_TIMES_MAX};
+
+use crate::limits::{ATTEMPT_PAUSE_MAX, MISSED_TIMES_MAX};
 
 pub use self::parse::ScheduleError;
 

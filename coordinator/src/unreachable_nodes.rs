@@ -1,9 +1,9 @@
 //! The nodes that are unreachable when a run is planned.
 
 use keysweep_model::duration;
-use keysweep_model::limits::{PREFLIGHT_TIMEOUT, UNREACHABLE_NAMED_MAX};
 use keysweep_model::messages::UnreachableNode;
 use keysweep_model::slot::SlotSet;
+use keysweep_redis::limits::{PREFLIGHT_TIMEOUT, UNREACHABLE_NAMED_MAX};
 use keysweep_redis::{Primary, RedisError, RedisErrorKind};
 use reporter::grouped;
 

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use keysweep_backup::limits::BACKUP_FILE_BYTES;
 use keysweep_backup::{
     BackupEntry, BackupError, BackupTarget, FileKind, FileName, Header, Recorded, Saved, encode_outcomes,
 };
 use keysweep_model::key::Key;
-use keysweep_model::limits::{BACKUP_FILE_BYTES, BACKUP_RETRY_DELAY, BACKUP_TRIES, VERIFY_VALUE_BYTES_MAX};
+use keysweep_model::limits::VERIFY_VALUE_BYTES_MAX;
 use keysweep_model::messages::{BackupPolicy, Fingerprint, Group, ReapBatch, Receipt, RunSpec, Verify};
 use keysweep_model::time::now_ms;
 use keysweep_redis::guard::ExpectedContent;
@@ -25,6 +26,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::attempt::{BatchContext, Interruption};
 use crate::fingerprints::{BackupStats, Fingerprints};
+use crate::limits::{BACKUP_RETRY_DELAY, BACKUP_TRIES};
 use crate::node_attempt::NodeAttempt;
 use crate::throttle::BatchThrottle;
 
@@ -279,6 +281,6 @@ mod tests {
     #[test]
     fn retries_of_a_backup_file_end_within_the_ack_deadline() {
         let pauses: Duration = (0..BACKUP_TRIES - 1).map(|n| BACKUP_RETRY_DELAY * 2_u32.pow(n)).sum();
-        assert!(pauses < keysweep_model::limits::ACK_WAIT / 2, "{pauses:?}");
+        assert!(pauses < keysweep_storage::limits::ACK_WAIT / 2, "{pauses:?}");
     }
 }

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
-use keysweep_model::limits::{CLOCK_COMPARED_FOR, CLOCK_JUMP_MIN};
 use tokio::time::Instant;
+
+use crate::limits::{CLOCK_COMPARED_FOR, CLOCK_JUMP_MIN};
 
 /// What is known about the clock of one server.
 #[derive(Debug, Default)]

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use keysweep_model::limits::BACKUP_WRITE_BYTES;
 use keysweep_model::messages::{Fingerprint, Group, Lookups};
 use keysweep_model::outcome::Outcome;
 use keysweep_redis::guard::{ExpectedContent, GuardVerdict};
+use keysweep_redis::limits::BACKUP_WRITE_BYTES;
 
 /// The expected contents of the groups at one node.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use keysweep_model::key::Key;
-use keysweep_model::limits::{MEASURED_AT_ONCE, MEMORY_ROWS_OF_RECEIPT};
+use keysweep_model::limits::MEASURED_AT_ONCE;
 use keysweep_model::memory::{GroupCounts, PrefixMemory, SampleKind, StratifiedSample, group_hash, is_drawn};
 use keysweep_model::messages::ReapBatch;
 use keysweep_model::outcome::Outcome;
@@ -13,6 +13,7 @@ use keysweep_model::prefix::{first, name, prefixes};
 use keysweep_redis::memory_usage::memory_usage;
 
 use crate::attempt::Interruption;
+use crate::limits::MEMORY_ROWS_OF_RECEIPT;
 use crate::node_attempt::NodeAttempt;
 
 /// The measured candidates of a batch.

@@ -8,6 +8,7 @@ mod clock;
 mod fingerprints;
 mod freed_memory;
 mod ledger_outcomes;
+pub mod limits;
 mod node_attempt;
 mod node_guard;
 mod node_session;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keysweep_model::ids::NodeId;
-use keysweep_model::limits::{BACKUP_WRITE_BYTES, FIELD_TTLS_KNOWN_FOR};
 use keysweep_model::messages::{Group, Verify};
 use keysweep_redis::guard::{Act, BatchWindow, GuardMode, GuardReplies};
+use keysweep_redis::limits::BACKUP_WRITE_BYTES;
 use keysweep_redis::{RedisClient, RedisError, node, same_deployment};
 use keysweep_telemetry::RequestKind;
 use tokio::time::Instant;
@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::attempt::{BatchContext, Interruption};
 use crate::chunks::{Chunk, piece};
 use crate::fingerprints::Fingerprints;
+use crate::limits::FIELD_TTLS_KNOWN_FOR;
 use crate::node_guard::NodeGuard;
 use crate::node_session::NodeState;
 use crate::throttle::BatchThrottle;

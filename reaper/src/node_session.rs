@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use keysweep_model::ids::{Alias, NodeId};
-use keysweep_model::limits::BATCHES_PER_NODE;
 use keysweep_model::messages::{DeleteBackend, UnreplicatedWrites};
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::guard::{Guard, GuardExecutor};
@@ -15,6 +14,7 @@ use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
 use crate::clock::{Clock, ClockJump};
+use crate::limits::BATCHES_PER_NODE;
 
 /// The states of all nodes that the reaper has acted on.
 #[derive(Default)]

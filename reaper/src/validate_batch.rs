@@ -5,10 +5,10 @@
 use std::collections::HashSet;
 
 use keysweep_model::key_template::User;
-use keysweep_model::limits::BATCH_LIFE;
 use keysweep_model::messages::{Grant, Group, ListedBatch, ReapBatch, Reason, RunSpec, Verify};
 use keysweep_model::slot::slot_of;
 use keysweep_runtime::activity::{Activity, ActivityFilter};
+use keysweep_runtime::limits::BATCH_LIFE;
 
 /// Refuses `batch` if its run `spec` or its task's `grant` does not allow it. `activity` has the active users; a batch
 /// with keys of inactive users needs it.

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keysweep_http::Webhook;
-use keysweep_model::limits::{NOTIFICATION_ROUNDS, NOTIFICATION_TRY_TIMEOUT};
 use keysweep_model::messages::HitRateSource;
 use keysweep_model::metrics::{Alert, HitRateWindow};
 use keysweep_model::time::now_ms;
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::alerts::outbox::{self, Claim, DeliveryResult, Receivers};
 use crate::alerts::{ConditionInput, conditions, evaluate, names};
 use crate::hit_rate::CounterSnapshots;
+use crate::limits::{NOTIFICATION_ROUNDS, NOTIFICATION_TRY_TIMEOUT};
 
 /// The receiver name of the event subscribers.
 const SUBSCRIBERS: &str = "events";

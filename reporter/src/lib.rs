@@ -12,6 +12,7 @@ mod fold;
 mod format;
 pub mod hit_rate;
 mod key_statistics;
+pub mod limits;
 mod pacing;
 pub mod page;
 mod read_sources;

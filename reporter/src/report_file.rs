@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use keysweep_files::{FileError, Folder, UNFINISHED};
 use keysweep_model::ids::RunId;
-use keysweep_model::limits::REPORTS_KEPT;
 use keysweep_model::result::CleanupResult;
 use thiserror::Error;
 
+use crate::limits::REPORTS_KEPT;
 use crate::page;
 
 /// The kinds of pages, by file extension.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keysweep_model::ids::BatchId;
-use keysweep_model::limits::{BATCH_BYTES_MAX, BATCH_KEYS_MAX, BATCH_LIFE};
+use keysweep_model::limits::BATCH_KEYS_MAX;
 use keysweep_model::messages::{Group, ReapBatch, Reason, ScanTask};
+use keysweep_runtime::limits::BATCH_LIFE;
 
+use crate::limits::BATCH_BYTES_MAX;
 use crate::tally::Candidate;
 
 /// The longest pause between attempts to publish to a full queue.

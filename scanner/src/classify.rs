@@ -1,8 +1,9 @@
 //! Selection: which listed keys are looked up, and which of those become candidates. Pure.
 
 use keysweep_model::key_template::User;
-use keysweep_model::limits::{EXPIRY_EXACT_BEFORE_MS, KEY_BYTES_MAX};
+use keysweep_model::limits::KEY_BYTES_MAX;
 use keysweep_model::messages::{ActivityRule, Reason, Rules};
+use keysweep_redis::limits::EXPIRY_EXACT_BEFORE_MS;
 use keysweep_redis::{KeyState, LookupKind, Ttl};
 use keysweep_runtime::activity::{Activity, ActivityFilter};
 

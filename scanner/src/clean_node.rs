@@ -2,7 +2,7 @@
 //! (`keys` equals `expires`). Its slots are covered without a scan, and a sample of its keys supplies the statistics.
 //! The check happens when the task runs, not when it was planned, and between two reads of the slot ownership.
 
-use keysweep_model::limits::{MEASURED_AT_ONCE, SAMPLE_BYTES_MAX, SKIPPED_SAMPLE_KEYS};
+use keysweep_model::limits::MEASURED_AT_ONCE;
 use keysweep_model::messages::{
     Covered, Remainder, RequeueReason, RunSpec, ScanCounts, ScanTask, TaskReport,
 };
@@ -13,6 +13,7 @@ use keysweep_redis::{RedisError, ScanConnection, Ttl, node};
 use tokio::time::Instant;
 
 use crate::classify::Classifier;
+use crate::limits::{SAMPLE_BYTES_MAX, SKIPPED_SAMPLE_KEYS};
 use crate::memory_sampling::measure_some;
 use crate::sample::{KeySample, SampleRequest, SampledTables, sample};
 use crate::source::ReadSourceConn;

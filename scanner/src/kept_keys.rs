@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use keysweep_model::ids::RunId;
 use keysweep_model::key::Key;
-use keysweep_model::limits::KEPT_NAMES_BYTES_MAX;
 use keysweep_model::messages::Reason;
 use keysweep_storage::audit::{self, KeptEntry, KeptGroup, Why};
 use keysweep_storage::store::Store;
+
+use crate::limits::KEPT_NAMES_BYTES_MAX;
 
 /// Bytes that a name adds to the trail in addition to its own.
 const NAME_OVERHEAD_BYTES: usize = 8;

@@ -7,6 +7,7 @@ mod clean_node;
 mod fields;
 mod fingerprints;
 mod kept_keys;
+pub mod limits;
 mod memory_sampling;
 pub mod name_sample;
 mod run;

@@ -3,8 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use keysweep_model::limits::{NAMES_KEPT, PREFIX_BYTES_MAX};
+use keysweep_model::limits::PREFIX_BYTES_MAX;
 use keysweep_model::printable::{Printable, beginning};
+
+use crate::limits::NAMES_KEPT;
 
 /// Characters that separate the parts of a name, as applications commonly use them.
 const SEPARATORS: &[u8] = b":/.|#";

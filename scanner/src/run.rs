@@ -5,7 +5,6 @@
 use std::time::Duration;
 
 use keysweep_model::ids::{Alias, BatchId, RunId};
-use keysweep_model::limits::PACED_TASK_ACK_WAITS;
 use keysweep_model::messages::{ListedBatch, ReapBatch, RunSpec, ScanTask, TaskReport};
 use keysweep_redis::{RedisError, RedisErrorKind, node};
 use keysweep_runtime::context::Context;
@@ -21,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::classify::Classifier;
 use crate::clean_node::skip;
+use crate::limits::PACED_TASK_ACK_WAITS;
 use crate::source::ReadSourceConn;
 use crate::statistics::Statistics;
 use crate::tally::Tally;

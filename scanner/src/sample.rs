@@ -4,12 +4,12 @@
 use std::collections::HashSet;
 
 use keysweep_model::key::{self, Key};
-use keysweep_model::limits::FIELDS_KEYS_AT_ONCE;
 use keysweep_model::messages::Lookups;
 use keysweep_model::range::SlotListing;
 use keysweep_model::scan_end::ScanEnd;
 use keysweep_model::slot::SLOTS;
 use keysweep_redis::Throttle;
+use keysweep_redis::limits::FIELDS_KEYS_AT_ONCE;
 use keysweep_redis::{
     Conn, KeyState, Listing, LookupKind, RedisError, RedisErrorKind, ScanConnection, Ttl, WindowReply, fields,
 };

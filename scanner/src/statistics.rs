@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use keysweep_model::key::Key;
 use keysweep_model::limits::{
-    LATE_SAMPLES, MEASURED_BYTES_AT_ONCE, MEASURED_OF_PREFIX, MEASURED_ONE_IN, MEASURED_OUTRIGHT,
-    MEASURED_WHOLE_KEYS, MEMORY_ROWS_OF_TASK, PREFIX_DEEP_ONE_IN, PREFIX_SAMPLES_MAX,
+    MEASURED_OF_PREFIX, MEASURED_ONE_IN, MEASURED_OUTRIGHT, MEASURED_WHOLE_KEYS, MEMORY_ROWS_OF_TASK,
+    PREFIX_DEEP_ONE_IN, PREFIX_SAMPLES_MAX,
 };
 use keysweep_model::memory::{GroupCounts, PrefixMemory, SampleKind, SampleRate, Sampler, StratifiedSample};
 use keysweep_model::messages::ScanStatistics;
@@ -15,6 +15,7 @@ use keysweep_redis::Ttl;
 use keysweep_redis::memory_usage::KeyMemories as Found;
 
 use crate::classify::{Classification, Treatment};
+use crate::limits::{LATE_SAMPLES, MEASURED_BYTES_AT_ONCE};
 
 /// The largest depth of prefixes.
 const PREFIX_DEPTH: usize = keysweep_model::prefix::DEPTH;

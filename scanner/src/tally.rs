@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use keysweep_model::key::{self, Key};
-use keysweep_model::limits::{DETAILS_MAX, TASK_USERS_MAX};
+use keysweep_model::limits::DETAILS_MAX;
 use keysweep_model::messages::{Fingerprint, Lookups, Reason, ScanCounts, ScanStatistics};
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::{KeyState as Look, Ttl};
@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::classify::{Classification, Classifier, KeepReason, Treatment};
 use crate::kept_keys::KeptKeys;
+use crate::limits::TASK_USERS_MAX;
 use crate::statistics::Statistics;
 use crate::walk::ListedWindow;
 

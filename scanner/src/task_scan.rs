@@ -1,9 +1,10 @@
 //! A scan task in progress: windows of its scope are listed, looked up and counted, until the end or until the task holds
 //! enough candidates.
 
-use keysweep_model::limits::{FIELDS_KEYS_AT_ONCE, LANE_KEYS_MAX, TASK_CANDIDATE_BYTES_MAX, TASK_NOTE_EVERY};
+use keysweep_model::limits::TASK_CANDIDATE_BYTES_MAX;
 use keysweep_model::messages::{ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
 use keysweep_pacing::Pacer;
+use keysweep_redis::limits::FIELDS_KEYS_AT_ONCE;
 use keysweep_redis::{Conn, RedisError, ScanConnection, WindowReply};
 use keysweep_runtime::context::Context;
 use keysweep_runtime::heartbeat::Heartbeat;
@@ -15,6 +16,7 @@ use keysweep_telemetry::{RequestKind, Telemetry};
 use tokio::time::Instant;
 
 use crate::classify::Classifier;
+use crate::limits::{LANE_KEYS_MAX, TASK_NOTE_EVERY};
 use crate::memory_sampling::{keys_per_write, measure_some};
 use crate::tally::{Settlement, Tally};
 use crate::validate::{OwnershipSnapshot, ValidatedScan};

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use keysweep_model::ids::TaskId;
-use keysweep_model::limits::SLOT_KEYS_MAX;
 use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
 use keysweep_model::slot::{SLOTS, SlotSet, slot_of, tag_for};
 use keysweep_redis::{Listing, WindowReply};
 use proptest::prelude::*;
+use scanner::limits::SLOT_KEYS_MAX;
 use scanner::walk::{ListedWindow, PageOutcome, Walk};
 
 /// The next cursor, and the keys.

@@ -10,6 +10,7 @@ mod deny;
 mod docs;
 mod fuzz;
 mod install;
+mod limits_page;
 mod matrix;
 mod pinned;
 mod sbom;
@@ -54,6 +55,9 @@ enum Command {
         /// Write the tables of `docs/configuration.md` from the settings instead.
         #[arg(long)]
         configuration: bool,
+        /// Write `docs/limits.md` from the `limits.rs` files instead.
+        #[arg(long, conflicts_with = "configuration")]
+        limits: bool,
     },
     /// Write the binary's components as CycloneDX: `target/keysweep.cdx.json`.
     Sbom {
@@ -104,8 +108,9 @@ fn main() -> ExitCode {
         Command::Ci => ci::run(),
         Command::Deny => deny::run(),
         Command::Typos => typos::run(),
-        Command::Docs { configuration: true } => docs::configuration(),
-        Command::Docs { configuration: false } => docs::run(),
+        Command::Docs { configuration: true, .. } => docs::configuration(),
+        Command::Docs { limits: true, .. } => limits_page::run(),
+        Command::Docs { .. } => docs::run(),
         Command::Sbom { target } => sbom::run(&target),
         Command::Bench(options) => bench::run(&options),
         Command::Matrix(options) => matrix::run(&options),

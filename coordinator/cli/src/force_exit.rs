@@ -6,10 +6,10 @@ use std::sync::Once;
 use std::thread;
 use std::time::Duration;
 
-use keysweep_model::limits::{FORCED_EXIT_TIMEOUT, SHUTDOWN_TIMEOUT};
 use tokio::time::sleep;
 
 use super::signals::Signals;
+use crate::limits::{FORCED_EXIT_TIMEOUT, SHUTDOWN_TIMEOUT};
 
 /// Starts the thread on the first call; later calls do nothing.
 pub(super) fn start() {

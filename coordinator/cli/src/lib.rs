@@ -10,6 +10,7 @@ mod error;
 pub mod events;
 mod examples;
 mod force_exit;
+pub mod limits;
 mod listen;
 pub mod log;
 pub mod nats_keys;

@@ -15,15 +15,15 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use keysweep_model::limits::{
-    HTTP_CONNECTION_LIFE, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_ADDRESS_MAX, HTTP_HEAD_BYTES_MAX,
-    HTTP_HEAD_TIMEOUT, HTTP_LOG_EVERY,
-};
 use keysweep_tasks::supervision::TaskGroup;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
 
 use super::connection_table::{Admission, ConnectionLimits, ConnectionTable, OpenConnection};
+use crate::limits::{
+    HTTP_CONNECTION_LIFE, HTTP_CONNECTIONS_MAX, HTTP_CONNECTIONS_PER_ADDRESS_MAX, HTTP_HEAD_BYTES_MAX,
+    HTTP_HEAD_TIMEOUT, HTTP_LOG_EVERY,
+};
 
 /// How long to pause after `accept` failed, usually because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

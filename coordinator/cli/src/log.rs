@@ -36,7 +36,7 @@ pub fn init(output: &OutputArgs, is_service: bool) {
     };
     // Libraries log only at the highest verbosity. async-nats logs errors that we report in our own messages or retry.
     let others = if output.verbose > 1 { "debug" } else { "error,async_nats=off" };
-    let ours = ["coordinator", "scanner", "reaper", "reporter", "shared", "keysweep"];
+    let ours = ["coordinator", "scanner", "reaper", "reporter", "keysweep"];
     let ours: String = ours.iter().map(|name| format!(",{name}={level}")).collect();
     let has_lines = is_service || output.log_format.is_some();
     let left_out = if has_lines { run_log::INSTEAD } else { run_log::LINES };

@@ -16,7 +16,6 @@ use coordinator::run_phase::RunPhase;
 use coordinator::submit::{Submitted, submit};
 use coordinator::{exit, report};
 use keysweep_model::ids::RunId;
-use keysweep_model::limits::NATS_GONE_AFTER;
 use keysweep_model::messages::RunSpec;
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_runtime::context::Context;
@@ -31,6 +30,7 @@ use super::error::CommandError;
 use super::progress;
 use super::run::{OutputMode, page, tried_again};
 use super::signals::Signals;
+use crate::limits::NATS_GONE_AFTER;
 
 /// How long a run may wait for a service before we start a driver process.
 const SERVICE_WAIT: Duration = Duration::from_secs(1);

@@ -11,7 +11,6 @@ use coordinator::process_id::myself;
 use coordinator::schedule::Schedule;
 use coordinator::serve::{HttpApi, ServedJob, serve_with_http};
 use keysweep_config::SecretSource;
-use keysweep_model::limits::DRAIN_TIMEOUT;
 use keysweep_nats::missing_walls;
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_telemetry::Telemetry;
@@ -25,6 +24,7 @@ use super::args::{ReaperArgs, RoleArgs, ServeArgs, WorkerArgs};
 use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
 use super::signals::Signals;
+use crate::limits::DRAIN_TIMEOUT;
 
 /// `keysweep scanner`.
 ///

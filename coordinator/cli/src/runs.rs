@@ -11,13 +11,13 @@ use coordinator::runs::{ProgressView, so_far};
 use jiff::Timestamp;
 use keysweep_model::ids::RunId;
 use keysweep_model::key::Key;
-use keysweep_model::limits::KEPT_NAMES_BYTES_MAX;
 use keysweep_model::messages::RunSpec;
 use keysweep_model::printable;
 use keysweep_model::time::rfc3339;
 use keysweep_storage::audit::{self, AuditEntry};
 use keysweep_storage::history;
 use reporter::grouped;
+use scanner::limits::KEPT_NAMES_BYTES_MAX;
 use serde_json::{Value, json};
 
 use super::args::RunsCommand;

@@ -3,7 +3,6 @@
 use std::{fmt, io};
 
 use coordinator::exit;
-use keysweep_model::limits::DRAIN_TIMEOUT;
 use keysweep_model::messages::{Cancel, CancelKind};
 use keysweep_storage::records::Records;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -11,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::force_exit;
+use crate::limits::DRAIN_TIMEOUT;
 
 /// The exit code and the name of a signal that arrived.
 pub(super) type Seen = Option<(u8, &'static str)>;

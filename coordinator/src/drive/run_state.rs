@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use keysweep_model::ids::{BatchId, TaskId};
-use keysweep_model::limits::{REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
 use keysweep_model::messages::{Cancel, RunSpec, ScanTask, TaskFailure, TaskReport};
 use keysweep_model::result::CleanupResult;
 use keysweep_runtime::context::Timing;
@@ -23,6 +22,7 @@ use super::input::{Input, OpenBatch};
 use super::progress::Progress;
 use super::recorded_state::RecordedState;
 use crate::dispatch::Dispatch;
+use crate::limits::{REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
 use crate::plan::Planner;
 use crate::run_phase::{PhaseEvent, next};
 use crate::task_ids::TaskIds;

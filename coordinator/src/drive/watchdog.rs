@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use keysweep_model::limits::{PROGRESS_EVERY, SO_FAR_EVERY, TASK_TIMES_MAX};
 use keysweep_model::messages::{Cancel, CancelKind, Receipt, ScanTask};
 use keysweep_model::outcome::Outcome;
 use keysweep_model::wire;
@@ -10,6 +9,7 @@ use keysweep_model::wire;
 use super::effect::{Effect, RunEvent};
 use super::input::OpenBatch;
 use super::run_state::RunState;
+use crate::limits::{PROGRESS_EVERY, SO_FAR_EVERY, TASK_TIMES_MAX};
 
 impl RunState {
     pub(super) fn tick(&mut self) {

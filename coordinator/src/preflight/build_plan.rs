@@ -3,21 +3,20 @@
 
 use keysweep_model::counters::NodeCounters;
 use keysweep_model::ids::RunId;
-use keysweep_model::limits::{
-    PREFLIGHT_TIMEOUT, SAMPLE_BYTES_LEAST, SAMPLE_BYTES_MAX, SAMPLE_BYTES_SUM, SAMPLE_KEYS,
-    SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM,
-};
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::messages::{PlannedNode, ScanTask};
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::Throttle;
+use keysweep_redis::limits::PREFLIGHT_TIMEOUT;
 use keysweep_redis::{RedisClient, Topology};
 use keysweep_tasks::concurrency::{join_bounded, join_bounded_within};
 use scanner::Classifier;
+use scanner::limits::SAMPLE_BYTES_MAX;
 
 use super::{NodePreflight, PreflightError};
 use crate::activity;
 use crate::check_node::{CheckedNode, check_node};
+use crate::limits::{SAMPLE_BYTES_LEAST, SAMPLE_BYTES_SUM, SAMPLE_KEYS, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_SUM};
 use crate::options::Options;
 use crate::plan::Planner;
 use crate::plan_progress::{PlanProgress, PlanStep};

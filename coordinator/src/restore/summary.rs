@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use keysweep_backup::Damage;
-use keysweep_model::limits::{DAMAGES_NAMED_MAX, RESTORE_CAUSES_MAX};
+use keysweep_backup::limits::DAMAGES_NAMED_MAX;
 use serde::Serialize;
+
+use crate::limits::RESTORE_CAUSES_MAX;
 
 /// Collects the causes beyond [`RESTORE_CAUSES_MAX`].
 const OTHER_CAUSES: &str = "other causes";

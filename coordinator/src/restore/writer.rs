@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use futures_util::future::join_all;
 use keysweep_backup::BackupEntry;
 use keysweep_model::ids::NodeId;
-use keysweep_model::limits::{RESTORE_PAUSE, RESTORE_ROUNDS_MAX, RESTORE_WRITE_BYTES, RESTORE_WRITE_KEYS};
 use keysweep_model::slot::slot_of;
 use keysweep_model::time::now_ms;
 use keysweep_redis::restore::{self, RestoreEntry, Restored};
@@ -15,6 +14,7 @@ use tokio::time::sleep;
 
 use super::summary::RestoreSummary;
 use super::{RestoreError, RestoreRequest};
+use crate::limits::{RESTORE_PAUSE, RESTORE_ROUNDS_MAX, RESTORE_WRITE_BYTES, RESTORE_WRITE_KEYS};
 
 /// Keys that expire within so many milliseconds are not restored: they would expire on the way.
 const EXPIRY_MARGIN_MS: u64 = 1_000;

@@ -4,7 +4,6 @@
 use keysweep_config as config;
 use keysweep_config::is_name;
 use keysweep_model::ids::{Alias, RunId};
-use keysweep_model::limits::REQUEST_TEXT_BYTES_MAX;
 use keysweep_model::messages::{Action, Attempt, HitRateSource};
 use keysweep_model::printable::Printable;
 use keysweep_storage::history::{self, RunLine};
@@ -13,6 +12,7 @@ use serde_json::Value;
 
 use super::{ServedJob, ServiceState, override_policy, pace, start_run};
 use crate::inactive_policy;
+use crate::limits::REQUEST_TEXT_BYTES_MAX;
 use crate::options::Options;
 use crate::runs::{self, Cancelled, RunView};
 use crate::statistics::{Statistics, cleanup_statistics, with_sample};

@@ -14,7 +14,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use keysweep_http::constant_time_eq;
 use keysweep_model::ids::RunId;
-use keysweep_model::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
 use keysweep_model::secret::Secret;
 use keysweep_tasks::supervision::TaskGroup;
 use serde::Serialize;
@@ -25,6 +24,7 @@ use tokio::time::timeout;
 use super::ServiceState;
 use super::handlers::{self, ApiError, ApiResult, CancelRequest, refused, write};
 use super::request::{FieldKind, RequestField, RequestFields, of_query, parse};
+use crate::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
 
 /// Maximum concurrent starts of runs. Each one begins with a preflight.
 const STARTS_MAX: usize = 16;

@@ -1,8 +1,8 @@
 //! Applies a request's fields to the pace of a run. Pure.
 
 use keysweep_config as config;
+use keysweep_config::limits::LATENCY_BUDGET;
 use keysweep_model::duration;
-use keysweep_model::limits::LATENCY_BUDGET;
 use keysweep_model::messages::PacingLimits;
 
 use super::handlers::{ApiError, ApiResult, RunRequest, refused};

@@ -2,12 +2,12 @@
 
 use keysweep_config::{SETTINGS, SettingKind};
 use keysweep_model::ids::RunId;
-use keysweep_model::limits::REQUEST_BYTES_MAX;
 use keysweep_model::printable::Printable;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::handlers::{ApiResult, CancelRequest, RunRequest, RunsRequest, StatsRequest, refused};
+use crate::limits::REQUEST_BYTES_MAX;
 
 /// The type of a field.
 #[derive(Clone, Copy, Debug)]

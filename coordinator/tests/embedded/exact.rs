@@ -3,10 +3,12 @@
 
 use coordinator::options::Options;
 use keysweep_model::glob::Pattern;
-use keysweep_model::limits::{BATCHES_QUEUE_BYTES_MAX, KEY_BYTES_MAX, SLOT_KEYS_MAX};
+use keysweep_model::limits::KEY_BYTES_MAX;
 use keysweep_model::result::{CleanupResult, Status};
+use keysweep_runtime::limits::BATCHES_QUEUE_BYTES_MAX;
 use keysweep_testkit::kit;
 use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
+use scanner::limits::SLOT_KEYS_MAX;
 
 /// Matching keys of a test in CI.
 const KEYS: u64 = 50_000;

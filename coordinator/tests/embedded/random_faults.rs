@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use coordinator::limits::LOCK_LEASE;
 use coordinator::options::Options;
 use fastrand::Rng;
-use keysweep_model::limits::LOCK_LEASE;
 use keysweep_model::messages::{PacingLimits, ReadFrom};
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_model::slot::slot_of;

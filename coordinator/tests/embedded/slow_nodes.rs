@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use coordinator::limits::EMBEDDED_SCANS;
 use coordinator::options::Options;
-use keysweep_model::limits::{EMBEDDED_SCANS, TASKS_PER_NODE};
 use keysweep_model::messages::Action;
 use keysweep_model::result::{CleanupResult, Status};
+use keysweep_pacing::limits::TASKS_PER_NODE;
 use keysweep_runtime::context::Timing;
 use keysweep_testkit::kit;
 use keysweep_testkit::kit::slow_nodes::{Service, SlowNodes};

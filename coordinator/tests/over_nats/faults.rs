@@ -5,14 +5,15 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use coordinator::drive::{Progress, drive};
+use coordinator::limits::TASK_AGAIN_ACK_WAITS;
 use keysweep_model::ids::{Alias, BatchId};
-use keysweep_model::limits::{BATCH_LIFE, TASK_AGAIN_ACK_WAITS};
 use keysweep_model::messages::{Action, Covered, ListedBatch, ScanCounts, TaskReport};
 use keysweep_model::range::Scope;
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_model::wire::{self, FORMAT, FORMAT_VERIFIED};
 use keysweep_redis::ConnectOptions;
 use keysweep_runtime::context::{Context, Timing};
+use keysweep_runtime::limits::BATCH_LIFE;
 use keysweep_servers::Server;
 use keysweep_storage::queue::Topic;
 use keysweep_testkit::kit;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::serve::serve;
-use keysweep_model::limits::QUEUE_BYTES_MIN;
+use keysweep_config::limits::QUEUE_BYTES_MIN;
 use keysweep_runtime::context::Timing;
 use keysweep_runtime::failpoint::{FailPoint, FailPoints};
 use keysweep_storage::queue::Topic;

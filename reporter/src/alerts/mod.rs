@@ -7,11 +7,12 @@ pub mod outbox;
 pub(crate) mod text;
 
 use keysweep_model::ids::RunId;
-use keysweep_model::limits::NOTIFICATIONS_MAX;
 use keysweep_model::metrics::Alert;
 use keysweep_model::time::rfc3339;
 use keysweep_storage::alerts::{AlertStore, AlertTransition};
 use uuid::Uuid;
+
+use crate::limits::NOTIFICATIONS_MAX;
 
 pub use conditions::{AlertState, Condition, ConditionInput, conditions};
 

@@ -9,8 +9,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use keysweep_model::limits::{NOTIFICATION_CLAIM, NOTIFICATION_LIFE, NOTIFICATION_PAUSE_MAX};
 use keysweep_storage::alerts::{AlertNotification, AlertStore, NotificationDelivery};
+
+use crate::limits::{NOTIFICATION_CLAIM, NOTIFICATION_LIFE, NOTIFICATION_PAUSE_MAX};
 
 /// The receivers of a job's notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Rules about the cache, with the document's thresholds and messages.
 
-use keysweep_model::limits::MEMORY_PERCENT_MAX;
 use keysweep_model::metrics::{Finding, Severity};
+use keysweep_redis::limits::MEMORY_PERCENT_MAX;
 use serde_json::{Value, json};
 
 use super::{Rule, RuleInput, issue, recommendation};

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use keysweep_model::limits::{NOTIFICATION_CLAIM, NOTIFICATION_LIFE, NOTIFICATION_PAUSE_MAX};
 use keysweep_model::metrics::{Alert, Severity};
 use keysweep_storage::alerts::{AlertStore, AlertTransition};
 use reporter::alerts::outbox::{Claim, DeliveryResult, Receivers, claim, pause, prune, record_delivery};
+use reporter::limits::{NOTIFICATION_CLAIM, NOTIFICATION_LIFE, NOTIFICATION_PAUSE_MAX};
 
 const FIRST: Duration = Duration::from_secs(10);
 

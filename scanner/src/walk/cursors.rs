@@ -13,13 +13,14 @@
 //! Limits: a table that is resized during the scan may list a key twice within a range. The caller drops such keys.
 //! Across ranges of different tasks it cannot, so in theory keys are counted twice there.
 
-use keysweep_model::limits::{TABLE_CURSORS_MAX, WINDOW_BYTES_MAX};
+use keysweep_model::limits::WINDOW_BYTES_MAX;
 use keysweep_model::range::{CursorRange, CursorScope, ScanTable, cursor_at};
 use keysweep_model::scan_end::ScanProgress;
 use keysweep_model::slot::{SlotSet, slot_of};
 use keysweep_redis::{Listing, PageState, WindowReply};
 
 use super::{ListedKey, PageOutcome, SLOT_BITS, WalkProgress, count_within};
+use crate::limits::TABLE_CURSORS_MAX;
 
 /// A walk through ranges of one table.
 pub struct CursorWalk {

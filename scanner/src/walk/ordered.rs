@@ -4,12 +4,13 @@
 
 use std::collections::VecDeque;
 
-use keysweep_model::limits::{LANES_MAX, SLOT_KEYS_MAX, WINDOW_BYTES_MAX};
+use keysweep_model::limits::WINDOW_BYTES_MAX;
 use keysweep_model::scan_end::ScanProgress;
 use keysweep_model::slot::{SlotSet, slot_of};
 use keysweep_redis::{KeySpan, Listing, PageState, WindowReply};
 
 use super::{ListedKey, SLOT_BITS, WalkProgress, count_within};
+use crate::limits::{LANES_MAX, SLOT_KEYS_MAX};
 
 const SLOT_MASK: u64 = (1 << SLOT_BITS) - 1;
 

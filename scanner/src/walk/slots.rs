@@ -4,11 +4,13 @@
 
 use std::collections::VecDeque;
 
-use keysweep_model::limits::{SLOT_KEYS_MAX, WINDOW_BYTES_MAX, WINDOW_KEYS, WINDOW_LISTINGS_MAX};
+use keysweep_model::limits::WINDOW_BYTES_MAX;
 use keysweep_model::slot::SlotSet;
+use keysweep_pacing::limits::WINDOW_KEYS;
 use keysweep_redis::{Listing, PageState, WindowReply};
 
 use super::{ListedKey, WalkProgress};
+use crate::limits::{SLOT_KEYS_MAX, WINDOW_LISTINGS_MAX};
 
 /// A walk through slots, one command per slot.
 pub struct SlotWalk {

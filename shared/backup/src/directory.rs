@@ -8,11 +8,11 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use keysweep_files::{Folder, UNFINISHED};
-use keysweep_model::limits::BACKUP_READ_MAX;
 
 use super::error::BackupError;
 use super::name::FileName;
 use super::target::BackupListing;
+use crate::limits::BACKUP_READ_MAX;
 
 /// See the module.
 #[derive(Debug)]

@@ -6,13 +6,14 @@
 
 use keysweep_model::ids::{Alias, BatchId, NodeId, RunId};
 use keysweep_model::key::Key;
-use keysweep_model::limits::{BACKUP_FILE_BYTES, BACKUP_READ_MAX, BATCH_KEYS_MAX, DAMAGES_NAMED_MAX};
+use keysweep_model::limits::BATCH_KEYS_MAX;
 use keysweep_model::messages::Reason;
 use keysweep_model::outcome::{Outcome, codes};
 use keysweep_model::wire;
 use serde::{Deserialize, Serialize};
 
 use super::frame::{self, CONTENT_BYTES_MAX, FrameError, FrameKind, Frames};
+use crate::limits::{BACKUP_FILE_BYTES, BACKUP_READ_MAX, DAMAGES_NAMED_MAX};
 
 /// How every file begins.
 const MAGIC: &[u8; 8] = b"keysweep";

@@ -5,6 +5,7 @@ mod directory;
 mod error;
 mod format;
 mod frame;
+pub mod limits;
 mod name;
 mod target;
 

@@ -6,13 +6,13 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keysweep_model::limits::BACKUP_READ_MAX;
 use keysweep_model::messages::BackupPolicy;
 use keysweep_storage::object_store::{ObjectBucket, ObjectStore};
 
 use super::directory::Directory;
 use super::error::BackupError;
 use super::name::FileName;
+use crate::limits::BACKUP_READ_MAX;
 
 /// A target for backups. Clones are the same target.
 #[derive(Clone, Debug)]

@@ -5,7 +5,6 @@ use std::iter::repeat;
 use std::path::{Path, PathBuf};
 
 use keysweep_files::read_text;
-use keysweep_model::limits::JOB_FILE_BYTES_MAX;
 
 use super::environment::{CONFIG_FILE_VARIABLE, Environment};
 use super::error::{ConfigError, FilePosition, quoted};
@@ -16,6 +15,7 @@ use super::raw::RawTable;
 use super::schema::{self, JobFileTables};
 use super::setting_def::SettingDef;
 use super::table;
+use crate::limits::JOB_FILE_BYTES_MAX;
 
 /// The job file in the working directory, used if no other is configured.
 pub const DEFAULT_FILE: &str = "keysweep.toml";

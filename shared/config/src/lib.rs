@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod group;
 mod layers;
+pub mod limits;
 mod login;
 mod nats;
 mod origin;

@@ -7,7 +7,6 @@
 use std::path::PathBuf;
 
 use keysweep_files::read_text;
-use keysweep_model::limits::SECRET_FILE_BYTES_MAX;
 use keysweep_model::secret::Secret;
 
 use super::error::ConfigError;
@@ -17,6 +16,7 @@ use super::parse;
 use super::raw::directory;
 use super::table::{JobSources, RedisSources};
 use super::url::{RedisUrl, UrlLogin};
+use crate::limits::SECRET_FILE_BYTES_MAX;
 
 /// The login of a Redis connection.
 pub(super) struct Credentials {

@@ -4,7 +4,7 @@
 use std::error::Error as _;
 use std::time::Duration;
 
-use keysweep_model::limits;
+use crate::limits;
 use keysweep_model::secret::Secret;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response, Url};

@@ -8,6 +8,7 @@
 mod client;
 mod error;
 mod integrations;
+pub mod limits;
 mod notification;
 pub mod prometheus;
 mod token;

@@ -1,6 +1,5 @@
 //! Queries Prometheus, or another server with its API, for one number.
 
-use keysweep_model::limits::WEB_ANSWER_BYTES_MAX;
 use keysweep_model::secret::Secret;
 use reqwest::{Response, Url};
 use serde::Deserialize;
@@ -8,6 +7,7 @@ use serde_json::Value;
 
 use super::client::{RetryPolicy, WebClient, address, kind, place, send};
 use super::error::{WebError, WebErrorKind};
+use crate::limits::WEB_ANSWER_BYTES_MAX;
 
 /// The operation, for errors.
 const WHAT: &str = "query Prometheus at";

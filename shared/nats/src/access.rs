@@ -73,7 +73,7 @@ impl NatsOptions {
             trusted_keys: Vec::new(),
             replicas: 1,
             storage: Storage::File,
-            ack_wait: keysweep_model::limits::ACK_WAIT,
+            ack_wait: keysweep_storage::limits::ACK_WAIT,
             retention: Duration::from_secs(7 * 86_400),
             history_runs: 1_000,
             audit_bytes: 1 << 30,

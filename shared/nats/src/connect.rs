@@ -7,7 +7,6 @@ use std::time::Duration;
 use async_nats::connection::State;
 use async_nats::jetstream::Context;
 use async_nats::{Client, ClientError, ConnectError, ConnectErrorKind, Event, rustls};
-use keysweep_model::limits::TASK_QUEUE_BYTES;
 use keysweep_signing::{Authority, KeyError};
 use keysweep_storage::queue::Topic;
 use thiserror::Error;
@@ -17,6 +16,7 @@ use super::access::NatsOptions;
 use super::imported;
 use super::layout::Layout;
 use super::login::settled;
+use crate::limits::TASK_QUEUE_BYTES;
 
 /// The timeout of JetStream requests.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);

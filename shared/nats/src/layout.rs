@@ -21,10 +21,11 @@ use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use keysweep_config::Storage;
 use keysweep_model::ids::RunId;
-use keysweep_model::limits::{EVENTS_BYTES_MAX, EVENTS_KEPT, HEADER_BYTES, MESSAGE_BYTES_MAX, SAMPLES_KEPT};
+use keysweep_model::limits::MESSAGE_BYTES_MAX;
 use keysweep_storage::queue::Topic;
 
 use super::access::NatsOptions;
+use crate::limits::{EVENTS_BYTES_MAX, EVENTS_KEPT, HEADER_BYTES, SAMPLES_KEPT};
 
 /// The name of the consumer of each work queue.
 pub(super) const WORKERS: &str = "workers";

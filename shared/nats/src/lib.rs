@@ -7,6 +7,7 @@ mod connect;
 mod core_messages;
 mod imported;
 pub mod layout;
+pub mod limits;
 mod login;
 mod queue;
 mod service;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_nats::ConnectOptions;
 use keysweep_files::read_text;
-use keysweep_model::limits::LOGIN_FILE_BYTES_MAX;
+use keysweep_signing::limits::LOGIN_FILE_BYTES_MAX;
 
 use super::access::{NatsAuth, NatsOptions};
 use super::connect::{ANSWER_TIMEOUT, Complaint, NatsError, observe};

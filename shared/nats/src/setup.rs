@@ -7,12 +7,13 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{Config as ConsumerConfig, IntoConsumerConfig, PullConsumer};
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind, RequestErrorKind};
 use async_nats::jetstream::stream::{Config, ConsumerError, ConsumerErrorKind, RetentionPolicy};
-use keysweep_model::limits::{HEADER_BYTES, MESSAGE_BYTES_MAX};
+use keysweep_model::limits::MESSAGE_BYTES_MAX;
 use keysweep_storage::queue::Topic;
 use serde::Serialize;
 
 use super::connect::{Nats, NatsError, chain};
 use super::layout::{WORKERS, bucket_stream};
+use crate::limits::HEADER_BYTES;
 
 /// The prefix of the streams of object store buckets.
 const BUCKETS: &str = "OBJ_";

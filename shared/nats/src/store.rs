@@ -11,7 +11,6 @@ use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind,
 use async_nats::{HeaderValue, Subscriber};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
-use keysweep_model::limits::STORE_RETRY_TIMEOUT;
 use keysweep_signing::SignatureError;
 use keysweep_storage::events::EVENTS;
 use keysweep_storage::records::is_order;
@@ -21,6 +20,7 @@ use uuid::Uuid;
 
 use super::connect::{Nats, chain};
 use super::signatures::{self, ReadPath, SIGNATURE};
+use crate::limits::STORE_RETRY_TIMEOUT;
 
 /// Identifies the attempt that wrote a message. If the reply to a write is lost, the header shows whether the stored
 /// message is its own.

@@ -23,8 +23,10 @@
 
 use std::time::Duration;
 
-use keysweep_model::limits::{
-    KEY_TIME_FIRST, KEY_TIME_WEIGHT, LATE_HOLD, LATE_SHARE, NOISE_MAX, NOISE_PROBES, PAUSE_MAX, PIECE_SHARE,
+use keysweep_redis::limits::PAUSE_MAX;
+
+use crate::limits::{
+    KEY_TIME_FIRST, KEY_TIME_WEIGHT, LATE_HOLD, LATE_SHARE, NOISE_MAX, NOISE_PROBES, PIECE_SHARE,
     SHARE_FIRST, SHARE_MIN, WINDOW_KEYS, WINDOW_KEYS_MIN,
 };
 

@@ -3,6 +3,7 @@
 //! `pacers.rs` add the permits, probes and pauses.
 
 mod controller;
+pub mod limits;
 mod node;
 mod pacers;
 mod probe;

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keysweep_model::ids::Alias;
-use keysweep_model::limits::{PAUSE_CREDIT_MAX, PROBE_EVERY, PROBE_LINGER, SHARE_FIRST};
 use keysweep_model::messages::NodePacing;
 use keysweep_telemetry::Telemetry;
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
 use super::controller::{Controller, ProbeVerdict, WorkKind};
+use crate::limits::{PAUSE_CREDIT_MAX, PROBE_EVERY, PROBE_LINGER, SHARE_FIRST};
 
 /// The pacing state of one node.
 pub(super) struct NodePacer {

@@ -15,7 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use keysweep_model::ids::{Alias, NodeId, RunId};
-use keysweep_model::limits::{PACERS_KEPT, PAUSE_MIN, PERMIT_POLL, TASKS_PER_NODE};
 use keysweep_model::messages::{NodePacing, RunSpec};
 use keysweep_redis::RedisClient;
 use keysweep_tasks::supervision::DedicatedRuntime;
@@ -27,6 +26,7 @@ use super::controller::WorkKind;
 use super::node::{NodePacer, millis};
 use super::probe::{self, ProbeTarget};
 use super::token_bucket::TokenBucket;
+use crate::limits::{PACERS_KEPT, PAUSE_MIN, PERMIT_POLL, TASKS_PER_NODE};
 
 /// The pacers of a process.
 pub struct Pacers {

@@ -5,12 +5,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use keysweep_model::ids::NodeId;
-use keysweep_model::limits::{PROBE_BEFORE_EVERY, PROBE_EVERY, PROBE_TIMEOUT, PROBES_BEFORE};
 use keysweep_redis::{Conn, ConnectionUse, RedisClient, RedisError, RedisErrorKind};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::node::NodePacer;
+use crate::limits::{PROBE_BEFORE_EVERY, PROBE_EVERY, PROBE_TIMEOUT, PROBES_BEFORE};
 
 /// The node to probe.
 #[derive(Clone)]

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use keysweep_model::ids::Alias;
-use keysweep_model::limits::{PERMIT_POLL, SHARE_FIRST};
 use tokio::time::{Instant, sleep};
 
 use super::node::NodePacer;
 use super::pacers::Pacer;
 use super::token_bucket::TokenBucket;
+use crate::limits::{PERMIT_POLL, SHARE_FIRST};
 
 fn node() -> Arc<NodePacer> {
     let place = (Alias::new("main"), "h:1".to_owned());

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use keysweep_model::limits::RATE_BURST;
+use crate::limits::RATE_BURST;
 
 /// A token bucket.
 #[derive(Clone, Copy, Debug)]

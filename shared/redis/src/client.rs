@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keysweep_model::ids::NodeId;
-use keysweep_model::limits::{ASK_ALL_TIMEOUT, ASK_TIMEOUT, DOWN_TIME};
 use tokio::time::{Instant, timeout};
 
 use super::conn::Conn;
@@ -16,6 +15,7 @@ use super::node::{self, NodeStatus};
 use super::pool::Pool;
 use super::replica::ReplicaCache;
 use super::topology::{Primary, Topology, cluster_topology, host_and_port, standalone, standalone_node};
+use crate::limits::{ASK_ALL_TIMEOUT, ASK_TIMEOUT, DOWN_TIME};
 
 /// A Redis deployment and this process's connections to it. Each worker has its own client; connections are shared.
 pub struct RedisClient {

@@ -5,7 +5,6 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use keysweep_model::limits::RESPONSE_TIMEOUT;
 use redis::{Cmd, Pipeline, Value};
 
 use super::connections::{
@@ -14,6 +13,7 @@ use super::connections::{
 use super::error::{RedisError, RedisErrorKind};
 use super::listing::ScanConnection;
 use super::socket::{Dial, Expected};
+use crate::limits::RESPONSE_TIMEOUT;
 
 /// A shared connection to one server, as one user and in one database. Requests are pipelined: they are sent without
 /// waiting for the replies to earlier ones. A failed connection is not reused; the next request for a connection makes

@@ -3,7 +3,6 @@
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use keysweep_model::address_map::{AddressMapping, reachable};
-use keysweep_model::limits::HOST_BYTES_MAX;
 use keysweep_model::redact::redact;
 use keysweep_model::sentinel_url::SentinelUrl;
 use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo};
@@ -13,6 +12,7 @@ use super::connections::{self, ConnectionUse};
 use super::error::{RedisError, RedisErrorKind};
 use super::sentinel;
 use super::socket::{Dial, Tls};
+use crate::limits::HOST_BYTES_MAX;
 
 /// How to connect to a Redis deployment. `Debug` shows no secret.
 #[derive(Clone)]

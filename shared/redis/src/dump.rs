@@ -3,7 +3,6 @@
 //! all other values, MEMORY USAGE first returns whether they are small enough.
 
 use keysweep_model::key::Key;
-use keysweep_model::limits::BACKUP_TEXT_MAX;
 use keysweep_model::messages::Lookups;
 use redis::Value;
 
@@ -12,6 +11,7 @@ use super::error::{RedisError, RedisErrorKind};
 use super::guard::ExpectedContent;
 use super::rdb_string::packed_string;
 use super::reply_size::ReplyUnit;
+use crate::limits::BACKUP_TEXT_MAX;
 
 /// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]

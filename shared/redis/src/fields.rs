@@ -2,13 +2,13 @@
 //! as a key with a TTL if all its fields expire. At most [`FIELDS_QUERIED_MAX`] fields are queried, chosen by the server
 //! at random: a large hash in which only those expire is misjudged as one whose fields all do.
 
-use keysweep_model::limits::FIELDS_QUERIED_MAX;
 use keysweep_model::messages::Lookups;
 use redis::Value;
 
 use super::conn::{Batch, Conn};
 use super::error::{RedisError, RedisErrorKind};
 use super::reply_size::ReplyUnit;
+use crate::limits::FIELDS_QUERIED_MAX;
 
 /// The field TTLs of a key without TTL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub enum FieldTtls {
     Moved,
 }
 
-/// Queries each of `keys`, at most [`keysweep_model::limits::FIELDS_KEYS_AT_ONCE`], and returns the lookups that this took.
+/// Queries each of `keys`, at most [`crate::limits::FIELDS_KEYS_AT_ONCE`], and returns the lookups that this took.
 ///
 /// # Errors
 /// When the server fails, or does not allow it.

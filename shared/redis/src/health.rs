@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use keysweep_model::counters::NodeCounters;
 use keysweep_model::duration;
-use keysweep_model::limits::{LATENCY_MS_MAX, MEMORY_PERCENT_MAX, PREFLIGHT_TIMEOUT, UNREACHABLE_NAMED_MAX};
 use keysweep_model::messages::Lookups;
 use keysweep_model::metrics::{Health, NodeHealth, RedisHealth};
 use keysweep_tasks::concurrency::join_bounded_within;
@@ -13,6 +12,7 @@ use super::client::RedisClient;
 use super::error::RedisError;
 use super::node::{self, NodeStatus};
 use super::topology::Primary;
+use crate::limits::{LATENCY_MS_MAX, MEMORY_PERCENT_MAX, PREFLIGHT_TIMEOUT, UNREACHABLE_NAMED_MAX};
 
 /// The result of a health check.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -17,6 +17,7 @@ mod fuzz;
 pub mod guard;
 pub mod health;
 mod info;
+pub mod limits;
 mod listing;
 pub mod lock;
 pub mod memory_usage;

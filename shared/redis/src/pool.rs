@@ -2,9 +2,9 @@
 //! long in a large cluster, so only the most recently used ones are kept.
 
 use keysweep_model::ids::NodeId;
-use keysweep_model::limits::CONNS_MAX;
 
 use super::conn::Conn;
+use crate::limits::CONNS_MAX;
 
 /// A pool of the most recently used connections. A caller that uses an evicted connection keeps it until it is done.
 pub(super) struct Pool<C = Conn> {

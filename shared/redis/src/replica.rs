@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use keysweep_model::duration;
 use keysweep_model::ids::NodeId;
-use keysweep_model::limits::{REPLICA_ANSWER, REPLICA_DOWN, REPLICA_POLL};
 use keysweep_model::messages::ReadSource;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -21,6 +20,7 @@ use super::info::Info;
 use super::listing::ScanConnection;
 use super::replication_info::{NotInSync, ReplicationInfo};
 use super::reply::text;
+use crate::limits::{REPLICA_ANSWER, REPLICA_DOWN, REPLICA_POLL};
 
 /// Connections to replicas, and the replicas that did not answer.
 #[derive(Default)]

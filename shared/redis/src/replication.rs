@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use keysweep_model::limits::{REPLICA_WAIT, REPLICAS_CAUGHT_UP_WAIT};
 use redis::Value;
 use tokio::time::{Instant, sleep};
 
@@ -10,6 +9,7 @@ use super::conn::Conn;
 use super::error::{RedisError, RedisErrorKind};
 use super::info::{Info, part};
 use super::reply::text;
+use crate::limits::{REPLICA_WAIT, REPLICAS_CAUGHT_UP_WAIT};
 
 /// The interval between two reads of the replicas' offsets; a replica reports its own about once a second.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);

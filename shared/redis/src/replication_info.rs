@@ -1,9 +1,9 @@
 //! The replication fields of INFO: a server's offset, its primary, and its replicas. Pure.
 
-use keysweep_model::limits::REPLICAS_MAX;
 use keysweep_model::messages::{AsReplica, Link};
 
 use super::info::{Info, part};
+use crate::limits::REPLICAS_MAX;
 
 /// A server's position in its replication chain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

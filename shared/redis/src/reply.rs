@@ -1,10 +1,11 @@
 //! Replies that are text or numbers.
 
-use keysweep_model::limits::{COUNT_MAX, STATUS_TEXT_BYTES_MAX};
+use keysweep_model::limits::COUNT_MAX;
 use redis::Value;
 
 use super::conn::Conn;
 use super::error::{RedisError, RedisErrorKind};
+use crate::limits::STATUS_TEXT_BYTES_MAX;
 
 /// The text in the reply to `command`.
 pub(super) fn text(conn: &Conn, command: &str, reply: Value) -> Result<String, RedisError> {

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of listing replies: see [`REPLIES_BYTES_MAX`](keysweep_model::limits::REPLIES_BYTES_MAX).
+/// Bytes of listing replies: see [`REPLIES_BYTES_MAX`](crate::limits::REPLIES_BYTES_MAX).
 pub(super) static LISTINGS: AtomicUsize = AtomicUsize::new(0);
 
-/// Bytes of command replies: see [`ANSWERS_BYTES_MAX`](keysweep_model::limits::ANSWERS_BYTES_MAX).
+/// Bytes of command replies: see [`ANSWERS_BYTES_MAX`](crate::limits::ANSWERS_BYTES_MAX).
 pub(super) static COMMANDS: AtomicUsize = AtomicUsize::new(0);
 
 /// The share of one reader. Dropping it releases the bytes.

@@ -10,13 +10,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use keysweep_model::limits::{
-    ANSWER_ASKED_BYTES_MAX, ANSWER_SIZE_KEPT, ANSWER_SIZES_MAX, REPLY_BYTES_MAX, REPLY_KEYS_MAX,
-    SMALLEST_PAGE_BYTES_MAX,
-};
 use tokio::time::Instant;
 
 use super::info::Info;
+use crate::limits::{
+    ANSWER_ASKED_BYTES_MAX, ANSWER_SIZE_KEPT, ANSWER_SIZES_MAX, REPLY_BYTES_MAX, REPLY_KEYS_MAX,
+    SMALLEST_PAGE_BYTES_MAX,
+};
 
 /// The unit of a request: the reply grows with the number of units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,12 +4,12 @@
 mod reply;
 
 use keysweep_model::ids::NodeId;
-use keysweep_model::limits::NODE_ID_BYTES_MAX;
 use keysweep_model::slot::SlotSet;
 use redis::Value;
 
 use self::reply::{field, items, number, text};
 use super::parse_error::ParseError;
+use crate::limits::NODE_ID_BYTES_MAX;
 
 /// A primary with its replicas and slots.
 #[derive(Clone, Debug, PartialEq, Eq)]

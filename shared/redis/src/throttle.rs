@@ -1,9 +1,10 @@
 //! Pauses between the small requests of a preflight, before a run is paced: a plan reads little, but all at once would
 //! be noticed (requests of other clients took up to 9 ms during one of 100 ms).
 
-use keysweep_model::limits::{BREAK_RATIO, PAUSE_MAX, SMALL_REQUESTS};
 use keysweep_model::messages::PacingLimits;
 use tokio::time::{Instant, sleep};
+
+use crate::limits::{BREAK_RATIO, PAUSE_MAX, SMALL_REQUESTS};
 
 /// Whether to pause between requests.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 
 use keysweep_model::ids::NodeId;
-use keysweep_model::limits::REPLICAS_MAX;
 use keysweep_model::slot::SlotSet;
 use redis::Value;
 
@@ -11,6 +10,7 @@ use super::conn::{Batch, Conn};
 use super::error::{RedisError, RedisErrorKind};
 use super::reply_size::ReplyUnit;
 use super::shards::{self, Shard, ShardNode};
+use crate::limits::REPLICAS_MAX;
 
 /// The node name of a standalone deployment.
 const STANDALONE: &str = "standalone";

@@ -4,12 +4,12 @@
 use std::collections::VecDeque;
 
 use keysweep_model::key::Key;
-use keysweep_model::limits::{BACKUP_WRITE_BYTES, BACKUP_WRITE_KEYS};
 use keysweep_model::messages::Lookups;
 
 use super::conn::Conn;
 use super::dump::{self, DumpedValue, ProbedValue};
 use super::error::RedisError;
+use crate::limits::{BACKUP_WRITE_BYTES, BACKUP_WRITE_KEYS};
 
 /// The result for one key.
 #[derive(Clone, Debug, PartialEq, Eq)]

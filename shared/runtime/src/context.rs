@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::limits;
 use keysweep_backup::BackupTargets;
 use keysweep_http::{Integrations, WebError, Webhook, webhook};
 use keysweep_model::ids::{Alias, RunId};
-use keysweep_model::limits;
 use keysweep_pacing::Pacers;
 use keysweep_redis::ConnectOptions;
 use keysweep_storage::alerts::AlertNotification;
@@ -64,7 +64,7 @@ pub struct Context {
 /// Time limits that tests shorten.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// See [`limits::ACK_WAIT`].
+    /// See [`keysweep_storage::limits::ACK_WAIT`].
     pub ack_wait: Duration,
     /// See [`limits::FAILURES_MAX`].
     pub max_failures: u32,
@@ -87,7 +87,7 @@ pub struct Timing {
 impl Default for Timing {
     fn default() -> Self {
         Self {
-            ack_wait: limits::ACK_WAIT,
+            ack_wait: keysweep_storage::limits::ACK_WAIT,
             max_failures: limits::FAILURES_MAX,
             retry_delay: limits::RETRY_DELAY,
             retry_delay_max: limits::RETRY_DELAY_MAX,

@@ -6,6 +6,7 @@ pub mod collect;
 pub mod context;
 pub mod failpoint;
 pub mod heartbeat;
+pub mod limits;
 pub mod redis_clients;
 pub mod spec_cache;
 pub mod worker;

@@ -9,7 +9,6 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use keysweep_backup::BackupError;
 use keysweep_model::ids::{Alias, RunId};
-use keysweep_model::limits::{FAILING_TIME_MAX, FAILURES_WHEN_STOPPING};
 use keysweep_model::time::now_ms;
 use keysweep_model::wire::{self, WireError};
 use keysweep_redis::RedisError;
@@ -25,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::activity::ActivityError;
 use crate::context::Context;
+use crate::limits::{FAILING_TIME_MAX, FAILURES_WHEN_STOPPING};
 
 /// How long one pull waits for a message.
 const PULL_WAIT: Duration = Duration::from_secs(1);

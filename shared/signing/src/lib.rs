@@ -5,6 +5,8 @@
 //! key. So a copy at another key, for another run or under another prefix is invalid. A message stays valid at its own
 //! location: readers must detect replays themselves ([`keysweep_runtime::spec_cache`]), because they know what has been done.
 
+pub mod limits;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,10 +14,11 @@ use std::str::FromStr;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use keysweep_files::read_text;
-use keysweep_model::limits::LOGIN_FILE_BYTES_MAX;
 use ring::rand::SystemRandom;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use thiserror::Error;
+
+use crate::limits::LOGIN_FILE_BYTES_MAX;
 
 /// Bytes of a public key.
 const PUBLIC_BYTES: usize = 32;

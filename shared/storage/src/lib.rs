@@ -7,6 +7,7 @@ pub mod counter_snapshot;
 pub mod dead_letter;
 pub mod events;
 pub mod history;
+pub mod limits;
 pub mod object_store;
 pub mod queue;
 pub mod records;

@@ -8,10 +8,11 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use keysweep_model::ids::{RunId, TaskId};
-use keysweep_model::limits::TASK_NOTES_KEPT;
 use keysweep_model::wire;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::limits::TASK_NOTES_KEPT;
 
 /// Keys that were read so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use keysweep_model::limits::NODES_AT_ONCE;
 use tokio::time::{Instant, timeout_at};
+
+use crate::limits::NODES_AT_ONCE;
 
 /// Waits for all futures in `nodes`, at most [`NODES_AT_ONCE`] at a time. Returns the outcomes in order. All futures exist
 /// from the start: where there are thousands, each should put what it needs into a `Box` when it is polled first.

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use coordinator::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 use keysweep_model::ids::RunId;
-use keysweep_model::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 
 use super::super::run_ref::RunRef;
 use super::{

@@ -4,8 +4,8 @@
 use std::sync::Mutex;
 use std::thread;
 
-use keysweep_model::limits::SMALLEST_PAGE_BYTES_MAX;
 use keysweep_redis::ConnectOptions;
+use keysweep_redis::limits::SMALLEST_PAGE_BYTES_MAX;
 use keysweep_servers::{Seeder, Server};
 use tokio::runtime::Handle;
 

@@ -4,9 +4,9 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use keysweep_model::limits::TASKS_PER_NODE;
 use keysweep_model::messages::Action;
 use keysweep_model::result::Status;
+use keysweep_pacing::limits::TASKS_PER_NODE;
 use keysweep_runtime::context::Timing;
 use keysweep_testkit::kit;
 use keysweep_testkit::kit::net::{self, Counts, Net, Workers};

@@ -3,18 +3,18 @@
 use std::time::Duration;
 
 use keysweep_model::ids::NodeId;
-use keysweep_model::limits::{
-    ACK_WAIT, BATCH_LIFE, PRIMARY_WAIT, REPLANS_MAX, RETRY_DELAY_MAX, TASK_AGAIN_ACK_WAITS, TASK_TIMES_MAX,
-};
 use keysweep_model::messages::{
     BackupPolicy, Cancel, CancelKind, Covered, Guards, Remainder, RequeueReason, RunSpec, ScanTask,
     TaskReport,
 };
 use keysweep_model::outcome::Outcome;
+use keysweep_runtime::limits::{BATCH_LIFE, PRIMARY_WAIT, RETRY_DELAY_MAX};
+use keysweep_storage::limits::ACK_WAIT;
 use keysweep_storage::records::{Decision, Record};
 
 use super::world::{LATER, World, config, spec};
 use crate::drive::{Effect, Input, LeaderConfig, Notice, RunEvent};
+use crate::limits::{REPLANS_MAX, TASK_AGAIN_ACK_WAITS, TASK_TIMES_MAX};
 use crate::run_phase::RunPhase;
 
 /// A run with a live leader, whose tasks are published.

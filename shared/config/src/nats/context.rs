@@ -4,11 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use keysweep_files::read_text;
-use keysweep_model::limits::SECRET_FILE_BYTES_MAX;
 use serde_json::{Map, Value};
 
 use crate::environment::{Environment, HOME, XDG_CONFIG_HOME};
 use crate::error::ConfigError;
+use crate::limits::SECRET_FILE_BYTES_MAX;
 use crate::origin::{Origin, Setting};
 
 /// The keys that are read.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keysweep_model::ids::Alias;
-use keysweep_model::limits::{BACKUP_VALUE_MAX, LATENCY_BUDGET, REPLICA_LAG};
 use keysweep_model::messages::{Action, Verify};
 use keysweep_model::secret::Secret;
 
@@ -13,6 +12,7 @@ use crate::display::DisplayRow;
 use crate::error::ConfigError;
 use crate::group::{Group, Scope};
 use crate::layers::Layers;
+use crate::limits::{BACKUP_VALUE_MAX, LATENCY_BUDGET, REPLICA_LAG};
 use crate::login::{self, SecretSource};
 use crate::origin::Setting;
 use crate::setting_def::SettingDef;

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keysweep_model::limits::QUEUE_BYTES_MIN;
 use keysweep_model::secret::Secret;
 use keysweep_signing::PublicKey;
 
@@ -12,6 +11,7 @@ use crate::display::DisplayRow;
 use crate::error::ConfigError;
 use crate::group::Group;
 use crate::layers::Layers;
+use crate::limits::QUEUE_BYTES_MIN;
 use crate::nats::{self, NatsIdentity, NatsUrl, Sources, Storage};
 use crate::origin::Setting;
 use crate::setting_def::SettingDef;

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
-use keysweep_model::limits::CONNECTIONS_MAX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::limits::CONNECTIONS_MAX;
 
 /// The limit of one server. Clones share it.
 #[derive(Clone)]

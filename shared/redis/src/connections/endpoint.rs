@@ -4,12 +4,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use keysweep_model::limits::CONNECT_TIMEOUT;
 use redis::ConnectionAddr;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
 use crate::error::RedisError;
+use crate::limits::CONNECT_TIMEOUT;
 use crate::socket::Dial;
 
 /// Where a socket is opened.

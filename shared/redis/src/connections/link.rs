@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use keysweep_model::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Value};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock};
@@ -17,6 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::Connections;
 use crate::conn::packed;
 use crate::error::{RedisError, RedisErrorKind};
+use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
 use crate::socket::{BoundedSocket, CloseReason, Dial, Expected, Expecting, OnItsWay};
 
 /// A user and a database at a server. No `Debug`, because of the password.

@@ -33,7 +33,7 @@ pub(super) use self::link::{ConnIdentity, ExclusiveGuard, ServerConnection, Shar
 use super::conn::Conn;
 use super::error::{RedisError, RedisErrorKind};
 use super::socket::{Dial, Socket, explain, open};
-use keysweep_model::limits::LISTINGS_AT_ONCE;
+use crate::limits::LISTINGS_AT_ONCE;
 
 /// The purpose of a shared connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,11 +3,11 @@
 
 use std::iter;
 
-use keysweep_model::limits::EXPIRY_EXACT_BEFORE_MS;
 use keysweep_model::messages::{Action, ActionEffect, Group, Reason};
 use keysweep_model::outcome::Outcome;
 
 use super::{ExpectedContent, GuardMode};
+use crate::limits::EXPIRY_EXACT_BEFORE_MS;
 
 /// The letter of a candidate that is not decided yet; nothing was done with it.
 pub(super) const OPEN: u8 = b'.';

@@ -22,7 +22,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keysweep_model::limits::FIELDS_KEYS_AT_ONCE;
 use keysweep_model::messages::Lookups;
 use keysweep_model::outcome::Outcome;
 use redis::Value;
@@ -36,6 +35,7 @@ use crate::conn::{Batch, Conn};
 use crate::dump::is_no_string;
 use crate::error::{RedisError, RedisErrorKind};
 use crate::fields::{self, FieldTtls};
+use crate::limits::FIELDS_KEYS_AT_ONCE;
 use crate::multi_exec::transaction;
 use crate::node::server_time;
 use crate::socket::Expected;

@@ -1,12 +1,11 @@
 //! The read limit for the replies to one write, derived from the request. Pure.
 
-use keysweep_model::limits::{
+use super::Listing;
+use super::listing_socket::CloseCause;
+use crate::limits::{
     LOOKUP_REPLY_BYTES_MAX, READ_BYTES, REPLIES_BYTES_MAX, REPLY_BYTES_LEAST, REPLY_BYTES_MAX,
     REPLY_KEYS_MAX, SMALLEST_PAGE_BYTES_MAX,
 };
-
-use super::Listing;
-use super::listing_socket::CloseCause;
 
 /// How many bytes and keys are read of the replies to one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,6 @@ use std::io;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
-use keysweep_model::limits::{GREETING_BYTES_MAX, READ_BYTES, RESPONSE_TIMEOUT};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -18,6 +17,7 @@ use super::resp::{RespItem, item};
 use super::window_reply::KEPT_BYTES;
 use crate::connections::Connections;
 use crate::error::{RedisError, RedisErrorKind};
+use crate::limits::{GREETING_BYTES_MAX, READ_BYTES, RESPONSE_TIMEOUT};
 use crate::reply_size::{CutCause, OutputLimitStats, ReplySize};
 use crate::socket::{Dial, Socket};
 

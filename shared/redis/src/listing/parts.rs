@@ -5,7 +5,6 @@
 //! caller requests them with the next window. Nothing is requested again from another server process: its cursors
 //! differ.
 
-use keysweep_model::limits::{ASK_TIMEOUT, RESPONSE_TIMEOUT};
 use tokio::time::timeout;
 
 use super::limit::Limit;
@@ -15,6 +14,7 @@ use super::request::write;
 use super::window_reply::{PageState, WindowReply};
 use super::{Listing, LookupKind};
 use crate::error::{RedisError, RedisErrorKind};
+use crate::limits::{ASK_TIMEOUT, RESPONSE_TIMEOUT};
 use crate::reply_size::{CutCause, ReplyUnit, describe, too_large};
 
 /// The approximate number of bytes around a key in a reply.

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use keysweep_model::limits::REPLY_LINE_BYTES_MAX;
+use crate::limits::REPLY_LINE_BYTES_MAX;
 
 /// The largest string that a server can hold, in bytes: its `proto-max-bulk-len`.
 const TEXT_BYTES_MAX: usize = 512 << 20;

@@ -1,11 +1,11 @@
 //! Replies that are cut at any byte: the parsed results, and what is refused.
 
-use keysweep_model::limits::REPLY_BYTES_MAX;
 use keysweep_model::messages::Lookups;
 
 use super::replies::Replies;
 use super::window_reply::{KeySpan, WindowReply};
 use super::{KeyState, Listing, LookupKind, Ttl};
+use crate::limits::REPLY_BYTES_MAX;
 use crate::{RedisError, RedisErrorKind};
 
 const SCAN: Listing = Listing::Scan { cursor: 0, count: 10 };

@@ -1,10 +1,10 @@
 //! The replies to one window. A caller reuses the same few of these for all windows: buffers of this size that are
 //! allocated and freed fragment the memory.
 
-use keysweep_model::limits::{READ_BYTES, REPLY_BYTES_MAX};
 use keysweep_model::messages::Lookups;
 
 use super::{KeyState, Ttl};
+use crate::limits::{READ_BYTES, REPLY_BYTES_MAX};
 use crate::reply_budget::{LISTINGS, ReplyBudget};
 
 /// Bytes of buffer that are kept for the next window: keys and their framing. Most windows need a tenth of it.

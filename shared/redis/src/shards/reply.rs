@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use keysweep_model::limits::SHARDS_MAX;
 use redis::Value;
 
+use crate::limits::SHARDS_MAX;
 use crate::parse_error::ParseError;
 
 /// The elements of an array or set, at most twice [`SHARDS_MAX`]; `what` names it in the error.

@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
-use keysweep_model::limits::{
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Socket;
+use crate::limits::{
     ANSWER_BYTES_MAX, ANSWER_LINE_BYTES, ANSWER_LINES_MAX, ANSWER_VALUES_FACTOR, ANSWERS_BYTES_MAX,
     DESCRIPTIONS_BYTES_MAX, REPLY_BYTES_LEAST, SHORT_REPLY_BYTES_LEAST, SHORT_REPLY_BYTES_MAX,
     SHORT_REPLY_LINES_MAX, STATUS_TEXT_BYTES_MAX, TOPOLOGY_LINES_MAX,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-
-use super::Socket;
 use crate::reply_budget::{COMMANDS, ReplyBudget};
 
 /// The beginning of the error text, by which the error is recognized: the client library passes on only the text.

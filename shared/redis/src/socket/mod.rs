@@ -30,7 +30,7 @@ use self::permit_socket::PermitSocket;
 pub use self::tls::{Tls, TlsError, TlsFiles};
 use super::connections::{ConnectionLimit, ConnectionPermit, Endpoint};
 use super::error::{MAX_CLIENTS_TEXT, RedisError, RedisErrorKind};
-use keysweep_model::limits::{CONNECT_TIMEOUT, TLS_CHECK_AFTER};
+use crate::limits::{CONNECT_TIMEOUT, TLS_CHECK_AFTER};
 
 /// An open connection of any transport. Written data may be buffered until a flush.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}

@@ -4,7 +4,6 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use keysweep_model::limits::TLS_CHECK_AFTER;
 use rustls::Error;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use super::tcp;
 use super::tls::unverified;
 use crate::connections::ConnectionLimit;
+use crate::limits::TLS_CHECK_AFTER;
 
 /// The maximum length of a connection refusal.
 const REFUSAL_BYTES_MAX: u64 = 256;

@@ -4,10 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use keysweep_model::key_template::{behind, common_prefixes, normal};
-use keysweep_model::limits::{MEMBER_BYTES_MAX, SAMPLED_IDS};
 use keysweep_model::messages::{ActivityRule, UserMatching};
 use serde_bytes::ByteBuf;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::limits::{MEMBER_BYTES_MAX, SAMPLED_IDS};
 
 /// Users in one record: 480,000 bytes.
 pub(super) const PART_USERS: usize = 60_000;

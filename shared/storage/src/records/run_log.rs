@@ -5,9 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keysweep_model::ids::{NodeId, TaskId};
-use keysweep_model::limits::LIST_TASKS_MAX;
 use keysweep_model::messages::{ScanTask, TaskFailure};
 use serde::{Deserialize, Serialize};
+
+use crate::limits::LIST_TASKS_MAX;
 
 /// One entry of a run's log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

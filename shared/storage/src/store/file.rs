@@ -19,12 +19,12 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use keysweep_files::{FileError, Folder};
-use keysweep_model::limits::{FILE_TIMEOUT, REVISION_MAX};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use self::known::{LogFile, LogLine};
 use super::{Created, Entry, Store, StoreError, Watch};
+use crate::limits::{FILE_TIMEOUT, REVISION_MAX};
 
 /// How often a watch reads the file.
 const POLL: Duration = Duration::from_millis(200);

@@ -7,7 +7,6 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use keysweep_model::ids::BatchId;
 use keysweep_model::key::Key;
-use keysweep_model::limits::BATCH_LIFE;
 use keysweep_model::messages::{
     Action, Covered, Group, ListedBatch, ReapBatch, Reason, ScanTask, TaskReport,
 };
@@ -16,6 +15,7 @@ use keysweep_model::slot::slot_of;
 use keysweep_model::time::now_ms;
 use keysweep_model::wire;
 use keysweep_runtime::context::Context;
+use keysweep_runtime::limits::BATCH_LIFE;
 use keysweep_storage::queue::{Delivery, Queue, QueueError, Topic};
 use keysweep_storage::records::Records;
 use keysweep_storage::store::Store;

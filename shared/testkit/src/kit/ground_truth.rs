@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use keysweep_model::limits::{BATCH_LIFE, LOCK_LEASE};
+use coordinator::limits::LOCK_LEASE;
 use keysweep_model::messages::Action;
 use keysweep_model::result::{Accounting, CleanupResult, Status};
 use keysweep_redis::ConnectOptions;
+use keysweep_runtime::limits::BATCH_LIFE;
+use keysweep_servers::Seeder;
 use tokio::time::{Instant, sleep};
 
 use super::keys;
-use keysweep_servers::Seeder;
 
 /// How long a lock may remain after a distributed run: if its driver was killed, until the lease expires.
 const LOCK_LIMIT: Duration = LOCK_LEASE.saturating_mul(2);

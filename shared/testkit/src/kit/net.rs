@@ -13,11 +13,12 @@ use coordinator::options::Options;
 use coordinator::preflight::Preflight;
 use coordinator::submit::submit;
 use keysweep_model::ids::RunId;
-use keysweep_model::limits::BATCH_LIFE;
 use keysweep_model::result::CleanupResult;
 use keysweep_nats::{Nats, NatsOptions, setup};
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_runtime::failpoint::FailPoints;
+use keysweep_runtime::limits::BATCH_LIFE;
+use keysweep_servers::NatsServer;
 use keysweep_storage::dead_letter::{self, DeadLetter};
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::queue::Topic;
@@ -28,7 +29,6 @@ use scanner::Scanner;
 use tokio_util::sync::CancellationToken;
 
 use super::{in_time, keys, progress};
-use keysweep_servers::NatsServer;
 
 /// The polling interval.
 const LOOK: Duration = Duration::from_millis(20);

@@ -1,13 +1,13 @@
 //! Keys with a backup: only the saved content is deleted.
 
 use keysweep_model::key::Key;
-use keysweep_model::limits::BACKUP_TEXT_MAX;
 use keysweep_model::messages::{Action, DeleteBackend, Lookups, Reason};
 use keysweep_model::outcome::Outcome::{self, Deleted, Failed, Spared, Vanished};
 use keysweep_redis::dump::{self, DumpedValue, ProbedValue};
 use keysweep_redis::guard::{
     self, Act, ExpectedContent, Guard, GuardCall, GuardMode, GuardReply, GuardVerdict, Part,
 };
+use keysweep_redis::limits::BACKUP_TEXT_MAX;
 
 use super::bench::Bench;
 

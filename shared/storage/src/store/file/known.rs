@@ -5,11 +5,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 
 use keysweep_files::Folder;
-use keysweep_model::limits::{
-    FILE_ENTRIES_MAX, FILE_LINES_SPARE, HISTORY_FILE_BYTES_MAX, HISTORY_LINE_BYTES_MAX, REVISION_MAX,
-};
 use serde::{Deserialize, Serialize};
 
+use crate::limits::{
+    FILE_ENTRIES_MAX, FILE_LINES_SPARE, HISTORY_FILE_BYTES_MAX, HISTORY_LINE_BYTES_MAX, REVISION_MAX,
+};
 use crate::store::table::EntryTable;
 
 /// The content of the file as far as it was read.

@@ -7,7 +7,8 @@ use std::thread::sleep;
 use std::time::Instant;
 
 use keysweep_files::Folder;
-use keysweep_model::limits::{FILE_LOCK_POLL, FILE_LOCK_WAIT};
+
+use crate::limits::{FILE_LOCK_POLL, FILE_LOCK_WAIT};
 
 /// Takes the lock `name`. It is held until the returned file is dropped.
 pub(super) fn take(folder: &Folder, name: &str) -> io::Result<File> {

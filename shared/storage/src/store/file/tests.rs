@@ -4,11 +4,8 @@
 use std::fs;
 use std::io::Write;
 
-use keysweep_model::limits::{
-    FILE_LINES_SPARE, FILE_LOCK_WAIT, HISTORY_FILE_BYTES_MAX, HISTORY_LINE_BYTES_MAX,
-};
-
 use super::*;
+use crate::limits::{FILE_LINES_SPARE, FILE_LOCK_WAIT, HISTORY_FILE_BYTES_MAX, HISTORY_LINE_BYTES_MAX};
 use crate::store::contract;
 
 /// A folder that is removed with the test.

@@ -1,6 +1,9 @@
-//! Limits of alert notifications: how long and how often delivery is attempted.
+//! Limits that are not settings: name, unit, and the reason for the size.
 
 use std::time::Duration;
+
+/// Reports of a job that are kept in a directory; the oldest are removed first.
+pub const REPORTS_KEPT: usize = 100;
 
 /// Pending notifications of a job; the oldest are dropped first.
 pub const NOTIFICATIONS_MAX: usize = 100;
@@ -8,9 +11,6 @@ pub const NOTIFICATIONS_MAX: usize = 100;
 /// Time limit for one attempt at one receiver. Three posts with the pauses between them, including a `Retry-After`,
 /// take at most 35 s.
 pub const NOTIFICATION_TRY_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The pause after the first failed attempt; it doubles.
-pub const NOTIFICATION_PAUSE: Duration = Duration::from_secs(10);
 
 /// The longest pause between two attempts. A receiver that was down gets pending notifications within this time.
 pub const NOTIFICATION_PAUSE_MAX: Duration = Duration::from_secs(300);

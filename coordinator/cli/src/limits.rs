@@ -1,6 +1,9 @@
-//! Limits of the HTTP server that every role has. Clients that use all of them take about 10 MiB of memory.
+//! Limits that are not settings: name, unit, and the reason for the size.
 
 use std::time::Duration;
+
+/// How long a run that must stop may take to reach a safe point.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Concurrent connections. A process may usually open 1,024 files, and needs the rest for Redis and NATS.
 pub const HTTP_CONNECTIONS_MAX: usize = 200;
@@ -11,9 +14,6 @@ pub const HTTP_CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
 /// Time limit for the head of a request, and the idle time of a connection.
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Time limit for the body of a request.
-pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// Bytes of the head of a request, and the read buffer for its body.
 pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
 
@@ -22,3 +22,13 @@ pub const HTTP_CONNECTION_LIFE: Duration = Duration::from_secs(300);
 
 /// How often closed connections are logged.
 pub const HTTP_LOG_EVERY: Duration = Duration::from_secs(10);
+
+/// How long a process may run after the first signal: twice the time that any command takes to stop.
+pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a process may run after the second signal, to print its last message.
+pub const FORCED_EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long NATS may be unreachable before a process that drives one run exits. Another process that serves or
+/// attaches to the run takes over when NATS is back.
+pub const NATS_GONE_AFTER: Duration = Duration::from_secs(900);

@@ -1,0 +1,132 @@
+//! Limits that are not settings: name, unit, and the reason for the size.
+
+use std::time::Duration;
+
+use keysweep_nats::limits::TASK_QUEUE_BYTES;
+use keysweep_runtime::limits::BATCHES_QUEUE_BYTES_MAX;
+use scanner::limits::PACED_TASK_ACK_WAITS;
+
+/// How long to wait for a server that is loading its data set before a run gives up.
+pub const NOT_READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Keys that one scan task is planned to list: 5 to 10 seconds of work at most.
+pub const TASK_KEYS: u64 = 100_000;
+
+/// A hash table is split into at most one part per this many keys, because there must be fewer parts than buckets (see
+/// `walk`).
+pub const KEYS_PER_PART_MIN: u64 = 1_024;
+
+/// Scan tasks that an embedded run processes concurrently.
+pub const EMBEDDED_SCANS: usize = 4;
+
+/// Reap batches that an embedded run processes concurrently.
+pub const EMBEDDED_REAPS: usize = 4;
+
+/// The longest pause before a failed run is attempted again: the next scheduled run is rarely later.
+pub const ATTEMPT_PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Missed times of a schedule that are counted; beyond it, "at least" is enough.
+pub const MISSED_TIMES_MAX: u64 = 1_000;
+
+/// How often a slot that keeps moving is scheduled again before the run gives up on it.
+pub const REPLANS_MAX: u32 = 20;
+
+/// The lease of the lock that an embedded run holds in Redis. Two thirds of it outlast a failover, which takes a
+/// cluster about 20 seconds with default settings.
+pub const LOCK_LEASE: Duration = Duration::from_secs(60);
+
+/// Matching keys per node that the plan reads to estimate the share of stale keys; all, if there are fewer.
+pub const SAMPLE_KEYS: u64 = 10_000;
+
+/// The same, over all nodes of a large cluster; approximate.
+pub const SAMPLE_KEYS_SUM: u64 = 100_000;
+
+/// The minimum of matching keys that the plan reads at a node, however many nodes there are.
+pub const SAMPLE_KEYS_LEAST: u64 = 200;
+
+/// At a large node, one in this many matching keys is enough.
+pub const SAMPLE_KEYS_IN: u64 = 200;
+
+/// The minimum of matching keys that the plan reads at a large node.
+pub const SAMPLE_KEYS_MIN: u64 = 2_000;
+
+/// The maximum number of active users. Each scanner process takes 8 bytes for each of them.
+pub const ACTIVE_USERS_MAX: usize = 20_000_000;
+
+/// The longest idle time that a server reports, in milliseconds: it counts seconds in 24 bits.
+pub const IDLE_TIME_MAX_MS: u64 = ((1 << 24) - 1) * 1_000;
+
+/// Ack deadlines after which a scan task without a report is published again: its message may be lost, and a second
+/// execution is harmless.
+pub const TASK_AGAIN_ACK_WAITS: u32 = 10;
+
+/// How often a scan task is published before the run gives up on it.
+pub const TASK_TIMES_MAX: u32 = 5;
+
+/// Keys that are restored in one write.
+pub const RESTORE_WRITE_KEYS: usize = 100;
+
+/// Bytes of values that are restored in one write, unless it is a single value.
+pub const RESTORE_WRITE_BYTES: usize = 1 << 20;
+
+/// How often restoring a key is tried whose slot is moving, or whose server is not ready.
+pub const RESTORE_ROUNDS_MAX: u32 = 60;
+
+/// The pause between two such tries.
+pub const RESTORE_PAUSE: Duration = Duration::from_millis(500);
+
+/// Candidate ids per key whose prefixes are examined.
+pub const ID_READINGS: usize = 8;
+
+/// The same, over all nodes of a large cluster; approximate.
+pub const SAMPLE_BYTES_SUM: usize = 16 << 20;
+
+/// Bytes of names that the sample of a node may always have, however many nodes there are.
+pub const SAMPLE_BYTES_LEAST: usize = 8 << 10;
+
+/// Bytes of a request to the service, over HTTP or NATS; typical requests have a few hundred.
+pub const REQUEST_BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of a text within a request that is stored or shown, such as the client's name.
+pub const REQUEST_TEXT_BYTES_MAX: usize = 500;
+
+/// Distinct restore errors that are listed.
+pub const RESTORE_CAUSES_MAX: usize = 100;
+
+/// Time limit for the body of a request.
+pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pages of SCAN from which a plan classifies the cursors of a server. Eight random cursors are ascending once in
+/// 40,000 times.
+pub const CURSOR_PAGES: usize = 8;
+
+/// `COUNT` of these pages.
+pub const CURSOR_PAGE_KEYS: u32 = 10;
+
+/// The maximum number of tasks for the tables of one node: a server may claim any number of keys. With 100,000 keys
+/// each, they cover 1.6 billion; beyond it, tasks are larger.
+pub const TASKS_OF_TABLES_MAX: u64 = 1 << 14;
+
+/// In a run of at most this many candidates by the plan's estimate, each is measured before it is deleted. The
+/// estimate may be twice the real number, so that runs of up to 10,000 candidates always measure all.
+pub const FREED_EXACT_CANDIDATES: u64 = 20_000;
+
+/// The maximum of a node's keys to delete that a plan measures, if it has read all keys of the node,
+pub const PLAN_MEASURED_ALL: usize = 10_000;
+
+/// and if it has read a sample of them.
+pub const PLAN_MEASURED: usize = 1_000;
+
+/// How often a run publishes its progress to subscribers of its events.
+pub const PROGRESS_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the driver of a run stores its progress for clients that query it.
+pub const SO_FAR_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a refused connection is retried before a run is refused: the server still counts connections that this
+/// machine has just closed.
+pub const CONNECTIONS_WAIT: Duration = Duration::from_millis(150);
+
+const _: () = assert!(EMBEDDED_SCANS * TASK_QUEUE_BYTES <= BATCHES_QUEUE_BYTES_MAX);
+
+const _: () = assert!(PACED_TASK_ACK_WAITS * 2 < TASK_AGAIN_ACK_WAITS);
