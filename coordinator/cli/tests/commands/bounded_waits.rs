@@ -8,6 +8,7 @@ use keysweep_servers::Server;
 
 use crate::cli::deployment::{DIGEST, TestDeployment};
 use crate::cli::hostile::{INFO, bulk, server, shard, slots, usual};
+use crate::cli::proxy::{On, Proxy, ReplyFault};
 use crate::cli::{Ended, keysweep, on_terminal};
 
 /// A server that reports a cluster of `count` primaries, whose addresses are given by `at`. It answers CLUSTER SHARDS, or
@@ -136,6 +137,23 @@ async fn waiting_for_the_lock_counts_and_waiting_for_an_answer_does_not() {
     running.types("y\r");
     assert!(running.end().exits(0).stdout.contains("completed"));
     assert_eq!(place.keys("permissions:*").await as u64, 300 - stale);
+}
+
+/// A server that sends one byte per second once the plan is made, in a run without `--max-runtime`: its tasks and batches end
+/// when they have failed a few times.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; cargo xtask soak runs it"]
+async fn soak_one_byte_per_second_ends_a_run_without_a_time_limit() {
+    for on in [On::listing("SCAN"), On::acting("EVALSHA"), On::any("")] {
+        let server = Server::start(&DIGEST).await.unwrap();
+        TestDeployment::standalone(&server).await.seed(600).await;
+        let proxy = Proxy::new(on.after_the_plan(), &[ReplyFault::Dripping], server.port());
+        let url = format!("redis://{}", proxy.address);
+        let running = keysweep(&["run", "--yes", "--json", "--grace", "0s", "--redis", &url]).start();
+        let ended = running.end_within(Duration::from_secs(400));
+        println!("{on:?}: {:?}, exit {:?}", ended.took, ended.code);
+        assert!(proxy.given() > 0 && matches!(ended.code, Some(1 | 3 | 5)), "{ended}");
+    }
 }
 
 /// A standalone server that reports `keys` keys, and replies to the `n`th SCAN with no key and the cursor `next`.
