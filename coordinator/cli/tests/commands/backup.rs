@@ -168,7 +168,7 @@ async fn what_a_person_sees() {
         assert!(only.exits(0).stdout.contains(text), "`{text}` is not there\n{only}");
     }
     let wrong = restore(&place, &folder, &["--yes", "--run", "01890000-0000-7000-8000-000000000000"]);
-    wrong.fails(2, &["holds no backup of run `01890000"]);
+    wrong.fails(2, &["contains no backup of run `01890000"]);
     assert_eq!(restore(&place, &folder, &["--yes", "--reason", "stale"]).exits(0).json()["balanced"], true);
     assert_eq!(place.digest().await, before);
 }

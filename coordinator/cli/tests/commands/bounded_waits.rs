@@ -76,9 +76,9 @@ fn soak_16384_silent_primaries_end_plans_and_runs() {
     let port = listener.local_addr().expect("it is bound").port();
     // Connections stay open, without an answer.
     std::thread::spawn(move || listener.incoming().flatten().for_each(std::mem::forget));
-    let unmet = &["of 16,384 primaries were not met within 1m, and ", "0 were met"][..];
+    let unchecked = &["of 16,384 primaries were not checked within 1m, and ", "0 were checked"][..];
     let too_long = &["more than 400000 lines to one request"][..];
-    for (subcommand, words) in [("SLOTS", unmet), ("SHARDS", too_long)] {
+    for (subcommand, words) in [("SLOTS", unchecked), ("SHARDS", too_long)] {
         let url = cluster_of(16_384, subcommand, |n| (format!("127.7.{}.{}", n / 250, n % 250 + 1), port));
         for args in [&["plan"][..], &["run", "--yes"]] {
             let (ended, peak_kib) = keysweep(&[args, &["--redis", &url]].concat()).start().end_with_peak();
@@ -124,9 +124,7 @@ async fn waiting_for_the_lock_counts_and_waiting_for_an_answer_does_not() {
     place.all("SET keysweep:lock:cleanup other PX 60000").await;
     let args = ["run", "--yes", "--job", "cleanup", "--grace", "0s", "--redis", &url, "--max-runtime", "3s"];
     let ended = keysweep(&[&args[..], &["--lock-wait", "1m"]].concat()).run();
-    ended
-        .exits(3)
-        .log_contains(&["`--max-runtime 3s` allows was over before the lock of its job was to be had"]);
+    ended.exits(3).log_contains(&["`--max-runtime 3s` allows was over before the lock of its job was free"]);
     assert!((2.9..12.0).contains(&ended.took.as_secs_f64()), "{ended}");
     place.all("DEL keysweep:lock:cleanup").await;
     assert_eq!(place.digest().await, before);

@@ -237,12 +237,12 @@ async fn requests_without_a_valid_reply_get_a_json_error() {
         api.post("/api/runs", &request).refused(403, has);
         api.post("/api/runs", &request).refused(403, "set `allow_override = [");
     }
-    api.ask("POST", "/api/runs", "{").refused(400, "cannot be read");
+    api.ask("POST", "/api/runs", "{").refused(400, "cannot be parsed");
     let long = json!({ "startedBy": "x".repeat(64 << 10) });
     api.post("/api/runs", &long).refused(413, "longer than 65536 bytes");
     let named = json!({ "startedBy": "x".repeat(501) });
     api.post("/api/runs", &named).refused(400, "`startedBy` is longer than 500 bytes");
-    api.ask("POST", "/api/runs", &"[".repeat(60_000)).refused(400, "cannot be read");
+    api.ask("POST", "/api/runs", &"[".repeat(60_000)).refused(400, "cannot be parsed");
     assert_eq!(api.get("/api/runs").json(200), json!({ "runs": [] }));
     broker.redis.kill().unwrap();
     api.post("/api/runs", &json!({})).refused(500, "");

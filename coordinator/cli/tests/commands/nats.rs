@@ -230,7 +230,7 @@ async fn an_alias_that_a_worker_does_not_know() {
     };
     let mut unknown_alias = [unknown("scanner"), unknown("reaper")];
     let run = broker.command(&["run"], &["--yes", "--json", "--grace", "0s"]).start();
-    unknown_alias[0].wait_for("no `[redis.main]` in our settings");
+    unknown_alias[0].wait_for("no `[redis.main]` in the settings of this process");
     let workers = broker.workers();
     let ended = run.end();
     assert_eq!(ended.exits(0).result("completed")["cleanedKeys"], broker.stale, "{ended}");
