@@ -1,4 +1,4 @@
-//! One run of a job at a time: the Redis lock of an embedded run, taken before the first write and kept until after
+//! One run of a job at a time: the job's lock in Redis, of embedded runs and of the leader of a run over NATS, taken before the first write and kept until after
 //! the last one.
 
 use std::time::Duration;

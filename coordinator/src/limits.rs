@@ -29,9 +29,9 @@ pub const ATTEMPT_PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
 pub const MISSED_TIMES_MAX: u64 = 1_000;
 
 /// How often a slot that keeps moving is scheduled again before the run gives up on it.
-pub const REPLANS_MAX: u32 = 20;
+pub const RESCHEDULES_MAX: u32 = 20;
 
-/// The lease of the lock that an embedded run holds in Redis. Two thirds of it outlast a failover, which takes a
+/// The lease of a job's lock in Redis. Two thirds of it outlast a failover, which takes a
 /// cluster about 20 seconds with default settings.
 pub const LOCK_LEASE: Duration = Duration::from_secs(60);
 

@@ -1,4 +1,4 @@
-//! The state of job queue, cache and Redis: the document's `getCleanupStatistics`.
+//! The state of job queue, cache and Redis: the specification's `getCleanupStatistics`.
 
 use std::collections::BTreeSet;
 

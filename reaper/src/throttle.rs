@@ -1,4 +1,4 @@
-//! The pacing of a batch at a node: it waits for permits, extends its lease meanwhile, and notices a cancelled run.
+//! The pacing of a batch at a node: it waits for permits, extends its ack deadline meanwhile, and notices a cancelled run.
 
 use std::sync::Arc;
 

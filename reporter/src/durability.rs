@@ -51,8 +51,8 @@ impl DurabilityTracker {
         self.add(report.scan_generation, (report.node.clone(), history.clone()), &slots);
     }
 
-    fn add(&mut self, round: u32, history: ReplicationId, slots: &SlotSet) {
-        self.unreplicated.entry((round, history)).or_default().extend(slots);
+    fn add(&mut self, scan_generation: u32, history: ReplicationId, slots: &SlotSet) {
+        self.unreplicated.entry((scan_generation, history)).or_default().extend(slots);
     }
 
     pub(crate) fn apply(&mut self, decision: &Decision) {
@@ -75,44 +75,45 @@ impl DurabilityTracker {
         self.checks.keys().next_back().map_or(1, |last| last.saturating_add(1))
     }
 
-    /// The histories to check in generation `round`: those with unreplicated writes since earlier generations that no
+    /// The histories to check in generation `scan_generation`: those with unreplicated writes since earlier generations that no
     /// check has found lost or fully replicated.
     #[must_use]
-    pub fn open(&self, round: u32) -> BTreeSet<ReplicationId> {
-        self.unsettled(round).map(|(history, _)| history.clone()).collect()
+    pub fn open(&self, scan_generation: u32) -> BTreeSet<ReplicationId> {
+        self.unsettled(scan_generation).map(|(history, _)| history.clone()).collect()
     }
 
-    fn unsettled(&self, round: u32) -> impl Iterator<Item = (&ReplicationId, &SlotSet)> {
-        let before = self.unreplicated.iter().filter(move |((since, _), _)| *since < round);
+    fn unsettled(&self, scan_generation: u32) -> impl Iterator<Item = (&ReplicationId, &SlotSet)> {
+        let before = self.unreplicated.iter().filter(move |((since, _), _)| *since < scan_generation);
         before
             .filter(move |((since, history), _)| {
-                let mut later = self.checks.range(since + 1..round);
+                let mut later = self.checks.range(since + 1..scan_generation);
                 !later
                     .any(|(_, check)| check.lost_histories.contains(history) || check.safe.contains(history))
             })
             .map(|((_, history), slots)| (history, slots))
     }
 
-    /// The slots to read again after the check of generation `round`.
+    /// The slots to read again after the check of generation `scan_generation`.
     #[must_use]
-    pub fn lost_slots(&self, round: u32) -> SlotSet {
-        let Some(check) = self.checks.get(&round) else { return SlotSet::new() };
-        let gone = self.unsettled(round).filter(|(history, _)| check.lost_histories.contains(history));
+    pub fn lost_slots(&self, scan_generation: u32) -> SlotSet {
+        let Some(check) = self.checks.get(&scan_generation) else { return SlotSet::new() };
+        let gone =
+            self.unsettled(scan_generation).filter(|(history, _)| check.lost_histories.contains(history));
         gone.fold(SlotSet::new(), |all, (_, slots)| all.union(slots))
     }
 
     /// The last check, with its generation, if a task list must follow it.
     #[must_use]
     pub fn last_lost(&self) -> Option<(u32, TaskId)> {
-        let (round, check) = self.checks.last_key_value()?;
-        (!check.lost_histories.is_empty()).then_some((*round, check.id))
+        let (scan_generation, check) = self.checks.last_key_value()?;
+        (!check.lost_histories.is_empty()).then_some((*scan_generation, check.id))
     }
 
     /// All slots that had to be read again.
     pub(crate) fn slots_to_rescan(&self) -> BTreeMap<u32, SlotSet> {
         self.checks
             .keys()
-            .map(|round| (*round, self.lost_slots(*round)))
+            .map(|scan_generation| (*scan_generation, self.lost_slots(*scan_generation)))
             .filter(|(_, slots)| !slots.is_empty())
             .collect()
     }

@@ -1,4 +1,4 @@
-//! Selection: which listed keys are looked up, and which of those become candidates. Pure.
+//! Classification: which listed keys are looked up, and which of those become candidates. Pure.
 
 use keysweep_model::key_template::User;
 use keysweep_model::limits::KEY_BYTES_MAX;

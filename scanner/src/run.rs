@@ -158,7 +158,7 @@ impl Scanner {
         batches: &[ReapBatch],
         delivery: &Delivery,
     ) -> Result<Disposition, Failure> {
-        // A task whose batches wait for queue space keeps its lease; its run may be cancelled meanwhile.
+        // A task whose batches wait for queue space keeps its ack deadline extended; its run may be cancelled meanwhile.
         let mut heartbeat = Heartbeat::new(&self.context);
         for batch in batches {
             let payload = batch.encoded().map_err(|e| Failure::Message(e.to_string()))?;

@@ -43,7 +43,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router) -> Result<(), I
                 continue;
             }
         };
-        tasks.reap();
+        tasks.remove_ended();
         // Closing connections keep their file descriptors for a moment.
         while tasks.len() > HTTP_CONNECTIONS_MAX {
             tasks.next().await;

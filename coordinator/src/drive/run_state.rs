@@ -22,7 +22,7 @@ use super::input::{Input, OpenBatch};
 use super::progress::Progress;
 use super::recorded_state::RecordedState;
 use crate::dispatch::Dispatch;
-use crate::limits::{REPLANS_MAX, TASK_AGAIN_ACK_WAITS};
+use crate::limits::{RESCHEDULES_MAX, TASK_AGAIN_ACK_WAITS};
 use crate::plan::Planner;
 use crate::run_phase::{PhaseEvent, next};
 use crate::task_ids::TaskIds;
@@ -217,8 +217,8 @@ impl RunState {
         for task in tasks {
             if self.is_cancelled() {
                 self.abandon(&[task], "the run was cancelled");
-            } else if task.reschedules > REPLANS_MAX {
-                let cause = format!("its slots kept moving, or no node served them, {REPLANS_MAX} times");
+            } else if task.reschedules > RESCHEDULES_MAX {
+                let cause = format!("its slots kept moving, or no node served them, {RESCHEDULES_MAX} times");
                 self.abandon(&[task], &cause);
             } else {
                 let pause = self.config.timing.pause(task.reschedules);

@@ -159,7 +159,7 @@ async fn start(State(api): SharedApi, body: Result<Bytes, BytesRejection>) -> Re
         let (service, (answer, answered)) = (Arc::clone(service), oneshot::channel());
         {
             let mut starts = api.starts.lock().unwrap_or_else(PoisonError::into_inner);
-            starts.reap();
+            starts.remove_ended();
             if starts.len() >= STARTS_MAX {
                 return refused(503, "too many runs are being started; try again in a moment");
             }

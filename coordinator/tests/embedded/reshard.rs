@@ -191,7 +191,7 @@ async fn a_giant_slot_that_stays_open_is_abandoned_as_one() {
     assert_eq!((result.status, result.coverage.missing), (Status::Partial, Some(slot.to_string())));
     assert_eq!((result.scanned_keys, result.stale_ttl_keys), (0, 0), "none of its keys counts");
     // Every part of a pass hands the slot back, and only one of them starts the next pass.
-    let passes = u64::from(coordinator::limits::REPLANS_MAX) + 2;
+    let passes = u64::from(coordinator::limits::RESCHEDULES_MAX) + 2;
     let tasks = seen.borrow().totals.tasks;
     let planned = preflight.tasks.len() as u64;
     assert!(tasks <= planned * passes, "{tasks} tasks from {planned}");

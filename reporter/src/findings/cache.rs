@@ -1,4 +1,4 @@
-//! Rules about the cache, with the document's thresholds and messages.
+//! Rules about the cache, with the specification's thresholds and messages.
 
 use keysweep_model::metrics::{Finding, Severity};
 use keysweep_redis::limits::MEMORY_PERCENT_MAX;
@@ -237,7 +237,7 @@ fn is_aggressive(input: &RuleInput<'_>) -> bool {
     input.result.inactive.searched || input.result.inactive.refused.is_some()
 }
 
-/// A TTL in the document's format: `15min`.
+/// A TTL in the specification's format: `15min`.
 fn ttl(ms: u64) -> String {
     let seconds = ms / 1_000;
     match seconds {

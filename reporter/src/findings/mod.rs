@@ -1,5 +1,5 @@
 //! Recommendations and issues. Each rule is a small function that reads the records and the result of a run, and returns
-//! messages (the document's, where it has one) and the figures behind them. Pure.
+//! messages (the specification's, where it has one) and the figures behind them. Pure.
 
 mod cache;
 mod run;

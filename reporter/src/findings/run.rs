@@ -153,7 +153,8 @@ fn causes(input: &RuleInput<'_>) -> Vec<Finding> {
 
 fn dead_letters(input: &RuleInput<'_>) -> Vec<Finding> {
     let found = |(reason, messages): (&String, &u64)| {
-        let message = format!("{messages} queue messages could not be decoded (dead letters): {reason}");
+        let message =
+            format!("{messages} queue messages could not be decoded or verified (dead letters): {reason}");
         issue("dead-letters", Severity::Warning, message, [("messages", json!(messages))])
     };
     input.context.dead_letters.iter().map(found).collect()

@@ -358,7 +358,7 @@ fn findings_about_incomplete_runs() {
     check(
         &with(|case| case.context.dead_letters = of("unreadable", 1)),
         "dead-letters",
-        "1 queue messages could not be decoded (dead letters): unreadable",
+        "1 queue messages could not be decoded or verified (dead letters): unreadable",
     );
     check(
         &with(|case| case.result.scanned_keys_approximate = true),

@@ -88,7 +88,7 @@ impl Group {
                  [HTTP](http.md#what-a-request-may-ask-for)"
             }
             Self::Serve => "[HTTP](http.md#enable-the-api)",
-            Self::Redis => "[Reaching Redis](reaching-redis.md)",
+            Self::Redis => "[Connecting to Redis](reaching-redis.md)",
             Self::Nats => "[Distributed mode](distributed.md#connecting-to-nats)",
         }
     }

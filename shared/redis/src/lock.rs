@@ -1,4 +1,4 @@
-//! The lock of an embedded run: a key in Redis with a lease, so that two runs of a job never delete at the same time,
+//! The lock of a job: a key in Redis with a lease, so that two runs of a job never delete at the same time,
 //! on any machine. If the holder dies, the lock is released when the lease ends. Both [`DeleteBackend`]s use the same
 //! key, so that all runs of a job contend for it.
 

@@ -54,7 +54,7 @@ impl TaskGroup {
     }
 
     /// Removes the tasks that have ended.
-    pub fn reap(&mut self) {
+    pub fn remove_ended(&mut self) {
         while self.tasks.try_join_next().is_some() {}
     }
 

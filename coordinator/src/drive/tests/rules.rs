@@ -14,7 +14,7 @@ use keysweep_storage::records::{Decision, Record};
 
 use super::world::{LATER, World, config, spec};
 use crate::drive::{Effect, Input, LeaderConfig, Notice, RunEvent};
-use crate::limits::{REPLANS_MAX, TASK_AGAIN_ACK_WAITS, TASK_TIMES_MAX};
+use crate::limits::{RESCHEDULES_MAX, TASK_AGAIN_ACK_WAITS, TASK_TIMES_MAX};
 use crate::run_phase::RunPhase;
 
 /// A run with a live leader, whose tasks are published.
@@ -252,7 +252,7 @@ fn a_remainder_is_planned_again_until_it_was_planned_too_often() {
         });
         last.last().unwrap()
     };
-    for times in 1..=REPLANS_MAX {
+    for times in 1..=RESCHEDULES_MAX {
         let next = follows(&world);
         assert_eq!((next.reschedules, &next.scope), (times, &task.scope));
         world.wait(LATER);

@@ -243,7 +243,8 @@ pub struct BackupPolicy {
 pub struct PacingLimits {
     /// How much the p99 latency of other clients may grow, in milliseconds; `None` without a budget.
     pub latency_budget_ms: Option<u64>,
-    /// Keys that scan tasks may list per second, over all nodes and workers.
+    /// Keys that scan tasks may list per second, over all nodes and workers: the setting `rate_limit`. Tasks wait for it
+    /// in `Pacer::acquire` (`shared/pacing/src/pacers.rs`).
     pub keys_per_s_max: Option<u64>,
 }
 

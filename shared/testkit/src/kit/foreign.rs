@@ -49,7 +49,7 @@ impl Foreign {
             loop {
                 let (client, _) = listener.accept().await?;
                 let (manner, cursors) = (manner.clone(), Arc::clone(&cursors));
-                connections.reap();
+                connections.remove_ended();
                 connections.start("a connection", async move { join(client, port, manner, cursors).await });
             }
             #[expect(unreachable_code, reason = "says the type")]

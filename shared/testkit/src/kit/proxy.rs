@@ -81,7 +81,7 @@ async fn serve(listener: TcpListener, port: u16, weather: Arc<Weather>) -> std::
     loop {
         let (client, _) = listener.accept().await?;
         let weather = Arc::clone(&weather);
-        connections.reap();
+        connections.remove_ended();
         connections.start("a connection", async move { join(client, port, &weather).await });
     }
 }

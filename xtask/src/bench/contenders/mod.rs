@@ -16,7 +16,7 @@ pub(crate) enum Contender {
     Gentle,
     /// keysweep on workers over NATS at full speed.
     Nats,
-    /// keysweep on a standalone server, for comparison with the document's job.
+    /// keysweep on a standalone server, for comparison with the specification's job.
     Standalone,
     /// keysweep on data in which every key has a TTL.
     Healthy,
