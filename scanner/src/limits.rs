@@ -24,7 +24,7 @@ pub const LATE_SAMPLES: u64 = 200;
 pub const SKIPPED_SAMPLE_KEYS: u64 = 1_000;
 
 /// Ack deadlines after which a throttled task reports what it has and returns the rest: otherwise it would look lost
-/// (see [`TASK_AGAIN_ACK_WAITS`]).
+/// (see `TASK_AGAIN_ACK_WAITS`).
 pub const PACED_TASK_ACK_WAITS: u32 = 4;
 
 /// Users that a scan task distinguishes until it finds an active one: 0.5 MiB of hashes.

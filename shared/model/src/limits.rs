@@ -90,7 +90,7 @@ pub const PREFIX_DEEP_ONE_IN: u64 = 8;
 pub const MEASURED_AT_ONCE: u64 = 500;
 
 /// The largest value that is compared with its state at the scan (`verify = "value"`), in bytes: as much as one script
-/// call compares ([`super::BACKUP_WRITE_BYTES`]), because the server does not serve other clients meanwhile.
+/// call compares (`BACKUP_WRITE_BYTES`), because the server does not serve other clients meanwhile.
 pub const VERIFY_VALUE_BYTES_MAX: u64 = 1 << 20;
 
 /// Bytes of names that one write of a scan task may list; the rest is requested again. Only relevant for very long

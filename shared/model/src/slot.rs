@@ -1,5 +1,5 @@
 //! Hash slots of Redis Cluster: the slot of a key, a hash tag for any slot, and sets of slots. The ownership of slots
-//! is handled by [`keysweep_redis`].
+//! is handled by `keysweep-redis`.
 
 mod set;
 

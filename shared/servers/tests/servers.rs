@@ -240,7 +240,7 @@ async fn helper_that_waits_to_be_killed() {
 fn helper(server: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "servers::helper_that_waits_to_be_killed", "--nocapture"])
+        .args(["--exact", "helper_that_waits_to_be_killed", "--nocapture"])
         .env("KEYSWEEP_TEST_HELPER", server);
     command
 }

@@ -3,7 +3,7 @@
 //!
 //! The Ed25519 signature covers the encoded message as stored, and its location: the kind, the NATS prefix, and the
 //! key. So a copy at another key, for another run or under another prefix is invalid. A message stays valid at its own
-//! location: readers must detect replays themselves ([`keysweep_runtime::spec_cache`]), because they know what has been done.
+//! location: readers must detect replays themselves (`shared/runtime/src/spec_cache.rs`), because they know what has been done.
 
 pub mod limits;
 
