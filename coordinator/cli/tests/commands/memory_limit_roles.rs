@@ -113,7 +113,7 @@ async fn no_reply_makes_a_role_take_64_mib() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes two minutes: each answer is waited for"]
-async fn no_endless_reply_makes_a_role_take_64_mib() {
+async fn soak_endless_replies_keep_a_role_below_64_mib() {
     with_all(|fleet, ons, handle| {
         for odd in [&[ReplyFault::Dripping][..], &[ReplyFault::ClaimedText], &[ReplyFault::ClaimedArray]] {
             handle.block_on(fleet.meets(ons[0], odd));
