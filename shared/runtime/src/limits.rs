@@ -12,6 +12,7 @@ pub const TASKS_QUEUE_BYTES_MAX: usize = 16 << 20;
 pub const BATCHES_QUEUE_BYTES_MAX: usize = 32 << 20;
 
 /// The maximum age at which a batch may still act. The ledger in Redis has the same lifetime.
+/// A reaper that froze and wakes up later than that deletes nothing.
 pub const BATCH_LIFE: Duration = Duration::from_secs(15 * 60);
 
 /// Failures after which a worker dead-letters a message.
