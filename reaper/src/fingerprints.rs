@@ -129,13 +129,13 @@ pub(crate) fn merged(before: &GuardVerdict, now: GuardVerdict) -> GuardVerdict {
     let before: Vec<Option<Outcome>> = match before {
         GuardVerdict::Outcomes(outcomes) => outcomes.iter().copied().map(Some).collect(),
         GuardVerdict::Partial(outcomes) => outcomes.clone(),
-        GuardVerdict::TooEarly(_) | GuardVerdict::Expired | GuardVerdict::Incomplete => return now,
+        GuardVerdict::TooEarly(_) | GuardVerdict::TooLate | GuardVerdict::Incomplete => return now,
     };
     let now: Vec<Option<Outcome>> = match now {
         GuardVerdict::Outcomes(outcomes) => outcomes.into_iter().map(Some).collect(),
         GuardVerdict::Partial(outcomes) => outcomes,
         // Another attempt may have decided more candidates.
-        GuardVerdict::TooEarly(_) | GuardVerdict::Expired | GuardVerdict::Incomplete => {
+        GuardVerdict::TooEarly(_) | GuardVerdict::TooLate | GuardVerdict::Incomplete => {
             vec![Some(Outcome::Unconfirmed); before.len()]
         }
     };
@@ -159,14 +159,14 @@ mod tests {
         let before = GuardVerdict::Partial(vec![Some(Deleted), None, None]);
         let check = |now, expected| assert_eq!(merged(&before, now), expected);
         let known = GuardVerdict::Outcomes(vec![Deleted, Unconfirmed, Unconfirmed]);
-        check(GuardVerdict::Expired, known.clone());
+        check(GuardVerdict::TooLate, known.clone());
         check(GuardVerdict::Incomplete, known);
         // A ledger that was evicted in between does not contain the first outcome.
         let evicted = GuardVerdict::Partial(vec![None, Some(Spared), None]);
         check(evicted, GuardVerdict::Partial(vec![Some(Deleted), Some(Spared), None]));
         let all = GuardVerdict::Outcomes(vec![Deleted, Spared, Deleted]);
         check(all.clone(), all);
-        assert_eq!(merged(&GuardVerdict::Expired, GuardVerdict::Expired), GuardVerdict::Expired);
+        assert_eq!(merged(&GuardVerdict::TooLate, GuardVerdict::TooLate), GuardVerdict::TooLate);
     }
 
     #[test]

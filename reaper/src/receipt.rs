@@ -31,8 +31,8 @@ pub(crate) fn outcomes(
             let failed = begun.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Failed)).collect();
             outcomes(GuardVerdict::Outcomes(failed), keys, first, keeps_ledgers)
         }
-        GuardVerdict::Expired if first => Some(vec![Outcome::Unreached; keys]),
-        GuardVerdict::Expired | GuardVerdict::Incomplete => Some(vec![Outcome::Unconfirmed; keys]),
+        GuardVerdict::TooLate if first => Some(vec![Outcome::Unreached; keys]),
+        GuardVerdict::TooLate | GuardVerdict::Incomplete => Some(vec![Outcome::Unconfirmed; keys]),
     }
 }
 
@@ -131,8 +131,8 @@ mod tests {
         let begun = || GuardVerdict::Partial(vec![Some(Vanished), None]);
         check(begun(), true, false, Some(&[Vanished, Outcome::Failed]));
         check(begun(), false, false, Some(&[Unconfirmed, Outcome::Failed]));
-        check(GuardVerdict::Expired, true, true, Some(&[Unreached, Unreached]));
-        check(GuardVerdict::Expired, false, true, Some(&[Unconfirmed, Unconfirmed]));
+        check(GuardVerdict::TooLate, true, true, Some(&[Unreached, Unreached]));
+        check(GuardVerdict::TooLate, false, true, Some(&[Unconfirmed, Unconfirmed]));
         check(GuardVerdict::Incomplete, true, true, Some(&[Unconfirmed, Unconfirmed]));
         check(GuardVerdict::TooEarly(5), true, true, None);
     }

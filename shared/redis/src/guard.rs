@@ -127,7 +127,7 @@ pub enum GuardVerdict {
     /// The grace is not over: this many milliseconds remain. Nothing was done.
     TooEarly(u64),
     /// The batch is too old to act. Nothing was done by this call.
-    Expired,
+    TooLate,
     /// A call died half-way on the server: its effect is not known.
     Incomplete,
 }

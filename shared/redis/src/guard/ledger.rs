@@ -62,7 +62,7 @@ pub(super) fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<GuardVe
     if let Some(notice) = answer.strip_prefix(b"!") {
         let notice = str::from_utf8(notice).map_err(|_| unexpected())?;
         return match notice.split_once(' ') {
-            None if notice == "late" => Ok(GuardVerdict::Expired),
+            None if notice == "late" => Ok(GuardVerdict::TooLate),
             Some(("early", ms)) => ms.parse().map(GuardVerdict::TooEarly).map_err(|_| unexpected()),
             _ => Err(unexpected()),
         };

@@ -224,7 +224,7 @@ impl<'a> WatchWork<'a> {
     /// The batch expired: only what this call has done is known, not what the ledger recorded of the rest.
     fn is_expired(&self) -> GuardVerdict {
         if self.committed.is_empty() {
-            return GuardVerdict::Expired;
+            return GuardVerdict::TooLate;
         }
         let known = |letter: &u8| Outcome::from_code(*letter).unwrap_or(Outcome::Unconfirmed);
         GuardVerdict::Outcomes(self.letters.iter().map(known).collect())

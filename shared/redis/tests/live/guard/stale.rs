@@ -136,7 +136,7 @@ async fn a_batch_that_is_too_old_does_nothing_whatever_it_did_before(way: Delete
     let now = node::time_ms(&bench.conn).await.unwrap();
     let past = BatchWindow { not_after_ms: now, ..bench.window };
     for mode in [DELETE, GuardMode::Finalize(Failed)] {
-        assert_eq!(bench.call_in(past, mode).await, GuardVerdict::Expired);
+        assert_eq!(bench.call_in(past, mode).await, GuardVerdict::TooLate);
     }
     assert_eq!((bench.exists(b"stale").await, bench.exists(&bench.ledger()).await), (true, false));
     // One that acts in time, and is repeated too late.
@@ -147,7 +147,7 @@ async fn a_batch_that_is_too_old_does_nothing_whatever_it_did_before(way: Delete
         assert!(bench.exists(b"stale").await);
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(bench.call(DELETE).await, GuardVerdict::Expired);
+    assert_eq!(bench.call(DELETE).await, GuardVerdict::TooLate);
     assert!(bench.exists(b"stale").await);
 }
 
