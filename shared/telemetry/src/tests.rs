@@ -235,3 +235,26 @@ fn the_page_lists_what_there_is_and_nothing_else() {
         .collect();
     assert_eq!(listed, exposed());
 }
+
+/// The names of metrics and labels in the alert rules for Prometheus are those that are exposed.
+#[test]
+fn the_alert_rules_use_what_there_is() {
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus-alerts.yml");
+    let rules = std::fs::read_to_string(rules).unwrap();
+    let exposed = exposed();
+    let metrics: BTreeSet<&str> = exposed.iter().filter_map(|metric| metric.split(' ').next()).collect();
+    let labels: BTreeSet<&str> = exposed.iter().flat_map(|metric| metric.split(' ').skip(2)).collect();
+    let rules: String = rules.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let used: Vec<String> = rules.match_indices("keysweep_").map(|(at, _)| word(&rules[at..])).collect();
+    assert!(used.len() >= 8, "{used:?}");
+    for metric in used {
+        assert!(metrics.contains(&*metric), "no metric is named `{metric}`");
+    }
+    let by = rules.split("by (").skip(1).filter_map(|rest| rest.split(')').next());
+    let by = by.flat_map(|list| list.split(", ")).map(str::to_owned);
+    let shown = rules.split("$labels.").skip(1).map(word);
+    for label in by.chain(shown).filter(|label| label != "instance") {
+        assert!(labels.contains(&*label), "no metric has the label `{label}`");
+    }
+}

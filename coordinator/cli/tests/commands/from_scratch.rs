@@ -1,7 +1,8 @@
-//! The commands of `deploy/README.md`, executed as a new user types them: accounts, signing key and workers, up to a run.
+//! The commands of the documents, executed as a new user types them: accounts, signing key and workers, up to a run;
+//! the same with TLS; and the key names of a dry run.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use keysweep_servers::{Server, nats_server};
@@ -13,53 +14,118 @@ use crate::cli::fake::unused_port;
 /// What a new user may have to type.
 const COMMANDS_MAX: usize = 10;
 
-/// A real run after the dry run, and the end of all processes.
+/// A real run after the dry run.
 const FINALLY: &str = "keysweep run --yes --json --grace 0s --nats-user keysweep-coordinator \
     --nats-password-file coordinator.pass > result.json";
 
-/// The lines of the section, for servers at other ports than there.
-fn commands(redis_port: u16) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/README.md");
-    let page = fs::read_to_string(path).expect("deploy/README.md exists");
-    let (_, section) = page.split_once("### Set up NATS and workers from scratch").expect("the section");
-    let (_, commands) = section.split_once("```sh\n").expect("its commands");
-    let (commands, _) = commands.split_once("```").expect("the end of its commands");
-    assert!(commands.lines().count() <= COMMANDS_MAX, "{commands}");
-    let redis = format!("127.0.0.1:{redis_port}");
-    commands.replace("127.0.0.1:4222", &unused_port()).replace("127.0.0.1:6379", &redis)
+/// The shell lines of section `heading` of `page`, block by block.
+fn blocks(page: &str, heading: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(page);
+    let page = fs::read_to_string(path).expect("the page exists");
+    let (_, section) = page.split_once(&format!("# {heading}\n")).expect("the section");
+    let section = section.split("\n## ").next().unwrap().split("\n### ").next().unwrap();
+    let blocks = section.split("```sh\n").skip(1);
+    let blocks: Vec<String> = blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect();
+    assert!(blocks.iter().all(|block| block.lines().count() <= COMMANDS_MAX), "{blocks:#?}");
+    blocks
+}
+
+/// Commands at work with servers of their own.
+struct Commands {
+    server: Server,
+    place: TestDeployment,
+    /// The number of stale keys.
+    stale: u64,
+    folder: PathBuf,
+    nats: String,
+}
+
+impl Commands {
+    async fn new() -> Self {
+        let server = Server::start(&[]).await.unwrap();
+        let place = TestDeployment::standalone(&server).await;
+        let stale = place.seed(300).await;
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("scratch-{}", uuid::Uuid::now_v7()));
+        fs::create_dir(&folder).unwrap();
+        Self { server, place, stale, folder, nats: unused_port() }
+    }
+
+    /// The standard output and standard error of `lines`, with the ports of these servers.
+    fn run(&self, lines: &str) -> (String, String) {
+        let port = self.nats.rsplit(':').next().unwrap();
+        let lines = lines.replace("127.0.0.1:4222", &self.nats).replace("0.0.0.0:4222", &self.nats);
+        let lines = lines.replace("$HOST:4222", &format!("$HOST:{port}"));
+        let lines = lines.replace("-a 127.0.0.1", &format!("-a 127.0.0.1 -p {port}"));
+        let lines = lines.replace("127.0.0.1:6379", &format!("127.0.0.1:{}", self.server.port()));
+        let nats = nats_server().unwrap();
+        let programs = [Path::new(env!("CARGO_BIN_EXE_keysweep")), &nats].map(|file| file.parent().unwrap());
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{}:{path}", programs[0].display(), programs[1].display());
+        let script = format!("set -e; trap 'kill $(jobs -p) || true; wait' EXIT\n{lines}\n");
+        // `timeout` ends the processes of the background, too.
+        let mut shell = Command::new("timeout");
+        shell.args(["100", "bash", "-c", &script]).current_dir(&self.folder).env_clear().env("PATH", path);
+        shell.env("DEPLOY", concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy"));
+        shell.env("HOST", "localhost").env("TMPDIR", &self.folder).env("XDG_STATE_HOME", &self.folder);
+        let ended = shell.output().unwrap();
+        let [printed, logged] =
+            [&ended.stdout, &ended.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+        assert!(ended.status.success(), "{}\n{printed}\n{logged}", ended.status);
+        (printed, logged)
+    }
+
+    /// Nothing is missing: no permission, and no protection. The run whose result is in `folder` deleted all stale keys.
+    async fn have_cleaned(&self, folder: &str, (printed, logged): (String, String)) {
+        let result = fs::read(self.folder.join("keysweep-site").join(folder).join("result.json")).unwrap();
+        let result: Value = serde_json::from_slice(&result).unwrap();
+        let expected = (&"completed".into(), &self.stale.into());
+        assert_eq!((&result["status"], &result["cleanedKeys"]), expected, "{logged}");
+        assert_eq!(self.place.keys("permissions:*").await as u64, 300 - self.stale);
+        assert!(printed.contains("completed in"), "{printed}");
+        assert!(printed.contains("dry run: nothing was changed"), "{printed}");
+        for word in ["error", "NATS reported", "not signed"] {
+            assert!(!logged.contains(word), "{word}: {logged}");
+        }
+        fs::remove_dir_all(&self.folder).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_commands_set_up_nats_and_workers() {
-    let server = Server::start(&[]).await.unwrap();
-    let place = TestDeployment::standalone(&server).await;
-    let stale = place.seed(300).await;
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("scratch-{}", uuid::Uuid::now_v7()));
-    fs::create_dir(&folder).unwrap();
-    let script = format!("set -e; trap 'kill $(jobs -p); wait' EXIT\n{}{FINALLY}\n", commands(server.port()));
-    let nats = nats_server().unwrap();
-    let programs = [Path::new(env!("CARGO_BIN_EXE_keysweep")), &nats].map(|file| file.parent().unwrap());
-    let path = std::env::var("PATH").unwrap_or_default();
-    let path = format!("{}:{}:{path}", programs[0].display(), programs[1].display());
-    // `timeout` ends the processes of the background, too.
-    let mut shell = Command::new("timeout");
-    shell.args(["100", "bash", "-c", &script]).current_dir(&folder).env_clear().env("PATH", path);
-    shell.env("DEPLOY", concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy")).env("XDG_STATE_HOME", &folder);
-    let ended = shell.output().unwrap();
-    let logged = String::from_utf8_lossy(&ended.stderr);
-    let printed = String::from_utf8_lossy(&ended.stdout);
-    assert!(ended.status.success(), "{}\n{printed}\n{logged}", ended.status);
-    let site = folder.join("keysweep-site");
-    let result: Value = serde_json::from_slice(&fs::read(site.join("result.json")).unwrap()).unwrap();
-    assert_eq!((&result["status"], &result["cleanedKeys"]), (&"completed".into(), &stale.into()), "{logged}");
-    assert_eq!(place.keys("permissions:*").await as u64, 300 - stale);
-    // Nothing is missing: no permission, and no protection.
-    assert!(
-        printed.contains("completed in") && printed.contains("dry run: nothing was changed"),
-        "{printed}"
-    );
-    for word in ["error", "NATS reported", "not signed"] {
-        assert!(!logged.contains(word), "{word}: {logged}");
+    let commands = Commands::new().await;
+    let lines = blocks("deploy/README.md", "Set up NATS and workers from scratch").concat();
+    let ended = commands.run(&format!("{lines}{FINALLY}"));
+    commands.have_cleaned("", ended).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_with_tls() {
+    let commands = Commands::new().await;
+    let site = blocks("deploy/README.md", "Set up NATS and workers from scratch").concat();
+    // Without the roles, which would still have work in progress when they are stopped.
+    let site: String = site.split_inclusive('\n').filter(|line| !line.contains("-coordinator")).collect();
+    let lines = blocks("deploy/README.md", "Several machines with TLS").concat();
+    let ended = commands.run(&format!("{site}kill $(jobs -p); wait\n{lines}cd coordinator; {FINALLY}"));
+    let conf = fs::read_to_string(commands.folder.join("keysweep-site/scanner/keysweep.toml")).unwrap();
+    assert!(conf.contains("tls://localhost:"), "{conf}");
+    commands.have_cleaned("coordinator", ended).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_temporary_nats_server_lists_the_keys_of_a_dry_run() {
+    let commands = Commands::new().await;
+    let blocks = blocks("docs/safety.md", "List the key names a dry run would delete");
+    let port = commands.server.port();
+    let by_redis_cli = blocks[1].replace("redis-cli", &format!("redis-cli -p {port}"));
+    let (printed, _) = commands.run(&format!("{}\nwait\n{by_redis_cli}", blocks[0]));
+    let names = fs::read_to_string(commands.folder.join("names.jsonl")).unwrap();
+    let names: Vec<Value> = names.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(names.len() as u64, commands.stale);
+    for name in &names {
+        let key = name["key"].as_str().unwrap();
+        assert_eq!(name["outcome"], "reported");
+        assert!(printed.lines().any(|line| line == key), "redis-cli does not list `{key}`\n{printed}");
     }
-    fs::remove_dir_all(folder).unwrap();
+    assert_eq!(commands.place.keys("permissions:*").await, 300);
+    fs::remove_dir_all(&commands.folder).unwrap();
 }
