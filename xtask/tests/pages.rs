@@ -193,8 +193,23 @@ fn the_book_lists_every_page() {
     let docs = root().join("docs");
     let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
     let listed: BTreeSet<PathBuf> = links(&summary).iter().map(|link| normal(&docs.join(link))).collect();
-    for page in files(&docs, "md").iter().filter(|page| !page.ends_with("SUMMARY.md")) {
+    for page in pages().keys().filter(|page| !page.ends_with("SUMMARY.md")) {
         assert!(listed.contains(page), "`docs/SUMMARY.md` does not list {}", page.display());
+    }
+}
+
+/// The book contains the pages and the other files of these folders, and no folder as such.
+#[test]
+fn links_lead_to_what_is_in_the_book() {
+    for (page, text) in pages() {
+        for link in links(&text).iter().filter(|link| !link.contains("://") && !link.starts_with("mailto:")) {
+            let path = link.split('#').next().unwrap();
+            let target = normal(&page.parent().unwrap().join(path));
+            let is_page = target.extension().is_some_and(|e| e == "md");
+            let folder = FOLDERS.iter().any(|folder| target.starts_with(root().join(folder)));
+            let found = path.is_empty() || is_page || folder && target.is_file();
+            assert!(found, "{}: `{link}` leads out of the book", page.display());
+        }
     }
 }
 
