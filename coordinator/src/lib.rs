@@ -1,5 +1,25 @@
-//! The coordinator: plans runs, drives them to their result, and provides the command line. The only crate that uses
-//! the stages.
+//! The coordinator: plans runs, drives them to their result, and serves them. The only crate that uses the stages.
+//!
+//! A run in this process, with the settings of a job file. It asks for no confirmation:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use coordinator::embedded::run_cleanup_now;
+//! use coordinator::options::Options;
+//! use keysweep_config::{Environment, FlagLayer, JobFile, resolve};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let file = JobFile::load(Path::new("keysweep.toml"))?;
+//! let settings = resolve(FlagLayer::default().switch("--dry-run", true), &Environment::default(), Some(&file))?;
+//! let result = run_cleanup_now(&Options::from_settings(&settings)?).await?;
+//! println!("{:?}, {} stale keys: {}", result.status, result.stale_ttl_keys, reporter::page::markdown(&result, "Job"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A plan that is confirmed before its run is in [`preflight`](preflight::preflight); runs over NATS begin in
+//! [`submit`] and are driven by [`serve`]. A program that follows their events is `examples/subscriber.rs`.
 
 pub mod activity;
 mod broker_capacity;

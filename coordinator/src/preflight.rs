@@ -93,7 +93,24 @@ pub struct NodePreflight {
     pub estimate: Estimate,
 }
 
-/// Runs the preflight for `options`.
+/// Runs the preflight for `options`. A caller that asks for confirmation does so between the plan and the run:
+///
+/// ```no_run
+/// use coordinator::embedded::{self, check_deletions};
+/// use coordinator::drive::Progress;
+/// use coordinator::preflight::preflight;
+/// use keysweep_model::{ids::RunId, time::now_ms};
+///
+/// # async fn example(options: coordinator::options::Options) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut plan = preflight(&options, RunId::new(), now_ms()).await?;
+/// check_deletions(&options, &plan.estimate)?;
+/// println!("{} keys would be deleted", plan.estimate.deletions(options.rules.action));
+/// plan.try_out(&options).await?;
+/// let (progress, _) = tokio::sync::watch::channel(Progress::start(embedded::keys(&plan)));
+/// let result = embedded::run(&embedded::context(&options), &options, &plan, progress).await?;
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// When the run cannot start.

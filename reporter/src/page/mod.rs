@@ -29,6 +29,16 @@ struct Page<'a> {
 }
 
 /// The report of `result` as an HTML document, with the job's display name as heading.
+///
+/// The result may be that of `keysweep run --json`:
+///
+/// ```no_run
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let result = serde_json::from_slice(&std::fs::read("result.json")?)?;
+/// std::fs::write("report.html", reporter::page::html(&result, "Nightly cleanup"))?;
+/// # Ok(())
+/// # }
+/// ```
 #[must_use]
 pub fn html(result: &CleanupResult, display_name: &str) -> String {
     let page = Page { style: STYLE, view: PageView::of(result, display_name) };
