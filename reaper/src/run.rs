@@ -1,4 +1,5 @@
-//! The reaper's loop: one batch, from the check of its grant to the stored receipt.
+//! The reaper's loop: one batch, from the check of its grant to the stored receipt. What happens to the batch of a reaper
+//! that freezes or is restarted: `docs/design/ledger.md`.
 
 use std::time::Duration;
 

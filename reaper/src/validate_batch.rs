@@ -1,6 +1,7 @@
 //! Checks that a batch contains nothing that its run does not allow. Correct scanners never publish such a batch; the
 //! check protects against forged batches and faulty scanners, and refuses the whole batch. Facts that only the server
-//! has (TTL, expiry, idle time) are checked by the guard in the same step as the deletion. Pure.
+//! has (TTL, expiry, idle time) are checked by the guard in the same step as the deletion. All checks of forged messages
+//! in their order: `docs/threat-model.md`. Pure.
 
 use std::collections::HashSet;
 

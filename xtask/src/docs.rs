@@ -24,7 +24,7 @@ const GATHERED: &str = "target/book-pages";
 /// Builds the book.
 pub(crate) fn run() -> Result<ExitCode> {
     let program = MDBOOK.build(&["--no-default-features", "--features", "search"])?;
-    gather(&root(), &root().join(GATHERED))?;
+    gather(root(), &root().join(GATHERED))?;
     let built = status(Command::new(program).current_dir(root()).args(["build", GATHERED]))?;
     if built.success() {
         eprintln!("xtask: the book is `target/book/index.html`");

@@ -7,6 +7,8 @@
 //!   limit together.
 //! - It is granted no sooner than the grace after it was read, by the driver's monotonic clock, whatever times its
 //!   batches state.
+//!
+//! `docs/threat-model.md` lists all checks of forged reports, batches and receipts in their order.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
