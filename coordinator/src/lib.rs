@@ -13,7 +13,8 @@
 //! let file = JobFile::load(Path::new("keysweep.toml"))?;
 //! let settings = resolve(FlagLayer::default().switch("--dry-run", true), &Environment::default(), Some(&file))?;
 //! let result = run_cleanup_now(&Options::from_settings(&settings)?).await?;
-//! println!("{:?}, {} stale keys: {}", result.status, result.stale_ttl_keys, reporter::page::markdown(&result, "Job"));
+//! println!("{:?}, {} stale keys", result.status, result.stale_ttl_keys);
+//! println!("{}", reporter::printer::markdown::page(&result, "Job"));
 //! # Ok(())
 //! # }
 //! ```

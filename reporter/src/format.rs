@@ -1,10 +1,11 @@
-//! Formats numbers, memory sizes, times and evidence, for all pages. Pure; no figure becomes `NaN`.
+//! Formats numbers, memory sizes, times and evidence, for all printers. Pure; no figure becomes `NaN`.
 
 use std::borrow::Cow;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use keysweep_model::memory::ByteEstimate;
+use keysweep_model::messages::Attempt;
 use serde_json::Value;
 
 /// Shown in place of a missing figure.
@@ -143,7 +144,8 @@ pub(crate) fn span(seconds: f64) -> String {
 }
 
 /// A measured duration: with tenths of a second below two minutes, and otherwise with its two largest units.
-pub(crate) fn duration(ms: u64) -> String {
+#[must_use]
+pub fn duration(ms: u64) -> String {
     match ms {
         0..120_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
         _ => span(lossy(ms / 1_000)),
@@ -161,6 +163,18 @@ pub(crate) fn moment(text: &str) -> String {
 /// A point in time in UTC, in the given `format`.
 pub(crate) fn stamp(at: Timestamp, format: &str) -> String {
     at.to_zoned(TimeZone::UTC).strftime(format).to_string()
+}
+
+/// `attempt 2 of 3`; `None` for the first attempt.
+#[must_use]
+pub fn attempt(attempt: &Attempt) -> Option<String> {
+    (attempt.number != 1).then(|| format!("attempt {} of {}", attempt.number, attempt.of))
+}
+
+/// `text` with an uppercase first letter.
+pub(crate) fn first_upper(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// `text`, truncated to `letters` characters.

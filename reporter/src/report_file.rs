@@ -11,7 +11,7 @@ use keysweep_model::result::CleanupResult;
 use thiserror::Error;
 
 use crate::limits::REPORTS_KEPT;
-use crate::page;
+use crate::printer::{html, markdown};
 
 /// The kinds of pages, by file extension.
 const KINDS: [&str; 2] = ["html", "md"];
@@ -32,9 +32,9 @@ pub fn write(
     display_name: &str,
 ) -> Result<PathBuf, ReportFileError> {
     let folder = Folder::any(directory)?.child(&folder_name(&result.job))?;
-    folder.put(format!("{}.md", result.run_id), page::markdown(result, display_name).as_bytes(), true)?;
+    folder.put(format!("{}.md", result.run_id), markdown::page(result, display_name).as_bytes(), true)?;
     let name = format!("{}.html", result.run_id);
-    folder.put(&name, page::html(result, display_name).as_bytes(), true)?;
+    folder.put(&name, html::page(result, display_name).as_bytes(), true)?;
     prune(&folder, REPORTS_KEPT);
     Ok(folder.path().join(name))
 }

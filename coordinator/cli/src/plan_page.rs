@@ -1,11 +1,12 @@
 //! A plan as a page of text, and as JSON. Pure.
 
-use std::fmt::Write;
-
 use coordinator::options::Options;
 use coordinator::preflight::{NodePreflight, Preflight};
+use keysweep_model::glob::Pattern;
 use keysweep_model::messages::ActivityRule;
-use reporter::{cell, counted, grouped, memory, slots, trim_lines, wrap};
+use reporter::printer::terminal;
+use reporter::view::{Block, Figure, Kind, Table};
+use reporter::{counted, grouped, memory, slots, trim_lines, wrap};
 use serde_json::{Value, json};
 
 use super::{no_match, question};
@@ -13,39 +14,23 @@ use super::{no_match, question};
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
-/// The plan as a page of text. Writing to a string cannot fail, so results of `writeln!` are dropped.
+/// The plan as a page of text.
 #[must_use]
 pub fn text(plan: &Preflight, options: &Options) -> String {
-    let mut page = String::new();
-    headline(&mut page, plan, options);
-    nodes(&mut page, plan);
-    let estimate = &plan.estimate;
-    if estimate.matching_keys == 0 {
-        page.push_str(&no_match::text(plan, options));
-    } else {
-        let _ = writeln!(page);
-        let matching = counted(estimate.matching_keys, "key matches", "keys match");
-        let stale = grouped(estimate.stale_ttl_keys);
-        note(&mut page, &format!("{matching}, {stale} of them stale: {}", precision(plan)));
-    }
-    findings(&mut page, plan);
-    warnings(&mut page, plan);
-    if estimate.matching_keys > 0 {
-        note(&mut page, &verdict(plan, options));
-    }
-    if let Some(freed) = plan.freed.as_ref().filter(|freed| freed.estimate > 0) {
-        let verb = if options.rules.action.writes() { "That" } else { "Deleting them" };
-        note(&mut page, &format!("{verb} would free {} of memory", memory(freed)));
-    }
-    if let Some(order) = plan.spec.backup.as_ref().filter(|_| !question::nothing_to_do(plan)) {
-        note(&mut page, &format!("Each of them would be saved in {} before it is deleted", order.target));
-    }
-    trim_lines(&page)
+    let matches = plan.estimate.matching_keys > 0;
+    let head = wrap(&headline(plan, options), 0);
+    let rules = terminal::blocks(&[Block::Figures(rules(plan, options))]);
+    let nodes = terminal::blocks(&nodes(plan));
+    let counts =
+        if matches { format!("\n{}", sentences(counts(plan))) } else { no_match::text(plan, options) };
+    let mut notes = findings(plan);
+    notes.extend(warnings(plan));
+    notes.extend(effects(plan, options));
+    trim_lines(&format!("{head}\n{rules}\n{nodes}{counts}{}", sentences(notes)))
 }
 
-/// A sentence on its own line.
-fn note(page: &mut String, sentence: &str) {
-    let _ = writeln!(page, "  {}", wrap(sentence, 2));
+fn sentences(sentences: impl IntoIterator<Item = String>) -> String {
+    terminal::blocks(&sentences.into_iter().map(Block::Text).collect::<Vec<_>>())
 }
 
 /// How reliable the numbers are.
@@ -53,104 +38,129 @@ fn precision(plan: &Preflight) -> &'static str {
     if plan.estimate.exact { "counted" } else { "estimated from a sample" }
 }
 
-/// The headline: the job, its action, patterns and rules.
-fn headline(page: &mut String, plan: &Preflight, options: &Options) {
-    let patterns = |list: &[keysweep_model::glob::Pattern]| {
-        list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-    };
-    let rules = &options.rules;
-    let dry = if options.dry_run { " (dry run)" } else { "" };
-    let and = match rules.action {
+/// The job and its action.
+fn headline(plan: &Preflight, options: &Options) -> String {
+    let action = options.rules.action;
+    let and = match action {
         _ if plan.spec.rules.inactive.is_none() => "",
         action if action.deletes() || !action.writes() => ", and keys of inactive users",
         _ => ", and delete keys of inactive users",
     };
-    let (job, action) = (&options.job, rules.action.name());
-    let headline = format!("Plan of job `{job}`: {action} keys without TTL{and}{dry}");
-    let _ = writeln!(page, "{}", wrap(&headline, 0));
-    let _ = writeln!(page, "  patterns   {}", wrap(&patterns(&rules.patterns), 13));
-    if !rules.protect.is_empty() {
-        let _ = writeln!(page, "  protected  {}", wrap(&patterns(&rules.protect), 13));
-    }
-    if let Some(source) = &plan.spec.activity_source {
-        let _ = writeln!(page, "  activity   {}", wrap(&activity(plan, source), 13));
-    }
+    let dry = if options.dry_run { " (dry run)" } else { "" };
+    format!("Plan of job `{}`: {} keys without TTL{and}{dry}", options.job, action.name())
 }
 
-/// The table of nodes.
-fn nodes(page: &mut String, plan: &Preflight) {
-    let _ = writeln!(page);
-    row(page, "node", ["version", "slots", "keys", "matching", "stale"].map(str::to_owned));
-    for node in &plan.nodes {
-        let cells = [
+/// The keys that the job selects.
+fn rules(plan: &Preflight, options: &Options) -> Vec<Figure> {
+    let patterns = |list: &[Pattern]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let rules = &options.rules;
+    let mut figures = vec![Figure::text("Patterns", patterns(&rules.patterns))];
+    if !rules.protect.is_empty() {
+        figures.push(Figure::text("Protected", patterns(&rules.protect)));
+    }
+    let source = plan.spec.activity_source.as_ref();
+    figures.extend(source.map(|source| Figure::text("Activity", activity(plan, source))));
+    figures
+}
+
+/// The table of nodes, and sentences about some of them.
+fn nodes(plan: &Preflight) -> Vec<Block<'static>> {
+    let row = |node: &NodePreflight| {
+        vec![
+            node.address.clone(),
             node.version.chars().take(12).collect(),
             slots(node.slots),
             grouped(node.keys),
             grouped(node.estimate.matching_keys),
             grouped(node.estimate.stale_ttl_keys),
-        ];
-        row(page, &node.address, cells);
-    }
-    for node in &plan.nodes {
-        if let Some(source) = &node.read_from {
-            let read = format!("{} is read {}", node.address, source.sentence());
-            let _ = writeln!(page, "  {}", wrap(&read, 4));
-        }
-    }
-    for sentence in issues(plan) {
-        let _ = writeln!(page, "  {}", wrap(&sentence, 4));
-    }
+        ]
+    };
+    let table = Table {
+        columns: vec![
+            ("Node", Kind::Code),
+            ("Version", Kind::Text),
+            ("Slots", Kind::Number),
+            ("Keys", Kind::Number),
+            ("Matching", Kind::Number),
+            ("Without TTL", Kind::Number),
+        ],
+        rows: plan.nodes.iter().map(row).collect(),
+        ..Table::default()
+    };
+    let read = |node: &NodePreflight| {
+        node.read_from.as_ref().map(|source| format!("{} is read {}", node.address, source.sentence()))
+    };
+    let sentences = plan.nodes.iter().filter_map(read).chain(issues(plan));
+    std::iter::once(Block::Table(table)).chain(sentences.map(Block::Text)).collect()
+}
+
+fn counts(plan: &Preflight) -> Option<String> {
+    let matching = counted(plan.estimate.matching_keys, "key matches", "keys match");
+    let stale = grouped(plan.estimate.stale_ttl_keys);
+    Some(format!("{matching}, {stale} of them without TTL: {}", precision(plan)))
 }
 
 /// Counts of matching keys other than stale ones.
-fn findings(page: &mut String, plan: &Preflight) {
+fn findings(plan: &Preflight) -> Vec<String> {
     let estimate = &plan.estimate;
     let skipped: u64 = plan.nodes.iter().filter(|node| node.skipped).map(|node| node.keys).sum();
+    let mut findings = Vec::new();
     if skipped > 0 {
-        let skipped = grouped(skipped);
         let why = "their nodes have no key without TTL (`--full-scan` reads them all)";
-        note(page, &format!("{skipped} keys are skipped: {why}"));
+        findings.push(format!("{} keys are skipped: {why}", grouped(skipped)));
     }
     if estimate.protected_keys > 0 {
-        note(page, &format!("{} of the stale keys are protected", grouped(estimate.protected_keys)));
+        findings.push(format!("{} of the keys without TTL are protected", grouped(estimate.protected_keys)));
     }
     if plan.spec.rules.inactive.is_some() {
         let (inactive, sure) = (grouped(estimate.inactive_candidates()), precision(plan));
-        note(page, &format!("{inactive} have a TTL and belong to inactive users: {sure}"));
+        findings.push(format!("{inactive} have a TTL and belong to inactive users: {sure}"));
     }
     if let Some((met, percent)) = plan.spec.sampled_users.and_then(|met| Some((met, met.active_percent()?))) {
         let keys = grouped(met.keys);
-        note(
-            page,
-            &format!("{percent:.1}% of the {keys} sampled keys with a TTL and a user belong to active users"),
-        );
+        let share = format!("{percent:.1}% of the {keys} sampled keys with a TTL and a user");
+        findings.push(format!("{share} belong to active users"));
     }
+    findings
 }
 
 /// Warnings about the plan.
-fn warnings(page: &mut String, plan: &Preflight) {
+fn warnings(plan: &Preflight) -> Vec<String> {
     let spec = &plan.spec;
+    let mut warnings = Vec::new();
     if spec.insecure {
-        note(
-            page,
-            "INSECURE: any certificate is taken (`--insecure`), so the servers' identity is not verified",
-        );
+        let why = "any certificate is taken (`--insecure`), so the servers' identity is not verified";
+        warnings.push(format!("INSECURE: {why}"));
     }
-    if let Some(why) = &spec.inactive_refused {
-        note(page, &format!("Aggressive cleanup is REFUSED: {why}"));
-    }
-    if let Some(why) = &spec.scripts_refused {
-        note(page, &format!("{why}; transactions would check and delete keys instead"));
-    }
-    if let Some(why) = &plan.rights_unchecked {
-        note(page, &format!("RIGHTS NOT CHECKED: {why}. A run checks them before it changes anything"));
-    }
-    for node in &spec.unreachable_nodes {
-        note(page, &format!("EXCLUDED: {} (slots {})", node.cause, node.slots));
-    }
+    let refused = |why: &String| format!("Aggressive cleanup is REFUSED: {why}");
+    warnings.extend(spec.inactive_refused.as_ref().map(refused));
+    let slower = |why: &String| format!("{why}; transactions would check and delete keys instead");
+    warnings.extend(spec.scripts_refused.as_ref().map(slower));
+    let unchecked =
+        |why: &String| format!("RIGHTS NOT CHECKED: {why}. A run checks them before it changes anything");
+    warnings.extend(plan.rights_unchecked.as_ref().map(unchecked));
+    let excluded = spec.unreachable_nodes.iter();
+    warnings.extend(excluded.map(|node| format!("EXCLUDED: {} (slots {})", node.cause, node.slots)));
     if !plan.missing.is_empty() {
-        note(page, &format!("NOT COVERED, because no node serves them: slots {}", plan.missing));
+        warnings.push(format!("NOT COVERED, because no node serves them: slots {}", plan.missing));
     }
+    warnings
+}
+
+/// What a run would do.
+fn effects(plan: &Preflight, options: &Options) -> Vec<String> {
+    let mut effects = Vec::new();
+    if plan.estimate.matching_keys > 0 {
+        effects.push(verdict(plan, options));
+    }
+    if let Some(freed) = plan.freed.as_ref().filter(|freed| freed.estimate > 0) {
+        let verb = if options.rules.action.writes() { "That" } else { "Deleting them" };
+        effects.push(format!("{verb} would free {} of memory", memory(freed)));
+    }
+    if let Some(order) = plan.spec.backup.as_ref().filter(|_| !question::nothing_to_do(plan)) {
+        effects.push(format!("Each of them would be saved in {} before it is deleted", order.target));
+    }
+    effects
 }
 
 /// The source of activity, and the number of active users.
@@ -184,12 +194,6 @@ fn verdict(plan: &Preflight, options: &Options) -> String {
         Some(_) => format!("{}; {deleted}", changed(estimate.stale_candidates())),
         None => changed(estimate.stale_candidates()),
     }
-}
-
-fn row(page: &mut String, node: &str, cells: [String; 5]) {
-    let node = cell(page, node, 21);
-    let [version, slots, keys, matching, stale] = cells;
-    let _ = writeln!(page, "  {node:<21} {version:<12} {slots:>6} {keys:>11} {matching:>11} {stale:>11}");
 }
 
 /// Problems of the checked servers, as sentences.

@@ -6,7 +6,7 @@ use coordinator::{exit, run_log};
 use keysweep_files as files;
 use keysweep_model::ids::RunId;
 use keysweep_storage::history;
-use reporter::page;
+use reporter::printer::{html, markdown};
 
 use super::args::ReportArgs;
 use super::connections::NatsConnection;
@@ -36,7 +36,7 @@ pub(super) async fn report(
         return Err(if known { CommandError::NoReport(run) } else { CommandError::NoRun(run) });
     };
     let name = spec.map_or_else(|| result.job.clone(), |spec| spec.display_name);
-    let page = if args.html { page::html(&result, &name) } else { page::markdown(&result, &name) };
+    let page = if args.html { html::page(&result, &name) } else { markdown::page(&result, &name) };
     match &args.output {
         Some(path) => {
             files::replace(path, page.as_bytes()).map_err(io::Error::from)?;

@@ -9,7 +9,8 @@ use keysweep_model::printable;
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_model::time::now_ms;
 use keysweep_runtime::context::Context;
-use reporter::{render, wrap};
+use reporter::printer::terminal;
+use reporter::wrap;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -270,7 +271,7 @@ pub(super) fn page(result: &CleanupResult, options: &Options, show: OutputMode) 
         let document = serde_json::to_string_pretty(result).map_err(io::Error::other)?;
         return Ok(document + "\n");
     }
-    Ok(render(result, &options.display_name))
+    Ok(terminal::page(result, &options.display_name))
 }
 
 impl OutputMode {

@@ -1,12 +1,10 @@
 //! `keysweep runs list`: the remembered runs, newest first.
 
-use std::time::Duration;
-
 use coordinator::exit;
 use jiff::Timestamp;
 use keysweep_model::result::Status;
 use keysweep_storage::history::{self, RunLine};
-use reporter::{grouped, wrap};
+use reporter::{attempt, duration, grouped, wrap};
 use serde_json::{Value, json};
 
 use super::args::ListArgs;
@@ -48,19 +46,18 @@ pub(super) async fn list(
 /// Adds the duration of the run, up to `now` if it has not ended, in milliseconds; null if its times cannot be parsed.
 fn with_duration(line: &RunLine, now: Timestamp) -> Value {
     let mut value = line.as_json();
-    value["durationMs"] =
-        json!(took(line, now).map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)));
+    value["durationMs"] = json!(took_ms(line, now));
     value
 }
 
-fn took(line: &RunLine, now: Timestamp) -> Option<Duration> {
+fn took_ms(line: &RunLine, now: Timestamp) -> Option<u64> {
     let begun: Timestamp = line.started_at.parse().ok()?;
     let ended = match &line.finished_at {
         Some(time) => time.parse().ok()?,
         None => now,
     };
     // A clock that was set back gives no duration.
-    Some(Duration::try_from(ended.duration_since(begun)).unwrap_or_default())
+    Some(u64::try_from(ended.duration_since(begun).as_millis()).unwrap_or_default())
 }
 
 /// The runs as a table of 80 columns. Ids are never cut: other commands take them.
@@ -78,27 +75,13 @@ pub(super) fn listed(lines: &[RunLine], now: Timestamp) -> String {
             line.run_id,
             status_text(line.status)
         ));
-        let attempt = match line.attempt.number {
-            1 => String::new(),
-            n => format!(", attempt {n} of {}", line.attempt.of),
-        };
-        let took = took(line, now).map(|took| format!(", {}", for_people(took))).unwrap_or_default();
+        let took = took_ms(line, now).map(|ms| format!(", {}", duration(ms))).unwrap_or_default();
+        let attempt = attempt(&line.attempt).map(|attempt| format!(", {attempt}")).unwrap_or_default();
         let cause = line.cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default();
         let what = format!("{}{took}{attempt}, by {}{cause}", line.job, line.started_by);
         page.push_str(&format!("  {}\n", wrap(&what, 2)));
     }
     page
-}
-
-/// A duration in its two largest units: `1 h 12 min`, `3 min 5 s`, `12 s`, `0.4 s`.
-fn for_people(took: Duration) -> String {
-    let seconds = took.as_secs();
-    match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, 0..10) => format!("{:.1} s", took.as_secs_f64()),
-        (0, 0, s) => format!("{s} s"),
-        (0, m, s) => format!("{m} min {s} s"),
-        (h, m, _) => format!("{h} h {m} min"),
-    }
 }
 
 /// The word for the state of a run.
@@ -150,7 +133,7 @@ mod tests {
             assert_eq!(with_duration(&line, now)["durationMs"], ms);
         };
         check(Some("1970-01-01T00:00:00.4Z"), "0.4 s", 400);
-        check(Some("1970-01-01T00:00:59Z"), "59 s", 59_000);
+        check(Some("1970-01-01T00:00:59Z"), "59.0 s", 59_000);
         check(Some("1970-01-01T00:03:05Z"), "3 min 5 s", 185_000);
         check(None, "2 h 3 min", 7_380_000);
         check(Some("1969-01-01T00:00:00Z"), "0.0 s", 0);

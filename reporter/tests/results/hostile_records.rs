@@ -139,7 +139,7 @@ fn fuzz_folds() {
                     "{:?}",
                     again.err()
                 );
-                let _ = reporter::render(&result, "Job");
+                let _ = reporter::printer::terminal::page(&result, "Job");
             }
         }
     });

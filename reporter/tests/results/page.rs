@@ -2,7 +2,7 @@
 
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::result::{CleanupResult, Status};
-use reporter::page::{html, markdown};
+use reporter::printer::{html, markdown, terminal};
 
 use crate::kit::{HOSTILE, empty, example, hostile, huge, troubled};
 
@@ -33,7 +33,8 @@ fn words(page: &str) -> String {
 
 #[track_caller]
 fn check_says(result: &CleanupResult, texts: &[&str]) {
-    let (html, markdown) = (words(&html(result, "PermissionCacheCleanup")), markdown(result, "Perm"));
+    let (html, markdown) =
+        (words(&html::page(result, "PermissionCacheCleanup")), markdown::page(result, "Perm"));
     for text in texts {
         assert!(html.contains(text), "`{text}` is not in\n{html}");
         let plain = markdown.replace("**", "").replace('\\', "");
@@ -86,7 +87,7 @@ fn missing_figures_are_stated() {
             "The whole database was read.",
         ],
     );
-    let page = words(&html(&empty(), "Cleanup"));
+    let page = words(&html::page(&empty(), "Cleanup"));
     assert!(!page.contains("0.0%") && !page.contains("unhealthy"), "{page}");
 }
 
@@ -134,14 +135,14 @@ fn memory_has_bounds() {
     result.freed_bytes = Some(freed(3 << 20, Some(3 << 20)));
     result.dry_run = true;
     check_says(&result, &["Would be freed", "By memory that would be freed"]);
-    let page = reporter::render(&result, "Cleanup");
-    assert!(page.contains("  would free             3.0 MiB  of memory\n"), "{page}");
+    let page = terminal::page(&result, "Cleanup");
+    assert!(page.contains("  Would be freed        3.0 MiB  of memory\n"), "{page}");
 }
 
 #[test]
 fn no_page_contains_nan() {
     for (name, result) in all() {
-        for page in [html(&result, "Cleanup"), markdown(&result, "Cleanup")] {
+        for page in [html::page(&result, "Cleanup"), markdown::page(&result, "Cleanup")] {
             let mut tokens = page.split(|letter: char| !letter.is_alphanumeric());
             let wrong = tokens.find(|token| ["NaN", "inf", "infinity", "null", "None"].contains(token));
             assert_eq!(wrong, None, "in the report of {name}");
@@ -152,7 +153,7 @@ fn no_page_contains_nan() {
 #[test]
 fn a_page_is_self_contained() {
     for (name, result) in all() {
-        let page = html(&result, "Cleanup");
+        let page = html::page(&result, "Cleanup");
         for outside in ["<script", "<link rel=\"style", "src=", "@import", "url(", "https://", " onload"] {
             assert!(!page.contains(outside), "`{outside}` in the report of {name}");
         }
@@ -183,7 +184,7 @@ fn outside_of_code(line: &str) -> String {
 
 #[test]
 fn external_text_is_escaped() {
-    let page = html(&hostile(), HOSTILE);
+    let page = html::page(&hostile(), HOSTILE);
     assert!(!page.contains("<script") && !page.contains("alert(\""), "it is escaped everywhere");
     assert!(page.matches("&#60;script&#62;").count() + page.matches("&lt;script&gt;").count() > 20);
     // All tags are closed, so no text ended one early.
@@ -194,7 +195,7 @@ fn external_text_is_escaped() {
             opened.filter(|(at, _)| !page[at + open.len()..].starts_with(char::is_alphanumeric)).count();
         assert_eq!(opened, page.matches(&close).count(), "<{tag}>");
     }
-    let page = markdown(&hostile(), HOSTILE);
+    let page = markdown::page(&hostile(), HOSTILE);
     for line in page.lines() {
         let outside = outside_of_code(line);
         assert!(
@@ -207,7 +208,7 @@ fn external_text_is_escaped() {
 #[test]
 fn tables_of_markdown_are_well_formed() {
     for (name, result) in all() {
-        let page = markdown(&result, "Cleanup");
+        let page = markdown::page(&result, "Cleanup");
         let (mut head, mut tables) = (None, 0);
         for line in page.lines() {
             if !line.starts_with('|') {
@@ -227,10 +228,10 @@ fn tables_of_markdown_are_well_formed() {
 
 #[test]
 fn a_thousand_nodes_are_collapsed() {
-    let page = html(&huge(1_000), "Cleanup");
+    let page = html::page(&huge(1_000), "Cleanup");
     assert!(page.contains("<summary>The other 990 nodes</summary>"));
-    assert!(page.contains("1000 nodes, those with the most keys without TTL first"));
+    assert!(page.contains("1,000 nodes, those with the most keys without TTL first"));
     assert!(page.len() < 1_500_000, "{} bytes", page.len());
-    let page = markdown(&huge(1_000), "Cleanup");
+    let page = markdown::page(&huge(1_000), "Cleanup");
     assert!(page.contains("… and 950 more nodes."), "{page}");
 }

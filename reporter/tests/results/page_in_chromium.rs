@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use keysweep_model::result::{CleanupResult, Status};
-use reporter::page::html;
+use reporter::printer::html;
 use serde_json::{Value, json};
 
 use crate::kit::{empty, example, hostile, huge, troubled};
@@ -107,7 +107,7 @@ fn framed(pages: &[(&str, CleanupResult)]) -> String {
     let mut frames = String::new();
     for (name, result) in pages {
         // The page forbids scripts; the test permits its own.
-        let page = html(result, "PermissionCacheCleanup");
+        let page = html::page(result, "PermissionCacheCleanup");
         let page = page.replace("style-src", "script-src 'unsafe-inline'; style-src");
         let page = page.replace("</body>", &format!("<script>{CHECKS}</script></body>"));
         let page = page.replace('&', "&amp;").replace('"', "&quot;");
@@ -169,7 +169,7 @@ fn an_unchanged_page_logs_nothing() {
     let Some(program) = chromium() else { return skipped() };
     for (name, result) in all() {
         let path = folder().join(format!("{name}.html"));
-        fs::write(&path, html(&result, "PermissionCacheCleanup")).expect("a file");
+        fs::write(&path, html::page(&result, "PermissionCacheCleanup")).expect("a file");
         if !["example", "hostile"].contains(&name) {
             continue;
         }

@@ -12,9 +12,9 @@ use keysweep_model::selection::Selection;
 use keysweep_storage::history::RunLine;
 use keysweep_storage::records::{Decision, Record};
 use reporter::hit_rate::CounterSnapshots;
-use reporter::page::{html, markdown};
+use reporter::printer::{html, markdown, terminal};
 use reporter::summary::{Summary, WEEK_MS, summary};
-use reporter::{Fold, ResultContext, finish, render};
+use reporter::{Fold, ResultContext, finish};
 
 use crate::kit::spec;
 
@@ -128,12 +128,12 @@ const DELETED: [Outcome; 5] = [Outcome::Deleted; 5];
 /// Checks the text around a figure on the three pages.
 #[track_caller]
 fn check_says(result: &CleanupResult, page: &[&str], report: &[&str]) {
-    let text = render(result, "Cleanup");
+    let text = terminal::page(result, "Cleanup");
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in page {
         assert!(text.contains(words), "`{words}` is not in\n{text}");
     }
-    let (html, markdown) = (html(result, "Cleanup"), markdown(result, "Cleanup"));
+    let (html, markdown) = (html::page(result, "Cleanup"), markdown::page(result, "Cleanup"));
     for words in report {
         assert!(html.contains(words) && markdown.contains(words), "`{words}` is not in\n{markdown}");
     }
@@ -151,11 +151,12 @@ fn a_run_that_read_nothing_has_no_figures() {
     check_says(
         &result,
         &[
-            "left unknown matching keys after the run: no part was read completely",
-            "scanned unknown matching keys stale unknown without TTL deleted 0",
-            "balanced 0 candidates: no part was read completely",
-            "coverage nothing of database 0",
-            "127.0.0.1:1 16,384 - - - 0",
+            "Matching keys unknown no part was read completely Without TTL unknown no part",
+            "Deleted 0 of 0 candidates",
+            "Keys now unknown no part was read completely",
+            "balanced: 0 candidates: no part was read completely",
+            "No part of the database was read completely.",
+            "127.0.0.1:1 16,384 – – – – 0",
             "Not covered: database 0",
         ],
         &[
@@ -164,7 +165,7 @@ fn a_run_that_read_nothing_has_no_figures() {
             "Unknown: no part was read completely.",
         ],
     );
-    let page = markdown(&result, "Cleanup");
+    let page = markdown::page(&result, "Cleanup");
     for (tile, value) in [
         ("Keys now", "unknown"),
         ("Mean TTL", "unknown"),
@@ -187,10 +188,10 @@ fn a_run_that_read_a_part_reports_that_part() {
     check_says(
         &result,
         &[
-            "left unknown matching keys after the run: not everything was read",
-            "stale 5 without TTL, 20.0% of them",
-            "coverage only part of database 0",
-            "127.0.0.1:1 16,384 25 25 5 5",
+            "Keys now unknown not everything was read",
+            "Without TTL 5 20.0% of the matching keys",
+            "INCOMPLETE: Not all of the database was read.",
+            "127.0.0.1:1 16,384 25 25 5 20.0% 5",
             "Not covered: part of database 0",
         ],
         &["not everything was read", "Not all of the database was read."],
@@ -220,13 +221,13 @@ fn keys_left_are_known_unless_a_deletion_is_unconfirmed() {
         assert_eq!(result.current_metrics.total_keys, keys, "{outcome:?}");
         assert_eq!((result.current_metrics.avg_ttl, result.coverage.extent), (Some(10.0), Some(Extent::All)));
     }
-    let why = "left unknown matching keys after the run: some deletions are unconfirmed";
+    let why = "Keys now unknown some deletions are unconfirmed";
     check_says(
         &left(Outcome::Unconfirmed),
-        &[why, "coverage the whole database"],
+        &[why, "complete: The whole database was read."],
         &["some deletions are unconfirmed"],
     );
-    check_says(&left(Outcome::Deleted), &["left 20 matching keys after the run, mean TTL 10 s"], &["10 s"]);
+    check_says(&left(Outcome::Deleted), &["Keys now 20 matching, after the run Mean TTL 10 s"], &["10 s"]);
 }
 
 /// A run that has read everything, 25 keys, and left 20.

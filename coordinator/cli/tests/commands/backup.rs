@@ -157,7 +157,7 @@ async fn what_a_person_sees() {
     let before = place.digest().await;
     let args = ["run", "--yes", "--grace", "0s", "--redis", place.url(), "--backup", &folder];
     let ended = keysweep(&args).run();
-    assert!(ended.exits(0).stdout.contains("  backup      in "), "{ended}");
+    assert!(ended.exits(0).stdout.contains("  Backup  in "), "{ended}");
     // Off a terminal, no confirmation is possible.
     restore(&place, &folder, &[]).fails(4, &["`--dry-run`", "`--yes`"]);
     let looked = restore(&place, &folder, &["--dry-run"]);

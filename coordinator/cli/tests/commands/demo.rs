@@ -23,10 +23,10 @@ fn its_result_is_the_truth() {
     let (stale, protected) = (before(truth, " of them stale"), before(truth, " of those protected"));
     let (_, counted) = truth.split_once("Counted by").expect("and what is there now");
     let line = |name: &str| page.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
-    assert!(line("  scanned").contains("4,250"), "{ended}");
+    assert!(line("  Matching keys").contains("4,250"), "{ended}");
     assert_eq!(before(truth, " matching keys"), 4_250, "{ended}");
     assert_eq!(
-        line("  deleted").split_whitespace().nth(1),
+        line("  Deleted").split_whitespace().nth(1),
         Some((stale - protected).to_string().as_str()),
         "{ended}"
     );

@@ -18,6 +18,7 @@ use keysweep_redis::ConnectOptions;
 use keysweep_redis::health::HealthCheck;
 use keysweep_runtime::collect::SnapshotMeta;
 use keysweep_storage::counter_snapshot::SnapshotPhase;
+use reporter::printer::terminal;
 use scanner::name_sample::NameSample;
 
 const LONG_ADDRESS: &str = "permission-cache-0001-003.abc123.euc1.cache.amazonaws.com:6379";
@@ -205,7 +206,7 @@ fn fits(page: &str) {
 #[test]
 fn the_page_of_a_result() {
     let addresses = ["127.0.0.1:7000", "127.0.0.1:7001", LONG_ADDRESS];
-    let page = reporter::render(&result(Status::Completed, &addresses, 123_456), "PermissionCacheCleanup");
+    let page = terminal::page(&result(Status::Completed, &addresses, 123_456), "PermissionCacheCleanup");
     insta::assert_snapshot!("page-result", page);
     fits(&page);
     let mut lost = result(Status::Partial, &addresses[..2], 123_456);
@@ -230,10 +231,10 @@ fn the_page_of_a_result() {
         "Slots 10922-16383 were not covered: redis at `127.0.0.1:7002` cannot be reached: Connection refused"
             .to_owned(),
     );
-    let page = reporter::render(&lost, "PermissionCacheCleanup");
+    let page = terminal::page(&lost, "PermissionCacheCleanup");
     insta::assert_snapshot!("page-result-partial", page);
     fits(&page);
-    fits(&reporter::render(&huge_result(), &"Nightly cleanup of a lot ".repeat(10)));
+    fits(&terminal::page(&huge_result(), &"Nightly cleanup of a lot ".repeat(10)));
 }
 
 #[test]

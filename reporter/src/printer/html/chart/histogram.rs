@@ -6,6 +6,7 @@ use keysweep_model::metrics::TtlBucket;
 use super::{Drawing, Size, text_width};
 use crate::counted;
 use crate::format::{compact, lossy, share_text, span};
+use crate::view::range;
 
 /// The height of a row of the narrow chart.
 const ROW: f64 = 22.0;
@@ -22,15 +23,6 @@ pub(in super::super) fn histogram(id: &str, buckets: &[TtlBucket], size: Size) -
     let desc: Vec<String> =
         buckets.iter().map(|bucket| format!("{}: {}", range(bucket), crate::grouped(bucket.keys))).collect();
     Some(drawing.finish(id, size.as_str(), "Keys by remaining TTL", &desc.join("; ")))
-}
-
-/// The range of a bucket as text.
-pub(in super::super) fn range(bucket: &TtlBucket) -> String {
-    match bucket.up_to {
-        Some(up_to) if bucket.above <= 0.0 => format!("up to {}", span(up_to)),
-        Some(up_to) => format!("{} to {}", span(bucket.above), span(up_to)),
-        None => format!("over {}", span(bucket.above)),
-    }
 }
 
 fn tip(bucket: &TtlBucket, total: u64) -> String {

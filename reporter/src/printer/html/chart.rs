@@ -8,7 +8,7 @@ mod line;
 use std::fmt::Write;
 
 pub(super) use bars::{bar, stack};
-pub(super) use histogram::{histogram, range};
+pub(super) use histogram::histogram;
 pub(super) use line::hit_rates;
 
 /// The target size of a chart. A page contains both; its style sheet shows one.
@@ -31,7 +31,7 @@ impl Size {
         }
     }
 
-    fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Wide => "wide",
             Self::Narrow => "narrow",
