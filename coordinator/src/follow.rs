@@ -19,30 +19,30 @@ pub async fn follow(
     progress: &watch::Sender<Progress>,
 ) -> Result<CleanupResult, RecordError> {
     let (mut watch, mut so_far) = (records.watch().await?, records.watch_so_far().await?);
-    let (mut fold, mut state, mut read_so_far) = (Fold::default(), RunPhase::Planned, ReadSoFar::default());
+    let (mut fold, mut phase, mut read_so_far) = (Fold::default(), RunPhase::Planned, ReadSoFar::default());
     loop {
         let record = tokio::select! {
             record = watch.next() => record?,
             read = so_far.next() => {
                 read_so_far = read_so_far.max(read?);
                 progress.send_modify(|progress| {
-                    *progress = Progress::new(progress.state, progress.keys, progress.totals, read_so_far);
+                    *progress = Progress::new(progress.phase, progress.keys, progress.totals, read_so_far);
                 });
                 continue;
             }
         };
         if let Record::Result(result) = record {
-            progress.send_modify(|progress| progress.state = RunPhase::Ended(result.status));
+            progress.send_modify(|progress| progress.phase = RunPhase::Ended(result.status));
             return Ok(*result);
         }
         if let Record::Decision { decision: Decision::LeaderElected { epoch: 2.., who }, .. } = &record {
             tracing::warn!("the coordinator of the run is gone; {who} took it over");
         }
         fold.apply(&record);
-        state = state.advanced(&fold);
+        phase = phase.advanced(&fold);
         progress.send_modify(|progress| {
             *progress =
-                Progress::new(state, fold.spec().map_or(0, RunSpec::keys), fold.totals(), read_so_far);
+                Progress::new(phase, fold.spec().map_or(0, RunSpec::keys), fold.totals(), read_so_far);
         });
     }
 }

@@ -82,8 +82,8 @@ mod tests {
             ("KEYSWEEP_MISSES_QUERY", "sum(misses_total)"),
         ]);
         let all = Integrations::new([("nightly".to_owned(), nightly.unwrap())]);
-        let places: Vec<String> = all.hooks("nightly").iter().map(Webhook::place).collect();
-        assert_eq!(places, ["https://a/***", "https://b/***"]);
+        let urls: Vec<String> = all.hooks("nightly").iter().map(Webhook::display_url).collect();
+        assert_eq!(urls, ["https://a/***", "https://b/***"]);
         assert_eq!(all.prometheus("nightly").unwrap().hits, "sum(hits_total)");
         assert!(all.hooks("other").is_empty() && all.prometheus("other").is_none());
     }

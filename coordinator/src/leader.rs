@@ -72,7 +72,7 @@ pub async fn run_as_leader(
     if spec.rules.action.writes() {
         let (env, records, unlock) = (context.clone(), records.clone(), unlock.clone());
         let hold = held.record.clone();
-        keeper.start("lock", async move { guard(&env, &job, &spec, &hold, records, unlock).await });
+        keeper.start("lock", async move { hold_job_lock(&env, &job, &spec, &hold, records, unlock).await });
     }
     let (progress, seen) = watch::channel(Progress::start(0));
     let keep = held.renew_until(&*context.store, context.timing.lease, &done);
@@ -105,7 +105,7 @@ pub async fn run_as_leader(
         Some(Err(DriveError::Fenced(_))) => Ok(LeaderExit::LeaseLost),
         Some(Err(e)) => Err(e.into()),
         None => {
-            held.set(&*context.store, LeasePhase::Waiting).await?;
+            held.set_phase(&*context.store, LeasePhase::Waiting).await?;
             Ok(LeaderExit::Released)
         }
     }
@@ -125,13 +125,13 @@ async fn wrong_deployment(context: &Context, spec: &RunSpec) -> Option<RedisErro
 }
 
 async fn free(context: &Context, mut held: Lease) -> Result<(), LeaderError> {
-    held.set(&*context.store, LeasePhase::Free).await?;
+    held.set_phase(&*context.store, LeasePhase::Free).await?;
     Ok(())
 }
 
 /// Holds the lock in Redis, which excludes runs without NATS, and frees it at the end. A run that cannot take it is
 /// cancelled.
-async fn guard(
+async fn hold_job_lock(
     context: &Context,
     job: &str,
     spec: &RunSpec,

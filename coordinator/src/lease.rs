@@ -134,7 +134,7 @@ impl Lease {
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn set(&mut self, store: &dyn Store, phase: LeasePhase) -> Result<bool, StoreError> {
+    pub async fn set_phase(&mut self, store: &dyn Store, phase: LeasePhase) -> Result<bool, StoreError> {
         let hold = LeaseRecord { phase, renewed_ms: now_ms(), ..self.record.clone() };
         match store.update(&key(&self.job), encode(&hold)?, self.revision).await? {
             Some(revision) => {
@@ -169,7 +169,7 @@ impl Lease {
             }
             let asked = Instant::now();
             // A write after this time does no harm: other processes count from when they see it.
-            if matches!(timeout(lease / 4, self.set(store, phase)).await, Ok(Ok(true))) {
+            if matches!(timeout(lease / 4, self.set_phase(store, phase)).await, Ok(Ok(true))) {
                 renewed = asked;
                 continue;
             }
@@ -246,7 +246,7 @@ mod tests {
         let mut observed = ObservedLease::now(seen, revision);
         tokio::time::advance(LEASE / 2).await;
         assert!(!observed.record.is_acquirable(observed.unchanged(), LEASE));
-        assert!(ours.set(&store, LeasePhase::Driven).await.unwrap());
+        assert!(ours.set_phase(&store, LeasePhase::Driven).await.unwrap());
         let (seen, revision) = read_lease(&store, "j").await.unwrap().unwrap();
         observed.observe(seen, revision);
         tokio::time::advance(LEASE - Duration::from_secs(1)).await;
@@ -255,7 +255,7 @@ mod tests {
         assert!(observed.record.is_acquirable(observed.unchanged(), LEASE));
         let next = take(&store, "j", Some(observed.revision), hold(LeasePhase::Driven, "b")).await.unwrap();
         assert!(next.is_some());
-        assert!(!ours.set(&store, LeasePhase::Driven).await.unwrap(), "the old holder is refused");
+        assert!(!ours.set_phase(&store, LeasePhase::Driven).await.unwrap(), "the old holder is refused");
     }
 
     #[tokio::test(start_paused = true)]

@@ -32,9 +32,9 @@ pub fn taken_over(spec: &RunSpec, epoch: u64, who: &str, now_ms: u64) -> Event {
 /// The progress of a run.
 #[must_use]
 pub fn progress(spec: &RunSpec, progress: &Progress, now_ms: u64) -> Event {
-    let Progress { state, keys, totals, read } = progress;
+    let Progress { phase, keys, totals, read } = progress;
     let data = json!({
-        "state": state.as_str(),
+        "state": phase.as_str(),
         "keys": keys,
         "listedKeys": read.listed.saturating_sub(totals.counts.skipped),
         "skippedKeys": totals.counts.skipped,

@@ -116,8 +116,8 @@ impl RunLog {
         // The document's own job speaks of permission keys.
         let kind = if name == "PermissionCacheCleanup" { "permission" } else { "matching" };
         while progress.changed().await.is_ok() {
-            let Progress { totals, state, keys: planned, .. } = *progress.borrow_and_update();
-            if matches!(state, RunPhase::Planned | RunPhase::Scanning) {
+            let Progress { totals, phase, keys: planned, .. } = *progress.borrow_and_update();
+            if matches!(phase, RunPhase::Planned | RunPhase::Scanning) {
                 continue;
             }
             if planned > 0 && totals.counts.listed == 0 && totals.counts.skipped == 0 {

@@ -196,7 +196,7 @@ fn counts(action: Action, reason: Reason) -> bool {
 fn to_delete<'a>(sampled: &'a KeySample, selector: &Classifier<'_>, action: Action) -> Vec<&'a Key> {
     let looks = sampled.looks.iter().filter(|(key, seen)| {
         let verdict = selector.classify(key.as_bytes(), seen);
-        matches!(verdict, Classification::Candidate(reason, Treatment::Candidate | Treatment::Reported) if counts(action, reason))
+        matches!(verdict, Classification::Candidate(reason, Treatment::Reap | Treatment::Reported) if counts(action, reason))
     });
     looks.map(|(key, _)| key).collect()
 }

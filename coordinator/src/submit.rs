@@ -86,7 +86,7 @@ pub async fn submit(
     // exists.
     let is_there = stored.is_ok() || context.records(run).spec().await?.is_some();
     let phase = if is_there { LeasePhase::Waiting } else { LeasePhase::Free };
-    let kept = held.set(&*context.store, phase).await?;
+    let kept = held.set_phase(&*context.store, phase).await?;
     if !is_there {
         stored?;
     }

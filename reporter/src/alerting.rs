@@ -212,7 +212,7 @@ async fn post(
 fn hooks(context: &Context, job: &str) -> BTreeMap<String, Webhook> {
     let mut hooks = BTreeMap::new();
     for hook in context.integrations.hooks(job) {
-        let name = format!("{} {}", hook.as_str(), hook.place());
+        let name = format!("{} {}", hook.as_str(), hook.display_url());
         let same = hooks.keys().filter(|other: &&String| other.starts_with(&name)).count();
         let name = if same == 0 { name } else { format!("{name} {}", same + 1) };
         hooks.insert(name, hook);

@@ -43,7 +43,7 @@ pub enum Treatment {
     /// The key is too long for a message.
     TooLong,
     /// The key is sent to a reaper.
-    Candidate,
+    Reap,
 }
 
 /// Classifies keys by the rules of a run.
@@ -153,7 +153,7 @@ impl<'a> Classifier<'a> {
         } else if key.len() > KEY_BYTES_MAX {
             Treatment::TooLong
         } else {
-            Treatment::Candidate
+            Treatment::Reap
         }
     }
 }
@@ -196,7 +196,7 @@ mod tests {
             assert_eq!(verdict, expected, "{} {ttl:?}", start.escape_ascii());
         };
         let normal = Classification::Keep(KeepReason::Normal);
-        check(Action::Delete, "permissions:1", Ttl::Persistent, STALE(Treatment::Candidate));
+        check(Action::Delete, "permissions:1", Ttl::Persistent, STALE(Treatment::Reap));
         check(Action::Delete, "px", Ttl::Remaining(0), normal);
         check(Action::Delete, "px", Ttl::Gone, Classification::Gone);
         check(Action::Delete, "px", Ttl::FieldTtls, Classification::Keep(KeepReason::FieldTtl));
@@ -206,7 +206,7 @@ mod tests {
         check(Action::Delete, "permissions:system:1", Ttl::Remaining(9), normal);
         let long = format!("permissions:{}", "x".repeat(KEY_BYTES_MAX - 11));
         check(Action::Delete, &long, Ttl::Persistent, STALE(Treatment::TooLong));
-        check(Action::Delete, &long[..KEY_BYTES_MAX], Ttl::Persistent, STALE(Treatment::Candidate));
+        check(Action::Delete, &long[..KEY_BYTES_MAX], Ttl::Persistent, STALE(Treatment::Reap));
     }
 
     fn activity(active: &[&str]) -> Activity {
@@ -226,17 +226,17 @@ mod tests {
             assert_eq!(verdict, expected, "{key} {ttl:?}");
         };
         let stays = Classification::Keep;
-        check(Action::Delete, "permissions:bob:x", Ttl::Remaining(1_001), INACTIVE(Treatment::Candidate));
+        check(Action::Delete, "permissions:bob:x", Ttl::Remaining(1_001), INACTIVE(Treatment::Reap));
         check(Action::Delete, "permissions:bob:x", Ttl::Remaining(1_000), stays(KeepReason::NearExpiry));
-        check(Action::Delete, "permissions:bob:x", Ttl::Persistent, STALE(Treatment::Candidate));
+        check(Action::Delete, "permissions:bob:x", Ttl::Persistent, STALE(Treatment::Reap));
         check(Action::Delete, "permissions:bob:x", Ttl::Gone, Classification::Gone);
         check(Action::Delete, "permissions:bob:x", Ttl::Moved, Classification::Gone);
         check(Action::Report, "permissions:bob:x", Ttl::Remaining(1_001), INACTIVE(Treatment::Reported));
         check(Action::Delete, "permissions:system:x", Ttl::Remaining(1_001), INACTIVE(Treatment::Protected));
         check(Action::Delete, "permissions:alice:x", Ttl::Remaining(1_001), stays(KeepReason::Active));
-        check(Action::Delete, "permissions:alice:x", Ttl::Persistent, STALE(Treatment::Candidate));
+        check(Action::Delete, "permissions:alice:x", Ttl::Persistent, STALE(Treatment::Reap));
         check(Action::Delete, "permissions:a:b:c", Ttl::Remaining(1_001), stays(KeepReason::Active));
-        check(Action::Delete, "permissions:a:c:b", Ttl::Remaining(1_001), INACTIVE(Treatment::Candidate));
+        check(Action::Delete, "permissions:a:c:b", Ttl::Remaining(1_001), INACTIVE(Treatment::Reap));
         check(Action::Delete, "permissions:bob", Ttl::Remaining(1_001), stays(KeepReason::UnknownUser));
     }
 
@@ -249,7 +249,7 @@ mod tests {
                 KeyState { expires_at_ms: Some(at_ms), ..KeyState::only(Ttl::Remaining(at_ms - 1_000)) };
             assert_eq!(selector.classify(b"permissions:bob:x", &seen), expected, "{at_ms}");
         };
-        check((1 << 53) - 1, INACTIVE(Treatment::Candidate));
+        check((1 << 53) - 1, INACTIVE(Treatment::Reap));
         check(1 << 53, Classification::Keep(KeepReason::Normal));
         check(i64::MAX.unsigned_abs(), Classification::Keep(KeepReason::Normal));
     }
@@ -263,11 +263,11 @@ mod tests {
             let seen = KeyState { idle_ms, ..KeyState::only(ttl) };
             assert_eq!(selector.classify(key.as_bytes(), &seen), expected, "{idle_ms:?} {ttl:?}");
         };
-        check("px", Some(60_000), Ttl::Remaining(1_001), INACTIVE(Treatment::Candidate));
+        check("px", Some(60_000), Ttl::Remaining(1_001), INACTIVE(Treatment::Reap));
         check("px", Some(59_000), Ttl::Remaining(1_001), Classification::Keep(KeepReason::Active));
         check("px", Some(60_000), Ttl::Remaining(1_000), Classification::Keep(KeepReason::NearExpiry));
         check("px", None, Ttl::Remaining(1_001), Classification::Keep(KeepReason::UnknownUser));
-        check("px", Some(60_000), Ttl::Persistent, STALE(Treatment::Candidate));
+        check("px", Some(60_000), Ttl::Persistent, STALE(Treatment::Reap));
         let long = format!("permissions:{}", "x".repeat(KEY_BYTES_MAX));
         check(&long, Some(60_000), Ttl::Remaining(1_001), INACTIVE(Treatment::TooLong));
     }

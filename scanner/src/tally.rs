@@ -128,7 +128,7 @@ impl Tally {
             let tally = self.slots.of(slot);
             tally.count(verdict, seen.ttl);
             match verdict {
-                Classification::Candidate(reason, Treatment::Candidate) => {
+                Classification::Candidate(reason, Treatment::Reap) => {
                     self.candidate_bytes += key.len() + CANDIDATE_OVERHEAD_BYTES;
                     let (key, expires_at_ms) = (Key::new(key), seen.expires_at_ms.unwrap_or_default());
                     tally.candidates.push(Candidate { key, reason, expires_at_ms, fingerprint: None });

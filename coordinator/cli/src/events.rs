@@ -23,9 +23,13 @@ use super::signals::Signals;
 ///
 /// # Errors
 /// When NATS cannot be used.
-pub async fn events(site: &Connections, args: &EventsArgs, show: OutputMode) -> Result<u8, CommandError> {
+pub async fn events(
+    connections: &Connections,
+    args: &EventsArgs,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
     let since = args.since.as_deref().map(oldest).transpose()?;
-    let net = site.connect("cli", Some(PATIENCE)).await?;
+    let net = connections.connect("cli", Some(PATIENCE)).await?;
     let run = match &args.run {
         Some(run) => Some(run.find(&net.context).await?),
         None => None,

@@ -130,10 +130,10 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
         Command::Restore(args) => Ok(Box::pin(restore::restore(&destinations(cli)?, args, how)).await?),
         Command::Demo(args) => demo::demo(args, how).await.map_err(|e| Ended::new(e.code(), e)),
         Command::Config { command } => configuration(cli, command, how),
-        Command::Serve(args) => Ok(Box::pin(roles::coordinator(&site(cli)?, args)).await?),
-        Command::Scanner(args) => Ok(Box::pin(roles::scanner(&site(cli)?, args)).await?),
-        Command::Reaper(args) => Ok(Box::pin(roles::reaper(&site(cli)?, args)).await?),
-        Command::Reporter(args) => Ok(Box::pin(roles::reporter(&site(cli)?, args)).await?),
+        Command::Serve(args) => Ok(Box::pin(roles::coordinator(&connections(cli)?, args)).await?),
+        Command::Scanner(args) => Ok(Box::pin(roles::scanner(&connections(cli)?, args)).await?),
+        Command::Reaper(args) => Ok(Box::pin(roles::reaper(&connections(cli)?, args)).await?),
+        Command::Reporter(args) => Ok(Box::pin(roles::reporter(&connections(cli)?, args)).await?),
         Command::Stats(_) => {
             let jobs = all_settings(cli)?;
             match jobs.as_slice() {
@@ -141,16 +141,18 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
                 [first, ..] if first.nats.is_none() => {
                     Err(Ended::new(exit::USAGE, "the job file has several jobs: name one with `--job`"))
                 }
-                _ => Ok(stats::stats(&site(cli)?, how).await?),
+                _ => Ok(stats::stats(&connections(cli)?, how).await?),
             }
         }
-        Command::Runs { command } => Ok(runs::runs(&site(cli)?, command, &starter(cli), how).await?),
-        Command::Events(args) => Ok(events::events(&site(cli)?, args, how).await?),
+        Command::Runs { command } => Ok(runs::runs(&connections(cli)?, command, &starter(cli), how).await?),
+        Command::Events(args) => Ok(events::events(&connections(cli)?, args, how).await?),
         Command::Nats { command: NatsCommand::Setup(args) } => {
-            Ok(nats_setup::nats_setup(&site(cli)?, args, how).await?)
+            Ok(nats_setup::nats_setup(&connections(cli)?, args, how).await?)
         }
         Command::Nats { command: NatsCommand::Keys(args) } => Ok(nats_keys::nats_keys(args, how)?),
-        Command::Drive(args) => Ok(Box::pin(remote::drive(&site(cli)?, args.id, args.revision)).await?),
+        Command::Drive(args) => {
+            Ok(Box::pin(remote::drive(&connections(cli)?, args.id, args.revision)).await?)
+        }
         Command::Completions { shell } => {
             show::completions(*shell, &mut io::stdout())?;
             Ok(exit::DONE)
@@ -205,23 +207,23 @@ async fn start(cli: &Cli, args: &RunArgs, how: OutputMode) -> Result<u8, Ended> 
     let of = if settings.attempts.origin == Origin::Default { 1 } else { settings.attempts.value };
     let attempt = Attempt { of, ..Attempt::default() };
     let options = Options { attempt, ..options(&settings)? };
-    let mut site = settings.nats.is_some().then(|| site(cli)).transpose()?;
-    if let Some(site) = &mut site {
+    let mut connections = settings.nats.is_some().then(|| connections(cli)).transpose()?;
+    if let Some(connections) = &mut connections {
         // The plan and the run use the same connection.
-        site.access.insert(options.alias.clone(), options.access.clone());
+        connections.access.insert(options.alias.clone(), options.access.clone());
     }
-    if args.detach && site.is_none() {
+    if args.detach && connections.is_none() {
         let message =
             "`--detach` needs workers: set the address of NATS with `--nats URL`, `NATS_URL` or `[nats]`";
         return Err(Ended::new(exit::USAGE, message));
     }
-    if let (Some((BackupPlace::Bucket(bucket), _)), None) = (&options.backup, &site) {
+    if let (Some((BackupPlace::Bucket(bucket), _)), None) = (&options.backup, &connections) {
         let message =
             format!("`--backup nats://{bucket}` needs workers: set the address of NATS with `--nats URL`");
         return Err(Ended::new(exit::USAGE, message));
     }
     let starter = starter(cli);
-    let workers = site.as_ref().map(|site| (site, &starter));
+    let workers = connections.as_ref().map(|connections| (connections, &starter));
     let start = RunStart { yes: args.yes, detach: args.detach, workers };
     Ok(run::run(&options, settings.retry_backoff.value, &start, how).await?)
 }
@@ -253,10 +255,10 @@ fn options(settings: &Settings) -> Result<Options, Ended> {
 }
 
 /// The connections of commands over NATS.
-fn site(cli: &Cli) -> Result<Connections, Ended> {
+fn connections(cli: &Cli) -> Result<Connections, Ended> {
     let (environment, file) = sources(cli)?;
-    let site = Connections::resolve(cli.command.name(), &cli.settings, &environment, file.as_ref());
-    site.map_err(|e| Ended::new(exit::USAGE, e))
+    let connections = Connections::resolve(cli.command.name(), &cli.settings, &environment, file.as_ref());
+    connections.map_err(|e| Ended::new(exit::USAGE, e))
 }
 
 /// How to start a process with our settings.

@@ -2,7 +2,7 @@
 
 use coordinator::exit;
 use keysweep_nats::setup::{Piece, PieceState, SetupMode, buckets, check_room, setup};
-use keysweep_nats::{Nats, NatsOptions, missing_walls};
+use keysweep_nats::{Nats, NatsOptions, missing_protections};
 use serde_json::json;
 
 use super::args::SetupArgs;
@@ -14,17 +14,21 @@ use super::run::OutputMode;
 ///
 /// # Errors
 /// When NATS cannot be used.
-pub async fn nats_setup(site: &Connections, args: &SetupArgs, show: OutputMode) -> Result<u8, CommandError> {
-    let access = NatsOptions::from_settings(&site.nats).of_worker();
+pub async fn nats_setup(
+    connections: &Connections,
+    args: &SetupArgs,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    let access = NatsOptions::from_settings(&connections.nats).of_worker();
     let nats = Nats::connect(&access, "keysweep-cli", Some(PATIENCE)).await?;
     check_room(&nats)?;
     let mode = if args.apply { SetupMode::Apply } else { SetupMode::Look };
     let mut pieces = setup(&nats, mode).await?;
-    pieces.extend(buckets(&nats, &site.buckets(), mode).await?);
-    let protections = missing_walls(&nats, true);
+    pieces.extend(buckets(&nats, &connections.buckets(), mode).await?);
+    let protections = missing_protections(&nats, true);
     nats.close().await;
     show.print(&if show.json {
-        format!("{:#}\n", json!({ "pieces": pieces, "missingWalls": protections }))
+        format!("{:#}\n", json!({ "pieces": pieces, "missingProtections": protections }))
     } else {
         page(&pieces, args.apply) + &missing_protections_text(&protections)
     })?;

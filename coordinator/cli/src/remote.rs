@@ -112,7 +112,7 @@ pub(super) async fn watched(
             progress::show(receiver, None, show.quiet),
             lines.announce(logged),
             warn_if_idle(idle, &ended),
-            guard(&net.context, &options.job, run, starter, &ended)
+            ensure_driven(&net.context, &options.job, run, starter, &ended)
         );
     };
     let done = async {
@@ -168,7 +168,7 @@ async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationT
             continue;
         }
         warned = true;
-        let role = match now.state {
+        let role = match now.phase {
             RunPhase::Planned | RunPhase::Scanning => "scanner",
             RunPhase::Reaping => "reaper",
             RunPhase::Reporting | RunPhase::Ended(_) => "reporter",
@@ -182,13 +182,19 @@ async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationT
 }
 
 /// Makes sure that a process drives the run until it has ended.
-async fn guard(context: &Context, job: &str, run: RunId, starter: &DriverSpawner, ended: &CancellationToken) {
+async fn ensure_driven(
+    context: &Context,
+    job: &str,
+    run: RunId,
+    starter: &DriverSpawner,
+    ended: &CancellationToken,
+) {
     while !ended.is_cancelled() {
-        let guarded = tokio::select! {
+        let checked = tokio::select! {
             () = ended.cancelled() => return,
-            guarded = driven(context, job, run, starter) => guarded,
+            checked = driven(context, job, run, starter) => checked,
         };
-        if let Err(e) = guarded {
+        if let Err(e) = checked {
             tracing::warn!(error = %e, "failed to check whether a process drives the run");
         }
         tokio::select! {
@@ -246,9 +252,9 @@ fn start(run: RunId, revision: u64, starter: &DriverSpawner) -> Result<(), Comma
 ///
 /// # Errors
 /// When NATS cannot be used, or the run not be driven.
-pub async fn drive(site: &Connections, run: RunId, revision: u64) -> Result<u8, CommandError> {
+pub async fn drive(connections: &Connections, run: RunId, revision: u64) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
-    let net = site.connect("coordinator", Some(super::connections::PATIENCE)).await?;
+    let net = connections.connect("coordinator", Some(super::connections::PATIENCE)).await?;
     let spec = net.context.records(run).spec().await?.ok_or(CommandError::NoRun(run))?;
     let shutdown = CancellationToken::new();
     let mut work = Box::pin(drive_on(&net.context, &spec, revision, &shutdown));

@@ -11,7 +11,7 @@ use coordinator::process_id::myself;
 use coordinator::schedule::Schedule;
 use coordinator::serve::{HttpApi, ServedJob, serve_with_http};
 use keysweep_config::SecretSource;
-use keysweep_nats::missing_walls;
+use keysweep_nats::missing_protections;
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_telemetry::Telemetry;
 use reaper::Reaper;
@@ -30,9 +30,9 @@ use crate::limits::DRAIN_TIMEOUT;
 ///
 /// # Errors
 /// When NATS cannot be used, or work in progress is not finished in time.
-pub async fn scanner(site: &Connections, args: &WorkerArgs) -> Result<u8, CommandError> {
+pub async fn scanner(connections: &Connections, args: &WorkerArgs) -> Result<u8, CommandError> {
     let at_once = usize::from(args.at_once);
-    role("scanner", site, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
+    role("scanner", connections, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
         Ok(Scanner::new(net.context, shutdown).run(at_once).await?)
     })
     .await
@@ -42,10 +42,10 @@ pub async fn scanner(site: &Connections, args: &WorkerArgs) -> Result<u8, Comman
 ///
 /// # Errors
 /// As for a scanner.
-pub async fn reaper(site: &Connections, args: &ReaperArgs) -> Result<u8, CommandError> {
+pub async fn reaper(connections: &Connections, args: &ReaperArgs) -> Result<u8, CommandError> {
     let args = &args.worker;
     let at_once = usize::from(args.at_once);
-    role("reaper", site, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
+    role("reaper", connections, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
         // Check now, and not when the first run waits for it.
         net.context.backups.check().await?;
         Ok(Reaper::new(net.context, shutdown).run(at_once).await?)
@@ -57,8 +57,8 @@ pub async fn reaper(site: &Connections, args: &ReaperArgs) -> Result<u8, Command
 ///
 /// # Errors
 /// As for a scanner.
-pub async fn reporter(site: &Connections, args: &RoleArgs) -> Result<u8, CommandError> {
-    role("reporter", site, (args.admin_addr, None), async move |net: NatsConnection, shutdown| {
+pub async fn reporter(connections: &Connections, args: &RoleArgs) -> Result<u8, CommandError> {
+    role("reporter", connections, (args.admin_addr, None), async move |net: NatsConnection, shutdown| {
         Ok(reporter::run(&net.context, shutdown).await?)
     })
     .await
@@ -68,16 +68,21 @@ pub async fn reporter(site: &Connections, args: &RoleArgs) -> Result<u8, Command
 ///
 /// # Errors
 /// As for a scanner, or when a job's settings cannot be used.
-pub async fn coordinator(site: &Connections, args: &ServeArgs) -> Result<u8, CommandError> {
-    let jobs: Vec<ServedJob> = site.jobs.iter().map(job).collect::<Result<_, _>>()?;
+pub async fn coordinator(connections: &Connections, args: &ServeArgs) -> Result<u8, CommandError> {
+    let jobs: Vec<ServedJob> = connections.jobs.iter().map(job).collect::<Result<_, _>>()?;
     let who = myself();
-    let token = site.api_token.as_ref().map(SecretSource::read).transpose();
+    let token = connections.api_token.as_ref().map(SecretSource::read).transpose();
     let token = token.map_err(|e| CommandError::Usage(e.to_string()))?;
     let http = HttpApi::new(token);
     let router = http.router();
-    role("coordinator", site, (args.admin_addr, Some(router)), async move |net: NatsConnection, shutdown| {
-        Ok(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &http).await?)
-    })
+    role(
+        "coordinator",
+        connections,
+        (args.admin_addr, Some(router)),
+        async move |net: NatsConnection, shutdown| {
+            Ok(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &http).await?)
+        },
+    )
     .await
 }
 
@@ -99,7 +104,7 @@ fn job(settings: &keysweep_config::Settings) -> Result<ServedJob, CommandError> 
 /// Runs a role from its start to its end.
 async fn role(
     name: &str,
-    site: &Connections,
+    connections: &Connections,
     (admin_addr, api): (Option<SocketAddr>, Option<Router>),
     work: impl AsyncFnOnce(NatsConnection, CancellationToken) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
@@ -108,14 +113,14 @@ async fn role(
     let telemetry = Arc::new(Telemetry::default());
     admin::start(&mut tasks, admin_addr, Arc::clone(&health), Arc::clone(&telemetry), api).await?;
     let mut net = tokio::select! {
-        net = site.connect(name, None) => net?,
+        net = connections.connect(name, None) => net?,
         _ = signals.next() => return Ok(exit::DONE),
     };
     net.context.telemetry = telemetry;
     let (nats, queue) = (net.nats.clone(), Arc::clone(&net.context.queue));
     health.connected(nats.clone());
     tracing::info!("{name} is ready, NATS at {}", nats.urls());
-    for protection in missing_walls(&nats, name == "coordinator") {
+    for protection in missing_protections(&nats, name == "coordinator") {
         tracing::info!("missing protection: {protection}");
     }
     let shutdown = CancellationToken::new();

@@ -136,7 +136,7 @@ async fn attempt_once(
 ) -> Result<u8, CommandError> {
     let (time, mut signals) = (RunTime::begin(now_ms(), options.max_runtime), Signals::catch()?);
     let net = match start.workers {
-        Some((site, _)) => Some(connected(site, options, &mut signals).await?),
+        Some((connections, _)) => Some(connected(connections, options, &mut signals).await?),
         None => None,
     };
     // This command makes the attempts, not a service: for other processes each one is the last.
@@ -186,12 +186,12 @@ async fn attempt_once(
 
 /// The connection to NATS, if no other process works on the job.
 async fn connected(
-    site: &Connections,
+    connections: &Connections,
     options: &Options,
     signals: &mut Signals,
 ) -> Result<NatsConnection, CommandError> {
     let connecting = async {
-        let net = site.connect("cli", Some(connections::PATIENCE)).await?;
+        let net = connections.connect("cli", Some(connections::PATIENCE)).await?;
         check_free(&net.context, options).await?;
         Ok::<_, CommandError>(net)
     };

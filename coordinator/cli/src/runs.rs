@@ -35,19 +35,19 @@ use super::signals::Signals;
 /// # Errors
 /// When NATS cannot be used, or there is no such run.
 pub async fn runs(
-    site: &Connections,
+    connections: &Connections,
     command: &RunsCommand,
     starter: &DriverSpawner,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
-    let net = site.connect("cli", Some(PATIENCE)).await?;
-    let done = done(site, &net, command, starter, show).await;
+    let net = connections.connect("cli", Some(PATIENCE)).await?;
+    let done = done(connections, &net, command, starter, show).await;
     net.nats.close().await;
     done
 }
 
 async fn done(
-    site: &Connections,
+    connections: &Connections,
     net: &NatsConnection,
     command: &RunsCommand,
     starter: &DriverSpawner,
@@ -56,8 +56,8 @@ async fn done(
     let found = async |run: &RunRef| run.find(&net.context).await;
     match command {
         RunsCommand::List(args) => list(net, args, show).await,
-        RunsCommand::Show(args) => show_one(site, net, found(&args.run).await?, show).await,
-        RunsCommand::Attach(args) => attach(site, net, found(&args.run).await?, starter, show).await,
+        RunsCommand::Show(args) => show_one(connections, net, found(&args.run).await?, show).await,
+        RunsCommand::Attach(args) => attach(connections, net, found(&args.run).await?, starter, show).await,
         RunsCommand::Cancel(args) => cancel(net, found(&args.run).await?, show).await,
         RunsCommand::Report(args) => report::report(net, found(&args.run.run).await?, args, show).await,
         RunsCommand::Audit { run, all } => print_audit(net, found(&run.run).await?, *all).await,
@@ -65,14 +65,14 @@ async fn done(
 }
 
 async fn show_one(
-    site: &Connections,
+    connections: &Connections,
     net: &NatsConnection,
     run: RunId,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
     let records = net.context.records(run);
     if let (Some(result), Some(spec)) = (records.result().await?, records.spec().await?) {
-        return remote::printed(&records, &result, &options(site, &spec)?, show).await;
+        return remote::printed(&records, &result, &options(connections, &spec)?, show).await;
     }
     let line = history::read(&*net.context.history_store).await?.into_iter().find(|line| line.run_id == run);
     let line = line.ok_or(CommandError::NoRun(run))?;
@@ -85,7 +85,7 @@ async fn show_one(
             let (totals, read) = (progress.totals, progress.read);
             format!(
                 "  {}: {} of about {} keys listed, {} stale, {} deleted\n",
-                progress.state.as_str(),
+                progress.phase.as_str(),
                 grouped(read.listed),
                 grouped(progress.keys),
                 grouped(read.stale),
@@ -99,14 +99,14 @@ async fn show_one(
 }
 
 async fn attach(
-    site: &Connections,
+    connections: &Connections,
     net: &NatsConnection,
     run: RunId,
     starter: &DriverSpawner,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
     let spec = net.context.records(run).spec().await?.ok_or(CommandError::NoRun(run))?;
-    let options = options(site, &spec)?;
+    let options = options(connections, &spec)?;
     let mut signals = Signals::catch()?;
     let watched = Box::pin(remote::watched(net, &options, run, starter, None, show));
     tokio::select! {
@@ -116,8 +116,8 @@ async fn attach(
 }
 
 /// The options that a run was started with, as far as its display needs them.
-fn options(site: &Connections, spec: &RunSpec) -> Result<Options, CommandError> {
-    let any = site.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
+fn options(connections: &Connections, spec: &RunSpec) -> Result<Options, CommandError> {
+    let any = connections.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
     Ok(Options {
         job: spec.job.clone(),
         display_name: spec.display_name.clone(),

@@ -24,11 +24,11 @@ use super::run::OutputMode;
 ///
 /// # Errors
 /// When NATS cannot be used.
-pub async fn stats(site: &Connections, show: OutputMode) -> Result<u8, CommandError> {
-    let net = site.connect("cli", Some(PATIENCE)).await?;
-    let first = site.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
+pub async fn stats(connections: &Connections, show: OutputMode) -> Result<u8, CommandError> {
+    let net = connections.connect("cli", Some(PATIENCE)).await?;
+    let first = connections.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
     let (options, alias) = (Options::from_settings(first)?, &first.alias.value);
-    let job = (site.jobs.len() == 1).then_some(options.job.as_str());
+    let job = (connections.jobs.len() == 1).then_some(options.job.as_str());
     let request = json!({ "job": job, "redis": alias }).to_string().into_bytes();
     let answer = ask(&net.nats, STATS_ENDPOINT, request).await?;
     let statistics = if let ServiceReply::Given(answer) = &answer {

@@ -9,7 +9,7 @@ use crate::run_phase::RunPhase;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// The phase.
-    pub state: RunPhase,
+    pub phase: RunPhase,
     /// Keys that the plan expects to list.
     pub keys: u64,
     /// The totals so far, exact: of tasks and batches that have ended.
@@ -28,28 +28,28 @@ impl Progress {
 
     /// The progress by `totals`, and by the `estimate` of what all tasks have read.
     #[must_use]
-    pub fn new(state: RunPhase, keys: u64, totals: Totals, estimate: ReadSoFar) -> Self {
+    pub fn new(phase: RunPhase, keys: u64, totals: Totals, estimate: ReadSoFar) -> Self {
         let exact = exact(&totals);
-        let read = match state {
+        let read = match phase {
             // The estimate may include slots that have moved meanwhile: no more is shown than there is.
             RunPhase::Planned | RunPhase::Scanning => {
                 exact.max(ReadSoFar { listed: estimate.listed.min(keys), ..estimate })
             }
             _ => exact,
         };
-        Self { state, keys, totals, read }
+        Self { phase, keys, totals, read }
     }
 
     /// The progress by `totals`, and by what scanners report of tasks `in_flight`.
-    pub(super) fn with_in_flight(state: RunPhase, keys: u64, totals: Totals, in_flight: ReadSoFar) -> Self {
-        Self::new(state, keys, totals, exact(&totals).plus(in_flight))
+    pub(super) fn with_in_flight(phase: RunPhase, keys: u64, totals: Totals, in_flight: ReadSoFar) -> Self {
+        Self::new(phase, keys, totals, exact(&totals).plus(in_flight))
     }
 
     /// The batches whose grace the run waits for, if there is nothing else to do.
     #[must_use]
     pub fn waits(&self) -> Option<WaitingBatches> {
         let waiting = self.totals.waiting;
-        (self.state == RunPhase::Reaping && waiting.keys > 0).then_some(waiting)
+        (self.phase == RunPhase::Reaping && waiting.keys > 0).then_some(waiting)
     }
 }
 

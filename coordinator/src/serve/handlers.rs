@@ -10,7 +10,7 @@ use keysweep_storage::history::{self, RunLine};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ServedJob, ServiceState, override_policy, pace, start_run};
+use super::{ServedJob, ServiceState, override_policy, pacing_limits, start_run};
 use crate::inactive_policy;
 use crate::limits::REQUEST_TEXT_BYTES_MAX;
 use crate::options::Options;
@@ -238,7 +238,7 @@ pub(super) fn options(job: &ServedJob, request: &RunRequest) -> ApiResult<Option
         options.dry_run = dry_run;
         options.rules.action = if dry_run { Action::Report } else { job.action };
     }
-    options.pacing = pace::changed(options.pacing, request)?;
+    options.pacing = pacing_limits::changed(options.pacing, request)?;
     options.check().map_err(|e| ApiError { code: 400, why: e.to_string() })?;
     override_policy::check(job, request)?;
     options.attempt = Attempt { number: 1, of: job.attempts, previous: None };

@@ -71,7 +71,7 @@ impl HttpApi {
             .route("/runs/{id}/cancel", post(cancel))
             .fallback(|| async { error_response(404, "there is no such path; see `docs/http.md`") })
             .method_not_allowed_fallback(|| async { error_response(405, "this path takes another method") })
-            .layer(middleware::from_fn_with_state(Arc::clone(self), guard))
+            .layer(middleware::from_fn_with_state(Arc::clone(self), authorize))
             .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
             .with_state(Arc::clone(self));
         Router::new().nest("/api", api)
@@ -81,7 +81,7 @@ impl HttpApi {
 type SharedApi = State<Arc<HttpApi>>;
 
 /// Rejects requests without the token.
-async fn guard(State(api): SharedApi, request: Request, next: Next) -> Response {
+async fn authorize(State(api): SharedApi, request: Request, next: Next) -> Response {
     let Some(token) = &api.token else { return error_response(403, OFF) };
     if presented_token(request.headers()).is_some_and(|given| constant_time_eq(token, given)) {
         return match whole(request).await {

@@ -5,7 +5,7 @@ mod api;
 mod handlers;
 mod http;
 mod override_policy;
-mod pace;
+mod pacing_limits;
 mod request;
 mod sampling;
 mod schedules;

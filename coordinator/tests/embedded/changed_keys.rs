@@ -30,7 +30,7 @@ pub async fn run_and_change(options: &Options, change: impl AsyncFnOnce()) -> Cl
     let (progress, mut seen) = kit::progress(&preflight);
     let running = kit::in_time(coordinator::embedded::run(&env, options, &preflight, progress));
     let changing = kit::in_time(async {
-        let scanned = seen.wait_for(|progress| progress.state == RunPhase::Reaping).await.unwrap();
+        let scanned = seen.wait_for(|progress| progress.phase == RunPhase::Reaping).await.unwrap();
         assert_eq!(scanned.totals.accounting.deleted, 0, "the grace is not over");
         drop(scanned);
         change().await;

@@ -178,7 +178,7 @@ async fn a_run_is_cancelled_in_the_middle() {
     let (progress, mut seen) = kit::progress(&preflight);
     let running = kit::in_time(coordinator::embedded::run(&env, &options, &preflight, progress));
     let cancelling = async {
-        seen.wait_for(|progress| progress.state == RunPhase::Reaping).await.unwrap();
+        seen.wait_for(|progress| progress.phase == RunPhase::Reaping).await.unwrap();
         let cancel = Cancel { kind: CancelKind::Asked, cause: "a test asked for it".to_owned() };
         env.records(preflight.spec.run).create_cancel(&cancel).await.unwrap();
         Instant::now()

@@ -33,7 +33,7 @@ async fn keeper(options: &Options) -> Conn {
 }
 
 async fn until_reaping(seen: &mut watch::Receiver<Progress>) {
-    seen.wait_for(|progress| progress.state == RunPhase::Reaping).await.unwrap();
+    seen.wait_for(|progress| progress.phase == RunPhase::Reaping).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -56,7 +56,7 @@ pub async fn run_and_change(
     let (progress, mut seen) = kit::progress(&preflight);
     let running = kit::in_time(coordinator::embedded::run(context, options, &preflight, progress));
     let scanned = Box::pin(async move {
-        seen.wait_for(|progress| progress.state == RunPhase::Reaping).await.unwrap();
+        seen.wait_for(|progress| progress.phase == RunPhase::Reaping).await.unwrap();
     });
     let changing = kit::in_time(change(scanned));
     let (result, ()) = tokio::join!(running, changing);

@@ -29,7 +29,7 @@ async fn keys_of_a_swapped_database_stay() {
     let (progress, mut seen) = kit::progress(&preflight);
     let running = kit::in_time(embedded::run(&env, &options, &preflight, progress));
     let swapping = async {
-        seen.wait_for(|progress| progress.state == RunPhase::Reaping).await.unwrap();
+        seen.wait_for(|progress| progress.phase == RunPhase::Reaping).await.unwrap();
         conn.info_text("SWAPDB 0 1").await.unwrap();
     };
     let (result, ()) = tokio::join!(Box::pin(running), swapping);

@@ -311,7 +311,7 @@ async fn writes_of_a_former_coordinator_are_refused() {
         let late = Decision::Abandon { tasks: Vec::new(), loss };
         assert!(!records.append(next, &late).await.unwrap(), "its next decision is refused");
         assert_eq!(scene.place_of("second").await, next, "because the second one stands there");
-        assert!(!held.set(&*env.store, LeasePhase::Driven).await.unwrap(), "and so is its hold");
+        assert!(!held.set_phase(&*env.store, LeasePhase::Driven).await.unwrap(), "and so is its hold");
         frozen.send(false).unwrap();
         left
     };
@@ -336,7 +336,7 @@ async fn runs_with_and_without_nats_exclude_each_other() {
     let (progress, mut seen) = kit::progress(&embedded_preflight);
     let first = kit::in_time(embedded::run(&embedded_env, &options, &embedded_preflight, progress));
     let second = async {
-        seen.wait_for(|progress| progress.state == RunPhase::Reaping).await.unwrap();
+        seen.wait_for(|progress| progress.phase == RunPhase::Reaping).await.unwrap();
         let text = held_by(submit(&env, &options, &planned).await.unwrap_err());
         assert!(text.contains(&embedded_preflight.spec.run.to_string()), "{text}");
         let (hold, _) = lease::read_lease(&*env.store, &options.job).await.unwrap().unwrap();

@@ -71,7 +71,7 @@ impl WebClient {
         let client = client.map_err(|e| WebError {
             kind: WebErrorKind::Client(cause(e)),
             what: "make a client for",
-            place: "http".to_owned(),
+            target: "http".to_owned(),
         })?;
         Ok(Self { client, retry_policy: patience })
     }
@@ -89,12 +89,12 @@ pub fn check_address(secret: &Secret) -> Result<(), WebError> {
 pub(super) fn address(secret: &Secret, what: &'static str) -> Result<Url, WebError> {
     let url =
         Url::parse(secret.expose()).ok().filter(|url| url.has_host() && url.scheme().starts_with("http"));
-    url.ok_or_else(|| WebError { kind: WebErrorKind::Address, what, place: place(secret) })
+    url.ok_or_else(|| WebError { kind: WebErrorKind::Address, what, target: display_url(secret) })
 }
 
 /// The part of a URL that may be shown: `https://hooks.slack.com/***`.
 #[must_use]
-pub fn place(secret: &Secret) -> String {
+pub fn display_url(secret: &Secret) -> String {
     let Ok(url) = Url::parse(secret.expose()) else { return "***".to_owned() };
     let Some(host) = url.host_str().filter(|host| !host.is_empty()) else { return "***".to_owned() };
     let port = url.port().map_or_else(String::new, |port| format!(":{port}"));

@@ -5,14 +5,14 @@ use thiserror::Error;
 
 /// See the module.
 #[derive(Clone, Debug, Error)]
-#[error("failed to {what} `{place}`: {kind}")]
+#[error("failed to {what} `{target}`: {kind}")]
 pub struct WebError {
     /// The kind of error.
     pub kind: WebErrorKind,
     /// The operation.
     pub(super) what: &'static str,
-    /// Its target: scheme and host.
-    pub(super) place: String,
+    /// Its target: the part of the URL that may be shown.
+    pub(super) target: String,
 }
 
 /// The kinds of errors.

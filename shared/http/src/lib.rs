@@ -14,7 +14,7 @@ pub mod prometheus;
 mod token;
 pub mod webhook;
 
-pub use client::{RetryPolicy, WebClient, check_address, place};
+pub use client::{RetryPolicy, WebClient, check_address, display_url};
 pub use error::{WebError, WebErrorKind};
 pub use integrations::{Integrations, JobIntegrations, PrometheusSource, Webhooks};
 pub use notification::{signature, slack};

@@ -5,7 +5,7 @@ use reqwest::{Response, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::{RetryPolicy, WebClient, address, kind, place, send};
+use super::client::{RetryPolicy, WebClient, address, display_url, kind, send};
 use super::error::{WebError, WebErrorKind};
 use crate::limits::WEB_ANSWER_BYTES_MAX;
 
@@ -36,7 +36,7 @@ struct QueryData {
 /// # Errors
 /// If Prometheus does not answer or rejects the query, or if its result is not one finite number.
 pub async fn query(client: &WebClient, base: &Secret, query: &str) -> Result<Option<f64>, WebError> {
-    let refused = |kind| WebError { kind, what: WHAT, place: place(base) };
+    let refused = |kind| WebError { kind, what: WHAT, target: display_url(base) };
     let url = instant(address(base, WHAT)?, query).ok_or_else(|| refused(WebErrorKind::Address))?;
     ask(client, url).await.map_err(refused)
 }

@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Response, Url};
 use tokio::time::sleep;
 
-use super::client::{WebClient, address, place, send};
+use super::client::{WebClient, address, display_url, send};
 use super::error::{WebError, WebErrorKind};
 use super::notification::{cloud_event, signature, slack};
 
@@ -44,8 +44,8 @@ pub enum Webhook {
 impl Webhook {
     /// The part of its URL that may be shown.
     #[must_use]
-    pub fn place(&self) -> String {
-        place(self.url())
+    pub fn display_url(&self) -> String {
+        display_url(self.url())
     }
 
     /// The name of its kind.
@@ -82,9 +82,9 @@ pub async fn post(client: &WebClient, hook: &Webhook, notice: &AlertNotification
             Err(kind) => (kind, None),
         };
         if tries >= patience.tries || !kind.may_pass() {
-            return Err(WebError { kind, what: WHAT, place: hook.place() });
+            return Err(WebError { kind, what: WHAT, target: hook.display_url() });
         }
-        tracing::debug!(place = hook.place(), error = %kind, tries, "retrying a post to a webhook");
+        tracing::debug!(target = hook.display_url(), error = %kind, tries, "retrying a post to a webhook");
         sleep(asked.unwrap_or(pause).min(patience.pause_max)).await;
         (tries, pause) = (tries + 1, pause * 2);
     }

@@ -9,16 +9,16 @@ mod imported;
 pub mod layout;
 pub mod limits;
 mod login;
+mod protections;
 mod queue;
 mod service;
 pub mod setup;
 mod signatures;
 mod store;
-mod walls;
 
 pub use access::{NatsAuth, NatsOptions};
 pub use connect::{Nats, NatsError};
+pub use protections::missing_protections;
 pub use queue::NatsQueue;
 pub use service::{Request, Service, ServiceReply, ask};
 pub use store::NatsStore;
-pub use walls::missing_walls;

@@ -238,7 +238,7 @@ async fn untrusted(
         return (Disposition::Requeue(context.timing.retry_delay_max), DeliveryOutcome::Requeued);
     }
     tracing::error!(?topic, "untrusted message, dead-lettered: {why}");
-    (dead_letter(context, topic, None, why.to_string(), delivery).await, DeliveryOutcome::Undecodable)
+    (dead_letter(context, topic, None, why.to_string(), delivery).await, DeliveryOutcome::BadSignature)
 }
 
 async fn dead_letter(
@@ -328,4 +328,59 @@ async fn is_enough(context: &Context, records: &Records, failures: Failures) -> 
     failures.count >= context.timing.max_failures
         || lasted >= FAILING_TIME_MAX
         || failures.count >= FAILURES_WHEN_STOPPING && stopping().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::context::Timing;
+
+    /// Messages of this handler are never handled.
+    struct Unused;
+
+    impl Handler for Unused {
+        type Message = String;
+        const TOPIC: Topic = Topic::Batches;
+
+        fn identity(&self, _message: &String) -> (RunId, String) {
+            panic!("the message was handled")
+        }
+
+        fn redis<'a>(&self, _message: &'a String) -> &'a Alias {
+            panic!("the message was handled")
+        }
+
+        async fn handle(&self, _message: &String, _delivery: &Delivery) -> Result<Disposition, Failure> {
+            panic!("the message was handled")
+        }
+
+        async fn give_up(&self, _message: &String, _failure: &Failure) -> Result<(), Failure> {
+            panic!("the message was handled")
+        }
+    }
+
+    #[tokio::test]
+    async fn dead_letters_are_counted_by_their_reason() {
+        let context = Context::in_process(BTreeMap::new(), Timing::default());
+        let forged = wire::encode(&"a message".to_owned()).expect("encodes");
+        let dead = [("forged", forged, Err(SignatureError::Forged)), ("undecodable", vec![0xff], Ok(()))];
+        for (id, payload, trust) in dead {
+            context.queue.publish(Topic::Batches, id, payload).await.expect("publishes");
+            let mut pulled = context.queue.pull(Topic::Batches, 1, PULL_WAIT).await.expect("pulls");
+            // A message of another version is requeued first.
+            let delivery =
+                Delivery { trust, deliveries: context.timing.max_failures, ..pulled.pop().expect("one") };
+            settle(&context, &Unused, delivery, &AtomicU32::new(0)).await;
+        }
+        let text = context.telemetry.text();
+        for outcome in ["bad_signature", "undecodable"] {
+            let line = format!("keysweep_deliveries_total{{queue=\"batches\",outcome=\"{outcome}\"}} 1\n");
+            assert!(text.contains(&line), "{outcome}: {text}");
+        }
+        let (first, letter) = dead_letter::next(&*context.store, 0).await.expect("reads").expect("one");
+        assert!(letter.reason.contains("signature"), "{letter:?}");
+        assert!(dead_letter::next(&*context.store, first).await.expect("reads").is_some());
+    }
 }

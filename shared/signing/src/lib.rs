@@ -95,7 +95,7 @@ pub struct SignedMessage<'a> {
     /// The first word of subjects and buckets.
     pub prefix: &'a str,
     /// Its key in the store, or the name of its queue.
-    pub place: &'a str,
+    pub location: &'a str,
     /// The encoded message, as stored.
     pub payload: &'a [u8],
 }
@@ -103,7 +103,7 @@ pub struct SignedMessage<'a> {
 impl SignedMessage<'_> {
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = CONTEXT.to_vec();
-        for part in [self.prefix.as_bytes(), self.place.as_bytes(), self.payload] {
+        for part in [self.prefix.as_bytes(), self.location.as_bytes(), self.payload] {
             bytes.extend((part.len() as u64).to_be_bytes());
             bytes.extend(part);
         }
@@ -206,10 +206,10 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// The signature of `payload` at `place`; `None` without a signing key.
+    /// The signature of `payload` at `location`; `None` without a signing key.
     #[must_use]
-    pub fn sign(&self, place: &str, payload: &[u8]) -> Option<String> {
-        let order = SignedMessage { prefix: &self.prefix, place, payload };
+    pub fn sign(&self, location: &str, payload: &[u8]) -> Option<String> {
+        let order = SignedMessage { prefix: &self.prefix, location, payload };
         self.signing.as_ref().map(|key| key.sign(&order))
     }
 
@@ -219,18 +219,23 @@ impl Authority {
         !self.trusted.is_empty()
     }
 
-    /// Checks the signature of `payload` at `place`.
+    /// Checks the signature of `payload` at `location`.
     ///
     /// # Errors
     /// Why it is not accepted.
-    pub fn check(&self, place: &str, payload: &[u8], signature: Option<&str>) -> Result<(), SignatureError> {
+    pub fn check(
+        &self,
+        location: &str,
+        payload: &[u8],
+        signature: Option<&str>,
+    ) -> Result<(), SignatureError> {
         if !self.is_strict() {
             return Ok(());
         }
         let (id, signature) =
             signature.and_then(|text| text.split_once(' ')).ok_or(SignatureError::Unsigned)?;
         let known = self.trusted.iter().filter(|key| key.id() == id);
-        let order = SignedMessage { prefix: &self.prefix, place, payload }.bytes();
+        let order = SignedMessage { prefix: &self.prefix, location, payload }.bytes();
         let signature = BASE64_STANDARD.decode(signature).map_err(|_| SignatureError::Forged)?;
         let mut why =
             SignatureError::UnknownKey(id.chars().filter(char::is_ascii_graphic).take(ID_CHARS).collect());
@@ -260,8 +265,9 @@ mod tests {
         let signer = authority(&ours, &[]);
         let signature = signer.sign("runs/1/spec", b"all").expect("a signature");
         let knows = authority(&ours, &[&other, &ours]);
-        let check =
-            |place: &str, payload: &[u8], signature: Option<&str>| knows.check(place, payload, signature);
+        let check = |location: &str, payload: &[u8], signature: Option<&str>| {
+            knows.check(location, payload, signature)
+        };
         assert_eq!(check("runs/1/spec", b"all", Some(&signature)), Ok(()));
         assert_eq!(check("runs/2/spec", b"all", Some(&signature)), Err(SignatureError::Forged));
         assert_eq!(check("runs/1/spec", b"all of it", Some(&signature)), Err(SignatureError::Forged));
@@ -279,8 +285,8 @@ mod tests {
             "without trusted keys, all are accepted"
         );
         // The boundaries of the parts are signed as well.
-        let joined = SignedMessage { prefix: "ab", place: "c", payload: b"d" }.bytes();
-        assert_ne!(joined, SignedMessage { prefix: "a", place: "bc", payload: b"d" }.bytes());
+        let joined = SignedMessage { prefix: "ab", location: "c", payload: b"d" }.bytes();
+        assert_ne!(joined, SignedMessage { prefix: "a", location: "bc", payload: b"d" }.bytes());
     }
 
     #[test]

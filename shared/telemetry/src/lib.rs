@@ -41,8 +41,10 @@ pub enum DeliveryOutcome {
     Failed,
     /// It failed permanently.
     DeadLettered,
-    /// It cannot be decoded.
+    /// It cannot be decoded, and was dead-lettered.
     Undecodable,
+    /// Its signature was not accepted, and it was dead-lettered.
+    BadSignature,
 }
 
 impl DeliveryOutcome {
@@ -53,6 +55,7 @@ impl DeliveryOutcome {
             Self::Failed => "failed",
             Self::DeadLettered => "dead_lettered",
             Self::Undecodable => "undecodable",
+            Self::BadSignature => "bad_signature",
         }
     }
 }
@@ -192,12 +195,12 @@ impl Telemetry {
 
     /// Sets the duty cycle at a node.
     pub fn paced(&self, redis: &Alias, node: &str, share: f64) {
-        self.metrics.pace_share.get_or_create(&at_node(redis, node)).set(share);
+        self.metrics.duty_cycle.get_or_create(&at_node(redis, node)).set(share);
     }
 
     /// Removes the duty cycle of a node without work.
     pub fn not_paced(&self, redis: &Alias, node: &str) {
-        self.metrics.pace_share.remove(&at_node(redis, node));
+        self.metrics.duty_cycle.remove(&at_node(redis, node));
     }
 
     /// Records a probe of a node, and the duty cycle after it, which was halved because of the probe or not.

@@ -69,7 +69,7 @@ pub(super) struct MetricFamilies {
     pub(super) memory_used: Family<Redis, Real>,
     pub(super) alerts_active: Family<AlertLabels, Gauge>,
     pub(super) webhook_posts: Family<Post, Counter>,
-    pub(super) pace_share: Family<Node, Real>,
+    pub(super) duty_cycle: Family<Node, Real>,
     pub(super) pace_slowdowns: Family<Redis, Counter>,
     pub(super) pace_waits: Family<Reason, Counter<f64, AtomicU64>>,
     pub(super) probe_duration: Family<Redis, Histogram, Buckets>,
@@ -125,7 +125,7 @@ impl Default for MetricFamilies {
             alerts_active: add.metric("alerts_active", "Whether an alert is firing, 0 or 1"),
             webhook_posts: add
                 .metric("webhook_posts", "Notifications posted to webhooks, retries not counted, by outcome"),
-            pace_share: add.metric("duty_cycle", "Share of a node's time that this process uses, up to 1"),
+            duty_cycle: add.metric("duty_cycle", "Share of a node's time that this process uses, up to 1"),
             pace_slowdowns: add
                 .metric("pacing_slowdowns", "Times that the share of a node's time was halved"),
             pace_waits: add.seconds(

@@ -37,33 +37,33 @@ const ROLE_END: Duration = Duration::from_secs(3_600);
 const PEAK_KIB_MAX: u64 = 64 << 10;
 
 /// A service with workers.
-struct Site {
+struct ServiceUnderTest {
     nats: NatsServer,
     broker: Broker,
     address: String,
-    service: Running,
+    process: Running,
     workers: Vec<Running>,
     /// A run that has ended.
     run: String,
     answers: Mutex<BTreeMap<String, u64>>,
 }
 
-impl Site {
+impl ServiceUnderTest {
     async fn start() -> Self {
         let nats = NatsServer::start("").await.expect("a nats-server can be started");
         let broker = Broker::start(&["--nats", &nats.url()]).await;
         let broker = broker.env("KEYSWEEP_GRACE", "0s").env("KEYSWEEP_API_TOKEN", SECRET);
-        let mut service = broker.command(&["serve"], &["--admin-addr", "127.0.0.1:0"]).start();
-        let address = service.admin_address();
-        service.wait_for(" is ready, NATS at");
+        let mut process = broker.command(&["serve"], &["--admin-addr", "127.0.0.1:0"]).start();
+        let address = process.admin_address();
+        process.wait_for(" is ready, NATS at");
         let workers = broker.workers();
-        let mut site =
-            Self { nats, broker, address, service, workers, run: String::new(), answers: Mutex::default() };
-        let answer = site.http(&request("POST", "/api/runs", "{}"), true).expect("it answers");
+        let mut service =
+            Self { nats, broker, address, process, workers, run: String::new(), answers: Mutex::default() };
+        let answer = service.http(&request("POST", "/api/runs", "{}"), true).expect("it answers");
         let body = answer.split_once("\r\n\r\n").expect("a body").1;
         let started: Value = serde_json::from_str(body).expect("JSON");
-        started["runId"].as_str().expect("an id").clone_into(&mut site.run);
-        site
+        started["runId"].as_str().expect("an id").clone_into(&mut service.run);
+        service
     }
 
     /// The response to these bytes; `None` if there is none. The client disconnects after a moment without data,
@@ -197,19 +197,19 @@ fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
 }
 
 async fn soak(first_seed: u64, count: u64) {
-    let site = Site::start().await;
-    site.refuses_names_that_are_none();
+    let service = ServiceUnderTest::start().await;
+    service.refuses_names_that_are_none();
     let cases = Cases::new("hostile requests", first_seed, count, LANES);
     Box::pin(cases.run(async |_, seed| {
-        tokio::task::block_in_place(|| site.case(seed));
+        tokio::task::block_in_place(|| service.case(seed));
     }))
     .await;
-    let healthy = site.healthy().await;
-    assert_eq!(healthy as u64, KEYS - site.broker.stale, "keys that are to stay");
-    let peak = site.service.peak_kib();
-    println!("hostile requests: {:?}; the service had {peak} KiB at most", site.answers.lock().unwrap());
+    let healthy = service.healthy().await;
+    assert_eq!(healthy as u64, KEYS - service.broker.stale, "keys that are to stay");
+    let peak = service.process.peak_kib();
+    println!("hostile requests: {:?}; the service had {peak} KiB at most", service.answers.lock().unwrap());
     assert!((1..PEAK_KIB_MAX).contains(&peak), "{peak} KiB");
-    for mut role in site.workers.into_iter().chain([site.service]) {
+    for mut role in service.workers.into_iter().chain([service.process]) {
         assert!(!role.has_ended(), "{}", role.so_far());
         role.signal("TERM");
         role.end_within(ROLE_END).exits(0);

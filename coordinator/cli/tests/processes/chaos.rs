@@ -64,13 +64,13 @@ async fn survive(seed: u64) -> Tally {
     let mut faults = FaultInjector::new(rng, FAULTS_MAX);
     while !running.has_ended() {
         assert!(started.elapsed() < HANG, "run {run} hangs\n{faults}\n{}", running.so_far());
-        faults.fall(&mut fleet, &nats).await;
+        faults.advance(&mut fleet, &nats).await;
         fleet.check_alive();
         sleep(Duration::from_millis(20)).await;
     }
     drop(slow_cluster);
     let took = started.elapsed();
-    faults.heal(&mut fleet, &nats).await;
+    faults.recover_all(&mut fleet, &nats).await;
     // Time for paused processes to cause harm, if they can.
     sleep(ACK_WAIT / 2).await;
     let ended = running.end_within(HANG);

@@ -29,7 +29,7 @@ pub struct Tally {
     pub reapers: usize,
     pub reporters: usize,
     pub coordinators: usize,
-    pub frozen: usize,
+    pub paused: usize,
     pub nats: usize,
 }
 
@@ -40,7 +40,7 @@ impl Tally {
             ("reapers killed", self.reapers),
             ("reporters killed", self.reporters),
             ("coordinators killed", self.coordinators),
-            ("processes frozen", self.frozen),
+            ("processes paused", self.paused),
             ("restarts of NATS", self.nats),
         ]
     }
@@ -69,7 +69,7 @@ impl AddAssign for Tally {
         self.reapers += other.reapers;
         self.reporters += other.reporters;
         self.coordinators += other.coordinators;
-        self.frozen += other.frozen;
+        self.paused += other.paused;
         self.nats += other.nats;
     }
 }
@@ -83,10 +83,10 @@ impl fmt::Display for Tally {
 
 /// How a fault ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cure {
+enum Recovery {
     Restart(usize),
-    Thaw(usize),
-    Nats,
+    Resume(usize),
+    RestartNats,
 }
 
 /// The fault injector.
@@ -96,7 +96,7 @@ pub struct FaultInjector {
     started: Instant,
     next: Instant,
     /// The processes that are down, and until when.
-    down: Vec<(Instant, Cure)>,
+    down: Vec<(Instant, Recovery)>,
     reported: Vec<String>,
     pub tally: Tally,
 }
@@ -119,72 +119,74 @@ impl FaultInjector {
     }
 
     /// Does what is due: ends old faults, and injects a new one.
-    pub async fn fall(&mut self, fleet: &mut Fleet, nats: &NatsServer) {
+    pub async fn advance(&mut self, fleet: &mut Fleet, nats: &NatsServer) {
         let now = Instant::now();
         let (due, down) = self.down.drain(..).partition(|(until, _)| *until <= now);
         self.down = down;
-        self.cure(due, fleet, nats).await;
+        self.recover(due, fleet, nats).await;
         if self.left > 0 && self.next <= now {
             self.left -= 1;
             self.next = now + self.ms(PAUSE_MS);
-            self.strike(fleet, nats);
+            self.inject(fleet, nats);
         }
     }
 
     /// Ends all faults.
-    pub async fn heal(&mut self, fleet: &mut Fleet, nats: &NatsServer) {
+    pub async fn recover_all(&mut self, fleet: &mut Fleet, nats: &NatsServer) {
         let down = std::mem::take(&mut self.down);
-        self.cure(down, fleet, nats).await;
+        self.recover(down, fleet, nats).await;
     }
 
-    async fn cure(&mut self, due: Vec<(Instant, Cure)>, fleet: &mut Fleet, nats: &NatsServer) {
-        for (_, cure) in due {
-            match cure {
-                Cure::Restart(index) => fleet.restart(index),
-                Cure::Thaw(index) => fleet.thaw(index),
-                Cure::Nats => nats.restart().await.expect("the NATS server comes up again"),
+    async fn recover(&mut self, due: Vec<(Instant, Recovery)>, fleet: &mut Fleet, nats: &NatsServer) {
+        for (_, recovery) in due {
+            match recovery {
+                Recovery::Restart(index) => fleet.restart(index),
+                Recovery::Resume(index) => fleet.resume(index),
+                Recovery::RestartNats => nats.restart().await.expect("the NATS server comes up again"),
             }
-            self.tell(&format!("{cure:?}"));
+            self.report(&format!("{recovery:?}"));
         }
     }
 
-    fn strike(&mut self, fleet: &mut Fleet, nats: &NatsServer) {
+    fn inject(&mut self, fleet: &mut Fleet, nats: &NatsServer) {
         let away = self.ms(AWAY_MS);
         let sort = self.rng.u32(0..10);
         if sort == 0 {
-            if self.down.iter().any(|(_, cure)| *cure == Cure::Nats) {
+            if self.down.iter().any(|(_, recovery)| *recovery == Recovery::RestartNats) {
                 return;
             }
             nats.kill().expect("the NATS server can be killed");
             self.tally.nats += 1;
-            self.struck("NATS killed", away, Cure::Nats);
+            self.record("NATS killed", away, Recovery::RestartNats);
             return;
         }
         let role = [Role::Scanner, Role::Reaper, Role::Reporter, Role::Coordinator][self.rng.usize(0..4)];
         let is_down = |index: &usize| {
-            self.down.iter().any(|(_, cure)| [Cure::Restart(*index), Cure::Thaw(*index)].contains(cure))
+            self.down
+                .iter()
+                .any(|(_, recovery)| [Recovery::Restart(*index), Recovery::Resume(*index)].contains(recovery))
         };
         let (down, up): (Vec<usize>, Vec<usize>) = fleet.of(role).into_iter().partition(is_down);
         let Some(index) = self.rng.choice(up).filter(|_| down.len() < AWAY_MAX) else { return };
         let name = fleet.name(index);
         if sort < 4 {
-            fleet.freeze(index);
-            self.tally.frozen += 1;
-            let frozen = ACK_WAIT + self.ms(BEYOND_MS);
-            self.struck(&format!("{name} frozen"), frozen, Cure::Thaw(index));
+            fleet.pause(index);
+            self.tally.paused += 1;
+            let paused = ACK_WAIT + self.ms(BEYOND_MS);
+            self.record(&format!("{name} paused"), paused, Recovery::Resume(index));
         } else {
             fleet.kill(index);
             *self.tally.killed(role) += 1;
-            self.struck(&format!("{name} killed"), away, Cure::Restart(index));
+            self.record(&format!("{name} killed"), away, Recovery::Restart(index));
         }
     }
 
-    fn struck(&mut self, what: &str, away: Duration, cure: Cure) {
-        self.tell(&format!("{what} for {} ms", away.as_millis()));
-        self.down.push((Instant::now() + away, cure));
+    fn record(&mut self, what: &str, away: Duration, recovery: Recovery) {
+        self.report(&format!("{what} for {} ms", away.as_millis()));
+        self.down.push((Instant::now() + away, recovery));
     }
 
-    fn tell(&mut self, what: &str) {
+    fn report(&mut self, what: &str) {
         self.reported.push(format!("{:7} ms  {what}", self.started.elapsed().as_millis()));
     }
 

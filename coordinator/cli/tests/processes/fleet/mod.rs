@@ -170,12 +170,12 @@ impl Fleet {
     }
 
     /// Pauses a process: its connections stay open.
-    pub fn freeze(&mut self, index: usize) {
+    pub fn pause(&mut self, index: usize) {
         self.process(index).signal("STOP");
     }
 
     /// Resumes a paused process.
-    pub fn thaw(&mut self, index: usize) {
+    pub fn resume(&mut self, index: usize) {
         self.process(index).signal("CONT");
     }
 

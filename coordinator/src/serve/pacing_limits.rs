@@ -1,4 +1,4 @@
-//! Applies a request's fields to the pace of a run. Pure.
+//! Applies a request's fields to the pacing limits of a run. Pure.
 
 use keysweep_config as config;
 use keysweep_config::limits::LATENCY_BUDGET;
@@ -8,8 +8,8 @@ use keysweep_model::messages::PacingLimits;
 use super::handlers::{ApiError, ApiResult, RunRequest, refused};
 use crate::options::millis;
 
-/// The job's `pace`, changed by the request. The bounds are those of the settings.
-pub(super) fn changed(mut pace: PacingLimits, request: &RunRequest) -> ApiResult<PacingLimits> {
+/// The `limits` of the job, with those of the request. The bounds are those of the settings.
+pub(super) fn changed(mut limits: PacingLimits, request: &RunRequest) -> ApiResult<PacingLimits> {
     let check =
         |name, field, text: &str| config::check(name, field, text).map_err(|why| ApiError { code: 400, why });
     if let Some(text) = &request.latency_budget {
@@ -18,17 +18,17 @@ pub(super) fn changed(mut pace: PacingLimits, request: &RunRequest) -> ApiResult
             let why = "`maxSpeed` means no latency budget, but `latencyBudget` sets one; omit one of them";
             return refused(400, why);
         }
-        pace.latency_budget_ms = duration::parse(text).ok().map(millis);
+        limits.latency_budget_ms = duration::parse(text).ok().map(millis);
     } else if request.max_speed == Some(true) {
-        pace.latency_budget_ms = None;
-    } else if request.max_speed == Some(false) && pace.latency_budget_ms.is_none() {
-        pace.latency_budget_ms = duration::parse(LATENCY_BUDGET).ok().map(millis);
+        limits.latency_budget_ms = None;
+    } else if request.max_speed == Some(false) && limits.latency_budget_ms.is_none() {
+        limits.latency_budget_ms = duration::parse(LATENCY_BUDGET).ok().map(millis);
     }
     if let Some(keys) = request.rate_limit {
         check("rate_limit", "rateLimit", &keys.to_string())?;
-        pace.keys_per_s_max = Some(keys);
+        limits.keys_per_s_max = Some(keys);
     }
-    Ok(pace)
+    Ok(limits)
 }
 
 #[cfg(test)]
@@ -36,13 +36,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_change_the_pace_within_its_bounds() {
+    fn requests_change_the_limits_within_their_bounds() {
         let check = |request: &str, expected: Result<(Option<u64>, Option<u64>), &str>| {
-            let pace = PacingLimits { latency_budget_ms: Some(5), keys_per_s_max: None };
-            let changed = changed(pace, &serde_json::from_str(request).expect("JSON"));
+            let limits = PacingLimits { latency_budget_ms: Some(5), keys_per_s_max: None };
+            let changed = changed(limits, &serde_json::from_str(request).expect("JSON"));
             match (changed, expected) {
-                (Ok(pace), expected) => {
-                    assert_eq!(Ok((pace.latency_budget_ms, pace.keys_per_s_max)), expected, "{request}");
+                (Ok(limits), expected) => {
+                    assert_eq!(Ok((limits.latency_budget_ms, limits.keys_per_s_max)), expected, "{request}");
                 }
                 (Err(refusal), Err(part)) => {
                     assert!(refusal.code == 400 && refusal.why.contains(part), "{refusal:?}");
