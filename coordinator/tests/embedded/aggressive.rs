@@ -1,7 +1,6 @@
 //! Deletion of inactive users' caches: exactly theirs are deleted, and none if activity is unknown. CI runs this with
 //! 5,000 users; the `soak_` test with 100,000.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coordinator::embedded::RunError;
@@ -263,8 +262,7 @@ async fn every_delivery_twice() {
         options.rules.grace_ms = 100;
         let timing = Timing { ack_wait: Duration::from_millis(500), ..Timing::default() };
         let mut env = kit::env(&options, timing);
-        let twice = Arc::new(Twice::new(Arc::clone(&env.queue)));
-        env.queue = Arc::clone(&twice) as _;
+        let twice = Twice::install(&mut env.queue);
         let population = Population::of(2_000);
         population.seed(&options.access).await;
         let preflight = kit::preflight_of(&options).await;

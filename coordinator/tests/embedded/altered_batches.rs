@@ -2,18 +2,16 @@
 //! the batch, and do not change the counts.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use keysweep_model::ids::NodeId;
 use keysweep_model::key::Key;
 use keysweep_model::messages::{Action, Group, ReapBatch};
 use keysweep_model::result::Status;
 use keysweep_model::wire;
 use keysweep_runtime::context::Timing;
-use keysweep_storage::queue::{Delivery, Queue, QueueError, Topic};
+use keysweep_storage::queue::{QueueError, Topic};
 use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::intercept::{Intercept, Publish};
 use keysweep_testkit::kit::{self, keys};
 
 /// Changes a copy of a batch in one thing.
@@ -48,38 +46,19 @@ const CHANGES: [(&str, Change); 9] = [
     ("it cannot be read", |batch| batch.groups.clear()),
 ];
 
-/// Publishes changed copies of each batch before it and after it.
-struct Copier {
-    inner: Arc<dyn Queue>,
-    change: Change,
-}
-
-impl Queue for Copier {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        let id = id.to_owned();
-        async move {
-            if topic != Topic::Batches {
-                return self.inner.publish(topic, &id, payload).await;
-            }
-            let mut copy: ReapBatch = wire::decode(&payload).unwrap();
-            (self.change)(&mut copy);
-            let copy = wire::encode(&copy).unwrap();
-            // Under ids of their own, or the queue would take them for one message.
-            self.inner.publish(topic, &format!("{id}-before"), copy.clone()).await?;
-            self.inner.publish(topic, &id, payload).await?;
-            self.inner.publish(topic, &format!("{id}-after"), copy).await
-        }
-        .boxed()
+/// Publishes copies of each batch with `change` before it and after it.
+async fn publish_copies(call: Publish, change: Change) -> Result<(), QueueError> {
+    if call.topic != Topic::Batches {
+        return call.forward().await;
     }
-
-    fn pull(
-        &self,
-        topic: Topic,
-        max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
-        self.inner.pull(topic, max, wait)
-    }
+    let mut copy: ReapBatch = wire::decode(&call.payload).unwrap();
+    change(&mut copy);
+    let (copy, queue) = (wire::encode(&copy).unwrap(), Arc::clone(&call.queue));
+    // Under ids of their own, or the queue would take them for one message.
+    let [before, after] = ["before", "after"].map(|when| format!("{}-{when}", call.id));
+    queue.publish(Topic::Batches, &before, copy.clone()).await?;
+    call.forward().await?;
+    queue.publish(Topic::Batches, &after, copy).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,7 +74,8 @@ async fn changed_copies_of_batches_change_nothing() {
             truth.seed(&options.access).await;
             let preflight = kit::preflight_of(&options).await;
             let mut env = kit::env(&options, Timing::default());
-            env.queue = Arc::new(Copier { inner: Arc::clone(&env.queue), change });
+            let copying = move |call| publish_copies(call, change);
+            env.queue = Arc::new(Intercept::new(&env.queue).on_publish(copying));
             let result = kit::run_in(&env, &options, &preflight).await.unwrap();
             let reported = format!("{what}, cluster: {cluster}: {:#?}", result.issues);
             assert_eq!(

@@ -2,7 +2,6 @@
 //! scanned twice, and the new primary is detected.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::drive::Progress;
@@ -95,8 +94,7 @@ impl<'a> Held<'a> {
     /// The run, in which `blow` comes once the first task's keys have been deleted.
     async fn run(&self, timing: Timing, blow: impl AsyncFnOnce()) -> CleanupResult {
         let mut env = kit::env(&self.options, timing);
-        let gate = Gate::new(&env.queue, Topic::Tasks);
-        env.queue = Arc::clone(&gate) as _;
+        let gate = Gate::install(&mut env.queue, Topic::Tasks);
         let (progress, mut seen) = kit::progress(&self.planned);
         let running = Box::pin(coordinator::embedded::run(&env, &self.options, &self.planned, progress));
         let here = |key: &&Vec<u8>| self.is_here(slot_of(key));

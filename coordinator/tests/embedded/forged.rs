@@ -1,7 +1,6 @@
 //! Reports and batches of a hostile scanner, in real runs: reapers do nothing that the run does not allow, the limit
 //! on deletions is enforced before the first one, and every run ends.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coordinator::options::Options;
@@ -12,7 +11,7 @@ use keysweep_model::time::now_ms;
 use keysweep_model::wire;
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_servers::{Seeder, Server};
-use keysweep_testkit::kit::forger::{Forged, Forger, batch, covering, listed};
+use keysweep_testkit::kit::forger::{self, Forged, batch, covering, listed};
 use keysweep_testkit::kit::{self, keys, population};
 use serde::Serialize;
 
@@ -75,7 +74,7 @@ async fn attacked(
 ) -> (CleanupResult, Context) {
     let preflight = kit::preflight_of(options).await;
     let mut env = kit::env(options, Timing::default());
-    env.queue = Arc::new(Forger::new(&env, forge));
+    forger::install(&mut env, forge);
     let begun = Instant::now();
     let result = kit::run_in(&env, options, &preflight).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
@@ -135,10 +134,10 @@ async fn the_limit_is_enforced_before_anything_is_deleted() {
         }
         let stale = scene.healthy[..1_000].to_vec();
         let mut env = kit::env(&options, Timing::default());
-        env.queue = Arc::new(Forger::new(&env, move |task| {
+        forger::install(&mut env, move |task| {
             let of_part = |keys: &[Vec<u8>]| batch(task, Reason::Stale, keys, 0);
             Forged::honest(task, &stale.chunks(1_000 / parts).map(of_part).collect::<Vec<_>>())
-        }));
+        });
         let result = kit::run_in(&env, &options, &preflight).await.unwrap();
         assert_eq!((scene.gone().await, result.status), ((0, 0), Status::Cancelled));
         assert_eq!((result.accounting.unreached, result.accounting.balanced), (1_000, true));

@@ -2,7 +2,6 @@
 //! work per node. The lock has its own file.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coordinator::drive::drive;
@@ -16,7 +15,7 @@ use keysweep_redis::{ConnectOptions, Reply};
 use keysweep_runtime::context::Timing;
 use keysweep_storage::queue::Topic;
 use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
-use keysweep_testkit::kit::queues::{Broken, InflightTasks};
+use keysweep_testkit::kit::queues::{InflightTasks, broken};
 use keysweep_testkit::kit::{self, keys};
 
 /// A grace that no test waits for.
@@ -274,8 +273,7 @@ async fn no_node_gets_more_tasks_at_a_time_than_its_limit() {
     let preflight = kit::preflight_of(&options).await;
     assert!(preflight.nodes.iter().all(|node| node.tasks > TASKS_PER_NODE as u64), "{:?}", preflight.nodes);
     let mut env = kit::env(&options, Timing::default());
-    let population = Arc::new(InflightTasks::new(&env));
-    env.queue = Arc::clone(&population) as _;
+    let population = InflightTasks::install(&mut env);
     let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     truth.check(&options.access, &result).await;
     let most: Vec<usize> = population.most().into_values().collect();
@@ -291,7 +289,7 @@ async fn a_stage_that_breaks_ends_the_run_with_an_error_and_frees_the_lock() {
     for topic in [Topic::Tasks, Topic::Batches] {
         let preflight = kit::preflight_of(&options).await;
         let mut env = kit::env(&options, Timing::default());
-        env.queue = Arc::new(Broken::new(Arc::clone(&env.queue), topic));
+        env.queue = broken(&env.queue, topic);
         let error = kit::run_in(&env, &options, &preflight).await.unwrap_err();
         assert!(matches!(error, RunError::Stage(..)), "{error}");
         truth.check_keys(&options.access, false).await;

@@ -21,7 +21,7 @@ use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
 use keysweep_testkit::kit::{self, keys};
 use keysweep_testkit::soak::Cases;
 use keysweep_testkit::soak::fields::Kind;
-use keysweep_testkit::soak::tamper::{Corpus, Tamper, TamperedQueue, TamperedStore, Way};
+use keysweep_testkit::soak::tamper::{Corpus, Tamper, TamperedStore, Way};
 use reaper::Reaper;
 use reporter::Fold;
 use scanner::Scanner;
@@ -170,7 +170,7 @@ impl Case<'_> {
         let store = |inner| Arc::new(TamperedStore { inner, tamper: Arc::clone(tamper) });
         (env.store, env.history_store) = (store(env.store), store(env.history_store));
         if role.reads_queues() && self.tamper.way != Way::AtRest {
-            env.queue = Arc::new(TamperedQueue { inner: env.queue, tamper: Arc::clone(tamper) });
+            env.queue = tamper.queue(&env.queue);
         }
         env
     }

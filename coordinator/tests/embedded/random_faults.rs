@@ -1,7 +1,6 @@
 //! Runs with random faults: primaries fail, slots move under write load, connections are cut. In all cases only stale
 //! keys are touched, each stale key is counted once, and keys left behind are named; a second run finds them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::limits::LOCK_LEASE;
@@ -191,8 +190,7 @@ pub async fn run_in(
     trouble: impl Future<Output = ()>,
 ) -> CleanupResult {
     let mut env = kit::env(options, Timing::default());
-    let gate = Gate::new(&env.queue, Topic::Tasks);
-    env.queue = Arc::clone(&gate) as _;
+    let gate = Gate::install(&mut env.queue, Topic::Tasks);
     gate.allow(rng.usize(1..=4));
     let preflight = kit::preflight_of(options).await;
     let (progress, _seen) = kit::progress(&preflight);

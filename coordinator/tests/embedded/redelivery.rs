@@ -1,7 +1,6 @@
 //! Nothing is counted or deleted twice, and nothing is lost, when every message is delivered twice and when workers
 //! die at the worst moments.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::restore::RestoreRequest;
@@ -40,8 +39,7 @@ pub async fn delivered_twice(urls: Vec<String>, keys: u64, grace_ms: u64) {
     let mut options = kit::options(urls);
     options.rules.grace_ms = grace_ms;
     let mut env = kit::env(&options, timing());
-    let twice = Arc::new(Twice::new(Arc::clone(&env.queue)));
-    env.queue = Arc::clone(&twice) as _;
+    let twice = Twice::install(&mut env.queue);
     let truth = GroundTruth::mixture(keys, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;

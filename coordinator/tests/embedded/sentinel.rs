@@ -1,7 +1,6 @@
 //! A server behind Sentinels that fails during a run. Cursors, counters and deletions of the old primary mean nothing
 //! at the new one, so the run ends and reports that; the next run finishes the work.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use coordinator::drive::Progress;
@@ -48,8 +47,7 @@ async fn failed_over(topic: Topic, lossy: bool) {
     let mut options = kit::options(vec![format!("redis+sentinel://{}/{NAME}", sentinel.address())]);
     options.rules.delete_batch_keys = 10;
     let (mut env, preflight) = (kit::env(&options, Timing::default()), kit::preflight_of(&options).await);
-    let gate = Gate::new(&env.queue, topic);
-    env.queue = Arc::clone(&gate) as _;
+    let gate = Gate::install(&mut env.queue, topic);
     let (progress, mut seen) = kit::progress(&preflight);
     let running = Box::pin(coordinator::embedded::run(&env, &options, &preflight, progress));
     let failing = async {

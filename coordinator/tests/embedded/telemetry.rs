@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use coordinator::statistics::cleanup_statistics;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use keysweep_model::messages::{Action, HitRateSource};
 use keysweep_model::result::Status;
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_servers::Server;
-use keysweep_storage::queue::{Delivery, Queue, QueueError, Topic};
+use keysweep_storage::queue::{QueueError, Topic};
 use keysweep_testkit::kit;
 use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::kit::intercept::Intercept;
 
 /// The sum of all samples of a metric whose labels contain `part`.
 fn sum(context: &Context, name: &str, part: &str) -> f64 {
@@ -27,37 +25,17 @@ fn check(context: &Context, name: &str, part: &str, expected: u64) {
     assert_eq!(sum(context, name, part), expected as f64, "{name} {part}\n{}", context.telemetry.text());
 }
 
-/// Takes no batch the first time it is offered one.
-struct FullOnce {
-    inner: Arc<dyn Queue>,
-    refused: AtomicBool,
-}
-
-impl Queue for FullOnce {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        if topic == Topic::Batches && !self.refused.swap(true, Ordering::SeqCst) {
-            return std::future::ready(Err(QueueError::Full)).boxed();
-        }
-        self.inner.publish(topic, id, payload)
-    }
-
-    fn pull(
-        &self,
-        topic: Topic,
-        max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
-        self.inner.pull(topic, max, wait)
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metrics_of_a_run_equal_its_result() {
     let server = Server::start(&["--maxmemory", "1gb"]).await.expect("a server can be started");
     let options = kit::options(vec![server.url()]);
     GroundTruth::mixture(3_000, "").seed(&options.access).await;
     let mut env = kit::env(&options, Timing::default());
-    env.queue = Arc::new(FullOnce { inner: Arc::clone(&env.queue), refused: AtomicBool::new(false) });
+    let refused = AtomicBool::new(false);
+    env.queue = Arc::new(Intercept::new(&env.queue).on_publish(move |call| {
+        let is_full = call.topic == Topic::Batches && !refused.swap(true, Ordering::SeqCst);
+        async move { if is_full { Err(QueueError::Full) } else { call.forward().await } }
+    }));
     let result = kit::run_in(&env, &options, &kit::preflight_of(&options).await).await.unwrap();
     assert_eq!(result.status, Status::Completed);
     let job = format!("cleanup_job=\"{}\",redis=\"main\"", options.job);

@@ -1,14 +1,13 @@
 //! A distributed run that is cancelled while it deletes: deletion stops at once, and the result lists exactly the
 //! deleted keys.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use keysweep_model::messages::{Cancel, CancelKind};
 use keysweep_model::result::Status;
 use keysweep_runtime::context::Timing;
 use keysweep_storage::queue::Topic;
-use keysweep_testkit::kit::gate::Paced;
+use keysweep_testkit::kit::gate::pace;
 use keysweep_testkit::kit::ground_truth::GroundTruth;
 use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
 use keysweep_testkit::kit::{self, keys};
@@ -26,7 +25,7 @@ async fn deletion_stops_within_two_seconds() {
     truth.seed(&options.access).await;
     let (mut env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     // One batch of at most 4,000 keys per 200 ms and reaper: much slower than the test needs.
-    env.queue = Paced::new(&env.queue, Topic::Batches, Duration::from_millis(200)) as Arc<_>;
+    pace(&mut env.queue, Topic::Batches, Duration::from_millis(200));
     let workers = Workers::start(&env, Counts { scanners: 2, reapers: 1, reporters: 1 });
     let records = env.records(preflight.spec.run);
     let stopping = async {

@@ -1,7 +1,6 @@
 //! Over NATS, nothing is counted or deleted twice and nothing is lost when every message is delivered twice, and when
 //! workers of any role are stopped at any failpoint.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use keysweep_config::BackupPlace;
@@ -39,8 +38,7 @@ async fn delivered_twice(urls: Vec<String>, keys: u64) {
     let mut options = kit::options(urls);
     options.rules.grace_ms = 100;
     let mut env = net.env(&options).await;
-    let twice = Arc::new(Twice::new(Arc::clone(&env.queue)));
-    env.queue = Arc::clone(&twice) as _;
+    let twice = Twice::install(&mut env.queue);
     let truth = GroundTruth::mixture(keys, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;

@@ -66,8 +66,7 @@ impl Scene {
         let planned = kit::preflight_of(&options).await;
         assert!(planned.tasks.len() > 8, "{} tasks", planned.tasks.len());
         let mut env = net.env(&options).await;
-        let gate = Gate::new(&env.queue, Topic::Tasks);
-        env.queue = Arc::clone(&gate) as _;
+        let gate = Gate::install(&mut env.queue, Topic::Tasks);
         let workers = Workers::start(&env, Counts::PAIRS);
         Self { net, options, truth, planned, context: env, gate, workers, _cluster: cluster }
     }
@@ -184,8 +183,7 @@ struct Service {
 impl Service {
     async fn start(scene: &Scene, who: &'static str) -> Self {
         let (nats, mut env) = (scene.net.connect().await, scene.net.env(&scene.options).await);
-        let gate = Gate::new(&env.queue, Topic::Tasks);
-        env.queue = Arc::clone(&gate) as _;
+        let gate = Gate::install(&mut env.queue, Topic::Tasks);
         let (mut task_group, shutdown) = (TaskGroup::default(), CancellationToken::new());
         let stop = shutdown.clone();
         task_group.start(who, async move { serve(&env, &nats, Vec::new(), who, stop).await });

@@ -18,6 +18,7 @@ use std::io;
 pub use binary::{find_program, nats_server, redis_server};
 pub use cluster::ClusterServers;
 pub use dataset::{Dataset, DatasetEntry, DatasetValue, ExpectedCounts, demo_mixture};
+pub use managed_process::ManagedProcess;
 pub use nats::NatsServer;
 pub use process::Server;
 pub use seed::Seeder;

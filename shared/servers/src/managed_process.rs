@@ -44,7 +44,7 @@ rm -rf "$dir"
 
 /// A server process with its directory and its log. Dropping it kills the server, waits for its end and removes the
 /// directory.
-pub(super) struct ManagedProcess {
+pub struct ManagedProcess {
     /// The program's name, for messages.
     program: String,
     binary: PathBuf,
@@ -97,14 +97,25 @@ impl ManagedProcess {
         sent.map_err(ServersError::system(format!("send SIG{name} to {} {}", self.program, state.pid)))
     }
 
-    /// Pauses the process, and returns when all of its threads are paused: the signal reaches them one by one.
-    pub(super) fn pause(&self) -> Result<(), ServersError> {
+    /// Kills the process like `kill -9` and returns when it has ended. A second call has no effect.
+    pub fn kill(&self) -> Result<(), ServersError> {
+        self.signal("KILL")
+    }
+
+    /// Pauses the process, and returns when all of its threads are paused: the signal reaches them one by one. Its
+    /// connections stay open without replies.
+    pub fn pause(&self) -> Result<(), ServersError> {
         self.signal("STOP")?;
         let (pid, since) = (self.pid(), Instant::now());
         while is_running(pid) && since.elapsed() < READY_LIMIT {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
+    }
+
+    /// Resumes a paused process.
+    pub fn resume(&self) -> Result<(), ServersError> {
+        self.signal("CONT")
     }
 
     /// Starts the same program with the same arguments again after a kill; otherwise has no effect.
@@ -143,17 +154,21 @@ impl ManagedProcess {
         ServersError::NotReady { what, log: self.log_tail() }
     }
 
-    /// The process id; after a kill, that of the killed process.
-    pub(super) fn pid(&self) -> u32 {
+    /// The process id, which changes with each restart; after a kill, that of the killed process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
         self.state().pid
     }
 
-    pub(super) fn dir(&self) -> &Path {
+    /// The server's own directory, with its files and `log`.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// The last lines of the log of all processes.
-    pub(super) fn log_tail(&self) -> String {
+    /// The last lines of the server's log, which continues over restarts.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")

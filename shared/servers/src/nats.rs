@@ -2,6 +2,7 @@
 //! server is ready when it sends its INFO line.
 
 use std::fs;
+use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,10 +24,18 @@ const STORE: &str = "jetstream { max_file_store: 1TB }";
 
 /// A running nats-server with JetStream. Dropping it kills the server, waits for its end and removes its files.
 pub struct NatsServer {
-    keeper: ManagedProcess,
+    process: ManagedProcess,
     /// The server's name, which is unique.
     name: String,
     port: u16,
+}
+
+impl Deref for NatsServer {
+    type Target = ManagedProcess;
+
+    fn deref(&self) -> &ManagedProcess {
+        &self.process
+    }
 }
 
 impl NatsServer {
@@ -44,7 +53,7 @@ impl NatsServer {
             match server.wait_until_ready().await {
                 Ok(()) => return Ok(server),
                 Err(why) if why.port_taken => {}
-                Err(why) => return Err(server.keeper.not_ready(&server.url(), &why)),
+                Err(why) => return Err(server.process.not_ready(&server.url(), &why)),
             }
         }
         Err(ServersError::Unusable(format!(
@@ -64,12 +73,12 @@ impl NatsServer {
                 return Err(error);
             }
         };
-        Ok(Self { keeper: ManagedProcess::start(dir, binary, &args)?, name, port })
+        Ok(Self { process: ManagedProcess::start(dir, binary, &args)?, name, port })
     }
 
     async fn wait_until_ready(&self) -> Result<(), NotReady> {
         while !self.greets().await {
-            self.keeper.check_starting()?;
+            self.process.check_starting()?;
             tokio::time::sleep(READY_POLL).await;
         }
         Ok(())
@@ -85,11 +94,6 @@ impl NatsServer {
         })
     }
 
-    /// Kills the server like `kill -9` and returns when it has ended. A second call has no effect.
-    pub fn kill(&self) -> Result<(), ServersError> {
-        self.keeper.signal("KILL")
-    }
-
     /// Kills the server, if it runs, and starts it again on the same port, with the same config and store directory;
     /// returns when it sends its INFO line. It has another pid then.
     ///
@@ -99,30 +103,14 @@ impl NatsServer {
         let mut attempts = 1;
         loop {
             self.kill()?;
-            self.keeper.start_again()?;
+            self.process.start_again()?;
             match self.wait_until_ready().await {
                 Ok(()) => return Ok(()),
                 Err(why) if why.port_taken && attempts < PORT_ATTEMPTS_MAX => attempts += 1,
-                Err(why) => return Err(self.keeper.not_ready(&self.url(), &why)),
+                Err(why) => return Err(self.process.not_ready(&self.url(), &why)),
             }
             tokio::time::sleep(PORT_PAUSE).await;
         }
-    }
-
-    /// Pauses the server (SIGSTOP): connections stay open without replies.
-    pub fn pause(&self) -> Result<(), ServersError> {
-        self.keeper.pause()
-    }
-
-    /// Resumes a paused server.
-    pub fn resume(&self) -> Result<(), ServersError> {
-        self.keeper.signal("CONT")
-    }
-
-    /// The server's process id, which changes with each restart.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.keeper.pid()
     }
 
     /// The port for clients, which is constant.
@@ -135,18 +123,6 @@ impl NatsServer {
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
-    }
-
-    /// The server's own directory: `store` (JetStream's files), `nats.conf` and `log`.
-    #[must_use]
-    pub fn dir(&self) -> &Path {
-        self.keeper.dir()
-    }
-
-    /// The last lines of the server's log, which continues over restarts.
-    #[must_use]
-    pub fn log_tail(&self) -> String {
-        self.keeper.log_tail()
     }
 }
 

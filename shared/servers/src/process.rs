@@ -1,5 +1,6 @@
 //! A redis-server process that cannot outlive this process. Sentinel is elsewhere.
 
+use std::ops::Deref;
 use std::path::Path;
 
 use keysweep_redis::{Conn, ConnectOptions, RedisErrorKind};
@@ -10,7 +11,7 @@ use super::{ServersError, binary, redis62};
 
 /// A running redis-server. Dropping it kills the server, waits for its end and removes its files.
 pub struct Server {
-    keeper: ManagedProcess,
+    process: ManagedProcess,
     port: u16,
     bus_port: Option<u16>,
     tls_port: Option<u16>,
@@ -23,6 +24,14 @@ pub(super) struct Role {
     pub(super) in_cluster: bool,
     /// It has a second port with TLS.
     pub(super) tls: bool,
+}
+
+impl Deref for Server {
+    type Target = ManagedProcess;
+
+    fn deref(&self) -> &ManagedProcess {
+        &self.process
+    }
 }
 
 impl Server {
@@ -46,7 +55,7 @@ impl Server {
             match server.wait_until_ready().await {
                 Ok(()) => return Ok(server),
                 Err(why) if why.port_taken => {}
-                Err(why) => return Err(server.keeper.not_ready(&server.url(), &why)),
+                Err(why) => return Err(server.process.not_ready(&server.url(), &why)),
             }
         }
         Err(ServersError::Unusable(format!(
@@ -73,16 +82,16 @@ impl Server {
         } else {
             args.extend(extra_args.iter().map(|&arg| arg.to_owned()));
         }
-        Ok(Self { keeper: ManagedProcess::start(dir, binary, &args)?, port, bus_port, tls_port })
+        Ok(Self { process: ManagedProcess::start(dir, binary, &args)?, port, bus_port, tls_port })
     }
 
     async fn wait_until_ready(&self) -> Result<(), NotReady> {
         loop {
-            let ready = self.keeper.present_log().contains("Ready to accept connections");
+            let ready = self.process.present_log().contains("Ready to accept connections");
             if ready && self.answers().await {
                 return Ok(());
             }
-            self.keeper.check_starting()?;
+            self.process.check_starting()?;
             tokio::time::sleep(READY_POLL).await;
         }
     }
@@ -93,27 +102,6 @@ impl Server {
             Err(ServersError::Redis(fault)) => fault.kind == RedisErrorKind::Authentication,
             Err(_) => false,
         }
-    }
-
-    /// Kills the server like `kill -9` and returns when it has ended. A second call has no effect.
-    pub fn kill(&self) -> Result<(), ServersError> {
-        self.keeper.signal("KILL")
-    }
-
-    /// Pauses the server (SIGSTOP): connections stay open without replies.
-    pub fn pause(&self) -> Result<(), ServersError> {
-        self.keeper.pause()
-    }
-
-    /// Resumes a paused server.
-    pub fn resume(&self) -> Result<(), ServersError> {
-        self.keeper.signal("CONT")
-    }
-
-    /// The server's process id.
-    #[must_use]
-    pub fn pid(&self) -> u32 {
-        self.keeper.pid()
     }
 
     /// The port for clients.
@@ -150,11 +138,5 @@ impl Server {
     pub async fn conn(&self) -> Result<Conn, ServersError> {
         let url = self.url();
         Ok(ConnectOptions::open(vec![url.clone()]).connect_dedicated(&url).await?)
-    }
-
-    /// The last lines of the server's log.
-    #[must_use]
-    pub fn log_tail(&self) -> String {
-        self.keeper.log_tail()
     }
 }

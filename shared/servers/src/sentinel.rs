@@ -13,7 +13,7 @@ const DOWN_AFTER_MS: u32 = 500;
 
 /// A running Sentinel. Dropping it kills it and removes its files.
 pub struct Sentinel {
-    keeper: ManagedProcess,
+    process: ManagedProcess,
     port: u16,
     tls_port: Option<u16>,
 }
@@ -49,11 +49,11 @@ impl Sentinel {
             );
             Folder::private(&dir)?.put("sentinel.conf", text.as_bytes(), false)?;
             let args = [config.display().to_string(), "--sentinel".to_owned()];
-            let sentinel = Self { keeper: ManagedProcess::start(dir, &binary, &args)?, port, tls_port };
+            let sentinel = Self { process: ManagedProcess::start(dir, &binary, &args)?, port, tls_port };
             match sentinel.wait_until_ready().await {
                 Ok(()) => return Ok(sentinel),
                 Err(why) if why.port_taken => {}
-                Err(why) => return Err(sentinel.keeper.not_ready(&sentinel.address(), &why)),
+                Err(why) => return Err(sentinel.process.not_ready(&sentinel.address(), &why)),
             }
         }
         Err(ServersError::Unusable("every port for a Sentinel was taken by others".to_owned()))
@@ -69,7 +69,7 @@ impl Sentinel {
             if answers {
                 return Ok(());
             }
-            self.keeper.check_starting()?;
+            self.process.check_starting()?;
             tokio::time::sleep(READY_POLL).await;
         }
     }
@@ -103,7 +103,7 @@ impl Sentinel {
             {
                 return Ok(());
             }
-            self.keeper.check_starting().map_err(|why| self.keeper.not_ready(&self.address(), &why))?;
+            self.process.check_starting().map_err(|why| self.process.not_ready(&self.address(), &why))?;
             tokio::time::sleep(READY_POLL).await;
         }
     }

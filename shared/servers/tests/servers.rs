@@ -106,7 +106,7 @@ async fn a_cluster_comes_up_with_replicas_is_filled_and_moves_a_slot() {
     assert_eq!((count(from).await.unwrap(), count(to).await.unwrap()), (Reply::Int(0), Reply::Int(250)));
     cluster.move_slot(slot, to, from).await.unwrap();
     assert_eq!((count(from).await.unwrap(), count(to).await.unwrap()), (Reply::Int(250), Reply::Int(0)));
-    let pids: Vec<u32> = cluster.nodes().iter().map(Server::pid).collect();
+    let pids: Vec<u32> = cluster.nodes().iter().map(|node| node.pid()).collect();
     drop(cluster);
     assert!(!pids.into_iter().any(alive));
 }

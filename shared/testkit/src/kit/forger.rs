@@ -1,10 +1,7 @@
 //! A compromised scanner: it takes every scan task, and publishes its own reports and batches.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use keysweep_model::ids::BatchId;
 use keysweep_model::key::Key;
 use keysweep_model::messages::{
@@ -16,9 +13,10 @@ use keysweep_model::time::now_ms;
 use keysweep_model::wire;
 use keysweep_runtime::context::Context;
 use keysweep_runtime::limits::BATCH_LIFE;
-use keysweep_storage::queue::{Delivery, Queue, QueueError, Topic};
+use keysweep_storage::queue::Topic;
 use keysweep_storage::records::Records;
-use keysweep_storage::store::Store;
+
+use super::intercept::Intercept;
 
 /// Its output for a task.
 pub struct Forged {
@@ -83,46 +81,22 @@ pub fn batch(task: &ScanTask, reason: Reason, keys: &[Vec<u8>], expires_at_ms: u
     }
 }
 
-/// Runs the compromised scanner.
-pub struct Forger<F> {
-    inner: Arc<dyn Queue>,
-    store: Arc<dyn Store>,
-    forge: F,
-}
-
-impl<F: Fn(&ScanTask) -> Forged + Send + Sync> Forger<F> {
-    pub fn new(context: &Context, forge: F) -> Self {
-        Self { inner: Arc::clone(&context.queue), store: Arc::clone(&context.store), forge }
-    }
-}
-
-impl<F: Fn(&ScanTask) -> Forged + Send + Sync> Queue for Forger<F> {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        let id = id.to_owned();
+/// Runs the compromised scanner in front of the queue of `context`.
+pub fn install(context: &mut Context, forge: impl Fn(&ScanTask) -> Forged + Send + Sync + 'static) {
+    let store = Arc::clone(&context.store);
+    context.queue = Arc::new(Intercept::new(&context.queue).on_publish(move |call| {
+        let task: Option<ScanTask> =
+            (call.topic == Topic::Tasks).then(|| wire::decode(&call.payload).unwrap());
+        let forged = task.map(|task| (forge(&task), Records::new(Arc::clone(&store), task.run)));
         async move {
-            if topic != Topic::Tasks {
-                return self.inner.publish(topic, &id, payload).await;
-            }
-            let task: ScanTask = wire::decode(&payload).unwrap();
-            let Forged { reports, batches } = (self.forge)(&task);
+            let Some((Forged { reports, batches }, records)) = forged else { return call.forward().await };
             for (id, payload) in batches {
-                self.inner.publish(Topic::Batches, &id, payload).await?;
+                call.queue.publish(Topic::Batches, &id, payload).await?;
             }
-            let records = Records::new(Arc::clone(&self.store), task.run);
             for report in reports {
                 records.create_report(&report).await.unwrap();
             }
             Ok(())
         }
-        .boxed()
-    }
-
-    fn pull(
-        &self,
-        topic: Topic,
-        max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
-        self.inner.pull(topic, max, wait)
-    }
+    }));
 }

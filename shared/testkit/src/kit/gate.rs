@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use keysweep_model::ids::TaskId;
 use keysweep_model::messages::ScanTask;
 use keysweep_model::wire;
@@ -16,9 +14,10 @@ use keysweep_storage::queue::{Delivery, Queue, QueueError, Topic};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
+use super::intercept::{Intercept, Publish, Pull};
+
 /// Delivers messages of one topic only with permits; all others freely.
 pub struct Gate {
-    inner: Arc<dyn Queue>,
     topic: Topic,
     /// One permit per delivery.
     allowed: Semaphore,
@@ -26,9 +25,16 @@ pub struct Gate {
 }
 
 impl Gate {
-    pub fn new(inner: &Arc<dyn Queue>, topic: Topic) -> Arc<Self> {
-        let (inner, allowed) = (Arc::clone(inner), Semaphore::new(0));
-        Arc::new(Self { inner, topic, allowed, published: Mutex::default() })
+    /// In front of `queue`.
+    pub fn install(queue: &mut Arc<dyn Queue>, topic: Topic) -> Arc<Self> {
+        let gate = Arc::new(Self { topic, allowed: Semaphore::new(0), published: Mutex::default() });
+        let (at_publish, at_pull) = (Arc::clone(&gate), Arc::clone(&gate));
+        let intercept = Intercept::new(queue).on_publish(move |call| {
+            at_publish.record(&call);
+            call.forward()
+        });
+        *queue = Arc::new(intercept.on_pull(move |call| Arc::clone(&at_pull).pull(call)));
+        gate
     }
 
     /// Permits `count` more deliveries.
@@ -45,92 +51,52 @@ impl Gate {
     pub fn published(&self) -> Vec<TaskId> {
         self.published.lock().unwrap().clone()
     }
-}
 
-impl Queue for Gate {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        if topic == Topic::Tasks
-            && let Ok(task) = wire::decode::<ScanTask>(&payload)
+    fn record(&self, call: &Publish) {
+        if call.topic == Topic::Tasks
+            && let Ok(task) = wire::decode::<ScanTask>(&call.payload)
         {
             self.published.lock().unwrap().push(task.task);
         }
-        self.inner.publish(topic, id, payload)
     }
 
-    fn pull(
-        &self,
-        topic: Topic,
-        _max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
-        if topic != self.topic {
-            return self.inner.pull(topic, 1, wait);
+    /// At most one message per pull.
+    async fn pull(self: Arc<Self>, call: Pull) -> Result<Vec<Delivery>, QueueError> {
+        let call = Pull { max: 1, ..call };
+        if call.topic != self.topic {
+            return call.forward().await;
         }
+        let permit = self.allowed.acquire().await.expect("it is never closed");
+        let pulled = call.forward().await?;
+        if !pulled.is_empty() {
+            permit.forget();
+        }
+        Ok(pulled)
+    }
+}
+
+/// Delivers messages of `topic` with a `pause` before each pull, so that a test can act while they are handled. The
+/// counter states how often the queue was too full to accept a message.
+pub fn pace(queue: &mut Arc<dyn Queue>, topic: Topic, pause: Duration) -> Arc<AtomicU64> {
+    let full = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&full);
+    let intercept = Intercept::new(queue).on_publish(move |call| {
+        let counter = Arc::clone(&counter);
         async move {
-            let permit = self.allowed.acquire().await.expect("it is never closed");
-            let pulled = self.inner.pull(topic, 1, wait).await?;
-            if !pulled.is_empty() {
-                permit.forget();
+            let published = call.forward().await;
+            if published == Err(QueueError::Full) {
+                counter.fetch_add(1, Ordering::SeqCst);
             }
-            Ok(pulled)
+            published
         }
-        .boxed()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.inner.close()
-    }
-}
-
-/// Delivers messages of one topic at a limited rate, so that a test can act while they are handled.
-pub struct Paced {
-    inner: Arc<dyn Queue>,
-    topic: Topic,
-    pause: Duration,
-    full: AtomicU64,
-}
-
-impl Paced {
-    pub fn new(inner: &Arc<dyn Queue>, topic: Topic, pause: Duration) -> Arc<Self> {
-        Arc::new(Self { inner: Arc::clone(inner), topic, pause, full: AtomicU64::new(0) })
-    }
-
-    /// How often it was too full to accept a message.
-    pub fn full(&self) -> u64 {
-        self.full.load(Ordering::SeqCst)
-    }
-}
-
-impl Queue for Paced {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        let published = self.inner.publish(topic, id, payload);
-        published
-            .inspect(|published| {
-                if *published == Err(QueueError::Full) {
-                    self.full.fetch_add(1, Ordering::SeqCst);
-                }
-            })
-            .boxed()
-    }
-
-    fn pull(
-        &self,
-        topic: Topic,
-        max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
-        async move {
-            if topic == self.topic {
-                sleep(self.pause).await;
-            }
-            self.inner.pull(topic, max, wait).await
+    });
+    *queue = Arc::new(intercept.on_pull(move |call| async move {
+        if call.topic == topic {
+            sleep(pause).await;
         }
-        .boxed()
-    }
-
-    fn close(&self) -> BoxFuture<'_, ()> {
-        self.inner.close()
-    }
+        call.forward().await
+    }));
+    full
 }
 
 /// Runs `work`, which is paused like a stopped process while `frozen` is true.

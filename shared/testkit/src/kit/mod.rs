@@ -7,6 +7,7 @@ pub mod foreign;
 pub mod forger;
 pub mod gate;
 pub mod ground_truth;
+pub mod intercept;
 pub mod keys;
 pub mod net;
 pub mod pausable_proxy;

@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use keysweep_model::ids::{NodeId, TaskId};
 use keysweep_model::messages::ScanTask;
 use keysweep_model::wire;
@@ -16,9 +13,11 @@ use keysweep_storage::records::Records;
 use keysweep_storage::store::Store;
 use tokio::sync::Notify;
 
+use super::intercept::{Intercept, Pull};
+
 /// Delivers every message twice: to two pulls, possibly of different workers at the same time. Both may acknowledge.
+#[derive(Default)]
 pub struct Twice {
-    inner: Arc<dyn Queue>,
     again: Mutex<BTreeMap<Topic, VecDeque<Delivery>>>,
     /// Notified when there is a message to deliver again.
     changed: Notify,
@@ -26,8 +25,12 @@ pub struct Twice {
 }
 
 impl Twice {
-    pub fn new(inner: Arc<dyn Queue>) -> Self {
-        Self { inner, again: Mutex::default(), changed: Notify::new(), doubled: AtomicU64::new(0) }
+    /// In front of `queue`.
+    pub fn install(queue: &mut Arc<dyn Queue>) -> Arc<Self> {
+        let twice = Arc::new(Self::default());
+        let at_pull = Arc::clone(&twice);
+        *queue = Arc::new(Intercept::new(queue).on_pull(move |call| Arc::clone(&at_pull).pull(call)));
+        twice
     }
 
     /// The number of second deliveries.
@@ -40,56 +43,49 @@ impl Twice {
         self.doubled.fetch_add(1, Ordering::SeqCst);
         Some(again)
     }
-}
 
-impl Queue for Twice {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.inner.publish(topic, id, payload)
-    }
-
-    fn pull(
-        &self,
-        topic: Topic,
-        max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
-        async move {
-            loop {
-                if let Some(again) = self.again(topic) {
-                    return Ok(vec![again]);
-                }
-                tokio::select! {
-                    () = self.changed.notified() => {}
-                    // No await after messages were taken, so that dropping this loses none.
-                    pulled = self.inner.pull(topic, max, wait) => {
-                        let pulled = pulled?;
-                        self.again.lock().unwrap().entry(topic).or_default().extend(pulled.iter().cloned());
-                        self.changed.notify_waiters();
-                        return Ok(pulled);
-                    }
+    async fn pull(self: Arc<Self>, call: Pull) -> Result<Vec<Delivery>, QueueError> {
+        loop {
+            if let Some(again) = self.again(call.topic) {
+                return Ok(vec![again]);
+            }
+            tokio::select! {
+                () = self.changed.notified() => {}
+                // No await after messages were taken, so that dropping this loses none.
+                pulled = call.queue.pull(call.topic, call.max, call.wait) => {
+                    let pulled = pulled?;
+                    self.again.lock().unwrap().entry(call.topic).or_default().extend(pulled.iter().cloned());
+                    self.changed.notify_waiters();
+                    return Ok(pulled);
                 }
             }
         }
-        .boxed()
     }
 }
 
 /// Records the number of scan tasks of each node that are published and not reported yet.
 pub struct InflightTasks {
-    inner: Arc<dyn Queue>,
     store: Arc<dyn Store>,
     at_work: tokio::sync::Mutex<Vec<(NodeId, Records, TaskId)>>,
     most: Mutex<BTreeMap<NodeId, usize>>,
 }
 
 impl InflightTasks {
-    pub fn new(context: &Context) -> Self {
-        Self {
-            inner: Arc::clone(&context.queue),
-            store: Arc::clone(&context.store),
-            at_work: tokio::sync::Mutex::default(),
-            most: Mutex::default(),
-        }
+    /// In front of the queue of `context`.
+    pub fn install(context: &mut Context) -> Arc<Self> {
+        let (store, at_work, most) = (Arc::clone(&context.store), <_>::default(), Mutex::default());
+        let tasks = Arc::new(Self { store, at_work, most });
+        let at_publish = Arc::clone(&tasks);
+        context.queue = Arc::new(Intercept::new(&context.queue).on_publish(move |call| {
+            let tasks = Arc::clone(&at_publish);
+            async move {
+                if call.topic == Topic::Tasks {
+                    tasks.handed_out(wire::decode(&call.payload).unwrap()).await;
+                }
+                call.forward().await
+            }
+        }));
+        tasks
     }
 
     /// The maximum of concurrent tasks, by node.
@@ -115,54 +111,12 @@ impl InflightTasks {
     }
 }
 
-impl Queue for InflightTasks {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        let id = id.to_owned();
-        async move {
-            if topic == Topic::Tasks {
-                self.handed_out(wire::decode(&payload).unwrap()).await;
-            }
-            self.inner.publish(topic, &id, payload).await
+/// `queue`, which fails permanently on the first pull from `topic`.
+pub fn broken(queue: &Arc<dyn Queue>, topic: Topic) -> Arc<dyn Queue> {
+    Arc::new(Intercept::new(queue).on_pull(move |call| async move {
+        match call.topic == topic {
+            true => Err(QueueError::Unavailable("as planned".to_owned())),
+            false => call.forward().await,
         }
-        .boxed()
-    }
-
-    fn pull(
-        &self,
-        topic: Topic,
-        max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
-        self.inner.pull(topic, max, wait)
-    }
-}
-
-/// A queue that fails permanently on the first pull from `topic`.
-pub struct Broken {
-    inner: Arc<dyn Queue>,
-    topic: Topic,
-}
-
-impl Broken {
-    pub fn new(inner: Arc<dyn Queue>, topic: Topic) -> Self {
-        Self { inner, topic }
-    }
-}
-
-impl Queue for Broken {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.inner.publish(topic, id, payload)
-    }
-
-    fn pull(
-        &self,
-        topic: Topic,
-        max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
-        if topic == self.topic {
-            return async { Err(QueueError::Unavailable("as planned".to_owned())) }.boxed();
-        }
-        self.inner.pull(topic, max, wait)
-    }
+    }))
 }

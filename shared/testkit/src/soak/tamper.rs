@@ -14,6 +14,7 @@ use keysweep_storage::store::{Created, Entry, Store, StoreError, Watch};
 
 use super::fields::{self, Kind, decodes};
 use super::hostile;
+use crate::kit::intercept::Intercept;
 
 /// The maximum of recorded messages of one kind.
 const RECORDED_MAX: usize = 64;
@@ -119,21 +120,33 @@ impl Tamper {
     }
 }
 
-/// A queue whose messages are changed when they are pulled.
-pub struct TamperedQueue {
-    pub inner: Arc<dyn Queue>,
-    pub tamper: Arc<Tamper>,
-}
+impl Tamper {
+    /// `queue`, whose messages are changed when they are pulled.
+    pub fn queue(self: &Arc<Self>, queue: &Arc<dyn Queue>) -> Arc<dyn Queue> {
+        let tamper = Arc::clone(self);
+        Arc::new(Intercept::new(queue).on_pull(move |call| {
+            let (tamper, topic) = (Arc::clone(&tamper), call.topic);
+            async move {
+                let mut delivered = Vec::new();
+                for delivery in call.forward().await? {
+                    tamper.deliver(topic, delivery, &mut delivered);
+                }
+                if tamper.chance().is_multiple_of(2) {
+                    delivered.reverse();
+                }
+                Ok(delivered)
+            }
+        }))
+    }
 
-impl TamperedQueue {
     fn deliver(&self, topic: Topic, delivery: Delivery, into: &mut Vec<Delivery>) {
         let kind = if topic == Topic::Tasks { Kind::Task } else { Kind::Batch };
-        let Some(payload) = self.tamper.changed(kind, &delivery.payload) else { return into.push(delivery) };
-        let trust = if self.tamper.signed && kind.is_order() { Err(SignatureError::Forged) } else { Ok(()) };
+        let Some(payload) = self.changed(kind, &delivery.payload) else { return into.push(delivery) };
+        let trust = if self.signed && kind.is_order() { Err(SignatureError::Forged) } else { Ok(()) };
         let handle: Arc<dyn AckHandle> = Arc::new(Never(Arc::clone(&delivery.handle)));
         let (payload, deliveries) = (payload.into(), delivery.deliveries);
         let hostile = Delivery { payload, deliveries, trust, handle };
-        match self.tamper.chance() % 4 {
+        match self.chance() % 4 {
             // Instead of it, until it is redelivered.
             0 | 1 => into.push(hostile),
             // Before it, or after it: the true one is acknowledged.
@@ -143,31 +156,6 @@ impl TamperedQueue {
                 into.extend([delivery.clone(), again, Delivery { handle: Arc::new(Unqueued), ..delivery }]);
             }
         }
-    }
-}
-
-impl Queue for TamperedQueue {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
-        self.inner.publish(topic, id, payload)
-    }
-
-    fn pull(
-        &self,
-        topic: Topic,
-        max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
-        async move {
-            let mut delivered = Vec::new();
-            for delivery in self.inner.pull(topic, max, wait).await? {
-                self.deliver(topic, delivery, &mut delivered);
-            }
-            if self.tamper.chance().is_multiple_of(2) {
-                delivered.reverse();
-            }
-            Ok(delivered)
-        }
-        .boxed()
     }
 }
 
