@@ -7,8 +7,9 @@ use std::time::Duration;
 use keysweep_nats::setup::{PieceState, SetupMode, ensure, setup};
 use keysweep_nats::{Nats, NatsError, NatsOptions, NatsQueue, NatsStore};
 use keysweep_servers::NatsServer;
-use keysweep_storage::queue::{Queue, Topic, contract as queues};
-use keysweep_storage::store::{Created, Store, contract as stores};
+use keysweep_storage::queue::{Queue, Topic};
+use keysweep_storage::store::{Created, Store};
+use keysweep_testkit::contracts;
 
 const ACK_WAIT: Duration = Duration::from_millis(1_000);
 
@@ -46,7 +47,7 @@ macro_rules! contract {
 
 #[tokio::test]
 async fn the_queue_keeps_the_contract() {
-    use queues as contract_of;
+    use contracts::queue as contract_of;
     contract!(NatsQueue::new;
         delivers_in_order_and_removes_acknowledged_messages,
         redelivers_after_the_deadline(ACK_WAIT),
@@ -61,7 +62,7 @@ async fn the_queue_keeps_the_contract() {
 
 #[tokio::test]
 async fn the_store_keeps_the_contract() {
-    use stores as contract_of;
+    use contracts::store as contract_of;
     contract!(NatsStore::new;
         the_first_create_wins,
         updates_are_fenced_by_revision,

@@ -1,6 +1,13 @@
 //! What tests of several crates share: runs that can be watched, fakes, proxies, random bytes, and the expected result
 //! that a run is compared with. Only tests depend on it.
 
+#[cfg(feature = "contracts")]
+#[expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "test code fails by panics, and its names speak for themselves"
+)]
+pub mod contracts;
 #[cfg(feature = "fuzz")]
 #[expect(
     clippy::expect_used,

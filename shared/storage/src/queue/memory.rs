@@ -187,27 +187,3 @@ impl AckHandle for MemoryHandle {
         self.update(|state| state.show_at(self.id, Instant::now() + self.lane.ack_wait))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::super::contract;
-    use super::*;
-
-    const ACK_WAIT: Duration = Duration::from_millis(200);
-
-    fn queue() -> MemoryQueue {
-        MemoryQueue::new(ACK_WAIT, 10_000, 10_000)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn passes_the_queue_contract() {
-        contract::delivers_in_order_and_removes_acknowledged_messages(&queue()).await;
-        contract::redelivers_after_the_deadline(&queue(), ACK_WAIT).await;
-        contract::extending_the_deadline_delays_redelivery(&queue(), ACK_WAIT).await;
-        contract::requeues_after_the_delay(&queue(), ACK_WAIT).await;
-        contract::refuses_when_full_and_accepts_again(&queue(), 10_000).await;
-        contract::topics_are_separate(&queue()).await;
-        contract::an_empty_pull_waits_and_ends(&queue()).await;
-        contract::concurrent_consumers_lose_and_duplicate_nothing(&queue()).await;
-    }
-}

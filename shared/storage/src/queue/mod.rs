@@ -1,7 +1,7 @@
 //! The work queue between stages: bounded, redelivers unacknowledged messages. The in-memory queue is here, the NATS
-//! queue in `shared/nats/src/`. Every implementation of [`Queue`] must pass [`contract`].
+//! queue in `shared/nats/src/`. Every implementation of [`Queue`] must pass the contract in
+//! `shared/testkit/src/contracts/queue.rs`.
 
-pub mod contract;
 mod memory;
 
 use std::sync::Arc;

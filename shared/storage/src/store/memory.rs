@@ -131,7 +131,6 @@ impl Watch for MemoryWatch {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::contract;
     use super::*;
 
     proptest! {
@@ -149,15 +148,5 @@ mod tests {
     #[test]
     fn repetitive_values_pack_small() {
         assert!(packed(&b"a letter for each key".repeat(1_000)).capacity() < 200);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn passes_the_store_contract() {
-        contract::the_first_create_wins(&MemoryStore::default()).await;
-        contract::updates_are_fenced_by_revision(&MemoryStore::default()).await;
-        contract::a_watch_returns_existing_and_new_entries(&MemoryStore::default()).await;
-        contract::a_dropped_next_loses_no_entry(&MemoryStore::default()).await;
-        contract::concurrent_writers_agree(&MemoryStore::default()).await;
-        contract::entries_follow_each_other(&MemoryStore::default()).await;
     }
 }

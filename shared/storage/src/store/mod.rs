@@ -1,8 +1,7 @@
 //! The store of what stages record: entries that are created once, and a few that are replaced by revision. The
 //! in-memory and file stores are here, the NATS store in `shared/nats/src/`. Every implementation of [`Store`] must
-//! pass [`contract`].
+//! pass the contract in `shared/testkit/src/contracts/store.rs`.
 
-pub mod contract;
 mod file;
 mod memory;
 mod table;

@@ -1,4 +1,4 @@
-//! The file store: the contract of every store, several processes, and files that are damaged or not our own.
+//! The file store: several processes, and files that are damaged or not our own.
 #![expect(clippy::disallowed_methods, reason = "writes files as other programs would")]
 
 use std::fs;
@@ -6,7 +6,6 @@ use std::io::Write;
 
 use super::*;
 use crate::limits::{FILE_LINES_SPARE, FILE_LOCK_WAIT, HISTORY_FILE_BYTES_MAX, HISTORY_LINE_BYTES_MAX};
-use crate::store::contract;
 
 /// A folder that is removed with the test.
 struct Scratch(PathBuf);
@@ -30,17 +29,6 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-#[tokio::test]
-async fn passes_the_store_contract() {
-    let folder = Scratch::new();
-    contract::the_first_create_wins(&folder.store("1")).await;
-    contract::updates_are_fenced_by_revision(&folder.store("2")).await;
-    contract::a_watch_returns_existing_and_new_entries(&folder.store("3")).await;
-    contract::a_dropped_next_loses_no_entry(&folder.store("4")).await;
-    contract::concurrent_writers_agree(&folder.store("5")).await;
-    contract::entries_follow_each_other(&folder.store("6")).await;
 }
 
 #[tokio::test]

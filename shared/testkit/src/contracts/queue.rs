@@ -1,14 +1,12 @@
 //! The contract of every [`Queue`]. An implementation calls each function with an empty queue. A function panics if
 //! the contract is violated.
-#![expect(clippy::missing_panics_doc, clippy::unwrap_used, reason = "these are tests, called by tests")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use keysweep_storage::queue::{Delivery, Queue, QueueError, Topic};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
-
-use super::{Delivery, Queue, QueueError, Topic};
 
 const NOW: Duration = Duration::from_millis(20);
 

@@ -1,19 +1,12 @@
 //! The contract of every [`Store`]. An implementation calls each function with an empty store. A function panics if
 //! the contract is violated.
-#![expect(
-    clippy::missing_panics_doc,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "these are tests, called by tests"
-)]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use keysweep_storage::store::{Created, Store};
 use tokio::time::timeout;
-
-use super::{Created, Store};
 
 const SHORT: Duration = Duration::from_millis(100);
 
