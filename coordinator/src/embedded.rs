@@ -228,34 +228,17 @@ async fn stages(
     let mut tasks = TaskGroup::default();
     let scanner = Arc::new(Scanner::new(context.clone(), shutdown.clone()));
     for n in 0..EMBEDDED_SCANS {
-        let scanner = Arc::clone(&scanner);
-        tasks.start(
-            format!("scanner {n}"),
-            restarted(Arc::clone(&context.failpoints), move || {
-                let scanner = Arc::clone(&scanner);
-                async move { scanner.run(1).await }
-            }),
-        );
+        let (scanner, crash) = (Arc::clone(&scanner), Arc::clone(&context.failpoints));
+        tasks.start(format!("scanner {n}"), restarted(crash, async move || scanner.run(1).await));
     }
     let reaper = Arc::new(Reaper::new(context.clone(), shutdown.clone()));
     for n in 0..EMBEDDED_REAPS {
-        let reaper = Arc::clone(&reaper);
-        tasks.start(
-            format!("reaper {n}"),
-            restarted(Arc::clone(&context.failpoints), move || {
-                let reaper = Arc::clone(&reaper);
-                async move { reaper.run(1).await }
-            }),
-        );
+        let (reaper, crash) = (Arc::clone(&reaper), Arc::clone(&context.failpoints));
+        tasks.start(format!("reaper {n}"), restarted(crash, async move || reaper.run(1).await));
     }
-    let (reporter_env, run) = (context.clone(), plan.spec.run);
-    tasks.start(
-        "reporter",
-        restarted(Arc::clone(&context.failpoints), move || {
-            let context = reporter_env.clone();
-            async move { reporter::report(&context, run, now_ms).await.map(|_| ()) }
-        }),
-    );
+    let (own, run) = (context.clone(), plan.spec.run);
+    let report = async move || reporter::report(&own, run, now_ms).await.map(drop);
+    tasks.start("reporter", restarted(Arc::clone(&context.failpoints), report));
     plan.note(context).await;
     plan.store(&context.records(run)).await.map_err(DriveError::from)?;
     let mut driving = Box::pin(drive(context, run, &options.started_by, progress));
@@ -278,9 +261,9 @@ async fn stages(
 }
 
 /// A worker that is dropped at the planned failpoint and restarted, as a supervisor would do.
-async fn restarted<E: Display, F: Future<Output = Result<(), E>>>(
+async fn restarted<E: Display>(
     crash: Arc<FailPoints>,
-    start: impl Fn() -> F,
+    start: impl AsyncFn() -> Result<(), E>,
 ) -> Result<(), E> {
     loop {
         tokio::select! {

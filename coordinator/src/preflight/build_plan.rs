@@ -35,6 +35,7 @@ pub(super) struct PlanBuilder<'a> {
 }
 
 /// The parts of the plan, collected over all nodes.
+#[derive(Default)]
 pub(super) struct PlanParts {
     pub(super) planned: Vec<PlannedNode>,
     pub(super) tasks: Vec<ScanTask>,
@@ -177,16 +178,8 @@ impl<'a> PlanBuilder<'a> {
 
 impl PlanParts {
     fn nothing() -> Self {
-        Self {
-            planned: Vec::new(),
-            tasks: Vec::new(),
-            nodes: Vec::new(),
-            readings: Vec::new(),
-            missing: SlotSet::all(),
-            users: SampledUserIds::default(),
-            freed: Some(ByteEstimate::NOTHING),
-            used_memory: Some(0),
-        }
+        let (freed, used_memory) = (Some(ByteEstimate::NOTHING), Some(0));
+        Self { missing: SlotSet::all(), freed, used_memory, ..Self::default() }
     }
 
     fn add(&mut self, looked: NodeSample, tasks: Vec<ScanTask>) {

@@ -1,6 +1,8 @@
 //! The handlers of the service's API: start and cancel runs, list and show them, and return statistics. NATS
 //! (`api.rs`) and HTTP (`http.rs`) both call them.
 
+use std::fmt::Display;
+
 use keysweep_config as config;
 use keysweep_config::is_name;
 use keysweep_model::ids::{Alias, RunId};
@@ -103,8 +105,18 @@ pub(super) fn refused<T>(code: u16, why: impl Into<String>) -> ApiResult<T> {
     Err(ApiError { code, why: why.into() })
 }
 
-fn failed(e: impl std::fmt::Display) -> ApiError {
+/// The error of a request that the service cannot carry out.
+fn failed(e: impl Display) -> ApiError {
     ApiError { code: 500, why: e.to_string() }
+}
+
+/// The error of a request that is wrong.
+pub(super) fn bad_request(why: impl Display) -> ApiError {
+    ApiError { code: 400, why: why.to_string() }
+}
+
+fn no_such_run(run: RunId) -> ApiError {
+    ApiError { code: 404, why: format!("there is no run `{run}`") }
 }
 
 /// Serializes a response.
@@ -137,10 +149,7 @@ pub(super) async fn start(shared: &ServiceState, request: &RunRequest) -> ApiRes
 pub(super) async fn cancel(shared: &ServiceState, request: CancelRequest) -> ApiResult<Cancelled> {
     let cause = text("cause", request.cause)?.unwrap_or_else(|| "requested through the API".to_owned());
     let run = request.run_id;
-    match runs::cancel(&shared.context, run, cause).await.map_err(failed)? {
-        Some(cancelled) => Ok(cancelled),
-        None => refused(404, format!("there is no run `{run}`")),
-    }
+    runs::cancel(&shared.context, run, cause).await.map_err(failed)?.ok_or_else(|| no_such_run(run))
 }
 
 /// The remembered runs. A job is known if it is served, or was once.
@@ -158,10 +167,7 @@ pub(super) async fn runs(shared: &ServiceState, request: &RunsRequest) -> ApiRes
 
 /// The state of one run.
 pub(super) async fn run(shared: &ServiceState, run: RunId) -> ApiResult<RunView> {
-    match runs::find(&shared.context, run).await.map_err(failed)? {
-        Some(view) => Ok(view),
-        None => refused(404, format!("there is no run `{run}`")),
-    }
+    runs::find(&shared.context, run).await.map_err(failed)?.ok_or_else(|| no_such_run(run))
 }
 
 /// The state of jobs, cache and Redis.
@@ -217,10 +223,8 @@ pub(super) fn options(job: &ServedJob, request: &RunRequest) -> ApiResult<Option
         && let Some(order) = options.inactive.take()
     {
         config::check("inactivity_threshold_days", "inactivityThresholdDays", &days.to_string())
-            .map_err(|why| ApiError { code: 400, why })?;
-        let order = inactive_policy::after_days(order, days)
-            .map_err(|e| ApiError { code: 400, why: e.to_string() })?;
-        options.inactive = Some(order);
+            .map_err(bad_request)?;
+        options.inactive = Some(inactive_policy::after_days(order, days).map_err(bad_request)?);
     }
     if options.aggressive && options.inactive.is_none() {
         let why = "the job cannot find inactive users; set its `activity` and `identity`, or leave \
@@ -239,7 +243,7 @@ pub(super) fn options(job: &ServedJob, request: &RunRequest) -> ApiResult<Option
         options.rules.action = if dry_run { Action::Report } else { job.action };
     }
     options.pacing = pacing_limits::changed(options.pacing, request)?;
-    options.check().map_err(|e| ApiError { code: 400, why: e.to_string() })?;
+    options.check().map_err(bad_request)?;
     override_policy::check(job, request)?;
     options.attempt = Attempt { number: 1, of: job.attempts, previous: None };
     let started_by = text("startedBy", request.started_by.clone())?;

@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::ServiceState;
-use super::handlers::{self, ApiError, ApiResult, CancelRequest, refused, write};
+use super::handlers::{self, ApiError, ApiResult, CancelRequest, bad_request, refused, write};
 use super::request::{FieldKind, RequestField, RequestFields, of_query, parse};
 use crate::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
 
@@ -172,10 +172,10 @@ async fn start(State(api): SharedApi, body: Result<Bytes, BytesRejection>) -> Re
         answered.await.unwrap_or_else(|_| refused(500, "the start of the run was cut off"))
     };
     let started = started.await;
-    let place = started.as_ref().ok().and_then(|run| format!("/api/runs/{}", run.run_id).parse().ok());
+    let location = started.as_ref().ok().and_then(|run| format!("/api/runs/{}", run.run_id).parse().ok());
     let mut response = answered(202, started);
-    if let Some(place) = place {
-        response.headers_mut().insert(LOCATION, place);
+    if let Some(location) = location {
+        response.headers_mut().insert(LOCATION, location);
     }
     response
 }
@@ -192,13 +192,12 @@ fn sent(body: Result<Bytes, BytesRejection>) -> ApiResult<Bytes> {
         StatusCode::PAYLOAD_TOO_LARGE => {
             ApiError { code: 413, why: format!("the request is longer than {REQUEST_BYTES_MAX} bytes") }
         }
-        _ => ApiError { code: 400, why: "the body was cut off".to_owned() },
+        _ => bad_request("the body was cut off"),
     })
 }
 
 fn run_id(text: &str) -> ApiResult<RunId> {
-    text.parse()
-        .map_err(|_| ApiError { code: 400, why: format!("`{}` is not a run id", text.escape_debug()) })
+    text.parse().map_err(|_| bad_request(format!("`{}` is not a run id", text.escape_debug())))
 }
 
 fn answered<T: Serialize>(status: u16, answer: ApiResult<T>) -> Response {

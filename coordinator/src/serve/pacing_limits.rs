@@ -5,13 +5,12 @@ use keysweep_config::limits::LATENCY_BUDGET;
 use keysweep_model::duration;
 use keysweep_model::messages::PacingLimits;
 
-use super::handlers::{ApiError, ApiResult, RunRequest, refused};
+use super::handlers::{ApiResult, RunRequest, bad_request, refused};
 use crate::options::millis;
 
 /// The `limits` of the job, with those of the request. The bounds are those of the settings.
 pub(super) fn changed(mut limits: PacingLimits, request: &RunRequest) -> ApiResult<PacingLimits> {
-    let check =
-        |name, field, text: &str| config::check(name, field, text).map_err(|why| ApiError { code: 400, why });
+    let check = |name, field, text: &str| config::check(name, field, text).map_err(bad_request);
     if let Some(text) = &request.latency_budget {
         check("latency_budget", "latencyBudget", text)?;
         if request.max_speed == Some(true) {

@@ -33,7 +33,7 @@ pub fn deployments(
 ) -> Result<BTreeMap<Alias, RedisSettings>, ConfigError> {
     let mut found = BTreeMap::new();
     let (no_flags, no_env) = (FlagLayer::default(), Environment::default());
-    let mut layers = Layers { flags, env, job: None, redis: None, nats: None, serve: None, problems: None };
+    let mut layers = Layers::new(flags, env);
     match choose_redis(&mut layers, file) {
         Ok(alias) => {
             found.insert(alias.value, deployment(&layers)?);
@@ -43,9 +43,7 @@ pub fn deployments(
     }
     for table in file.map_or(&[][..], |file| &file.tables.redis) {
         if let Entry::Vacant(place) = found.entry(Alias::new(table.name.clone())) {
-            let (flags, env) = (&no_flags, &no_env);
-            let layers =
-                Layers { flags, env, job: None, redis: Some(table), nats: None, serve: None, problems: None };
+            let layers = Layers { redis: Some(table), ..Layers::new(&no_flags, &no_env) };
             place.insert(deployment(&layers)?);
         }
     }

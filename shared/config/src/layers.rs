@@ -82,6 +82,13 @@ struct RawValue {
     origin: Origin,
 }
 
+impl<'a> Layers<'a> {
+    /// The layers without tables of a job file.
+    pub(super) fn new(flags: &'a FlagLayer, env: &'a Environment) -> Self {
+        Self { flags, env, job: None, redis: None, nats: None, serve: None, problems: None }
+    }
+}
+
 impl Layers<'_> {
     /// A setting with one value; `None` if no layer has it and there is no default text.
     pub(super) fn one<T>(

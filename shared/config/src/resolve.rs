@@ -155,7 +155,7 @@ pub fn destinations(
 fn layers<'a>(flags: &'a FlagLayer, env: &'a Environment, file: Option<&'a JobFile>) -> Layers<'a> {
     let nats = file.and_then(|file| file.tables.nats.as_ref());
     let serve = file.and_then(|file| file.tables.serve.as_ref());
-    Layers { flags, env, job: None, redis: None, nats, serve, problems: None }
+    Layers { nats, serve, ..Layers::new(flags, env) }
 }
 
 /// Rejects a URL in a flag or variable that would apply to several aliases.

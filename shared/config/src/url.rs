@@ -94,16 +94,15 @@ fn parse_tcp(rest: &str) -> Option<UrlParts> {
 fn parse_sentinel(url: &str, rest: &str) -> Option<UrlParts> {
     SentinelUrl::parse(url)?;
     let (authority, path) = rest.split_once('/')?;
-    let login = authority.rsplit_once('@').map(|(login, _)| parse_login(login));
-    let db = path.split_once('/').map(|(_, db)| db.trim_end_matches('/')).filter(|db| !db.is_empty());
-    let db = match db {
-        Some(db) => Some(db.parse().ok()?),
+    let login = match authority.rsplit_once('@') {
+        Some((login, _)) => Some(parse_login(login)?),
         None => None,
     };
-    match login {
-        Some(login) => Some((Some(login?), db)),
-        None => Some((None, db)),
-    }
+    let db = match path.split_once('/').map(|(_, db)| db.trim_end_matches('/')) {
+        Some(db) if !db.is_empty() => Some(db.parse().ok()?),
+        _ => None,
+    };
+    Some((login, db))
 }
 
 /// `/path/of/socket[?db=1&user=me&pass=word]`

@@ -13,7 +13,7 @@ use async_nats::jetstream::{self, AckKind};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use keysweep_signing::SignatureError;
-use keysweep_storage::queue::{AckHandle, Delivery, Queue, QueueError, Topic};
+use keysweep_storage::queue::{AckHandle, Delivery, Queue, QueueError, QueueFuture, Topic};
 use keysweep_tasks::supervision;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::{sleep, timeout};
@@ -90,7 +90,7 @@ fn full(error: &PublishError) -> Option<String> {
 }
 
 impl Queue for NatsQueue {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> QueueFuture<'_, ()> {
         let signature = match topic {
             Topic::Tasks => signatures::signature(&self.nats.authority, topic_name(topic), &payload),
             Topic::Batches => Ok(None),
@@ -109,12 +109,7 @@ impl Queue for NatsQueue {
         .boxed()
     }
 
-    fn pull(
-        &self,
-        topic: Topic,
-        _max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
+    fn pull(&self, topic: Topic, _max: usize, wait: Duration) -> QueueFuture<'_, Vec<Delivery>> {
         async move {
             let pulled = match self.consumer(topic).await {
                 Ok(consumer) => self.pull_one(topic, consumer, wait).await,
@@ -214,7 +209,7 @@ impl NatsHandle {
 }
 
 impl AckHandle for NatsHandle {
-    fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn ack(&self) -> QueueFuture<'_, ()> {
         async move {
             // A request, so that the server has processed it when this returns.
             let Some(reply) = self.message.reply.clone() else { return Ok(()) };
@@ -224,11 +219,11 @@ impl AckHandle for NatsHandle {
         .boxed()
     }
 
-    fn nak(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn nak(&self, delay: Duration) -> QueueFuture<'_, ()> {
         self.send_ack(AckKind::Nak((!delay.is_zero()).then_some(delay))).boxed()
     }
 
-    fn extend_deadline(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn extend_deadline(&self) -> QueueFuture<'_, ()> {
         self.send_ack(AckKind::Progress).boxed()
     }
 }

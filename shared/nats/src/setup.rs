@@ -59,6 +59,12 @@ pub struct Difference {
     pub essential: bool,
 }
 
+impl Piece {
+    fn new(name: String, state: PieceState) -> Self {
+        Self { name, state, differences: Vec::new() }
+    }
+}
+
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is `{}`, not `{}`", self.setting, self.found, self.wanted)
@@ -158,12 +164,12 @@ async fn stream(nats: &Nats, wanted: &Config, mode: SetupMode) -> Result<Piece, 
     let name = wanted.name.clone();
     let Some(found) = find_stream(nats, &name).await? else {
         if mode == SetupMode::Look {
-            return Ok(Piece { name, state: PieceState::Missing, differences: Vec::new() });
+            return Ok(Piece::new(name, PieceState::Missing));
         }
         let created = nats.js.create_stream(wanted.clone()).await;
         // If another process was faster, it created the same.
         created.map(drop).map_err(|e| cannot_create(nats, &name, &e))?;
-        return Ok(Piece { name, state: PieceState::Created, differences: Vec::new() });
+        return Ok(Piece::new(name, PieceState::Created));
     };
     let is_bucket = wanted.name.starts_with(BUCKETS);
     let differences =
@@ -249,21 +255,19 @@ async fn consumer(nats: &Nats, stream: &str, mode: SetupMode) -> Result<Piece, N
         let made = nats.js.create_consumer_on_stream(wanted.clone(), stream).await;
         made.map(drop).map_err(|e| request(nats, &format!("create the consumer `{name}`"), &chain(&e)))
     };
-    let found = match found {
-        Ok(found) => found,
+    let differences = match found {
+        Ok(found) => {
+            consumer_differences(&wanted.clone().into_consumer_config(), &found.cached_info().config)
+        }
         Err(e) if !is_missing(&e) => {
             return Err(request(nats, &format!("query the consumer `{name}`"), &chain(&e)));
         }
-        Err(_) if mode == SetupMode::Look => {
-            return Ok(Piece { name, state: PieceState::Missing, differences: Vec::new() });
-        }
+        Err(_) if mode == SetupMode::Look => return Ok(Piece::new(name, PieceState::Missing)),
         Err(_) => {
             make().await?;
-            return Ok(Piece { name, state: PieceState::Created, differences: Vec::new() });
+            return Ok(Piece::new(name, PieceState::Created));
         }
     };
-    let differences =
-        consumer_differences(&wanted.clone().into_consumer_config(), &found.cached_info().config);
     let state = match (differences.is_empty(), mode) {
         (true, _) => PieceState::Right,
         (false, SetupMode::Apply) => {

@@ -10,11 +10,11 @@ use async_nats::jetstream::message::{PublishMessage, StreamMessage};
 use async_nats::jetstream::stream::{DirectGetErrorKind, LastRawMessageErrorKind, Stream};
 use async_nats::{HeaderValue, Subscriber};
 use futures_util::StreamExt;
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::FutureExt;
 use keysweep_signing::SignatureError;
 use keysweep_storage::events::EVENTS;
 use keysweep_storage::records::is_order;
-use keysweep_storage::store::{Created, Entry, Store, StoreError, Watch};
+use keysweep_storage::store::{Created, Entry, Store, StoreError, StoreFuture, Watch};
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
@@ -205,7 +205,7 @@ async fn leader_get(
 }
 
 impl Store for NatsStore {
-    fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
+    fn create(&self, key: &str, value: Vec<u8>) -> StoreFuture<'_, Created> {
         let key = key.to_owned();
         async move {
             // A publish reaches the subscribers of the subject even if the stream rejects it. If there is no reply,
@@ -236,7 +236,7 @@ impl Store for NatsStore {
         .boxed()
     }
 
-    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+    fn get(&self, key: &str) -> StoreFuture<'_, Option<Entry>> {
         let key = key.to_owned();
         async move {
             let (stream, subject) = self.place(&key).await?;
@@ -258,12 +258,7 @@ impl Store for NatsStore {
         .boxed()
     }
 
-    fn update(
-        &self,
-        key: &str,
-        value: Vec<u8>,
-        revision: u64,
-    ) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+    fn update(&self, key: &str, value: Vec<u8>, revision: u64) -> StoreFuture<'_, Option<u64>> {
         let key = key.to_owned();
         async move {
             Ok(match self.put(&key, value, revision).await? {
@@ -274,7 +269,7 @@ impl Store for NatsStore {
         .boxed()
     }
 
-    fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+    fn next_after(&self, prefix: &str, revision: u64) -> StoreFuture<'_, Option<Entry>> {
         let prefix = prefix.to_owned();
         async move {
             let (stream, all) = self.place(&prefix).await?;
@@ -283,7 +278,7 @@ impl Store for NatsStore {
         .boxed()
     }
 
-    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
+    fn watch(&self, prefix: &str) -> StoreFuture<'_, Box<dyn Watch>> {
         let prefix = prefix.to_owned();
         async move {
             let (stream, all) = self.place(&prefix).await?;
@@ -341,7 +336,7 @@ impl NatsWatch {
 }
 
 impl Watch for NatsWatch {
-    fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>> {
+    fn next(&mut self) -> StoreFuture<'_, Entry> {
         async move {
             loop {
                 // A watch has nothing to do but wait, so it outlasts any outage of the server.

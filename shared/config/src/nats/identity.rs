@@ -69,7 +69,8 @@ pub(super) fn identity(
 
 impl NatsIdentity {
     pub(super) fn none() -> Self {
-        Self { creds: nothing(), nkey: nothing(), user: nothing(), password: nothing(), token: nothing() }
+        let (user, password, token) = (Setting::none(), Setting::none(), Setting::none());
+        Self { creds: Setting::none(), nkey: Setting::none(), user, password, token }
     }
 }
 
@@ -141,10 +142,6 @@ fn read(word: Setting<Option<SecretValue>>, what: &str) -> Result<Setting<Option
     let Setting { value, origin } = word;
     let value = value.map(|word| word.read(&origin, what)).transpose()?;
     Ok(Setting { value, origin })
-}
-
-fn nothing<T>() -> Setting<Option<T>> {
-    Setting { value: None, origin: Origin::Default }
 }
 
 fn contradiction(one: &Claim, other: &Claim) -> ConfigError {

@@ -8,7 +8,7 @@ use super::url::NatsUrl;
 use crate::error::ConfigError;
 use crate::layers::{Layers, bad, split_nats_urls};
 use crate::login::{self, SecretValue};
-use crate::origin::{Origin, Setting};
+use crate::origin::Setting;
 use crate::parse::{self, Parsed};
 use crate::setting_def::SettingDef;
 use crate::setting_kind::SettingKind;
@@ -49,8 +49,7 @@ fn level(rank: u8, nearness: Nearness) -> u8 {
 /// The value with the highest level, or none.
 pub(super) fn best<T>(offers: Vec<Offer<T>>) -> Setting<Option<T>> {
     let best = offers.into_iter().max_by_key(|offer| offer.level);
-    let nothing = Setting { value: None, origin: Origin::Default };
-    best.map_or(nothing, |offer| offer.setting.map(Some))
+    best.map_or(Setting::none(), |offer| offer.setting.map(Some))
 }
 
 /// The layers, and the context if one is used.

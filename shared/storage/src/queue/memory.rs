@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{AckHandle, Delivery, Queue, QueueError, Topic};
+use super::{AckHandle, Delivery, Queue, QueueError, QueueFuture, Topic};
 
 /// A bounded queue in this process.
 pub struct MemoryQueue {
@@ -36,17 +36,12 @@ impl MemoryQueue {
 }
 
 impl Queue for MemoryQueue {
-    fn publish(&self, topic: Topic, _id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn publish(&self, topic: Topic, _id: &str, payload: Vec<u8>) -> QueueFuture<'_, ()> {
         let published = self.lane(topic).publish(payload);
         async move { published }.boxed()
     }
 
-    fn pull(
-        &self,
-        topic: Topic,
-        max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>> {
+    fn pull(&self, topic: Topic, max: usize, wait: Duration) -> QueueFuture<'_, Vec<Delivery>> {
         let lane = Arc::clone(self.lane(topic));
         async move { Ok(lane.pull(max, wait).await) }.boxed()
     }
@@ -167,7 +162,7 @@ struct MemoryHandle {
 }
 
 impl MemoryHandle {
-    fn update(&self, what: impl FnOnce(&mut LaneState)) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn update(&self, what: impl FnOnce(&mut LaneState)) -> QueueFuture<'_, ()> {
         what(&mut self.lane.state());
         self.lane.changed.notify_one();
         async { Ok(()) }.boxed()
@@ -175,15 +170,15 @@ impl MemoryHandle {
 }
 
 impl AckHandle for MemoryHandle {
-    fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn ack(&self) -> QueueFuture<'_, ()> {
         self.update(|state| state.remove(self.id))
     }
 
-    fn nak(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn nak(&self, delay: Duration) -> QueueFuture<'_, ()> {
         self.update(|state| state.show_at(self.id, Instant::now() + delay))
     }
 
-    fn extend_deadline(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn extend_deadline(&self) -> QueueFuture<'_, ()> {
         self.update(|state| state.show_at(self.id, Instant::now() + self.lane.ack_wait))
     }
 }

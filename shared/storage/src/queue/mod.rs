@@ -44,20 +44,18 @@ pub enum QueueError {
     Unavailable(String),
 }
 
+/// The result of an operation of a queue.
+pub type QueueFuture<'a, T> = BoxFuture<'a, Result<T, QueueError>>;
+
 /// A queue of opaque messages. A message stays in the queue until it is acknowledged. A delivery is exclusive until
 /// its ack deadline; then the message is redelivered.
 pub trait Queue: Send + Sync {
     /// Stores `payload`. After `Ok`, it is delivered at least once. The queue may drop a message whose `id` it has
     /// seen recently as a duplicate.
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Result<(), QueueError>>;
+    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> QueueFuture<'_, ()>;
 
     /// Up to `max` messages; waits up to `wait` for the first. Empty if none arrived.
-    fn pull(
-        &self,
-        topic: Topic,
-        max: usize,
-        wait: Duration,
-    ) -> BoxFuture<'_, Result<Vec<Delivery>, QueueError>>;
+    fn pull(&self, topic: Topic, max: usize, wait: Duration) -> QueueFuture<'_, Vec<Delivery>>;
 
     /// Waits until the queue has cleaned up after dropped pulls. Called before a process exits.
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -68,11 +66,11 @@ pub trait Queue: Send + Sync {
 /// Acknowledges or requeues one delivery.
 pub trait AckHandle: Send + Sync {
     /// Removes the message: its work is done and stored. Not fenced: a late call also ends a redelivery.
-    fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>>;
+    fn ack(&self) -> QueueFuture<'_, ()>;
     /// Redelivers the message after `delay`.
-    fn nak(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>>;
+    fn nak(&self, delay: Duration) -> QueueFuture<'_, ()>;
     /// Restarts the ack deadline, because the work goes on.
-    fn extend_deadline(&self) -> BoxFuture<'_, Result<(), QueueError>>;
+    fn extend_deadline(&self) -> QueueFuture<'_, ()>;
 }
 
 /// One delivery of a message. If it is dropped, the message is redelivered after its ack deadline.

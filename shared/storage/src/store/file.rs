@@ -17,13 +17,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::FutureExt;
 use keysweep_files::{FileError, Folder};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use self::known::{LogFile, LogLine};
-use super::{Created, Entry, Store, StoreError, Watch};
+use super::{Created, Entry, Store, StoreError, StoreFuture, Watch};
 use crate::limits::{FILE_TIMEOUT, REVISION_MAX};
 
 /// How often a watch reads the file.
@@ -148,7 +148,7 @@ impl FileShared {
 }
 
 impl Store for FileStore {
-    fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
+    fn create(&self, key: &str, value: Vec<u8>) -> StoreFuture<'_, Created> {
         let key = key.to_owned();
         async move {
             match self.write(&key, value, None).await? {
@@ -160,26 +160,21 @@ impl Store for FileStore {
         .boxed()
     }
 
-    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+    fn get(&self, key: &str) -> StoreFuture<'_, Option<Entry>> {
         let key = key.to_owned();
         self.with(move |_, known| Ok(known.table.entry(&key))).boxed()
     }
 
-    fn update(
-        &self,
-        key: &str,
-        value: Vec<u8>,
-        revision: u64,
-    ) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+    fn update(&self, key: &str, value: Vec<u8>, revision: u64) -> StoreFuture<'_, Option<u64>> {
         let key = key.to_owned();
         async move { Ok(self.write(&key, value, Some(revision)).await?.ok()) }.boxed()
     }
 
-    fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+    fn next_after(&self, prefix: &str, revision: u64) -> StoreFuture<'_, Option<Entry>> {
         self.next_entry(prefix.to_owned(), revision).boxed()
     }
 
-    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
+    fn watch(&self, prefix: &str) -> StoreFuture<'_, Box<dyn Watch>> {
         let watch = FileWatch { store: self.clone(), prefix: prefix.to_owned(), seen: 0 };
         async move { Ok(Box::new(watch) as Box<dyn Watch>) }.boxed()
     }
@@ -196,7 +191,7 @@ struct FileWatch {
 }
 
 impl Watch for FileWatch {
-    fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>> {
+    fn next(&mut self) -> StoreFuture<'_, Entry> {
         async move {
             loop {
                 if let Some(entry) = self.store.next_entry(self.prefix.clone(), self.seen).await? {

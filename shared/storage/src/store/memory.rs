@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::FutureExt;
 use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 use tokio::sync::watch;
 
 use super::table::EntryTable;
-use super::{Created, Entry, Store, StoreError, Watch};
+use super::{Created, Entry, Store, StoreError, StoreFuture, Watch};
 
 /// Entries in memory.
 pub struct MemoryStore(Arc<MemoryShared>);
@@ -61,7 +61,7 @@ fn unpacked(entry: Entry) -> Entry {
 }
 
 impl Store for MemoryStore {
-    fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
+    fn create(&self, key: &str, value: Vec<u8>) -> StoreFuture<'_, Created> {
         let created = match self.0.write(key, &value, None) {
             Ok(revision) => Ok(Created::Now(revision)),
             Err(Some(entry)) => Ok(Created::Before(entry)),
@@ -70,27 +70,22 @@ impl Store for MemoryStore {
         async move { created }.boxed()
     }
 
-    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+    fn get(&self, key: &str) -> StoreFuture<'_, Option<Entry>> {
         let entry = self.0.table().entry(key).map(unpacked);
         async move { Ok(entry) }.boxed()
     }
 
-    fn update(
-        &self,
-        key: &str,
-        value: Vec<u8>,
-        revision: u64,
-    ) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+    fn update(&self, key: &str, value: Vec<u8>, revision: u64) -> StoreFuture<'_, Option<u64>> {
         let updated = self.0.write(key, &value, Some(revision)).ok();
         async move { Ok(updated) }.boxed()
     }
 
-    fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+    fn next_after(&self, prefix: &str, revision: u64) -> StoreFuture<'_, Option<Entry>> {
         let entry = self.0.first_after(revision, prefix);
         async move { Ok(entry) }.boxed()
     }
 
-    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
+    fn watch(&self, prefix: &str) -> StoreFuture<'_, Box<dyn Watch>> {
         let watch = MemoryWatch {
             shared: Arc::clone(&self.0),
             latest: self.0.latest.subscribe(),
@@ -109,7 +104,7 @@ struct MemoryWatch {
 }
 
 impl Watch for MemoryWatch {
-    fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>> {
+    fn next(&mut self) -> StoreFuture<'_, Entry> {
         async move {
             loop {
                 let latest = *self.latest.borrow_and_update();

@@ -40,29 +40,27 @@ pub enum Created {
     Before(Entry),
 }
 
+/// The result of an operation of a store.
+pub type StoreFuture<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
 /// A store of small entries. A write is durable when the call returns.
 pub trait Store: Send + Sync {
     /// Creates the entry unless it exists. The first caller wins, permanently.
-    fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>>;
+    fn create(&self, key: &str, value: Vec<u8>) -> StoreFuture<'_, Created>;
 
     /// The entry, if it exists.
-    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
+    fn get(&self, key: &str) -> StoreFuture<'_, Option<Entry>>;
 
     /// Compare-and-set: replaces the entry if its revision is still `revision`. Returns the new revision, or `None` if
     /// it has changed.
-    fn update(
-        &self,
-        key: &str,
-        value: Vec<u8>,
-        revision: u64,
-    ) -> BoxFuture<'_, Result<Option<u64>, StoreError>>;
+    fn update(&self, key: &str, value: Vec<u8>, revision: u64) -> StoreFuture<'_, Option<u64>>;
 
     /// The first entry after `revision` whose key starts with `prefix` (which ends with `/`), if there is one.
-    fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>>;
+    fn next_after(&self, prefix: &str, revision: u64) -> StoreFuture<'_, Option<Entry>>;
 
     /// Watches the entries whose key starts with `prefix`: existing ones, then new ones, each at its latest revision,
     /// in the order of revisions.
-    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>>;
+    fn watch(&self, prefix: &str) -> StoreFuture<'_, Box<dyn Watch>>;
 
     /// Why entries are not durable and older ones may be missing, if so.
     fn trouble(&self) -> Option<String> {
@@ -93,5 +91,5 @@ pub async fn write(
 /// A watch on the entries below a prefix.
 pub trait Watch: Send {
     /// The next entry; waits for it. Dropping the future loses no entry.
-    fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>>;
+    fn next(&mut self) -> StoreFuture<'_, Entry>;
 }

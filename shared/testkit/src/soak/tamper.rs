@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use keysweep_signing::SignatureError;
-use keysweep_storage::queue::{AckHandle, Delivery, Queue, QueueError, Topic};
-use keysweep_storage::store::{Created, Entry, Store, StoreError, Watch};
+use keysweep_storage::queue::{AckHandle, Delivery, Queue, QueueFuture, Topic};
+use keysweep_storage::store::{Created, Entry, Store, StoreFuture, Watch};
 
 use super::fields::{self, Kind, decodes};
 use super::hostile;
@@ -163,15 +162,15 @@ impl Tamper {
 struct Never(Arc<dyn AckHandle>);
 
 impl AckHandle for Never {
-    fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn ack(&self) -> QueueFuture<'_, ()> {
         self.0.nak(Duration::ZERO)
     }
 
-    fn nak(&self, delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn nak(&self, delay: Duration) -> QueueFuture<'_, ()> {
         self.0.nak(delay)
     }
 
-    fn extend_deadline(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn extend_deadline(&self) -> QueueFuture<'_, ()> {
         self.0.extend_deadline()
     }
 }
@@ -180,15 +179,15 @@ impl AckHandle for Never {
 struct Unqueued;
 
 impl AckHandle for Unqueued {
-    fn ack(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn ack(&self) -> QueueFuture<'_, ()> {
         async { Ok(()) }.boxed()
     }
 
-    fn nak(&self, _delay: Duration) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn nak(&self, _delay: Duration) -> QueueFuture<'_, ()> {
         async { Ok(()) }.boxed()
     }
 
-    fn extend_deadline(&self) -> BoxFuture<'_, Result<(), QueueError>> {
+    fn extend_deadline(&self) -> QueueFuture<'_, ()> {
         async { Ok(()) }.boxed()
     }
 }
@@ -223,7 +222,7 @@ impl TamperedStore {
 }
 
 impl Store for TamperedStore {
-    fn create(&self, key: &str, value: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
+    fn create(&self, key: &str, value: Vec<u8>) -> StoreFuture<'_, Created> {
         let key = key.to_owned();
         async move {
             if let Some(hostile) = self.at_rest(&key, &value) {
@@ -234,7 +233,7 @@ impl Store for TamperedStore {
         .boxed()
     }
 
-    fn get(&self, key: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+    fn get(&self, key: &str) -> StoreFuture<'_, Option<Entry>> {
         let key = key.to_owned();
         async move {
             let entry = self.inner.get(&key).await?;
@@ -246,20 +245,15 @@ impl Store for TamperedStore {
         .boxed()
     }
 
-    fn update(
-        &self,
-        key: &str,
-        value: Vec<u8>,
-        revision: u64,
-    ) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+    fn update(&self, key: &str, value: Vec<u8>, revision: u64) -> StoreFuture<'_, Option<u64>> {
         self.inner.update(key, value, revision)
     }
 
-    fn next_after(&self, prefix: &str, revision: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+    fn next_after(&self, prefix: &str, revision: u64) -> StoreFuture<'_, Option<Entry>> {
         self.inner.next_after(prefix, revision)
     }
 
-    fn watch(&self, prefix: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
+    fn watch(&self, prefix: &str) -> StoreFuture<'_, Box<dyn Watch>> {
         let prefix = prefix.to_owned();
         async move {
             let inner = self.inner.watch(&prefix).await?;
@@ -278,7 +272,7 @@ struct TamperedWatch {
 }
 
 impl Watch for TamperedWatch {
-    fn next(&mut self) -> BoxFuture<'_, Result<Entry, StoreError>> {
+    fn next(&mut self) -> StoreFuture<'_, Entry> {
         async move {
             if let Some(held) = self.held.take() {
                 return Ok(held);
