@@ -38,6 +38,8 @@ struct Syntax {
 
 /// A parsed command line.
 pub struct Cli {
+    /// The subcommand's name.
+    pub name: String,
     /// The subcommand with its own flags.
     pub command: Command,
     /// The format of the output.
@@ -119,29 +121,6 @@ impl Command {
     #[must_use]
     pub fn is_service(&self) -> bool {
         matches!(self, Self::Serve(_) | Self::Scanner(_) | Self::Reaper(_) | Self::Reporter(_))
-    }
-
-    /// Its name on the command line.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Run(_) => "run",
-            Self::Plan(_) => "plan",
-            Self::Restore(_) => "restore",
-            Self::Demo(_) => "demo",
-            Self::Serve(_) => "serve",
-            Self::Scanner(_) => "scanner",
-            Self::Reaper(_) => "reaper",
-            Self::Reporter(_) => "reporter",
-            Self::Stats(_) => "stats",
-            Self::Runs { .. } => "runs",
-            Self::Events(_) => "events",
-            Self::Nats { .. } => "nats",
-            Self::Drive(_) => "drive",
-            Self::Config { .. } => "config",
-            Self::Completions { .. } => "completions",
-            Self::Man => "man",
-        }
     }
 }
 
@@ -232,8 +211,9 @@ impl Cli {
         let matches = command().try_get_matches_from(line)?;
         let Syntax { command, output } =
             Syntax::from_arg_matches(&matches).map_err(|e| e.format(&mut self::command()))?;
+        let name = matches.subcommand_name().unwrap_or_default().to_owned();
         let (settings, config_file) = settings::given(&matches);
-        Ok(Self { command, output, settings, config_file })
+        Ok(Self { name, command, output, settings, config_file })
     }
 
     /// The flags of the connections and of the job's name, as arguments of another process.

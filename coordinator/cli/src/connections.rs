@@ -10,9 +10,7 @@ use coordinator::options::{self, OptionsError};
 use coordinator::process_id::hostname;
 use keysweep_backup::{BackupTarget, BackupTargets};
 use keysweep_config as config;
-use keysweep_config::{
-    BackupPlace, ConfigError, Environment, FlagLayer, JobFile, NatsSettings, SecretSource, Settings,
-};
+use keysweep_config::{BackupPlace, Environment, FlagLayer, JobFile, NatsSettings, SecretSource, Settings};
 use keysweep_http::Integrations;
 use keysweep_model::ids::Alias;
 use keysweep_nats::{Nats, NatsError, NatsOptions, setup};
@@ -63,10 +61,10 @@ impl Connections {
         flags: &FlagLayer,
         environment: &Environment,
         file: Option<&JobFile>,
-    ) -> Result<Self, ConnectionsError> {
+    ) -> Result<Self, CommandError> {
         let jobs = config::resolve_all(flags, environment, file)?;
         let Some(nats) = jobs.iter().find_map(|job| job.nats.clone()) else {
-            return Err(ConnectionsError::NoNats(command.to_owned()));
+            return Err(CommandError::NoNats(command.to_owned()));
         };
         let deployments = config::deployments(flags, environment, file)?;
         let access = deployments.iter().map(|(alias, deployment)| {
@@ -148,20 +146,4 @@ async fn ready(nats: &Nats, patience: Duration) -> Result<(), NatsError> {
             done => return done,
         }
     }
-}
-
-/// Why the connections could not be resolved.
-#[derive(Debug, thiserror::Error)]
-pub enum ConnectionsError {
-    /// Bad settings.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// Settings that cannot be used.
-    #[error(transparent)]
-    Options(#[from] OptionsError),
-    /// No address of NATS is set.
-    #[error(
-        "`keysweep {0}` works over NATS: say where it is with `--nats URL`, `NATS_URL`, or `[nats]` in the job file"
-    )]
-    NoNats(String),
 }

@@ -8,51 +8,25 @@ use coordinator::exit;
 use coordinator::options::Options;
 use coordinator::process_id::myself;
 use keysweep_files::Folder;
-use keysweep_model::glob::PatternError;
 use keysweep_model::ids::Alias;
 use keysweep_model::messages::Rules;
 use keysweep_redis::ConnectOptions;
 use keysweep_servers::{ClusterServers, Dataset, ExpectedCounts, Seeder, ServersError, demo_mixture};
 use reporter::grouped;
-use thiserror::Error;
 
 use super::args::DemoArgs;
-use super::run::{CommandError, OutputMode, RunStart, run};
+use super::error::CommandError;
+use super::run::{OutputMode, RunStart, run};
 use super::signals::Signals;
 
 /// The seed of the sample data: every demo has the same keys.
 const SEED: u64 = 1;
 
-/// Why the demo ended early.
-#[derive(Debug, Error)]
-pub enum DemoError {
-    /// The servers could not be started or filled.
-    #[error(transparent)]
-    Servers(#[from] ServersError),
-    /// The run has no result.
-    #[error(transparent)]
-    Command(#[from] CommandError),
-    /// A pattern of the demo is wrong: a bug.
-    #[error(transparent)]
-    Pattern(#[from] PatternError),
-    /// The terminal failed.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-}
-
-impl DemoError {
-    /// The exit code.
-    #[must_use]
-    pub fn code(&self) -> u8 {
-        if let Self::Command(e) = self { e.code() } else { exit::FAILED }
-    }
-}
-
 /// Runs the demo.
 ///
 /// # Errors
 /// When servers, seeding or the run fail.
-pub async fn demo(args: &DemoArgs, show: OutputMode) -> Result<u8, DemoError> {
+pub async fn demo(args: &DemoArgs, show: OutputMode) -> Result<u8, CommandError> {
     tracing::info!("Starting a throwaway cluster of three primaries...");
     let servers = ClusterServers::start(3, 0).await?;
     let mixture = demo_mixture(args.keys, args.stale_percent, SEED);
@@ -85,8 +59,9 @@ async fn seed(servers: &ClusterServers, mixture: Dataset) -> Result<(), ServersE
     seeder.finish().await
 }
 
-fn options(urls: Vec<String>) -> Result<Options, PatternError> {
-    let rules = Rules::deleting(&["permissions:*"], &["permissions:system:*"])?;
+fn options(urls: Vec<String>) -> Result<Options, CommandError> {
+    let rules = Rules::deleting(&["permissions:*"], &["permissions:system:*"])
+        .map_err(|e| CommandError::Usage(e.to_string()))?;
     Ok(Options {
         job: "demo".to_owned(),
         display_name: "Demo".to_owned(),

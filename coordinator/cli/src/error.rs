@@ -11,8 +11,10 @@ use coordinator::schedule::ScheduleError;
 use coordinator::serve::{ServeError, StartError};
 use coordinator::submit::SubmitError;
 use keysweep_backup::BackupError;
+use keysweep_config::ConfigError;
 use keysweep_model::ids::RunId;
 use keysweep_nats::NatsError;
+use keysweep_servers::ServersError;
 use keysweep_storage::queue::QueueError;
 use keysweep_storage::records::RecordError;
 use keysweep_storage::store::StoreError;
@@ -59,15 +61,26 @@ pub enum CommandError {
     /// Signals detached from a run that was cancelled.
     #[error("Detached. Run {1} {0}.\n`keysweep runs attach {1}` shows how it ends.")]
     DetachedStopping(Interrupted, RunId),
-    /// Signals or output failed.
+    /// Signals, the terminal or output failed.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// The settings do not fit the command.
     #[error("{0}")]
     Usage(String),
+    /// The settings are invalid.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The settings cannot be used.
     #[error(transparent)]
     Options(#[from] OptionsError),
+    /// No address of NATS is set.
+    #[error(
+        "`keysweep {0}` works over NATS: say where it is with `--nats URL`, `NATS_URL`, or `[nats]` in the job file"
+    )]
+    NoNats(String),
+    /// The servers of the demo could not be started or filled.
+    #[error(transparent)]
+    Servers(#[from] ServersError),
     /// The schedule cannot be used.
     #[error("`schedule` of job `{job}`: {source}")]
     Schedule {
@@ -130,8 +143,12 @@ impl CommandError {
             Self::Consent(_) | Self::Submit(SubmitError::Left(_)) => exit::REFUSED,
             Self::Stopped(code, _) | Self::Left(code) | Self::Detached(code, _) => *code,
             Self::DetachedStopping(left, _) => left.code,
+            // A closed pipe (`| head`) is no failure.
+            Self::Io(e) if e.kind() == io::ErrorKind::BrokenPipe => exit::DONE,
             Self::Usage(_)
+            | Self::Config(_)
             | Self::Options(_)
+            | Self::NoNats(_)
             | Self::Schedule { .. }
             | Self::Ref(_)
             | Self::NoRun(_)
@@ -148,6 +165,7 @@ impl CommandError {
                 exit::UNREACHABLE
             }
             Self::Io(_)
+            | Self::Servers(_)
             | Self::Nats(_)
             | Self::Records(_)
             | Self::Submit(_)

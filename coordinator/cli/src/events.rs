@@ -1,6 +1,5 @@
 //! `keysweep events`: prints the published events on a terminal.
 
-use std::io::{self, Write};
 use std::time::Duration;
 
 use coordinator::exit;
@@ -16,7 +15,7 @@ use serde_json::Value;
 use super::args::EventsArgs;
 use super::connections::{Connections, PATIENCE};
 use super::error::CommandError;
-use super::run::OutputMode;
+use super::run::{OutputMode, print};
 use super::signals::Signals;
 
 /// `keysweep events`.
@@ -83,10 +82,7 @@ fn print_event(
         return Ok(true);
     }
     let line = if show.json { printable::json(&event.to_string()) } else { sentence(&event) };
-    match writeln!(io::stdout(), "{line}") {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        written => Ok(written.map(|()| true)?),
-    }
+    Ok(print(&format!("{line}\n"))?)
 }
 
 /// Figures shown for events of runs.

@@ -6,7 +6,7 @@ pub mod check;
 mod connection_table;
 pub mod connections;
 pub mod demo;
-mod error;
+pub mod error;
 pub mod events;
 mod examples;
 mod force_exit;

@@ -11,12 +11,13 @@ use coordinator::options::Options;
 use jiff::Timestamp;
 use keysweep_cli::args::{Cli, Command, ConfigCommand, NatsCommand, RunArgs};
 use keysweep_cli::connections::Connections;
+use keysweep_cli::error::CommandError;
 use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{check, demo, events, log, nats_keys, nats_setup, restore, roles, run, runs, show, stats};
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
-use keysweep_config::{BackupPlace, ConfigError, Destinations, Environment, JobFile, Origin, Settings};
+use keysweep_config::{BackupPlace, Environment, FlagLayer, JobFile, Origin};
 use keysweep_files as files;
 use keysweep_files::read_text;
 use keysweep_model::messages::Attempt;
@@ -46,18 +47,21 @@ fn main() -> ExitCode {
             runtime.shutdown_background();
             ended
         }
-        Err(e) => Err(Ended::new(exit::FAILED, e)),
+        Err(e) => Err(e.into()),
     };
     match ended {
         Ok(code) => ExitCode::from(code),
-        Err(ended) => {
-            if ended.code != exit::DONE {
-                ended.print();
+        Err(e) => {
+            let code = e.code();
+            if e.is_detached() {
+                tracing::info!("{e}");
+            } else if code != exit::DONE {
+                tracing::error!("{e}");
             }
             if json {
-                print_json_error(&ended.message, ended.code);
+                print_json_error(&e.to_string(), code);
             }
-            ExitCode::from(ended.code)
+            ExitCode::from(code)
         }
     }
 }
@@ -81,78 +85,37 @@ fn print_json_error(message: &str, code: u8) {
     let _ = writeln!(io::stdout(), "{}", printable::json(&document));
 }
 
-/// A command that ended with an error.
-struct Ended {
-    code: u8,
-    message: String,
-    /// Whether a signal requested this end, so that it is no failure.
-    asked: bool,
-}
-
-impl Ended {
-    fn new(code: u8, message: impl Display) -> Self {
-        Self { code, message: message.to_string(), asked: false }
-    }
-
-    fn print(&self) {
-        match self.asked {
-            true => tracing::info!("{}", self.message),
-            false => tracing::error!("{}", self.message),
-        }
-    }
-}
-
-impl From<ConfigError> for Ended {
-    fn from(e: ConfigError) -> Self {
-        Self::new(exit::USAGE, e)
-    }
-}
-
-impl From<io::Error> for Ended {
-    fn from(e: io::Error) -> Self {
-        // A closed pipe (`| head`) is no failure.
-        let code = if e.kind() == io::ErrorKind::BrokenPipe { exit::DONE } else { exit::FAILED };
-        Self::new(code, e)
-    }
-}
-
-impl From<run::CommandError> for Ended {
-    fn from(e: run::CommandError) -> Self {
-        Self { asked: e.is_detached(), ..Self::new(e.code(), e) }
-    }
-}
-
-async fn command(cli: &Cli) -> Result<u8, Ended> {
+async fn command(cli: &Cli) -> Result<u8, CommandError> {
     let how = OutputMode { json: cli.output.json, quiet: cli.output.quiet };
     match &cli.command {
         Command::Run(args) => start(cli, args, how).await,
-        Command::Plan(_) => Ok(run::plan(&options(&settings(cli)?)?, how).await?),
-        Command::Restore(args) => Ok(Box::pin(restore::restore(&destinations(cli)?, args, how)).await?),
-        Command::Demo(args) => demo::demo(args, how).await.map_err(|e| Ended::new(e.code(), e)),
+        Command::Plan(_) => run::plan(&Options::from_settings(&resolved(cli, config::resolve)?)?, how).await,
+        Command::Restore(args) => {
+            Box::pin(restore::restore(&resolved(cli, config::destinations)?, args, how)).await
+        }
+        Command::Demo(args) => demo::demo(args, how).await,
         Command::Config { command } => configuration(cli, command, how),
-        Command::Serve(args) => Ok(Box::pin(roles::coordinator(&connections(cli)?, args)).await?),
-        Command::Scanner(args) => Ok(Box::pin(roles::scanner(&connections(cli)?, args)).await?),
-        Command::Reaper(args) => Ok(Box::pin(roles::reaper(&connections(cli)?, args)).await?),
-        Command::Reporter(args) => Ok(Box::pin(roles::reporter(&connections(cli)?, args)).await?),
+        Command::Serve(args) => Box::pin(roles::coordinator(&connections(cli)?, args)).await,
+        Command::Scanner(args) => Box::pin(roles::scanner(&connections(cli)?, args)).await,
+        Command::Reaper(args) => Box::pin(roles::reaper(&connections(cli)?, args)).await,
+        Command::Reporter(args) => Box::pin(roles::reporter(&connections(cli)?, args)).await,
         Command::Stats(_) => {
-            let jobs = all_settings(cli)?;
+            let jobs = resolved(cli, config::resolve_all)?;
             match jobs.as_slice() {
-                [only] if only.nats.is_none() => Ok(stats::local_stats(only, how).await?),
+                [only] if only.nats.is_none() => stats::local_stats(only, how).await,
                 [first, ..] if first.nats.is_none() => {
-                    Err(Ended::new(exit::USAGE, "the job file has several jobs: name one with `--job`"))
+                    Err(usage("the job file has several jobs: name one with `--job`"))
                 }
-                _ => Ok(stats::stats(&connections(cli)?, how).await?),
+                _ => stats::stats(&connections(cli)?, how).await,
             }
         }
-        Command::Runs { command } => Ok(runs::runs(&connections(cli)?, command, &starter(cli), how).await?),
-        Command::Events(args) => Ok(events::events(&connections(cli)?, args, how).await?),
+        Command::Runs { command } => runs::runs(&connections(cli)?, command, &starter(cli), how).await,
+        Command::Events(args) => events::events(&connections(cli)?, args, how).await,
         Command::Nats { command: NatsCommand::Setup(args) } => {
-            Ok(nats_setup::nats_setup(&connections(cli)?, args, how).await?)
+            nats_setup::nats_setup(&connections(cli)?, args, how).await
         }
-        Command::Nats { command: NatsCommand::Keys(args) } => Ok(nats_keys::nats_keys(args, how)?),
-        Command::Drive(args) => {
-            Ok(Box::pin(remote::drive(&connections(cli)?, args.id, args.revision)).await?)
-        }
+        Command::Nats { command: NatsCommand::Keys(args) } => nats_keys::nats_keys(args, how),
+        Command::Drive(args) => Box::pin(remote::drive(&connections(cli)?, args.id, args.revision)).await,
         Command::Completions { shell } => {
             show::completions(*shell, &mut io::stdout())?;
             Ok(exit::DONE)
@@ -165,10 +128,10 @@ async fn command(cli: &Cli) -> Result<u8, Ended> {
 }
 
 /// `keysweep config`: the settings, a check of a job file, or a new one.
-fn configuration(cli: &Cli, command: &ConfigCommand, how: OutputMode) -> Result<u8, Ended> {
+fn configuration(cli: &Cli, command: &ConfigCommand, how: OutputMode) -> Result<u8, CommandError> {
     match command {
         ConfigCommand::Show(_) => {
-            let settings = settings(cli)?;
+            let settings = resolved(cli, config::resolve)?;
             let (rows, (text, runs)) = (settings.rows(), show::schedule(&settings, Timestamp::now()));
             let page =
                 if how.json { show::settings_json(&rows, &runs) } else { show::settings(&rows) + &text };
@@ -177,8 +140,7 @@ fn configuration(cli: &Cli, command: &ConfigCommand, how: OutputMode) -> Result<
         }
         ConfigCommand::Check { file } => {
             let text = read_text(file, JOB_FILE_BYTES_MAX);
-            let text = text
-                .map_err(|e| Ended::new(exit::USAGE, format!("failed to read `{}`: {e}", file.display())))?;
+            let text = text.map_err(|e| usage(format!("failed to read `{}`: {e}", file.display())))?;
             let (checked, unread) = check::check(file, &text);
             let page = if how.json {
                 show::checked_json(file, &checked, &unread)
@@ -193,7 +155,7 @@ fn configuration(cli: &Cli, command: &ConfigCommand, how: OutputMode) -> Result<
             Ok(exit::DONE)
         }
         ConfigCommand::Init { output: Some(path) } => {
-            files::create(path, config::job_file().as_bytes()).map_err(|e| Ended::new(exit::USAGE, e))?;
+            files::create(path, config::job_file().as_bytes()).map_err(usage)?;
             tracing::info!("wrote `{}`", path.display());
             Ok(exit::DONE)
         }
@@ -201,12 +163,12 @@ fn configuration(cli: &Cli, command: &ConfigCommand, how: OutputMode) -> Result<
 }
 
 /// `keysweep run`: in this process, or on workers if the settings have the address of NATS.
-async fn start(cli: &Cli, args: &RunArgs, how: OutputMode) -> Result<u8, Ended> {
-    let settings = settings(cli)?;
+async fn start(cli: &Cli, args: &RunArgs, how: OutputMode) -> Result<u8, CommandError> {
+    let settings = resolved(cli, config::resolve)?;
     // An interactive user sees how the run ended, so it is retried only if the attempts are set.
     let of = if settings.attempts.origin == Origin::Default { 1 } else { settings.attempts.value };
     let attempt = Attempt { of, ..Attempt::default() };
-    let options = Options { attempt, ..options(&settings)? };
+    let options = Options { attempt, ..Options::from_settings(&settings)? };
     let mut connections = settings.nats.is_some().then(|| connections(cli)).transpose()?;
     if let Some(connections) = &mut connections {
         // The plan and the run use the same connection.
@@ -215,50 +177,39 @@ async fn start(cli: &Cli, args: &RunArgs, how: OutputMode) -> Result<u8, Ended> 
     if args.detach && connections.is_none() {
         let message =
             "`--detach` needs workers: set the address of NATS with `--nats URL`, `NATS_URL` or `[nats]`";
-        return Err(Ended::new(exit::USAGE, message));
+        return Err(usage(message));
     }
     if let (Some((BackupPlace::Bucket(bucket), _)), None) = (&options.backup, &connections) {
         let message =
             format!("`--backup nats://{bucket}` needs workers: set the address of NATS with `--nats URL`");
-        return Err(Ended::new(exit::USAGE, message));
+        return Err(usage(message));
     }
     let starter = starter(cli);
     let workers = connections.as_ref().map(|connections| (connections, &starter));
     let start = RunStart { yes: args.yes, detach: args.detach, workers };
-    Ok(run::run(&options, settings.retry_backoff.value, &start, how).await?)
+    run::run(&options, settings.retry_backoff.value, &start, how).await
 }
 
-/// The job file and the environment, as sources of settings.
-fn sources(cli: &Cli) -> Result<(Environment, Option<JobFile>), ConfigError> {
+/// What `resolve` makes of the flags, the environment and the job file.
+fn resolved<T, E>(
+    cli: &Cli,
+    resolve: impl FnOnce(&FlagLayer, &Environment, Option<&JobFile>) -> Result<T, E>,
+) -> Result<T, CommandError>
+where
+    CommandError: From<E>,
+{
     let environment = Environment::snapshot()?;
     let file = JobFile::find(cli.config_file.as_deref(), &environment)?;
-    Ok((environment, file))
-}
-
-fn settings(cli: &Cli) -> Result<Settings, ConfigError> {
-    let (environment, file) = sources(cli)?;
-    config::resolve(&cli.settings, &environment, file.as_ref())
-}
-
-fn destinations(cli: &Cli) -> Result<Destinations, ConfigError> {
-    let (environment, file) = sources(cli)?;
-    config::destinations(&cli.settings, &environment, file.as_ref())
-}
-
-fn all_settings(cli: &Cli) -> Result<Vec<Settings>, ConfigError> {
-    let (environment, file) = sources(cli)?;
-    config::resolve_all(&cli.settings, &environment, file.as_ref())
-}
-
-fn options(settings: &Settings) -> Result<Options, Ended> {
-    Options::from_settings(settings).map_err(|e| Ended::new(exit::USAGE, e))
+    Ok(resolve(&cli.settings, &environment, file.as_ref())?)
 }
 
 /// The connections of commands over NATS.
-fn connections(cli: &Cli) -> Result<Connections, Ended> {
-    let (environment, file) = sources(cli)?;
-    let connections = Connections::resolve(cli.command.name(), &cli.settings, &environment, file.as_ref());
-    connections.map_err(|e| Ended::new(exit::USAGE, e))
+fn connections(cli: &Cli) -> Result<Connections, CommandError> {
+    resolved(cli, |flags, environment, file| Connections::resolve(&cli.name, flags, environment, file))
+}
+
+fn usage(message: impl Display) -> CommandError {
+    CommandError::Usage(message.to_string())
 }
 
 /// How to start a process with our settings.

@@ -22,11 +22,8 @@ pub fn nats_keys(args: &KeysArgs, show: OutputMode) -> Result<u8, CommandError> 
     }
     let key = SigningKey::read(&args.file).map_err(|e| CommandError::Usage(e.to_string()))?;
     let (public, file) = (key.public().to_string(), args.file.display().to_string());
-    show.print(&if show.json {
-        format!("{:#}\n", json!({ "publicKey": public, "file": file, "created": made }))
-    } else {
-        format!("trusted_keys = [\"{public}\"]\n")
-    })?;
+    let document = json!({ "publicKey": public, "file": file, "created": made });
+    show.print(&document, || format!("trusted_keys = [\"{public}\"]\n"))?;
     let state = if made { "created" } else { "present already" };
     tracing::info!(
         "`{file}` is {state}: `[nats] signing_key_file` for those who start runs; the line above, under `[nats]`, for all"

@@ -27,11 +27,8 @@ pub async fn nats_setup(
     pieces.extend(buckets(&nats, &connections.buckets(), mode).await?);
     let protections = missing_protections(&nats, true);
     nats.close().await;
-    show.print(&if show.json {
-        format!("{:#}\n", json!({ "pieces": pieces, "missingProtections": protections }))
-    } else {
-        page(&pieces, args.apply) + &missing_protections_text(&protections)
-    })?;
+    let document = json!({ "pieces": pieces, "missingProtections": protections });
+    show.print(&document, || page(&pieces, args.apply) + &missing_protections_text(&protections))?;
     let open = pieces.iter().any(|piece| matches!(piece.state, PieceState::Missing | PieceState::Different));
     Ok(if open { exit::FAILED } else { exit::DONE })
 }

@@ -21,6 +21,7 @@ use keysweep_model::result::{CleanupResult, Status};
 use keysweep_runtime::context::Context;
 use keysweep_storage::records::Records;
 use reporter::grouped;
+use reporter::printer::terminal;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
 use super::progress;
-use super::run::{OutputMode, page, tried_again};
+use super::run::{OutputMode, tried_again};
 use super::signals::Signals;
 use crate::limits::NATS_GONE_AFTER;
 
@@ -54,14 +55,10 @@ pub(super) async fn run(
     looked: &Preflight,
     detach: bool,
     starter: &DriverSpawner,
-    signals: Signals,
+    mut signals: Signals,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
-    let mut signals = signals;
-    let submitted = tokio::select! {
-        submitted = submit(&net.context, options, looked) => submitted?,
-        (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
-    };
+    let submitted = signals.or_stop(submit(&net.context, options, looked)).await??;
     let run = submitted.run();
     if matches!(submitted, Submitted::Resumed(_)) {
         tracing::warn!("the process that drove an earlier run of the job is gone; resuming run {run}");
@@ -71,12 +68,7 @@ pub(super) async fn run(
             driven = driven(&net.context, &options.job, run, starter) => driven?,
             (code, _) = signals.next() => return Err(CommandError::Detached(code, run)),
         }
-        let text = if show.json {
-            format!("{:#}\n", serde_json::json!({ "runId": run }))
-        } else {
-            format!("{run}\n")
-        };
-        show.print(&text)?;
+        show.print(&serde_json::json!({ "runId": run }), || format!("{run}\n"))?;
         if let Some(why) = &looked.spec.inactive_refused {
             tracing::warn!(target: INSTEAD, "Aggressive cleanup was refused: {why}");
         }
@@ -144,7 +136,7 @@ pub(super) async fn printed(
 ) -> Result<u8, CommandError> {
     RunLog::with(options, result.run_id).end(result);
     if !tried_again(result, options) {
-        show.print(&page(result, options, show)?)?;
+        show.print(result, || terminal::page(result, &options.display_name))?;
     }
     let cancel = records.cancel().await?;
     Ok(exit::of_result(result, cancel.map(|cancel| cancel.kind)))
@@ -334,16 +326,16 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
-    use futures_util::future::{BoxFuture, FutureExt};
+    use futures_util::future::FutureExt;
     use keysweep_runtime::context::Timing;
-    use keysweep_storage::store::{Created, Entry, Store, StoreError, Watch};
+    use keysweep_storage::store::{Created, Entry, Store, StoreError, StoreFuture, Watch};
 
     use super::*;
 
     /// A store whose NATS never comes back: it fails after two minutes.
     struct Gone;
 
-    fn gone<T: Send + 'static>() -> BoxFuture<'static, Result<T, StoreError>> {
+    fn gone<T: Send + 'static>() -> StoreFuture<'static, T> {
         async {
             sleep(Duration::from_secs(120)).await;
             Err(StoreError("no responders".to_owned()))
@@ -352,23 +344,23 @@ mod tests {
     }
 
     impl Store for Gone {
-        fn create(&self, _: &str, _: Vec<u8>) -> BoxFuture<'_, Result<Created, StoreError>> {
+        fn create(&self, _: &str, _: Vec<u8>) -> StoreFuture<'_, Created> {
             gone()
         }
 
-        fn get(&self, _: &str) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        fn get(&self, _: &str) -> StoreFuture<'_, Option<Entry>> {
             gone()
         }
 
-        fn update(&self, _: &str, _: Vec<u8>, _: u64) -> BoxFuture<'_, Result<Option<u64>, StoreError>> {
+        fn update(&self, _: &str, _: Vec<u8>, _: u64) -> StoreFuture<'_, Option<u64>> {
             gone()
         }
 
-        fn next_after(&self, _: &str, _: u64) -> BoxFuture<'_, Result<Option<Entry>, StoreError>> {
+        fn next_after(&self, _: &str, _: u64) -> StoreFuture<'_, Option<Entry>> {
             gone()
         }
 
-        fn watch(&self, _: &str) -> BoxFuture<'_, Result<Box<dyn Watch>, StoreError>> {
+        fn watch(&self, _: &str) -> StoreFuture<'_, Box<dyn Watch>> {
             gone()
         }
     }

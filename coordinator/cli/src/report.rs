@@ -42,7 +42,9 @@ pub(super) async fn report(
             files::replace(path, page.as_bytes()).map_err(io::Error::from)?;
             run_log::report(&result, &name, path);
         }
-        None => print(&page)?,
+        None => {
+            print(&page)?;
+        }
     }
     Ok(exit::DONE)
 }

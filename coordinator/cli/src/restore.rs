@@ -38,12 +38,8 @@ pub async fn restore(to: &Destinations, args: &RestoreArgs, show: OutputMode) ->
     let found = restore::find(&order).await?;
     if !args.dry_run && !args.yes {
         let page = plan(&order, found.files(), found.runs, deployment);
-        tokio::select! {
-            agreed = tokio::task::spawn_blocking(move || ask(&page, "Restore them?", NO_TERMINAL)) => {
-                agreed.map_err(std::io::Error::other)??;
-            }
-            (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
-        }
+        let asking = tokio::task::spawn_blocking(move || ask(&page, "Restore them?", NO_TERMINAL));
+        signals.or_stop(asking).await?.map_err(std::io::Error::other)??;
     }
     let stop = CancellationToken::new();
     let mut restoring = Box::pin(restore::restore(&order, found, &stop));
@@ -58,11 +54,7 @@ pub async fn restore(to: &Destinations, args: &RestoreArgs, show: OutputMode) ->
             }
         }
     };
-    if show.json {
-        show.print(&(serde_json::to_string_pretty(&account).map_err(std::io::Error::other)? + "\n"))?;
-    } else {
-        show.print(&page(&account, &order))?;
-    }
+    show.print(&account, || page(&account, &order))?;
     Ok(match signal {
         Some(code) if account.stopped.is_some() => code,
         _ if account.is_whole() => exit::DONE,
@@ -118,7 +110,7 @@ fn order(
     Ok(RestoreRequest {
         place,
         run: args.run,
-        wanted: RestoreFilter { patterns, reason: args.reason.map(Into::into) },
+        wanted: RestoreFilter { patterns, reason: args.reason },
         alias: alias.clone(),
         access: options::access(deployment, 0)?,
         replace: args.replace,

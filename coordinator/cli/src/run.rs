@@ -11,12 +11,13 @@ use keysweep_model::time::now_ms;
 use keysweep_runtime::context::Context;
 use reporter::printer::terminal;
 use reporter::wrap;
+use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::connections::{self, Connections, NatsConnection};
 
-pub use super::error::CommandError;
+use super::error::CommandError;
 use super::remote::{self, DriverSpawner};
 use super::signals::Signals;
 use super::{no_match, plan_page, progress, question};
@@ -53,7 +54,7 @@ pub async fn plan(options: &Options, show: OutputMode) -> Result<u8, CommandErro
     let plan = preflight_with_terminal(options, RunId::new(), time, show).await?;
     // The plan's own lookups must not count as the application's.
     plan.note_plan(&embedded::context(options)).await;
-    show.print(&planned(&plan, options, show))?;
+    show.print(&plan_page::json(&plan, options), || plan_page::text(&plan, options))?;
     Ok(if plan.is_whole() { exit::DONE } else { exit::PARTIAL })
 }
 
@@ -120,11 +121,7 @@ pub async fn run(
             pause.as_secs()
         );
         attempt = Attempt { number: attempt.number + 1, previous: Some(run), ..attempt };
-        let mut signals = Signals::catch()?;
-        tokio::select! {
-            () = sleep(pause) => {}
-            (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
-        }
+        Signals::catch()?.or_stop(sleep(pause)).await?;
     }
 }
 
@@ -136,7 +133,7 @@ async fn attempt_once(
 ) -> Result<u8, CommandError> {
     let (time, mut signals) = (RunTime::begin(now_ms(), options.max_runtime), Signals::catch()?);
     let net = match start.workers {
-        Some((connections, _)) => Some(connected(connections, options, &mut signals).await?),
+        Some((connections, _)) => Some(signals.or_stop(connected(connections, options)).await??),
         None => None,
     };
     // This command makes the attempts, not a service: for other processes each one is the last.
@@ -144,10 +141,7 @@ async fn attempt_once(
         Options { attempt: Attempt { of: options.attempt.number, ..options.attempt }, ..options.clone() };
     let look = preflight_with_terminal(if net.is_some() { &last } else { options }, run, time, show);
     // Nothing has been changed yet, so a signal may end the preflight, or the question, at once.
-    let mut looked = tokio::select! {
-        looked = look => looked?,
-        (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
-    };
+    let mut looked = signals.or_stop(look).await??;
     let env = net.as_ref().map_or_else(|| embedded::context(options), |net| net.context.clone());
     looked.note(&env).await;
     check_deletions(options, &looked.estimate)?;
@@ -159,10 +153,7 @@ async fn attempt_once(
         time.stopped(agreed(&looked, options, &mut signals)).await?;
         looked.time = time;
     }
-    tokio::select! {
-        tried = looked.try_out(options) => tried.map_err(RunError::from)?,
-        (code, name) = signals.next() => return Err(CommandError::Stopped(code, name)),
-    }
+    signals.or_stop(looked.try_out(options)).await?.map_err(RunError::from)?;
     if looked.estimate.matching_keys == 0 {
         tracing::warn!("{}", no_match::line(&looked, options));
     }
@@ -174,7 +165,7 @@ async fn attempt_once(
     let (result, signal) = run_watched(&env, options, &looked, signals, show).await?;
     lines.end(&result);
     if !tried_again(&result, options) {
-        show.print(&page(&result, options, show)?)?;
+        show.print(&result, || terminal::page(&result, &options.display_name))?;
     }
     report::write(&result, options).await;
     let cancel = env.records(run).cancel().await.ok().flatten();
@@ -185,20 +176,10 @@ async fn attempt_once(
 }
 
 /// The connection to NATS, if no other process works on the job.
-async fn connected(
-    connections: &Connections,
-    options: &Options,
-    signals: &mut Signals,
-) -> Result<NatsConnection, CommandError> {
-    let connecting = async {
-        let net = connections.connect("cli", Some(connections::PATIENCE)).await?;
-        check_free(&net.context, options).await?;
-        Ok::<_, CommandError>(net)
-    };
-    tokio::select! {
-        net = connecting => net,
-        (code, name) = signals.next() => Err(CommandError::Stopped(code, name)),
-    }
+async fn connected(connections: &Connections, options: &Options) -> Result<NatsConnection, CommandError> {
+    let net = connections.connect("cli", Some(connections::PATIENCE)).await?;
+    check_free(&net.context, options).await?;
+    Ok(net)
 }
 
 /// Asks for confirmation of the plan.
@@ -216,16 +197,11 @@ async fn agreed(plan: &Preflight, options: &Options, signals: &mut Signals) -> R
 
 /// Shows a plan that changes no key, instead of a run. With `--yes` the run happens, and has a result.
 fn nothing_to_do(plan: &Preflight, options: &Options, show: OutputMode) -> Result<u8, CommandError> {
-    show.print(&planned(plan, options, show))?;
+    show.print(&plan_page::json(plan, options), || plan_page::text(plan, options))?;
     if !show.json {
         tracing::info!("There is nothing to do, so nothing was started; `--yes` runs it all the same.");
     }
     Ok(exit::DONE)
-}
-
-/// Renders a plan.
-fn planned(plan: &Preflight, options: &Options, show: OutputMode) -> String {
-    if show.json { format!("{:#}\n", plan_page::json(plan, options)) } else { plan_page::text(plan, options) }
 }
 
 /// Whether another attempt follows, whose result will be printed instead.
@@ -266,27 +242,23 @@ async fn run_watched(
     }
 }
 
-pub(super) fn page(result: &CleanupResult, options: &Options, show: OutputMode) -> io::Result<String> {
-    if show.json {
-        let document = serde_json::to_string_pretty(result).map_err(io::Error::other)?;
-        return Ok(document + "\n");
-    }
-    Ok(terminal::page(result, &options.display_name))
-}
-
 impl OutputMode {
-    /// Writes `text`, a page or a JSON document, to stdout. Control characters in a page are escaped, so that text
-    /// from outside cannot move the cursor.
-    pub(super) fn print(self, text: &str) -> io::Result<()> {
-        print(&if self.json { printable::json(text) } else { printable::page(text) })
+    /// Writes `document` as JSON, or `page`, to stdout. Control characters are escaped, so that text from outside cannot
+    /// move the cursor. Returns whether stdout is still open.
+    pub(super) fn print(self, document: &impl Serialize, page: impl FnOnce() -> String) -> io::Result<bool> {
+        if self.json {
+            let text = serde_json::to_string_pretty(document).map_err(io::Error::other)?;
+            return print(&(printable::json(&text) + "\n"));
+        }
+        print(&printable::page(&page()))
     }
 }
 
-/// Writes to stdout. A closed pipe (`| head`) does not change the exit code.
-pub(super) fn print(page: &str) -> io::Result<()> {
+/// Writes to stdout. A closed pipe (`| head`) does not change the exit code; returns whether it is still open.
+pub(super) fn print(page: &str) -> io::Result<bool> {
     match io::stdout().write_all(page.as_bytes()) {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
     }
 }
 

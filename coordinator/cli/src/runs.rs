@@ -1,7 +1,5 @@
 //! `keysweep runs`: the remembered runs on workers.
 
-use std::io::{self, Write};
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use coordinator::exit;
@@ -77,10 +75,8 @@ async fn show_one(
     let line = history::read(&*net.context.history_store).await?.into_iter().find(|line| line.run_id == run);
     let line = line.ok_or(CommandError::NoRun(run))?;
     let progress = so_far(&net.context, run).await?;
-    let page = if show.json {
-        let progress = progress.map(ProgressView::from);
-        format!("{:#}\n", json!({ "run": line, "progress": progress }))
-    } else {
+    let document = json!({ "run": line, "progress": progress.map(ProgressView::from) });
+    show.print(&document, || {
         let at = progress.filter(|_| line.status.is_none()).map(|progress| {
             let (totals, read) = (progress.totals, progress.read);
             format!(
@@ -93,8 +89,7 @@ async fn show_one(
             )
         });
         listed(&[line], Timestamp::now()) + &at.unwrap_or_default()
-    };
-    show.print(&page)?;
+    })?;
     Ok(exit::DONE)
 }
 
@@ -137,7 +132,7 @@ async fn cancel(net: &NatsConnection, run: RunId, show: OutputMode) -> Result<u8
         }
         (false, false) => format!("run {run} was cancelled before\n"),
     };
-    show.print(&if show.json { format!("{:#}\n", json!(cancelled)) } else { text })?;
+    show.print(&json!(cancelled), || text)?;
     Ok(exit::DONE)
 }
 
@@ -145,10 +140,8 @@ async fn print_audit(net: &NatsConnection, run: RunId, all: bool) -> Result<u8, 
     let (mut revision, mut entries) = (0, 0_u64);
     while let Some((at, entry)) = audit::next(&*net.context.store, run, revision).await? {
         (revision, entries) = (at, entries + 1);
-        let lines = lines(&entry, all);
-        match io::stdout().write_all(lines.as_bytes()) {
-            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(exit::DONE),
-            written => written?,
+        if !print(&lines(&entry, all))? {
+            return Ok(exit::DONE);
         }
     }
     if all {

@@ -24,21 +24,16 @@ pub(super) async fn list(
     let mut lines = history::read(&*net.context.history_store).await?;
     lines.retain(|line| {
         args.job.as_ref().is_none_or(|job| *job == line.job)
-            && args.status.is_none_or(|status| status.as_str() == status_text(line.status))
+            && args.status.as_ref().is_none_or(|status| status == status_text(line.status))
     });
     lines.reverse();
     let of = lines.len();
     lines.truncate(args.limit);
     let now = Timestamp::now();
-    show.print(&if show.json {
-        let runs: Vec<Value> = lines.iter().map(|line| with_duration(line, now)).collect();
-        format!("{:#}\n", json!({ "runs": runs, "of": of }))
-    } else {
-        let mut page = listed(&lines, now);
-        if of > lines.len() {
-            page.push_str(&format!("… and {} older ones: `--limit {of}` shows all\n", of - lines.len()));
-        }
-        page
+    let runs: Vec<Value> = lines.iter().map(|line| with_duration(line, now)).collect();
+    show.print(&json!({ "runs": runs, "of": of }), || match of - lines.len() {
+        0 => listed(&lines, now),
+        older => listed(&lines, now) + &format!("… and {older} older ones: `--limit {of}` shows all\n"),
     })?;
     Ok(exit::DONE)
 }

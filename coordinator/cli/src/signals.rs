@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::error::CommandError;
 use super::force_exit;
 use crate::limits::DRAIN_TIMEOUT;
 
@@ -55,6 +56,14 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => (exit::INTERRUPTED, "SIGINT"),
             _ = self.terminate.recv() => (exit::TERMINATED, "SIGTERM"),
+        }
+    }
+
+    /// The output of `work`, unless a signal arrives first.
+    pub(super) async fn or_stop<T>(&mut self, work: impl Future<Output = T>) -> Result<T, CommandError> {
+        tokio::select! {
+            done = work => Ok(done),
+            (code, name) = self.next() => Err(CommandError::Stopped(code, name)),
         }
     }
 

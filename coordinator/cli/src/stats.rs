@@ -75,8 +75,7 @@ fn named(settings: &Settings, options: &Options) -> Option<Selection> {
 }
 
 fn shown(statistics: &Statistics, show: OutputMode) -> Result<u8, CommandError> {
-    let text = serde_json::to_string_pretty(statistics).map_err(std::io::Error::other)?;
-    show.print(&if show.json { text + "\n" } else { page(statistics) })?;
+    show.print(statistics, || page(statistics))?;
     Ok(exit::DONE)
 }
 

@@ -1,6 +1,7 @@
 //! The flags of `restore`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use keysweep_model::ids::RunId;
 use keysweep_model::messages::Reason;
 
@@ -16,8 +17,8 @@ pub struct RestoreArgs {
     #[arg(long = "match", value_name = "GLOB", help_heading = SELECTION)]
     pub matching: Vec<String>,
     /// Put back only keys that were deleted as stale, or as inactive
-    #[arg(long, value_enum, value_name = "REASON", hide_possible_values = true, help_heading = SELECTION)]
-    pub reason: Option<ReasonArg>,
+    #[arg(long, value_parser = reason(), value_name = "REASON", hide_possible_values = true, help_heading = SELECTION)]
+    pub reason: Option<Reason>,
     /// Put back only what this run deleted
     #[arg(long, value_name = "ID", help_heading = SELECTION)]
     pub run: Option<RunId>,
@@ -38,20 +39,8 @@ pub struct RestoreArgs {
     pub connection: ConnectionArgs,
 }
 
-/// Why keys were deleted.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ReasonArg {
-    /// They had no TTL.
-    Stale,
-    /// Their user was inactive.
-    Inactive,
-}
-
-impl From<ReasonArg> for Reason {
-    fn from(reason: ReasonArg) -> Self {
-        match reason {
-            ReasonArg::Stale => Self::Stale,
-            ReasonArg::Inactive => Self::Inactive,
-        }
-    }
+fn reason() -> impl TypedValueParser<Value = Reason> {
+    let all = [Reason::Stale, Reason::Inactive];
+    let words = PossibleValuesParser::new(all.map(Reason::as_str));
+    words.map(move |word| if word == all[0].as_str() { all[0] } else { all[1] })
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use coordinator::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 use keysweep_model::ids::RunId;
 
@@ -100,41 +100,15 @@ pub struct ListArgs {
     #[arg(long, value_name = "NAME", help_heading = SELECTION)]
     pub job: Option<String>,
     /// Only those that stand so: running, completed, partial, failed or cancelled
-    #[arg(long, value_enum, value_name = "STATUS", hide_possible_values = true, help_heading = SELECTION)]
-    pub status: Option<StatusArg>,
+    #[arg(long, value_parser = STATES, value_name = "STATUS", hide_possible_values = true, help_heading = SELECTION)]
+    pub status: Option<String>,
     /// The connection.
     #[command(flatten)]
     pub connection: NatsArgs,
 }
 
-/// The state of a run, as a filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum StatusArg {
-    /// It is running.
-    Running,
-    /// It has ended and covered everything.
-    Completed,
-    /// It has ended and did not cover everything.
-    Partial,
-    /// It has failed.
-    Failed,
-    /// It was cancelled.
-    Cancelled,
-}
-
-impl StatusArg {
-    /// Its name on the command line and in JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Completed => "completed",
-            Self::Partial => "partial",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
+/// The states of runs, as on the command line and in JSON.
+const STATES: [&str; 5] = ["running", "completed", "partial", "failed", "cancelled"];
 
 /// A run.
 #[derive(Args)]
