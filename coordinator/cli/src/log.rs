@@ -11,10 +11,12 @@ use keysweep_model::printable::{self, one_line};
 use keysweep_model::time::{now_ms, rfc3339};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use super::args::{LogFormat, OutputArgs};
 
@@ -29,25 +31,31 @@ pub(super) fn write_above(bar: Option<ProgressBar>) {
 /// Initializes logging from the flags, for a command that `is_service` or not. Called once.
 pub fn init(output: &OutputArgs, is_service: bool) {
     let level = match (output.quiet, output.verbose) {
-        (true, _) => "error",
-        (false, 0) => "info",
-        (false, 1) => "debug",
-        (false, _) => "trace",
+        (true, _) => LevelFilter::ERROR,
+        (false, 0) => LevelFilter::INFO,
+        (false, 1) => LevelFilter::DEBUG,
+        (false, _) => LevelFilter::TRACE,
     };
     // Libraries log only at the highest verbosity. async-nats logs errors that we report in our own messages or retry.
-    let others = if output.verbose > 1 { "debug" } else { "error,async_nats=off" };
-    let ours = ["coordinator", "scanner", "reaper", "reporter", "keysweep"];
-    let ours: String = ours.iter().map(|name| format!(",{name}={level}")).collect();
+    let (others, nats) = match output.verbose {
+        0 | 1 => (LevelFilter::ERROR, LevelFilter::OFF),
+        _ => (LevelFilter::DEBUG, LevelFilter::DEBUG),
+    };
+    let ours = ["coordinator", "scanner", "reaper", "reporter", "keysweep"].map(|name| (name, level));
     let has_lines = is_service || output.log_format.is_some();
     let left_out = if has_lines { run_log::INSTEAD } else { run_log::LINES };
+    let filter = Targets::new().with_default(others).with_target("async_nats", nats).with_targets(ours);
+    let filter = filter.with_target(left_out, LevelFilter::OFF);
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("{others}{ours},{left_out}=off")))
+        .with_max_level(LevelFilter::TRACE)
         // Escape sequences are noise in a stored log, and carry no information on a terminal.
         .with_ansi(false)
         .with_writer(Stderr { json: matches!(output.log_format, Some(LogFormat::Json)) });
     match output.log_format {
-        Some(LogFormat::Json) => builder.json().init(),
-        Some(LogFormat::Text) | None => builder.event_format(TextFormat { timed: is_service }).init(),
+        Some(LogFormat::Json) => builder.json().finish().with(filter).init(),
+        Some(LogFormat::Text) | None => {
+            builder.event_format(TextFormat { timed: is_service }).finish().with(filter).init();
+        }
     }
 }
 
