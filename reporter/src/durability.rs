@@ -10,23 +10,23 @@ use keysweep_model::slot::SlotSet;
 use keysweep_storage::records::Decision;
 
 /// A node and one of its replication ids.
-pub type ReplicationId = (NodeId, String);
+pub type NodeReplicationId = (NodeId, String);
 
 /// The unreplicated writes of a run and the checks of their histories.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DurabilityTracker {
     /// Slots whose writes are confirmed only by one history, by the generation in which they were made.
-    unreplicated: BTreeMap<(u32, ReplicationId), SlotSet>,
+    unreplicated: BTreeMap<(u32, NodeReplicationId), SlotSet>,
     checks: BTreeMap<u32, FailoverCheck>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct FailoverCheck {
     id: TaskId,
-    lost_histories: BTreeSet<ReplicationId>,
+    lost_histories: BTreeSet<NodeReplicationId>,
     /// Those of `lost_histories` whose node did not answer or did not report its replication id.
-    unknown: BTreeSet<ReplicationId>,
-    safe: BTreeSet<ReplicationId>,
+    unknown: BTreeSet<NodeReplicationId>,
+    safe: BTreeSet<NodeReplicationId>,
 }
 
 impl DurabilityTracker {
@@ -51,13 +51,13 @@ impl DurabilityTracker {
         self.add(report.scan_generation, (report.node.clone(), history.clone()), &slots);
     }
 
-    fn add(&mut self, scan_generation: u32, history: ReplicationId, slots: &SlotSet) {
+    fn add(&mut self, scan_generation: u32, history: NodeReplicationId, slots: &SlotSet) {
         self.unreplicated.entry((scan_generation, history)).or_default().extend(slots);
     }
 
     pub(crate) fn apply(&mut self, decision: &Decision) {
         if let Decision::Check { id, scan_generation, gone, unknown, safe } = decision {
-            let set = |histories: &[ReplicationId]| histories.iter().cloned().collect();
+            let set = |histories: &[NodeReplicationId]| histories.iter().cloned().collect();
             let check =
                 FailoverCheck { id: *id, lost_histories: set(gone), unknown: set(unknown), safe: set(safe) };
             self.checks.insert(*scan_generation, check);
@@ -78,11 +78,11 @@ impl DurabilityTracker {
     /// The histories to check in generation `scan_generation`: those with unreplicated writes since earlier generations that no
     /// check has found lost or fully replicated.
     #[must_use]
-    pub fn open(&self, scan_generation: u32) -> BTreeSet<ReplicationId> {
+    pub fn open(&self, scan_generation: u32) -> BTreeSet<NodeReplicationId> {
         self.unsettled(scan_generation).map(|(history, _)| history.clone()).collect()
     }
 
-    fn unsettled(&self, scan_generation: u32) -> impl Iterator<Item = (&ReplicationId, &SlotSet)> {
+    fn unsettled(&self, scan_generation: u32) -> impl Iterator<Item = (&NodeReplicationId, &SlotSet)> {
         let before = self.unreplicated.iter().filter(move |((since, _), _)| *since < scan_generation);
         before
             .filter(move |((since, history), _)| {
@@ -142,7 +142,7 @@ impl DurabilityTracker {
 mod tests {
     use super::*;
 
-    fn history(name: &str) -> ReplicationId {
+    fn history(name: &str) -> NodeReplicationId {
         (NodeId::new("n"), name.to_owned())
     }
 

@@ -21,7 +21,7 @@ mod sections;
 pub mod summary;
 pub mod view;
 
-pub use durability::{DurabilityTracker, ReplicationId};
+pub use durability::{DurabilityTracker, NodeReplicationId};
 pub use finish::{ResultContext, finish};
 pub use fold::{Fold, NodeTotals, Totals, WaitingBatches};
 pub use format::{attempt, bytes, counted, duration, grouped, memory, slots};

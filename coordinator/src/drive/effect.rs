@@ -5,7 +5,7 @@ use keysweep_model::messages::{Cancel, Grant, Receipt, ScanTask, TaskReport};
 use keysweep_model::result::CleanupResult;
 use keysweep_storage::records::Decision;
 use keysweep_storage::task_notes::ReadSoFar;
-use reporter::ReplicationId;
+use reporter::NodeReplicationId;
 
 use super::Progress;
 use super::input::OpenBatch;
@@ -42,7 +42,7 @@ pub enum Effect {
     /// Query nodes for what a list of tasks depends on.
     QueryNodes(Box<PlanRequest>),
     /// Query whether these replication histories still exist.
-    QueryHistories(Vec<ReplicationId>),
+    QueryHistories(Vec<NodeReplicationId>),
     /// Store the progress for display. A failure is ignored.
     StoreProgress(ReadSoFar),
     /// Publish an event. A failure is ignored.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keysweep_redis::replication::ReplicationState;
 use keysweep_storage::records::Decision;
-use reporter::ReplicationId;
+use reporter::NodeReplicationId;
 
 use super::effect::{Effect, Notice};
 use super::input::HistoryReply;
@@ -67,8 +67,8 @@ impl RunState {
     }
 
     /// Appends the result of the check, unless nodes that do not answer may still come back.
-    pub(super) fn histories_queried(&mut self, replies: &[(ReplicationId, HistoryReply)]) {
-        let results: Vec<(&ReplicationId, FailoverResult)> =
+    pub(super) fn histories_queried(&mut self, replies: &[(NodeReplicationId, HistoryReply)]) {
+        let results: Vec<(&NodeReplicationId, FailoverResult)> =
             replies.iter().map(|(history, reply)| (history, FailoverResult::of(&history.1, reply))).collect();
         let since = self.pending_check.map_or(self.now, |check| check.since);
         let has_unknown = results.iter().any(|(_, result)| *result == FailoverResult::Unknown);
@@ -78,7 +78,7 @@ impl RunState {
             return;
         }
         self.pending_check = None;
-        let with = |wanted: &[FailoverResult]| -> Vec<ReplicationId> {
+        let with = |wanted: &[FailoverResult]| -> Vec<NodeReplicationId> {
             let all = results.iter().filter(|(_, result)| wanted.contains(result));
             all.map(|(history, _)| (*history).clone()).collect()
         };

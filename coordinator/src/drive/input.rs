@@ -6,7 +6,7 @@ use keysweep_model::outcome::Outcome;
 use keysweep_redis::replication::ReplicationState;
 use keysweep_storage::records::Record;
 use keysweep_storage::task_notes::TaskNote;
-use reporter::ReplicationId;
+use reporter::NodeReplicationId;
 
 use super::plan_request::{NodeAnswer, PlanRequest};
 
@@ -46,7 +46,7 @@ pub enum Input {
         answers: Vec<Option<NodeAnswer>>,
     },
     /// Reply to [`super::Effect::QueryHistories`], with each history.
-    HistoriesQueried(Vec<(ReplicationId, HistoryReply)>),
+    HistoriesQueried(Vec<(NodeReplicationId, HistoryReply)>),
 }
 
 /// A batch whose receipt the run waits for.

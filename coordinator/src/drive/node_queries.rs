@@ -7,7 +7,7 @@ use keysweep_model::slot::SlotSet;
 use keysweep_redis::{ConnectOptions, RedisClient, RedisError, Throttle, Topology, node, replication};
 use keysweep_runtime::context::Context;
 use keysweep_tasks::concurrency::join_bounded;
-use reporter::ReplicationId;
+use reporter::NodeReplicationId;
 
 use super::input::HistoryReply;
 use super::plan_request::{NodeAnswer, NodeQuery, PlanRequest};
@@ -45,8 +45,8 @@ impl NodeQueries {
     /// Whether the histories still exist.
     pub(super) async fn query_histories(
         &mut self,
-        histories: Vec<ReplicationId>,
-    ) -> Vec<(ReplicationId, HistoryReply)> {
+        histories: Vec<NodeReplicationId>,
+    ) -> Vec<(NodeReplicationId, HistoryReply)> {
         let replies = match self.client().await {
             Ok(client) => query_histories(client, &histories).await,
             Err(fault) => Err(fault),
@@ -116,7 +116,7 @@ async fn owners(client: &RedisClient, slots: &SlotSet) -> Result<NodeAnswer, Red
 
 async fn query_histories(
     client: &RedisClient,
-    histories: &[ReplicationId],
+    histories: &[NodeReplicationId],
 ) -> Result<Vec<HistoryReply>, RedisError> {
     let topology = client.refresh().await?;
     let queries = histories.iter().map(|(node, _)| query_history(client, &topology, node));

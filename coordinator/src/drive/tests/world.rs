@@ -17,7 +17,7 @@ use keysweep_redis::ConnectOptions;
 use keysweep_redis::replication::ReplicationState;
 use keysweep_runtime::context::Timing;
 use keysweep_storage::records::{Decision, Record};
-use reporter::ReplicationId;
+use reporter::NodeReplicationId;
 
 use crate::drive::{
     Effect, Epoch, HistoryReply, Input, LeaderConfig, NodeAnswer, NodeQuery, OpenBatch, RunState,
@@ -249,7 +249,7 @@ impl World {
         self.answers.then_some(NodeAnswer { nodes, unserved: SlotSet::new() })
     }
 
-    fn history(&self, (node, _): &ReplicationId) -> HistoryReply {
+    fn history(&self, (node, _): &NodeReplicationId) -> HistoryReply {
         if !self.answers {
             return HistoryReply::NoAnswer;
         }
