@@ -19,7 +19,7 @@ pub(super) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 pub(super) const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 
 /// Variables that are read but are not settings.
-const OTHER_VARIABLES: [&str; 5] = [CONFIG_FILE_VARIABLE, "NO_COLOR", HOME, XDG_CONFIG_HOME, XDG_STATE_HOME];
+const OTHER_VARIABLES: [&str; 4] = [CONFIG_FILE_VARIABLE, HOME, XDG_CONFIG_HOME, XDG_STATE_HOME];
 
 /// The variables that keysweep knows, read at the start of the process. An empty variable counts as not set, because
 /// Compose files and unit files pass empty ones.
@@ -68,12 +68,6 @@ impl Environment {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
-    }
-
-    /// Whether output must have no colors: `NO_COLOR` is set and not empty.
-    #[must_use]
-    pub fn no_color(&self) -> bool {
-        self.get("NO_COLOR").is_some()
     }
 }
 
