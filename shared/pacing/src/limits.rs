@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 /// Keys that are listed and looked up in one write of a scan task: enough to hide the round trip, few enough that
-/// other clients of the server are served in between.
-pub const WINDOW_KEYS: u64 = 2_000;
+/// other clients of the server are served in between (measured in `docs/design/hot-path.md`).
+pub const WINDOW_KEYS: u64 = 250;
 
 /// Scan tasks of one node that are in flight. A node has one thread: two tasks hide the round trip.
 pub const TASKS_PER_NODE: usize = 2;
