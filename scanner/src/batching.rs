@@ -9,7 +9,7 @@ use keysweep_model::messages::{Group, ReapBatch, Reason, ScanTask};
 use keysweep_runtime::limits::BATCH_LIFE;
 
 use crate::limits::BATCH_BYTES_MAX;
-use crate::tally::Candidate;
+use crate::slot_tally::Candidate;
 
 /// The longest pause between attempts to publish to a full queue.
 pub(crate) const FULL_PAUSE_MAX: Duration = Duration::from_millis(200);

@@ -83,6 +83,7 @@ impl<'a> Classifier<'a> {
     }
 
     /// Classifies a wanted key by its lookup. The slot of the key must not have moved.
+    #[inline]
     #[must_use]
     pub fn classify(&self, key: &[u8], seen: &KeyState) -> Classification {
         let left_ms = match seen.ttl {

@@ -13,6 +13,7 @@ pub mod name_sample;
 mod run;
 pub mod sample;
 pub mod sample_whole;
+mod slot_tally;
 mod source;
 mod statistics;
 mod tally;

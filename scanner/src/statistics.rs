@@ -14,7 +14,7 @@ use keysweep_model::sketch::{HeavyHitters, HeavyHittersCounter, LogHistogram};
 use keysweep_redis::Ttl;
 use keysweep_redis::memory_usage::KeyMemories as Found;
 
-use crate::classify::{Classification, Treatment};
+use crate::classify::{Classification, KeepReason, Treatment};
 use crate::limits::{LATE_SAMPLES, MEASURED_BYTES_AT_ONCE};
 
 /// The largest depth of prefixes.
@@ -47,6 +47,11 @@ pub(crate) struct Statistics {
     /// How many keys are passed over before the next such key.
     deep_left: u64,
     choice: MeasureMode,
+    /// How many more keys with the same first prefix add nothing but that and their TTL: they are neither measured nor
+    /// do they contribute longer prefixes.
+    plain_left: u64,
+    /// How many such keys were seen, and are not counted yet.
+    plain: u64,
     /// Memory of all measured keys, and of those that are only reported.
     measured: [StratifiedSample; 2],
     /// Reported keys that were not measured unconditionally.
@@ -123,6 +128,8 @@ impl Statistics {
             deep_one_in,
             deep_left: gap(deep_one_in),
             choice,
+            plain_left: 0,
+            plain: 0,
             measured: Default::default(),
             reported: GroupCounts::default(),
             reported_known: true,
@@ -135,26 +142,37 @@ impl Statistics {
 
     /// Sets how many keys each key seen from now on represents.
     pub(crate) fn set_weight(&mut self, keys: u64) {
+        self.count_plain();
         self.weight = keys;
     }
 
     /// Adds a key that was looked up.
+    #[inline]
     pub(crate) fn seen(&mut self, key: &[u8], ttl: Ttl, verdict: Classification) {
-        if matches!(ttl, Ttl::Gone | Ttl::Moved) {
-            return;
-        }
         if let Ttl::Remaining(ms) = ttl {
             self.ttls.add(ms, self.weight);
             self.found.add_to_bars(ms, self.weight);
         }
         // Most keys share the first prefix with the previous key: it ends at the first colon of this key, too.
         let again = !self.last.is_empty() && key.starts_with(&self.last);
+        if again && self.plain_left > 0 && verdict == Classification::Keep(KeepReason::Normal) {
+            self.plain_left -= 1;
+            self.plain += 1;
+        } else if verdict != Classification::Gone {
+            self.seen_special(key, ttl, verdict, again);
+        }
+    }
+
+    /// Adds the prefixes and the memory of `key`. If `again`, its first prefix is the previous key's.
+    fn seen_special(&mut self, key: &[u8], ttl: Ttl, verdict: Classification, again: bool) {
+        self.count_plain();
         if !again {
             self.last.clear();
             self.last.extend_from_slice(first(key));
         }
         self.prefixes(key, again, ttl == Ttl::Persistent);
         let (take, group) = self.choice.take(&self.last, again);
+        self.plain_left = self.deep_left.min(self.choice.passes());
         let reported = matches!(verdict, Classification::Candidate(_, Treatment::Reported));
         if reported && take != Some(SampleKind::Outright) {
             self.reported.count(group);
@@ -166,13 +184,22 @@ impl Statistics {
         self.chosen.push(MeasuredKey { key: Key::new(key), take, group, reported, late_for_ms });
     }
 
+    /// Counts the plain keys seen so far. They have the last first prefix.
+    fn count_plain(&mut self) {
+        let keys = std::mem::take(&mut self.plain);
+        self.deep_left -= keys;
+        self.choice.pass(keys);
+        self.keys[0].add_again(keys, keys * self.weight);
+        self.plain_left = 0;
+    }
+
     /// Counts the prefixes of `key`. If `again`, its first prefix is the previous key's.
     fn prefixes(&mut self, key: &[u8], again: bool, stale: bool) {
         let deep = self.deep_left == 0;
         self.deep_left = if deep { gap(self.deep_one_in) } else { self.deep_left - 1 };
         let depth = if deep || stale { PREFIX_DEPTH } else { 1 };
         if depth == 1 && again {
-            return self.keys[0].add_again(self.weight);
+            return self.keys[0].add_again(1, self.weight);
         }
         for (depth, prefix) in prefixes(key).take(depth).enumerate() {
             if depth == 0 || deep {
@@ -234,6 +261,7 @@ impl Statistics {
             }
         }
         if let Some(refused) = &found.refused {
+            self.count_plain();
             self.found.refused.get_or_insert_with(|| refused.clone());
             self.choice = MeasureMode::None;
             self.chosen.clear();
@@ -262,6 +290,7 @@ impl Statistics {
 
     /// The statistics for the report. `dropped` counted keys do not count after all.
     pub(crate) fn finish(mut self, dropped: u64) -> ScanStatistics {
+        self.count_plain();
         let found = &mut self.found;
         found.ttls = self.ttls.finish();
         for (heavy, gathered) in [(&mut found.keys, self.keys), (&mut found.stale, self.stale)] {
@@ -299,6 +328,24 @@ impl MeasureMode {
                 (now.then_some(SampleKind::Drawn), 0)
             }
             Self::None => (None, 0),
+        }
+    }
+
+    /// How many further keys of the last group are not measured.
+    fn passes(&self) -> u64 {
+        match self {
+            Self::Of(sampler) => sampler.passes(),
+            Self::OfSample { left, .. } => *left,
+            Self::None => u64::MAX,
+        }
+    }
+
+    /// Passes over `keys` keys of the last group, no more than [`MeasureMode::passes`].
+    fn pass(&mut self, keys: u64) {
+        match self {
+            Self::Of(sampler) => sampler.pass(keys),
+            Self::OfSample { left, .. } => *left -= keys,
+            Self::None => {}
         }
     }
 

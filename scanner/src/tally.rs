@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use keysweep_model::key::{self, Key};
 use keysweep_model::limits::DETAILS_MAX;
-use keysweep_model::messages::{Fingerprint, Lookups, Reason, ScanCounts, ScanStatistics};
+use keysweep_model::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::{KeyState as Look, Ttl};
 use keysweep_storage::audit::{KeptGroup, Why};
@@ -17,31 +17,12 @@ use xxhash_rust::xxh3::xxh3_128_with_seed;
 use crate::classify::{Classification, Classifier, KeepReason, Treatment};
 use crate::kept_keys::KeptKeys;
 use crate::limits::TASK_USERS_MAX;
+use crate::slot_tally::{Candidate, SlotRun, Slots};
 use crate::statistics::Statistics;
 use crate::walk::ListedWindow;
 
 /// Bytes that a candidate adds to a message in addition to its key, if it is alone in its group.
 const CANDIDATE_OVERHEAD_BYTES: usize = 64;
-
-/// A key to send to a reaper.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Candidate {
-    pub(crate) key: Key,
-    pub(crate) reason: Reason,
-    /// When an inactive user's key expires; 0 for others.
-    pub(crate) expires_at_ms: u64,
-    /// The fingerprint of its value, if the value must be unchanged at the deletion.
-    pub(crate) fingerprint: Option<Fingerprint>,
-}
-
-/// The tally of one slot.
-#[derive(Debug, Default)]
-pub(crate) struct SlotTally {
-    pub(crate) counts: ScanCounts,
-    pub(crate) candidates: Vec<Candidate>,
-    /// Reported keys of inactive users.
-    inactive_reported: u64,
-}
 
 /// The part of a tally that counts.
 pub(crate) struct Settlement {
@@ -101,14 +82,20 @@ impl Tally {
     /// Counts listed keys and removes those that are not looked up. Keysweep's own keys are not counted; keys listed
     /// twice are dropped if they `may_repeat`.
     pub(crate) fn listed(&mut self, window: &mut ListedWindow, may_repeat: bool, selector: &Classifier<'_>) {
+        let Self { slots, seen, .. } = self;
+        let mut run = SlotRun::of(window);
         window.keys.retain(|listed| {
             let key = window.answers.key(listed.place);
-            if key::is_own(key) || may_repeat && !self.seen.first_time(key) {
+            if key::is_own(key) || may_repeat && !seen.first_time(key) {
                 return false;
             }
-            self.slots.of(listed.slot).counts.listed += 1;
+            if let Some(run) = run.next(listed.slot) {
+                slots.of(run.slot).counts.listed += run.keys;
+            }
+            run.keys += 1;
             selector.wants(key)
         });
+        slots.of(run.slot).counts.listed += run.keys;
     }
 
     /// How many keys are remembered to detect repeated ones.
@@ -118,32 +105,49 @@ impl Tally {
 
     /// Counts the lookups of the keys that [`Tally::listed`] left, and collects the candidates.
     pub(crate) fn looked_up(&mut self, window: &ListedWindow, looks: &[Look], selector: &Classifier<'_>) {
+        let mut run = SlotRun::of(window);
         for ((slot, key), seen) in window.keys().zip(looks) {
-            if seen.ttl == Ttl::Moved {
-                self.moved.extend(&std::iter::once(slot).collect());
-            }
             let verdict = selector.classify(key, seen);
             self.statistics.seen(key, seen.ttl, verdict);
-            self.count_user(key, verdict, selector);
-            let tally = self.slots.of(slot);
-            tally.count(verdict, seen.ttl);
-            match verdict {
-                Classification::Candidate(reason, Treatment::Reap) => {
-                    self.candidate_bytes += key.len() + CANDIDATE_OVERHEAD_BYTES;
-                    let (key, expires_at_ms) = (Key::new(key), seen.expires_at_ms.unwrap_or_default());
-                    tally.candidates.push(Candidate { key, reason, expires_at_ms, fingerprint: None });
-                }
-                Classification::Candidate(reason, Treatment::Protected) => {
-                    self.note_kept(slot, reason, Why::Protected, key);
-                }
-                Classification::Candidate(reason, Treatment::Reported) => {
-                    self.note_kept(slot, reason, Why::Reported, key);
-                }
-                Classification::Candidate(_, Treatment::TooLong) if self.long_keys.len() < DETAILS_MAX => {
-                    self.long_keys.push((slot, Key::new(key).shortened(40)));
-                }
-                _ => {}
+            if let Some(run) = run.next(slot) {
+                self.slots.of(run.slot).add_normal(run);
             }
+            match (verdict, seen.ttl) {
+                // Nearly all keys.
+                (Classification::Keep(KeepReason::Normal), Ttl::Remaining(ms)) => run.add(ms),
+                (Classification::Gone, Ttl::Moved) => self.moved.extend(&std::iter::once(slot).collect()),
+                (Classification::Gone, _) => {}
+                _ => self.special(slot, key, seen, verdict, selector),
+            }
+        }
+        self.slots.of(run.slot).add_normal(run);
+    }
+
+    /// Counts an existing key that qualifies for the action, or stays for a special reason.
+    fn special(
+        &mut self,
+        slot: u16,
+        key: &[u8],
+        seen: &Look,
+        verdict: Classification,
+        selector: &Classifier<'_>,
+    ) {
+        self.count_user(key, verdict, selector);
+        let tally = self.slots.of(slot);
+        tally.count(verdict, seen.ttl);
+        let Classification::Candidate(reason, treatment) = verdict else { return };
+        match treatment {
+            Treatment::Reap => {
+                self.candidate_bytes += key.len() + CANDIDATE_OVERHEAD_BYTES;
+                let (key, expires_at_ms) = (Key::new(key), seen.expires_at_ms.unwrap_or_default());
+                tally.candidates.push(Candidate { key, reason, expires_at_ms, fingerprint: None });
+            }
+            Treatment::Protected => self.note_kept(slot, reason, Why::Protected, key),
+            Treatment::Reported => self.note_kept(slot, reason, Why::Reported, key),
+            Treatment::TooLong if self.long_keys.len() < DETAILS_MAX => {
+                self.long_keys.push((slot, Key::new(key).shortened(40)));
+            }
+            Treatment::TooLong => {}
         }
     }
 
@@ -220,76 +224,6 @@ impl Tally {
         let statistics = self.statistics.finish(dropped);
         let (kept, unnamed) = self.kept.unwrap_or_default().finish(keep);
         Settlement { counts, long_keys, candidates, statistics, kept, unnamed }
-    }
-}
-
-/// The tallies of all slots. Keys of one slot are listed in a row, so the last used tally is checked first.
-#[derive(Default)]
-struct Slots {
-    tallies: Vec<(u16, SlotTally)>,
-    /// The index of each slot's tally, starting at 1; 0 if the slot has none. (There are far fewer slots than 2^16.)
-    places: Vec<u16>,
-    last: usize,
-}
-
-impl Slots {
-    #[inline]
-    fn of(&mut self, slot: u16) -> &mut SlotTally {
-        if self.tallies.get(self.last).is_none_or(|(last, _)| *last != slot) {
-            self.last = self.place(slot);
-        }
-        &mut self.tallies[self.last].1
-    }
-
-    fn place(&mut self, slot: u16) -> usize {
-        if self.places.len() <= usize::from(slot) {
-            self.places.resize(usize::from(slot) + 1, 0);
-        }
-        let place = &mut self.places[usize::from(slot)];
-        if *place == 0 {
-            self.tallies.push((slot, SlotTally::default()));
-            *place = self.tallies.len() as u16;
-        }
-        usize::from(*place) - 1
-    }
-}
-
-impl SlotTally {
-    /// Withdraws the keys of inactive users. Returns how many of them were only reported.
-    fn hold_back(&mut self) -> u64 {
-        let found = self.candidates.len();
-        self.candidates.retain(|candidate| candidate.reason != Reason::Inactive);
-        let reported = std::mem::take(&mut self.inactive_reported);
-        let held = (found - self.candidates.len()) as u64 + reported;
-        self.counts.inactive -= held;
-        self.counts.reported -= reported;
-        self.counts.no_active_user += held;
-        reported
-    }
-
-    fn count(&mut self, verdict: Classification, ttl: Ttl) {
-        let counts = &mut self.counts;
-        match verdict {
-            Classification::Gone => return,
-            Classification::Keep(KeepReason::Normal) => {}
-            Classification::Keep(KeepReason::Active) => counts.active_user += 1,
-            Classification::Keep(KeepReason::NearExpiry) => counts.near_expiry += 1,
-            Classification::Keep(KeepReason::UnknownUser) => counts.unknown_user += 1,
-            Classification::Keep(KeepReason::FieldTtl) => counts.field_ttl += 1,
-            Classification::Candidate(reason, treatment) => {
-                self.inactive_reported +=
-                    u64::from((reason, treatment) == (Reason::Inactive, Treatment::Reported));
-                counts.stale += u64::from(reason == Reason::Stale);
-                counts.inactive += u64::from(reason == Reason::Inactive);
-                counts.protected += u64::from(treatment == Treatment::Protected);
-                counts.stale_protected +=
-                    u64::from((reason, treatment) == (Reason::Stale, Treatment::Protected));
-                counts.reported += u64::from(treatment == Treatment::Reported);
-                counts.too_long += u64::from(treatment == Treatment::TooLong);
-            }
-        }
-        counts.scanned += 1;
-        counts.add_ttl(ttl.remaining_ms());
     }
 }
 

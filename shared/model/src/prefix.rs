@@ -22,10 +22,6 @@ pub fn first(key: &[u8]) -> &[u8] {
 #[must_use]
 pub fn name(prefix: &[u8]) -> String {
     let cut = beginning(prefix, PREFIX_BYTES_MAX);
-    let plain = |byte: &u8| byte.is_ascii_graphic() && *byte != b'\\';
-    if let (true, Ok(text)) = (cut.len() == prefix.len() && cut.iter().all(plain), str::from_utf8(cut)) {
-        return text.to_owned();
-    }
     let more = if cut.len() < prefix.len() { "…" } else { "" };
     format!("{}{more}", Printable(cut))
 }

@@ -44,6 +44,11 @@ pub struct Printable<'a>(pub &'a [u8]);
 
 impl fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Most names need no escape, and scans show the names of all keys that they measure.
+        let plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+        if let (true, Ok(text)) = (self.0.iter().all(plain), str::from_utf8(self.0)) {
+            return f.write_str(text);
+        }
         for chunk in self.0.utf8_chunks() {
             // The base of a combining mark must be part of the name, not an escape.
             let mut has_base = false;

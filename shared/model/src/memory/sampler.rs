@@ -84,19 +84,35 @@ impl Sampler {
     }
 
     /// Whether to measure another key of the last group.
-    #[inline]
     pub fn take_again(&mut self) -> Option<SampleKind> {
-        if self.left > 0 && self.counts.outright(self.last_place, self.rate.per_group) {
+        if self.is_outright() {
             self.left -= 1;
+            self.counts.add_outright(self.last_place);
             return Some(SampleKind::Outright);
         }
-        self.counts.add(self.last_place);
         if self.gap > 0 {
-            self.gap -= 1;
+            self.pass(1);
             return None;
         }
+        self.counts.add(self.last_place, 1);
         self.gap = gap(self.rate.one_in);
         Some(SampleKind::Drawn)
+    }
+
+    /// How many further keys of the last group are not measured.
+    #[must_use]
+    pub fn passes(&self) -> u64 {
+        if self.is_outright() { 0 } else { self.gap }
+    }
+
+    /// Passes over `keys` keys of the last group, no more than [`Sampler::passes`].
+    pub fn pass(&mut self, keys: u64) {
+        self.gap -= keys;
+        self.counts.add(self.last_place, keys);
+    }
+
+    fn is_outright(&self) -> bool {
+        self.left > 0 && self.counts.is_outright(self.last_place, self.rate.per_group)
     }
 }
 

@@ -55,26 +55,31 @@ impl GroupCounts {
 
     /// Whether another key of a group is among its first `most`.
     #[inline]
-    pub(super) fn outright(&mut self, place: Option<usize>, most: u64) -> bool {
-        let Some(group) = place.and_then(|place| self.groups.get_mut(place)) else { return false };
-        let first = group.others == 0 && group.outright < most;
-        group.outright += u64::from(first);
-        first
+    pub(super) fn is_outright(&self, place: Option<usize>, most: u64) -> bool {
+        let group = place.and_then(|place| self.groups.get(place));
+        group.is_some_and(|group| group.others == 0 && group.outright < most)
     }
 
-    /// Counts a key that is not measured outright.
-    #[inline]
-    pub(super) fn add(&mut self, place: Option<usize>) {
-        self.all += 1;
+    /// Counts a key that is measured outright.
+    pub(super) fn add_outright(&mut self, place: Option<usize>) {
         if let Some(group) = place.and_then(|place| self.groups.get_mut(place)) {
-            group.others += 1;
+            group.outright += 1;
+        }
+    }
+
+    /// Counts `keys` keys that are not measured outright.
+    #[inline]
+    pub(super) fn add(&mut self, place: Option<usize>, keys: u64) {
+        self.all += keys;
+        if let Some(group) = place.and_then(|place| self.groups.get_mut(place)) {
+            group.others += keys;
         }
     }
 
     /// Counts a key of the group with this hash.
     pub fn count(&mut self, hash: u64) {
         let place = self.place(hash);
-        self.add(place);
+        self.add(place, 1);
     }
 
     fn others(&self, hash: u64) -> Option<u64> {

@@ -57,8 +57,7 @@ impl ScanStatistics {
     /// Counts the TTL of `keys` keys in its bucket.
     #[inline]
     pub fn add_to_bars(&mut self, ms: u64, keys: u64) {
-        let bar = TTL_BARS_MS.iter().position(|end| ms <= *end).unwrap_or(TTL_BARS_MS.len());
-        self.ttl_bars[bar] += keys;
+        self.ttl_bars[TTL_BARS_MS.partition_point(|end| *end < ms)] += keys;
     }
 
     /// Merges the statistics of another task.

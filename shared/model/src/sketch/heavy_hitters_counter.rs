@@ -76,13 +76,13 @@ impl HeavyHittersCounter {
             self.last.clear();
             self.last.extend_from_slice(bytes);
         }
-        self.add_again(weight);
+        self.add_again(1, weight);
     }
 
-    /// Adds `weight` to the last name.
+    /// Adds `weight` to the last name, for `keys` further keys together.
     #[inline]
-    pub fn add_again(&mut self, weight: u64) {
-        self.last_times += 1;
+    pub fn add_again(&mut self, keys: u64, weight: u64) {
+        self.last_times += keys;
         self.last_weight += weight;
     }
 

@@ -17,9 +17,6 @@ use crate::error::{RedisError, RedisErrorKind};
 use crate::limits::{ASK_TIMEOUT, RESPONSE_TIMEOUT};
 use crate::reply_size::{CutCause, ReplyUnit, describe, too_large};
 
-/// The approximate number of bytes around a key in a reply.
-const KEY_FRAME_BYTES: u64 = 8;
-
 /// What is left of a window.
 struct RemainingLookups {
     /// Lookups left.
@@ -159,8 +156,8 @@ impl ListingSocket {
         if requested.is_empty() {
             return;
         }
-        let bytes = |page: super::Page<'_>| page.bytes() as u64 + KEY_FRAME_BYTES * page.keys.len() as u64;
-        self.size.answered(item_of(requested), items_in(requested), answers.pages().map(bytes).sum());
+        let bytes = answers.pages().map(|page| page.bytes() as u64).sum();
+        self.size.answered(item_of(requested), items_in(requested), bytes);
     }
 
     /// Connects again after `lost`, if the reply to `requested` was cut off for its size, or may have been.

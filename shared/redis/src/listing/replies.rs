@@ -2,7 +2,7 @@
 
 use keysweep_model::messages::Lookups;
 
-use super::resp::{Malformed, RespItem, item, plain_number, plain_text};
+use super::resp::{Malformed, RespItem, TextHead, item, plain_number};
 use super::window_reply::ReplyItems;
 use super::{KeyState, Listing, LookupKind, Ttl};
 use crate::error::{RedisError, RedisErrorKind};
@@ -106,24 +106,33 @@ impl<'a> Replies<'a> {
     /// Reads TTLs as long as only plain numbers arrive, which is nearly always: a loop for that case alone costs half
     /// as much as [`Replies::take`], which continues where this stops.
     fn plain_ttls(&mut self, bytes: &[u8]) {
-        while self.found.seen.len() < self.lookups {
-            let Some((number, end)) = plain_number(bytes, self.at) else { return };
-            let Some(ttl) = ttl(number) else { return };
-            self.found.add_state(KeyState::only(ttl));
-            self.at = end;
+        let before = self.found.seen.len();
+        let (mut at, mut gone) = (self.at, 0);
+        for _ in before..self.lookups {
+            let Some((number, end)) = plain_number(bytes, at) else { break };
+            let Some(ttl) = ttl(number) else { break };
+            gone += u64::from(ttl == Ttl::Gone);
+            self.found.seen.push(KeyState::only(ttl));
+            at = end;
         }
-        self.next = self.next_lookup();
+        self.at = at;
+        let seen = self.found.seen.len();
+        self.found.lookups += Lookups::of((seen - before) as u64 - gone, gone);
+        if seen == self.lookups {
+            self.next = self.next_lookup();
+        }
     }
 
     /// The same for keys, `left` of which are still to come.
     fn plain_keys(&mut self, mut left: usize, bytes: &[u8]) {
+        let mut head = TextHead::default();
         while left > 0 {
-            let Some((place, end)) = plain_text(bytes, self.at) else { break };
+            let Some((place, end)) = head.plain_text(bytes, self.at) else { break };
             self.found.key(place.start, place.end);
             self.at = end;
             left -= 1;
         }
-        self.next = if left > 0 { Next::Key(left) } else { self.next_lookup() };
+        self.next = self.after_keys(left);
     }
 
     fn take(&mut self, item: RespItem, bytes: &[u8]) -> Result<(), RedisError> {
@@ -140,6 +149,10 @@ impl<'a> Replies<'a> {
                 Next::Keys
             }
             (Next::Keys, RespItem::Array(count)) => self.page(self.cursor, count),
+            (Next::Key(left), RespItem::Text(place)) => {
+                self.found.key(place.start, place.end);
+                self.after_keys(left - 1)
+            }
             (Next::Clock, RespItem::Array(2)) => Next::Seconds,
             (Next::Seconds, RespItem::Text(place)) => {
                 self.now_ms = self.digits(&bytes[place], "TIME")?.saturating_mul(1_000);
@@ -158,7 +171,12 @@ impl<'a> Replies<'a> {
 
     fn page(&mut self, cursor: u64, count: usize) -> Next {
         self.found.page(cursor);
-        if count == 0 { self.next_lookup() } else { Next::Key(count) }
+        self.after_keys(count)
+    }
+
+    /// What follows if `left` keys of the page are still to come.
+    fn after_keys(&self, left: usize) -> Next {
+        if left > 0 { Next::Key(left) } else { self.next_lookup() }
     }
 
     fn expiry(&mut self, item: &RespItem, bytes: &[u8]) -> Result<Next, RedisError> {

@@ -5,6 +5,9 @@ use super::{Listing, LookupKind};
 /// Digits of the longest number.
 const DIGITS_MAX: usize = 20;
 
+/// Bytes of the longest beginning of a lookup, up to the key: the command, and the length of the key.
+const HEAD_BYTES_MAX: usize = 48;
+
 /// Appends the lookups of `look_up`, and then the listings.
 pub(super) fn write<'a>(
     out: &mut Vec<u8>,
@@ -17,16 +20,22 @@ pub(super) fn write<'a>(
     }
     let expiry: &[u8] =
         if kind.needs_clock() { b"*2\r\n$11\r\nPEXPIRETIME\r\n" } else { b"*2\r\n$4\r\nPTTL\r\n" };
-    // The bytes before a key, with its length: consecutive keys mostly have the same length.
-    let (mut head, mut length) = (Vec::new(), usize::MAX);
+    // The bytes before a key, with its length: consecutive keys mostly have the same length. They are copied at a fixed
+    // size, which needs no call, and cut.
+    let (mut head, mut head_bytes, mut length) = ([0; HEAD_BYTES_MAX], 0, usize::MAX);
     for key in look_up {
         if key.len() != length {
             length = key.len();
-            head.clear();
-            head.extend_from_slice(expiry);
-            number(&mut head, b'$', length);
+            let begin = out.len();
+            out.extend_from_slice(expiry);
+            number(out, b'$', length);
+            head_bytes = out.len() - begin;
+            head[..head_bytes].copy_from_slice(&out[begin..]);
+            out.truncate(begin);
         }
+        let begin = out.len();
         out.extend_from_slice(&head);
+        out.truncate(begin + head_bytes);
         out.extend_from_slice(key);
         out.extend_from_slice(b"\r\n");
         if kind == LookupKind::ExpiryAndIdle {

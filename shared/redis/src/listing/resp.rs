@@ -57,23 +57,78 @@ pub(super) fn item(bytes: &[u8], at: &mut usize) -> Result<Option<RespItem>, Mal
     }))
 }
 
-/// The number at `at` and the position of the next item, if it is a complete number.
+/// Digits of the longest number that [`plain_number`] reads.
+const PLAIN_DIGITS_MAX: usize = 15;
+
+/// The number at `at` and the position of the next item, if both are found without a closer look, as nearly always.
 #[inline]
 pub(super) fn plain_number(bytes: &[u8], at: usize) -> Option<(i64, usize)> {
-    if bytes.get(at) == Some(&b':') { number(bytes, at + 1).ok()? } else { None }
+    let there = bytes.get(at..)?;
+    let digits = there.strip_prefix(b":")?;
+    let (mut value, mut count) = eight_digits(digits.first_chunk()?);
+    while (8..PLAIN_DIGITS_MAX).contains(&count) && digits.get(count)?.is_ascii_digit() {
+        value = value.wrapping_mul(10).wrapping_add(i64::from(digits[count] - b'0'));
+        count += 1;
+    }
+    if count == 0 {
+        return there.starts_with(b":-1\r\n").then_some((-1, at + 5));
+    }
+    (digits.get(count..count + 2)? == b"\r\n").then_some((value, at + count + 3))
 }
 
-/// The range of the string at `at` and the position of the next item, if it is a complete string.
+/// The value of the digits at the beginning of `text`, and how many there are, computed in the bytes of one word.
 #[inline]
-pub(super) fn plain_text(bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
-    match text(bytes, at + 1) {
-        Ok(Some((RespItem::Text(place), end))) if bytes.get(at) == Some(&b'$') => Some((place, end)),
-        _ => None,
+fn eight_digits(text: &[u8; 8]) -> (i64, usize) {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let digits = u64::from_le_bytes(*text) ^ (EACH * 0x30);
+    // Sets the high bit of each byte that is 10 or more. A carry only changes bytes behind the first of these.
+    let others = (digits.wrapping_add(EACH * 0x76) | digits) & (EACH * 0x80);
+    let count = others.trailing_zeros() / 8;
+    // The digits move to the end, behind leading zeros.
+    let ones = digits.checked_shl(u64::BITS - 8 * count).unwrap_or(0);
+    let pairs = ones.wrapping_mul(10).wrapping_add(ones >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    let value = fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff;
+    (value.cast_signed(), count as usize)
+}
+
+/// The beginning of the last string, up to its content: consecutive keys mostly have the same length.
+#[derive(Default)]
+pub(super) struct TextHead {
+    /// The first eight bytes of the item, as far as they precede the content, and the bits of these.
+    word: u64,
+    mask: u64,
+    /// How many bytes precede the content; 0 if no string was read yet.
+    bytes: usize,
+    length: usize,
+}
+
+impl TextHead {
+    /// The range of the string at `at` and the position of the next item, if it is a complete string.
+    #[inline]
+    pub(super) fn plain_text(&mut self, bytes: &[u8], at: usize) -> Option<(Range<usize>, usize)> {
+        let there = bytes.get(at..)?;
+        let word = u64::from_le_bytes(*there.first_chunk()?);
+        if self.bytes == 0 || word & self.mask != self.word {
+            *self = Self::of(there, word)?;
+        }
+        let (begin, end) = (at + self.bytes, at + self.bytes + self.length);
+        (bytes.get(end..end + 2)? == b"\r\n").then_some((begin..end, end + 2))
+    }
+
+    fn of(there: &[u8], word: u64) -> Option<Self> {
+        let Some((b'$', Ok(Some((length, bytes @ ..=8))))) =
+            there.first().map(|kind| (kind, number(there, 1)))
+        else {
+            return None;
+        };
+        let length = usize::try_from(length).ok().filter(|length| *length <= TEXT_BYTES_MAX)?;
+        let mask = u64::MAX >> (u64::BITS as usize - 8 * bytes);
+        Some(Self { word: word & mask, mask, bytes, length })
     }
 }
 
-/// The number at `at` and the position of the next item. Runs for each key listed and each TTL.
-#[inline]
+/// The number at `at` and the position of the next item.
 fn number(bytes: &[u8], at: usize) -> Result<Option<(i64, usize)>, Malformed> {
     let there = bytes.get(at..).unwrap_or_default();
     let sign = usize::from(there.first() == Some(&b'-'));
@@ -191,6 +246,55 @@ mod tests {
             for cut in 0..=format!("{number}").len() + 2 {
                 assert_eq!(all(&bytes[..cut]), Ok(Vec::new()), "{number} cut at {cut}");
             }
+        }
+    }
+
+    /// A short cut may find nothing, but nothing else than [`item`].
+    #[test]
+    fn plain_numbers_and_texts_are_those_of_items() {
+        let check = |bytes: &[u8], head: &mut TextHead| {
+            let mut end = 0;
+            let item = item(bytes, &mut end);
+            let number = plain_number(bytes, 0).map(|(number, end)| (RespItem::Number(number), end));
+            let found = number.or(head.plain_text(bytes, 0).map(|(place, end)| (RespItem::Text(place), end)));
+            if let Some((found, behind)) = &found {
+                assert_eq!((Ok(Some(found.clone())), *behind), (item, end), "{}", bytes.escape_ascii());
+            }
+            found.is_some()
+        };
+        let new = &mut TextHead::default;
+        for digits in 1..=19 {
+            let most = 10_i64.pow(digits - 1).saturating_mul(10) - 1;
+            for number in [10_i64.pow(digits - 1), most - most / 7, most] {
+                let bytes = format!(":{number}\r\n:1234567\r\n");
+                assert_eq!(
+                    check(bytes.as_bytes(), &mut new()),
+                    digits as usize <= PLAIN_DIGITS_MAX,
+                    "{bytes}"
+                );
+            }
+        }
+        let mut head = new();
+        for length in [0, 1, 2, 1, 9, 10, 99, 10, 100, 99_999, 10] {
+            let bytes = format!("${length}\r\n{}\r\n:12345\r\n", "x".repeat(length));
+            assert!(check(bytes.as_bytes(), &mut head), "{length}");
+            assert!(
+                !check(bytes.replace("x\r\n", "xx\r\n").as_bytes(), &mut head) || length == 0,
+                "{length}"
+            );
+        }
+        assert!(check(b":-1\r\n:86400000\r\n", &mut new()));
+        for bytes in
+            [":", "::1\r\n", "1", "/", ":1\rx", ":1/\r\n", ":-2\r\n", "$-1\r\n", "$1\r\nab\r\n", "$99\r\na"]
+        {
+            for more in ["", ":86400000\r\n:86400000\r\n"] {
+                assert!(!check(format!("{bytes}{more}").as_bytes(), &mut head), "{bytes}{more}");
+            }
+        }
+        for _ in 0..100_000 {
+            let letters = b"0123456789:$-\r\n\r\n/\x8a\xff";
+            let bytes: Vec<u8> = (0..24).map(|_| letters[fastrand::usize(..letters.len())]).collect();
+            check(&bytes, &mut head);
         }
     }
 

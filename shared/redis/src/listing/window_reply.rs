@@ -49,10 +49,11 @@ pub struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Total bytes of its keys.
+    /// The bytes of its keys in the reply, with what is between them.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.keys.iter().map(|place| place.length()).sum()
+        let end = |last: &KeySpan| (last.begin + last.length) as usize;
+        self.keys.last().map_or(0, end) - self.keys.first().map_or(0, |first| first.begin as usize)
     }
 }
 
