@@ -76,8 +76,8 @@ impl NatsOptions {
             ack_wait: keysweep_storage::limits::ACK_WAIT,
             retention: Duration::from_secs(7 * 86_400),
             history_runs: 1_000,
-            audit_bytes: 1 << 30,
-            queue_bytes: 256 << 20,
+            audit_bytes: 56 << 20,
+            queue_bytes: 128 << 20,
         }
     }
 

@@ -25,7 +25,10 @@ use keysweep_model::limits::MESSAGE_BYTES_MAX;
 use keysweep_storage::queue::Topic;
 
 use super::access::NatsOptions;
-use crate::limits::{EVENTS_BYTES_MAX, EVENTS_KEPT, HEADER_BYTES, SAMPLES_KEPT};
+use crate::limits::{
+    DEAD_LETTERS_BYTES_MAX, EVENTS_BYTES_MAX, EVENTS_KEPT, HEADER_BYTES, SAMPLES_BYTES_MAX, SAMPLES_KEPT,
+    TASK_QUEUE_PART,
+};
 
 /// The name of the consumer of each work queue.
 pub(super) const WORKERS: &str = "workers";
@@ -160,7 +163,7 @@ impl Layout {
         });
         streams.push(Config {
             max_age: retention,
-            max_bytes: EVENTS_BYTES_MAX,
+            max_bytes: DEAD_LETTERS_BYTES_MAX,
             ..self.stream_config("dead", "dead letters")
         });
         streams.push(Config { max_age: retention, ..self.bucket("runs", "records of runs") });
@@ -169,7 +172,7 @@ impl Layout {
         streams.push(Config { max_messages: runs, ..self.bucket("history", "one entry per run") });
         streams.push(Config {
             max_age: SAMPLES_KEPT,
-            max_bytes: EVENTS_BYTES_MAX,
+            max_bytes: SAMPLES_BYTES_MAX,
             ..self.bucket("samples", "counter snapshots, alerts, weekly summaries")
         });
         let bytes = i64::try_from(self.access.audit_bytes).unwrap_or(i64::MAX);
@@ -200,15 +203,18 @@ impl Layout {
     }
 
     fn queue(&self, topic: Topic) -> Config {
-        let what = match topic {
-            Topic::Tasks => "scan tasks, from the coordinator to the scanners",
-            Topic::Batches => "reap batches, from the scanners to the reapers",
+        let (what, bytes) = match topic {
+            Topic::Tasks => (
+                "scan tasks, from the coordinator to the scanners",
+                self.access.queue_bytes / TASK_QUEUE_PART,
+            ),
+            Topic::Batches => ("reap batches, from the scanners to the reapers", self.access.queue_bytes),
         };
         Config {
             subjects: vec![self.queue_subject(topic)],
             retention: RetentionPolicy::WorkQueue,
             discard: DiscardPolicy::New,
-            max_bytes: i64::try_from(self.access.queue_bytes).unwrap_or(i64::MAX),
+            max_bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
             duplicate_window: DUPLICATE_WINDOW,
             ..self.stream(topic_name(topic), what)
         }

@@ -15,8 +15,18 @@ pub const TASK_QUEUE_BYTES: usize = (TASK_CANDIDATE_BYTES_MAX + WINDOW_BYTES_MAX
 /// takes less.
 pub const STORE_RETRY_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Bytes of events, of dead letters and of counter snapshots that NATS keeps; the oldest are removed first.
-pub const EVENTS_BYTES_MAX: i64 = 256 << 20;
+/// Bytes of events that NATS keeps; the oldest are removed first.
+pub const EVENTS_BYTES_MAX: i64 = 16 << 20;
+
+/// Bytes of dead letters that NATS keeps; the oldest are removed first.
+pub const DEAD_LETTERS_BYTES_MAX: i64 = 8 << 20;
+
+/// Bytes of counter snapshots that NATS keeps; the oldest are removed first.
+pub const SAMPLES_BYTES_MAX: i64 = 32 << 20;
+
+/// The part of `[nats] queue_bytes` that the queue of scan tasks gets in addition to the queue of reap batches: tasks are
+/// much smaller than their batches.
+pub const TASK_QUEUE_PART: u64 = 8;
 
 /// How long NATS keeps events.
 pub const EVENTS_KEPT: Duration = Duration::from_secs(7 * 86_400);

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use keysweep_nats::limits::TASK_QUEUE_PART;
 use keysweep_nats::setup::{PieceState, SetupMode, ensure, setup};
 use keysweep_nats::{Nats, NatsError, NatsOptions, NatsQueue, NatsStore};
 use keysweep_servers::NatsServer;
@@ -13,7 +14,7 @@ use keysweep_testkit::contracts;
 
 const ACK_WAIT: Duration = Duration::from_millis(1_000);
 
-/// Bytes of a work queue. Much more than these small messages need: nats-server 2.9.10 ignores a message's envelope
+/// Bytes of the queue of tasks. Much more than these small messages need: nats-server 2.9.10 ignores a message's envelope
 /// when it checks the limit, and then drops the oldest message if it is exceeded.
 const QUEUE_BYTES: u64 = 100_000;
 
@@ -26,7 +27,7 @@ async fn connect(server: &NatsServer, prefix: &str) -> Nats {
     let access = NatsOptions {
         prefix: prefix.to_owned(),
         ack_wait: ACK_WAIT,
-        queue_bytes: QUEUE_BYTES,
+        queue_bytes: QUEUE_BYTES * TASK_QUEUE_PART,
         ..NatsOptions::open(server.url())
     };
     let nats = Nats::connect(&access, "keysweep-test", Some(Duration::from_secs(10))).await.unwrap();

@@ -172,12 +172,12 @@ async fn room_for_streams() {
     // Enough for the other streams, and not for the audit trail.
     let server = nats("jetstream { max_file_store: 2GB, max_memory_store: 1MB }").await;
     let setup = ["nats", "setup", "--apply", "--json", "--nats", &server.url()];
-    let files = ["`KV_keysweep_audit`", "reserve 2304 MiB", "`max_file_store`", "`[nats] audit_bytes`"];
+    let files = ["`KV_keysweep_audit`", "reserve 256 MiB", "`max_file_store`", "`[nats] audit_bytes`"];
     keysweep(&setup).run().fails(1, &files);
     let memory = keysweep(&setup).env("KEYSWEEP_NATS_PREFIX", "mem").env("KEYSWEEP_NATS_STORAGE", "memory");
     memory.run().fails(1, &["`MEM_TASKS`", "`max_memory_store`"]);
     let worker = keysweep(&["scanner", "--nats", &server.url(), "--redis", "redis://127.0.0.1:1"]).run();
     worker.exits(1);
-    assert!(worker.stderr.contains("reserve 2304 MiB"), "{worker}");
+    assert!(worker.stderr.contains("reserve 256 MiB"), "{worker}");
     keysweep(&setup).env("KEYSWEEP_NATS_AUDIT_BYTES", "1048576").run().exits(0);
 }

@@ -114,11 +114,12 @@ settings! {
         /// Maximum bytes of the audit stream
         audit_bytes: u64 => SettingDef::nats(
                 "nats.audit_bytes", "KEYSWEEP_NATS_AUDIT_BYTES", SettingKind::Bytes { min: MIB, max: TIB })
-            .default("1073741824");
-        /// Maximum bytes of each work queue; the server reserves them
+            .default("58720256");
+        /// Maximum bytes of the queue of reap batches; the queue of scan tasks has an eighth more. The server reserves them. 10
+        /// MiB hold the batches of one scan task, of which two are in flight per node
         queue_bytes: u64 => SettingDef::nats("nats.queue_bytes", "KEYSWEEP_NATS_QUEUE_BYTES",
                 SettingKind::Bytes { min: QUEUE_BYTES_MIN as u64, max: TIB })
-            .default("268435456");
+            .default("134217728");
     }
 }
 
