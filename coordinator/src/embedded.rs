@@ -11,13 +11,12 @@ use keysweep_config::BackupPlace;
 use keysweep_files::FileError;
 use keysweep_http::Integrations;
 use keysweep_model::ids::{NodeId, RunId};
-use keysweep_model::messages::GroupReceipt;
+use keysweep_model::ledger::Ledger;
 use keysweep_model::result::CleanupResult;
 use keysweep_model::slot::SlotSet;
 use keysweep_model::time::now_ms;
-use keysweep_redis::Throttle;
-use keysweep_redis::guard::{self, Ledger};
-use keysweep_redis::{RedisClient, RedisError, RedisErrorKind};
+use keysweep_redis::guard;
+use keysweep_redis::{RedisClient, RedisError, RedisErrorKind, Throttle};
 use keysweep_runtime::context::Context;
 use keysweep_runtime::failpoint::FailPoints;
 use keysweep_storage::records::{Record, RecordError, Records};
@@ -306,11 +305,7 @@ async fn ledgers(records: &Records) -> Result<Vec<Ledger>, RecordError> {
     let mut watch = records.watch().await?;
     loop {
         match watch.next().await? {
-            Record::Receipt(receipt) => {
-                let ledger =
-                    |(group, of): (u32, &GroupReceipt)| Ledger { batch: receipt.batch, group, slot: of.slot };
-                ledgers.extend((0..).zip(&receipt.groups).map(ledger));
-            }
+            Record::Receipt(receipt) => ledgers.extend(receipt.ledgers()),
             Record::Result(_) => return Ok(ledgers),
             _ => {}
         }

@@ -1,12 +1,14 @@
-//! An attempt at a batch: it acts on the groups of the batch, node by node, and collects the result.
+//! An attempt at a batch: it acts on the candidates, node by node, and collects the result. First it goes through the
+//! node ledgers, which fixes for all attempts what is decided with them. What they leave to the ledgers of slots follows.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use keysweep_model::ids::NodeId;
-use keysweep_model::messages::{Group, ReapBatch, RunSpec};
-use keysweep_redis::guard::{GuardMode, GuardReply, GuardVerdict};
-use keysweep_redis::{RedisClient, RedisError, RedisErrorKind, same_deployment};
+use keysweep_model::messages::{ReapBatch, RunSpec};
+use keysweep_model::slot::SlotSet;
+use keysweep_redis::guard::{Act, GuardMode, GuardReply, GuardVerdict};
+use keysweep_redis::{RedisClient, RedisError, RedisErrorKind, Topology, same_deployment};
 use keysweep_runtime::context::Context;
 use keysweep_runtime::failpoint::FailPoint;
 use keysweep_runtime::redis_clients::RedisClients;
@@ -15,11 +17,11 @@ use keysweep_storage::queue::Delivery;
 use keysweep_storage::records::{AttemptMark, Records};
 
 use crate::backup_writer::BackupWriter;
-use crate::chunks::{Chunk, Routes, by_node};
 use crate::freed_memory::FreedMemory;
 use crate::node_attempt::NodeAttempt;
 use crate::node_session::NodeStates;
-use crate::receipt::{BatchResult, done_in, outcomes};
+use crate::receipt::{BatchResult, outcomes};
+use crate::work::{Work, by_node, node_work, slot_work, without_node_ledger};
 
 /// A batch, and what each step of an attempt at it needs.
 #[derive(Clone, Copy)]
@@ -32,6 +34,13 @@ pub(crate) struct BatchContext<'a> {
     pub(crate) delivery: Option<&'a Delivery>,
     /// What the guard should do.
     pub(crate) mode: GuardMode,
+}
+
+impl BatchContext<'_> {
+    /// Whether idle times decide who is inactive.
+    pub(crate) fn counts_idle(&self) -> bool {
+        Act::of(&self.spec.rules).idle_ms.is_some()
+    }
 }
 
 /// Why an attempt ends without a result. What it did is recorded in the ledgers.
@@ -61,6 +70,8 @@ pub(crate) struct BatchAttempt<'a> {
     writer: Option<BackupWriter<'a>>,
     /// Whether no earlier delivery was tried; set once this attempt is recorded.
     first: Option<bool>,
+    /// Whether a slot of the batch has another owner than at the scan.
+    moved: bool,
     /// Memory measured before the deletion.
     freed: FreedMemory,
     result: BatchResult,
@@ -78,23 +89,15 @@ impl<'a> BatchAttempt<'a> {
         let client = clients.get(&of.batch.alias, of.spec.db).await?;
         same_deployment::verify_topology(of.spec, &client.topology())?;
         let freed = FreedMemory::new(of.spec.measure.freed_one_in);
-        Ok(Self { of, client, nodes, writer, first: None, freed, result: BatchResult::of(of.batch) })
+        let result = BatchResult { elsewhere: without_node_ledger(of.batch), ..BatchResult::of(of.batch) };
+        Ok(Self { of, client, nodes, writer, first: None, moved: false, freed, result })
     }
 
-    /// Acts on all groups. Those whose slots could not be reached have no outcomes in the result.
+    /// Acts on all candidates. Those whose slots could not be reached have no outcomes in the result.
     pub(crate) async fn run(mut self) -> Result<BatchResult, Interruption> {
         let batch = self.of.batch;
-        let mut routes = route(&self.client, batch);
-        if routes.unserved.is_some() {
-            self.client.refresh().await?;
-            routes = route(&self.client, batch);
-            self.result.failure = routes.unserved.map(|slot| unserved(batch, slot));
-        }
-        for (node, chunks) in &routes.nodes {
-            if let Err(interruption) = self.act_at(node, chunks).await {
-                return Err(self.classify(node, interruption).await);
-            }
-        }
+        self.act_on(|_| node_work(batch)).await?;
+        self.act_on(|result| slot_work(batch, &result.elsewhere)).await?;
         if self.result.failure.is_some()
             && let Err(fault) = self.client.refresh().await
         {
@@ -103,6 +106,29 @@ impl<'a> BatchAttempt<'a> {
         let freed = self.freed.of_deleted(batch, &self.result.outcomes);
         let freed = Some(freed).filter(|freed| !freed.is_empty()).map(Box::new);
         Ok(BatchResult { freed, ..self.result })
+    }
+
+    /// Does `work` at the nodes that serve its ledgers.
+    async fn act_on(&mut self, work: impl Fn(&BatchResult) -> Vec<Work<'a>>) -> Result<(), Interruption> {
+        let batch = self.of.batch;
+        let mut topology = self.client.topology();
+        let mut routes = by_node(work(&self.result), |slot| owner(&topology, slot));
+        if routes.unserved.is_some() {
+            self.client.refresh().await?;
+            topology = self.client.topology();
+            routes = by_node(work(&self.result), |slot| owner(&topology, slot));
+            if let Some(slot) = routes.unserved {
+                self.result.failure = Some(unserved(batch, slot));
+            }
+        }
+        let moved = |slot: u16| owner(&topology, slot).as_ref() != Some(&batch.node);
+        self.moved = batch.ledger_keys > 0 && batch.groups.iter().any(|group| moved(group.slot));
+        for (node, work) in routes.nodes {
+            if let Err(interruption) = self.act_at(&node, work).await {
+                return Err(self.classify(&node, interruption).await);
+            }
+        }
+        Ok(())
     }
 
     /// Drops the session of a node that failed, and determines by the topology why it did.
@@ -114,12 +140,12 @@ impl<'a> BatchAttempt<'a> {
         self.client.refresh_and_classify(node, fault).await.into()
     }
 
-    /// Acts on the chunks of one node.
-    async fn act_at(&mut self, node: &NodeId, chunks: &[Chunk<'_>]) -> Result<(), Interruption> {
+    /// Does `work` at one node.
+    async fn act_at(&mut self, node: &NodeId, work: Vec<Work<'a>>) -> Result<(), Interruption> {
         let state = self.nodes.get(&self.of.batch.alias, node);
         // The semaphore is never closed.
         let _permit = state.permits.acquire().await;
-        let mut there = NodeAttempt::enter(self.of, &state, &self.client, node, chunks).await?;
+        let mut there = NodeAttempt::enter(self.of, &state, &self.client, node, work.into()).await?;
         // The attempt is recorded only now: a batch whose nodes were never reachable counts as untried.
         let first = self.begin().await?;
         there.start(&self.client).await;
@@ -129,52 +155,46 @@ impl<'a> BatchAttempt<'a> {
             self.of.context.failpoints.hit(FailPoint::BackupWritten).await;
         }
         self.freed.measure(&mut there).await?;
-        for chunk in chunks {
-            self.call_guard(&mut there, chunk, first).await?;
+        let doubtful = !first && (there.guard.session.evicts || self.moved);
+        let mut changed = SlotSet::new();
+        while let Some((calls, replies)) = there.next_calls(doubtful).await? {
+            for (work, reply) in calls.iter().zip(replies) {
+                changed.extend(&self.record(&there, work, reply, first)?);
+            }
             self.of.context.failpoints.hit(FailPoint::ScriptsRun).await;
         }
         if let Some(fingerprints) = there.fingerprints {
             self.result.saved.get_or_insert_default().add(fingerprints.stats);
         }
         self.result.pacing = there.throttle.stats();
-        let done = done_in(chunks, &self.result.outcomes);
-        self.result.unreplicated.extend(there.guard.session.unreplicated(node, done, first).await?);
+        self.result.unreplicated.extend(there.guard.session.unreplicated(node, changed, first).await?);
         Ok(())
     }
 
-    /// Acts on the groups of one chunk, in pieces as large as the run's pace allows.
-    async fn call_guard(
+    /// Records the reply to a call. Returns the slots in which a key was changed.
+    fn record(
         &mut self,
-        there: &mut NodeAttempt<'_, '_>,
-        chunk: &[(usize, &Group)],
+        there: &NodeAttempt<'_, '_>,
+        work: &Work<'_>,
+        reply: Result<GuardReply, RedisError>,
         first: bool,
-    ) -> Result<(), Interruption> {
-        there.refresh_field_ttls().await?;
-        let mut left = chunk;
-        while !left.is_empty() {
-            let (piece, later) = left.split_at(there.piece(left));
-            let replies = there.call(piece).await?;
-            for ((number, group), reply) in piece.iter().zip(replies) {
-                let GuardReply { verdict, extra_lookups } = match reply {
-                    Ok(reply) => reply,
-                    // Only this group's slot is affected.
-                    Err(fault) if fault.kind == RedisErrorKind::Moved => {
-                        self.result.failure = Some(fault);
-                        continue;
-                    }
-                    Err(fault) => return Err(fault.into()),
-                };
-                self.result.extra_lookups += extra_lookups;
-                if let GuardVerdict::TooEarly(ms) = verdict {
-                    return Err(Interruption::Later(Duration::from_millis(ms)));
-                }
-                let keeps_ledgers = !there.guard.session.evicts;
-                self.result.outcomes[*number] =
-                    outcomes(verdict, group.keys.len(), first, keeps_ledgers).unwrap_or_default();
+    ) -> Result<SlotSet, Interruption> {
+        let GuardReply { verdict, extra_lookups } = match reply {
+            Ok(reply) => reply,
+            // Only the slot of this ledger is affected. Its candidates wait until the ledger can be read again.
+            Err(fault) if fault.kind == RedisErrorKind::Moved => {
+                self.result.failure = Some(fault);
+                return Ok(SlotSet::new());
             }
-            left = later;
+            Err(fault) => return Err(fault.into()),
+        };
+        if let GuardVerdict::TooEarly(ms) = verdict {
+            return Err(Interruption::Later(Duration::from_millis(ms)));
         }
-        Ok(())
+        self.result.lookups += extra_lookups;
+        let known = outcomes(verdict, work.places.len(), first).unwrap_or_default();
+        let fingerprints = there.fingerprints.as_ref();
+        Ok(self.result.record(work, &known, self.of.counts_idle(), fingerprints))
     }
 
     /// Records the attempt, unless this was done before. Returns whether it is the first attempt at the batch.
@@ -193,10 +213,9 @@ impl<'a> BatchAttempt<'a> {
     }
 }
 
-/// The routes of `batch` by the topology of `client`.
-pub(crate) fn route<'b>(client: &RedisClient, batch: &'b ReapBatch) -> Routes<'b> {
-    let topology = client.topology();
-    by_node(batch, |slot| topology.owner(slot).map(|primary| primary.node.clone()))
+/// The node that serves `slot`.
+fn owner(topology: &Topology, slot: u16) -> Option<NodeId> {
+    topology.owner(slot).map(|primary| primary.node.clone())
 }
 
 /// The error for a slot of `batch` that no node serves.

@@ -10,9 +10,8 @@ use keysweep_backup::limits::BACKUP_FILE_BYTES;
 use keysweep_backup::{
     BackupEntry, BackupError, BackupTarget, FileKind, FileName, Header, Recorded, Saved, encode_outcomes,
 };
-use keysweep_model::key::Key;
 use keysweep_model::limits::VERIFY_VALUE_BYTES_MAX;
-use keysweep_model::messages::{BackupPolicy, Fingerprint, Group, ReapBatch, Receipt, RunSpec, Verify};
+use keysweep_model::messages::{BackupPolicy, Fingerprint, ReapBatch, Receipt, RunSpec, Verify};
 use keysweep_model::time::now_ms;
 use keysweep_redis::guard::ExpectedContent;
 use keysweep_redis::values::{ValueContent, ValueReader};
@@ -29,6 +28,7 @@ use crate::fingerprints::{BackupStats, Fingerprints};
 use crate::limits::{BACKUP_RETRY_DELAY, BACKUP_TRIES};
 use crate::node_attempt::NodeAttempt;
 use crate::throttle::BatchThrottle;
+use crate::work::Place;
 
 /// How long to wait for the driver to cancel the run. It takes some milliseconds, unless the run has no driver.
 const STOP_WAIT: Duration = Duration::from_secs(5);
@@ -46,9 +46,6 @@ pub(crate) struct BackupWriter<'a> {
     verifies: bool,
 }
 
-/// A candidate: its group with its number, and its index in the group.
-type Candidate<'a> = (usize, &'a Group, usize);
-
 impl<'a> BackupWriter<'a> {
     /// Returns `None` if nothing must be saved.
     ///
@@ -57,7 +54,7 @@ impl<'a> BackupWriter<'a> {
     pub(crate) fn wanted(of: BatchContext<'a>) -> Result<Option<Self>, Failure> {
         let BatchContext { context, spec, batch, mode, .. } = of;
         let Some(policy) = &spec.backup else { return Ok(None) };
-        if !batch.groups.iter().any(|group| mode.deletes(group)) {
+        if !batch.groups.iter().any(|group| mode.deletes(group.reason)) {
             return Ok(None);
         }
         let Some(target) = context.backups.of(&spec.job, policy) else {
@@ -83,14 +80,11 @@ impl<'a> BackupWriter<'a> {
         &mut self,
         there: &mut NodeAttempt<'_, '_>,
     ) -> Result<Fingerprints, Interruption> {
-        let NodeAttempt { node, now_ms, chunks, guard, throttle, .. } = there;
-        let (conn, mode) = (&guard.session.conn, self.of.mode);
-        let groups = chunks.iter().flatten().filter(|(_, group)| mode.deletes(group));
-        let candidates: Vec<Candidate<'_>> = groups
-            .flat_map(|(number, group)| (0..group.keys.len()).map(|index| (*number, *group, index)))
-            .collect();
+        let candidates = there.to_delete();
+        let NodeAttempt { node, now_ms, guard, throttle, .. } = there;
+        let conn = &guard.session.conn;
         (self.header.node, self.header.at_ms) = ((*node).clone(), *now_ms);
-        let keys = candidates.iter().map(key).collect();
+        let keys = candidates.iter().map(Place::key).collect();
         let mut reader = ValueReader::new(conn, keys, self.policy.value_bytes_max);
         let mut fingerprints = Fingerprints::with_call_bytes(reader.bytes_at_once());
         let mut file = Saved::new(self.header.clone());
@@ -139,13 +133,13 @@ impl<'a> BackupWriter<'a> {
     async fn add_value(
         &mut self,
         mut file: Saved,
-        (number, group, index): Candidate<'_>,
+        place: Place<'_>,
         content: ValueContent,
         fingerprints: &mut Fingerprints,
     ) -> Result<Saved, Failure> {
-        let seen = group.fingerprints.get(index).filter(|_| self.verifies);
+        let seen = place.of.fingerprints.get(place.index).filter(|_| self.verifies);
         if seen == Some(&Fingerprint::TooLarge) {
-            fingerprints.add_unverified(number);
+            fingerprints.add_unverified(place.id());
             return Ok(file);
         }
         let (held, bytes) = match content {
@@ -156,20 +150,20 @@ impl<'a> BackupWriter<'a> {
             }
             // The key is gone, or its value has changed since the scan.
             ValueContent::Held(..) | ValueContent::Gone => {
-                fingerprints.add(number, ExpectedContent::Absent, 0);
+                fingerprints.add(place.id(), ExpectedContent::Absent, 0);
                 return Ok(file);
             }
             ValueContent::TooLarge(bytes) => {
-                fingerprints.add(number, ExpectedContent::Unsaved, bytes);
+                fingerprints.add(place.id(), ExpectedContent::Unsaved, bytes);
                 return Ok(file);
             }
         };
-        fingerprints.add(number, held.fingerprint.clone(), bytes);
+        fingerprints.add(place.id(), held.fingerprint.clone(), bytes);
         // The script deletes a key only with exactly this expiry: none, or the one seen at the scan.
-        let expires_at_ms = group.expires_at_ms.get(index).copied();
-        let (key, value) = (group.keys[index].clone(), held.packed());
-        let [number, index] = [number, index].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
-        file.add(&BackupEntry { group: number, index, reason: group.reason, expires_at_ms, key, value });
+        let expires_at_ms = place.of.expires_at_ms.get(place.index).copied();
+        let (key, value) = (place.key().clone(), held.packed());
+        let [group, index] = [place.group, place.index].map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+        file.add(&BackupEntry { group, index, reason: place.of.reason, expires_at_ms, key, value });
         if file.content_bytes() >= BACKUP_FILE_BYTES {
             let full = std::mem::replace(&mut file, Saved::new(self.header.clone()));
             self.put(full).await?;
@@ -199,10 +193,6 @@ impl<'a> BackupWriter<'a> {
         }
         self.target.put(name, bytes, true).await
     }
-}
-
-fn key<'a>((_, group, index): &Candidate<'a>) -> &'a Key {
-    &group.keys[*index]
 }
 
 fn header(spec: &RunSpec, batch: &ReapBatch) -> Header {

@@ -15,13 +15,14 @@ use keysweep_redis::memory_usage::memory_usage;
 use crate::attempt::Interruption;
 use crate::limits::MEMORY_ROWS_OF_RECEIPT;
 use crate::node_attempt::NodeAttempt;
+use crate::work::PlaceId;
 
 /// The measured candidates of a batch.
 #[derive(Debug, Default)]
 pub(crate) struct FreedMemory {
     /// One candidate in this many is measured.
     one_in: u64,
-    bytes: BTreeMap<(usize, usize), u64>,
+    bytes: BTreeMap<PlaceId, u64>,
     refused: bool,
 }
 
@@ -32,12 +33,8 @@ impl FreedMemory {
 
     /// Measures candidates that the attempt `there` deletes.
     pub(crate) async fn measure(&mut self, there: &mut NodeAttempt<'_, '_>) -> Result<(), Interruption> {
-        let mode = there.of.mode;
-        let groups = there.chunks.iter().flatten().filter(|(_, group)| mode.deletes(group));
-        let places = groups.flat_map(|(number, group)| {
-            group.keys.iter().enumerate().map(|(place, key)| ((*number, place), key))
-        });
-        let chosen: Vec<((usize, usize), &Key)> =
+        let places = there.to_delete().into_iter().map(|place| (place.id(), place.key()));
+        let chosen: Vec<(PlaceId, &Key)> =
             places.filter(|(_, key)| is_drawn(key.as_bytes(), self.one_in)).collect();
         let mut left = chosen.as_slice();
         while !left.is_empty() && !self.refused {
@@ -58,7 +55,7 @@ impl FreedMemory {
     }
 
     /// The memory of the measured candidates that were deleted, according to the `outcomes` of the groups of `batch`.
-    pub(crate) fn of_deleted(&self, batch: &ReapBatch, outcomes: &[Vec<Outcome>]) -> PrefixMemory {
+    pub(crate) fn of_deleted(&self, batch: &ReapBatch, outcomes: &[Vec<Option<Outcome>>]) -> PrefixMemory {
         if self.refused {
             return PrefixMemory::unknown();
         }
@@ -66,7 +63,8 @@ impl FreedMemory {
         // In a small run every candidate is measured and represents only itself.
         let take = if self.one_in == 1 { SampleKind::Outright } else { SampleKind::Drawn };
         for (number, (group, outcomes)) in batch.groups.iter().zip(outcomes).enumerate() {
-            let deleted = outcomes.iter().enumerate().filter(|(_, outcome)| **outcome == Outcome::Deleted);
+            let deleted =
+                outcomes.iter().enumerate().filter(|(_, outcome)| **outcome == Some(Outcome::Deleted));
             for (place, _) in deleted {
                 let Some(key) = group.keys.get(place).map(Key::as_bytes) else { continue };
                 let (bytes, group) = (self.bytes.get(&(number, place)), group_hash(first(key)));
@@ -92,8 +90,8 @@ mod tests {
     use super::*;
 
     /// A batch of `keys` keys, of which all but every tenth were deleted.
-    fn batch(keys: usize) -> (ReapBatch, Vec<Vec<Outcome>>) {
-        let outcome = |n| if n % 10 == 0 { Outcome::Spared } else { Outcome::Deleted };
+    fn batch(keys: usize) -> (ReapBatch, Vec<Vec<Option<Outcome>>>) {
+        let outcome = |n| Some(if n % 10 == 0 { Outcome::Spared } else { Outcome::Deleted });
         let group = Group {
             slot: 0,
             reason: Reason::Stale,
@@ -111,6 +109,7 @@ mod tests {
             not_after_ms: 1,
             groups: vec![group],
             scan_generation: 0,
+            ledger_keys: 0,
         };
         (batch, vec![(0..keys).map(outcome).collect()])
     }

@@ -1,29 +1,51 @@
 //! The outcomes of a batch as its ledgers record them, for servers that answer but accept no writes.
 
+use keysweep_model::ids::RunId;
+use keysweep_model::ledger::Ledger;
 use keysweep_model::messages::{ReapBatch, UnreplicatedWrites};
 use keysweep_model::outcome::Outcome;
+use keysweep_model::slot::SlotSet;
 use keysweep_redis::RedisClient;
-use keysweep_redis::guard::{self, BatchWindow};
+use keysweep_redis::guard;
 use keysweep_runtime::worker::Failure;
 
-use crate::attempt::route;
-use crate::receipt::{BatchResult, done_in, outcomes};
+use crate::receipt::{BatchResult, outcomes};
+use crate::work::{Work, by_node, node_work, slot_work, without_node_ledger};
 
-/// Reads the ledgers of `batch`. A group without a ledger failed.
-pub(crate) async fn read(client: &RedisClient, batch: &ReapBatch) -> Result<BatchResult, Failure> {
-    let mut result = BatchResult::of(batch);
-    for (node, chunks) in route(client, batch).nodes {
+/// Reads the ledgers of `batch`. A candidate that no ledger records failed. `idle`: idle times decide who is inactive.
+pub(crate) async fn read(
+    client: &RedisClient,
+    batch: &ReapBatch,
+    idle: bool,
+) -> Result<BatchResult, Failure> {
+    let mut result = BatchResult { elsewhere: without_node_ledger(batch), ..BatchResult::of(batch) };
+    read_of(client, node_work(batch), idle, batch.run, &mut result).await?;
+    let left = slot_work(batch, &result.elsewhere);
+    read_of(client, left, idle, batch.run, &mut result).await?;
+    for outcome in result.outcomes.iter_mut().flatten() {
+        outcome.get_or_insert(Outcome::Failed);
+    }
+    Ok(result)
+}
+
+async fn read_of(
+    client: &RedisClient,
+    work: Vec<Work<'_>>,
+    idle: bool,
+    run: RunId,
+    result: &mut BatchResult,
+) -> Result<(), Failure> {
+    let topology = client.topology();
+    for (node, work) in by_node(work, |slot| topology.owner(slot).map(|primary| primary.node.clone())).nodes {
         let conn = client.conn(&node).await?;
-        for chunk in &chunks {
-            let verdicts = guard::read_ledger(&conn, BatchWindow::from(batch), chunk).await?;
-            for ((number, group), verdict) in chunk.iter().zip(verdicts) {
-                let keys = group.keys.len();
-                let failed = || Some(vec![Outcome::Failed; keys]);
-                let outcomes = verdict.map_or_else(failed, |verdict| outcomes(verdict, keys, false, true));
-                result.outcomes[*number] = outcomes.unwrap_or_else(|| vec![Outcome::Unconfirmed; keys]);
-            }
+        let ledgers: Vec<(Ledger, usize)> = work.iter().map(|work| (work.ledger, work.recorded)).collect();
+        let mut slots = SlotSet::new();
+        for (work, verdict) in work.iter().zip(guard::read_ledgers(&conn, run, &ledgers).await?) {
+            let Some(verdict) = verdict else { continue };
+            let recorded = outcomes(verdict, work.recorded, false).unwrap_or_default();
+            let recorded = recorded.get(work.before..).unwrap_or_default();
+            slots.extend(&result.record(work, recorded, idle, None));
         }
-        let slots = done_in(&chunks, &result.outcomes);
         // A server that rejects writes may be a replica, or become one.
         result.unreplicated.extend((!slots.is_empty()).then(|| UnreplicatedWrites {
             node,
@@ -31,5 +53,5 @@ pub(crate) async fn read(client: &RedisClient, batch: &ReapBatch) -> Result<Batc
             slots,
         }));
     }
-    Ok(result)
+    Ok(())
 }

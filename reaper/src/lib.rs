@@ -3,7 +3,6 @@
 
 mod attempt;
 mod backup_writer;
-mod chunks;
 mod clock;
 mod fingerprints;
 mod freed_memory;
@@ -17,5 +16,6 @@ mod run;
 mod skipped_batches;
 mod throttle;
 mod validate_batch;
+mod work;
 
 pub use run::Reaper;

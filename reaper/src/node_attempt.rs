@@ -1,29 +1,32 @@
 //! The part of an attempt that happens at one node: the checks before the first write, and the pace of the calls.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use keysweep_model::ids::NodeId;
-use keysweep_model::messages::{Group, Verify};
-use keysweep_redis::guard::{Act, BatchWindow, GuardMode, GuardReplies};
+use keysweep_model::ledger::LedgerKind;
+use keysweep_model::messages::Verify;
+use keysweep_redis::guard::{Act, BatchWindow, Guard, GuardMode, GuardReplies};
 use keysweep_redis::limits::BACKUP_WRITE_BYTES;
 use keysweep_redis::{RedisClient, RedisError, node, same_deployment};
 use keysweep_telemetry::RequestKind;
 use tokio::time::Instant;
 
 use crate::attempt::{BatchContext, Interruption};
-use crate::chunks::{Chunk, piece};
 use crate::fingerprints::Fingerprints;
 use crate::limits::FIELD_TTLS_KNOWN_FOR;
 use crate::node_guard::NodeGuard;
 use crate::node_session::NodeState;
 use crate::throttle::BatchThrottle;
+use crate::work::{Place, Work, WriteLimits, next_write};
 
-/// An attempt at the groups of a batch that belong to one node.
+/// An attempt at the candidates of a batch that are acted on at one node.
 pub(crate) struct NodeAttempt<'a, 'n> {
     pub(crate) of: BatchContext<'a>,
     pub(crate) node: &'n NodeId,
-    pub(crate) chunks: &'n [Chunk<'n>],
+    /// What is not done yet.
+    pub(crate) work: VecDeque<Work<'a>>,
     pub(crate) guard: NodeGuard,
     /// The clock of the node when the attempt began there, in milliseconds.
     pub(crate) now_ms: u64,
@@ -41,10 +44,13 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
         state: &NodeState,
         client: &RedisClient,
         node: &'n NodeId,
-        chunks: &'n [Chunk<'n>],
+        mut work: VecDeque<Work<'a>>,
     ) -> Result<Self, Interruption> {
         let spec = of.spec;
         let session = state.session(node, client, spec.delete_backend()).await?;
+        if !session.executor.crosses_slots() {
+            work.iter_mut().for_each(|work| work.here &= work.ledger.kind == LedgerKind::Slot);
+        }
         same_deployment::verify_process(spec, node, &session.process)?;
         let (now_ms, fields) = node::time_and_field_ttls(&session.conn, spec.db).await?;
         if matches!(of.mode, GuardMode::Act(_)) {
@@ -59,7 +65,7 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
         let guard =
             NodeGuard { session, window: BatchWindow::from(of.batch), mode: with_fields(of.mode, fields) };
         let (throttle, fields_read) = (BatchThrottle::unlimited(of), Instant::now());
-        Ok(Self { of, node, chunks, guard, now_ms, throttle, fingerprints: None, fields_read })
+        Ok(Self { of, node, work, guard, now_ms, throttle, fingerprints: None, fields_read })
     }
 
     /// Starts to work at the node: from now on at the pace of the run, and with the scanner's fingerprints, if the run
@@ -72,7 +78,8 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
         self.throttle.enter(client, self.node).await;
         if self.of.spec.rules.verify == Verify::Value {
             let bytes = self.guard.session.conn.value_bytes_at_once().min(BACKUP_WRITE_BYTES);
-            self.fingerprints = Some(Fingerprints::of_scan(self.chunks.iter().flatten(), bytes));
+            let places = self.work.iter().flat_map(|work| &work.places);
+            self.fingerprints = Some(Fingerprints::of_scan(places, bytes));
         }
     }
 
@@ -87,25 +94,37 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
         Ok(())
     }
 
-    /// How many of the groups `left` the next call may cover.
-    pub(crate) fn piece(&self, left: &[(usize, &Group)]) -> usize {
-        piece(left, self.throttle.window_keys())
+    /// The candidates that may be deleted here.
+    pub(crate) fn to_delete(&self) -> Vec<Place<'a>> {
+        let deletes = |work: &&Work<'a>| work.here && self.of.mode.deletes(work.reason);
+        self.work.iter().filter(deletes).flat_map(|work| work.places.iter().copied()).collect()
     }
 
-    /// Calls the guard for `groups` when the pace allows it.
-    pub(crate) async fn call(&mut self, groups: &[(usize, &Group)]) -> Result<GuardReplies, Interruption> {
+    /// Sends the next calls of the guard when the pace allows it, and returns them with the replies; `None` if nothing is
+    /// left. `doubtful`: see [`keysweep_redis::guard::Part::doubtful`].
+    pub(crate) async fn next_calls(
+        &mut self,
+        doubtful: bool,
+    ) -> Result<Option<(Vec<Work<'a>>, GuardReplies)>, Interruption> {
+        if self.work.is_empty() {
+            return Ok(None);
+        }
+        self.refresh_field_ttls().await?;
+        let fingerprints = self.fingerprints.as_ref();
+        let call_value_bytes = fingerprints.map_or(u64::MAX, Fingerprints::call_bytes);
+        let limits = WriteLimits { keys: self.throttle.window_keys(), call_value_bytes };
         let permit = self.throttle.acquire().await?;
+        let calls = next_write(&mut self.work, limits, |place| {
+            fingerprints.map_or(0, |fingerprints| fingerprints.value_bytes(place.id()))
+        });
         let began = Instant::now();
-        let replies = match &self.fingerprints {
-            Some(fingerprints) => self.guard.call_comparing(groups, fingerprints).await?,
-            None => self.guard.call(groups).await?,
-        };
+        let replies = self.guard.call(&calls, fingerprints, doubtful).await?;
         let (context, alias) = (self.of.context, &self.of.batch.alias);
         context.telemetry.request(alias, RequestKind::Script, began.elapsed());
         if let Some(permit) = permit {
-            permit.done(groups.iter().map(|(_, group)| group.keys.len() as u64).sum());
+            permit.done(calls.iter().map(|call| call.places.len() as u64).sum());
         }
-        Ok(replies)
+        Ok(Some((calls, replies)))
     }
 }
 
@@ -113,6 +132,6 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
 fn with_fields(mode: GuardMode, fields: bool) -> GuardMode {
     match mode {
         GuardMode::Act(act) => GuardMode::Act(Act { fields, ..act }),
-        GuardMode::Finalize(outcome) => GuardMode::Finalize(outcome),
+        other => other,
     }
 }

@@ -84,7 +84,7 @@ impl NodeState {
             // Transactions borrow their dedicated connections from the client, one at a time.
             DeleteBackend::Watch => shared,
         };
-        let executor = GuardExecutor::prepare(&conn, backend).await?;
+        let executor = GuardExecutor::prepare(&conn, backend, two_slots(client, node)).await?;
         let status = node::status(&conn, client.db()).await?;
         let replicas = Arc::new(AtomicU64::new(status.replicas));
         let (evicts, process, replication_id) = (status.evicts, status.process, status.replication_id);
@@ -131,6 +131,17 @@ impl NodeState {
     /// Drops the session after a failure: the node may come back without the script.
     pub(crate) async fn forget(&self) {
         self.session.lock().await.take();
+    }
+}
+
+/// Two slots that `node` serves; the same twice if it serves one. A standalone server serves any.
+fn two_slots(client: &RedisClient, node: &NodeId) -> [u16; 2] {
+    let topology = client.topology();
+    let slots = topology.primaries.iter().find(|primary| primary.node == *node).map(|primary| &primary.slots);
+    match slots.map(SlotSet::ranges) {
+        Some([(first, last)]) => [*first, *last],
+        Some([(first, _), .., (_, last)]) => [*first, *last],
+        Some([]) | None => [0, 1],
     }
 }
 

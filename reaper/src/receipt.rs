@@ -1,88 +1,118 @@
 //! The result of an attempt at a batch, and its receipt. Pure.
 
+use std::collections::BTreeSet;
+
+use keysweep_model::ledger::UsedLedgers;
 use keysweep_model::memory::PrefixMemory;
 use keysweep_model::messages::{GroupReceipt, Lookups, NodePacing, ReapBatch, Receipt, UnreplicatedWrites};
 use keysweep_model::outcome::Outcome;
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::RedisError;
-use keysweep_redis::guard::{self, GuardVerdict};
+use keysweep_redis::guard::{self, ExpectedContent, GuardVerdict};
 
-use crate::chunks::Chunk;
-use crate::fingerprints::BackupStats;
+use crate::fingerprints::{BackupStats, Fingerprints};
+use crate::work::{Place, PlaceId, Work};
 
-/// The outcomes of a verdict; `None` if it is too early and nothing was done. `first`: no earlier delivery of the batch
-/// was tried. `keeps_ledgers`: the node does not evict keys. If both are false, a missing key may be one that an
-/// earlier attempt deleted.
+/// The outcomes of a verdict on so many candidates; `None` for those that its ledger leaves to the ledgers of their
+/// slots. No outcomes if it is too early and nothing was done. `first`: no earlier delivery of the batch was tried.
 pub(crate) fn outcomes(
     verdict: GuardVerdict,
-    keys: usize,
+    candidates: usize,
     first: bool,
-    keeps_ledgers: bool,
-) -> Option<Vec<Outcome>> {
+) -> Option<Vec<Option<Outcome>>> {
     match verdict {
         GuardVerdict::TooEarly(_) => None,
-        GuardVerdict::Outcomes(outcomes) if first || keeps_ledgers => Some(outcomes),
-        GuardVerdict::Outcomes(outcomes) => {
-            let doubt = |outcome| if outcome == Outcome::Vanished { Outcome::Unconfirmed } else { outcome };
-            Some(outcomes.into_iter().map(doubt).collect())
+        GuardVerdict::Outcomes(outcomes) => Some(outcomes.into_iter().map(Some).collect()),
+        GuardVerdict::Partial(outcomes) => Some(outcomes),
+        GuardVerdict::TooLate if first => Some(vec![Some(Outcome::Unreached); candidates]),
+        GuardVerdict::TooLate | GuardVerdict::Incomplete => {
+            Some(vec![Some(Outcome::Unconfirmed); candidates])
         }
-        // Candidates that a later call should have decided.
-        GuardVerdict::Partial(begun) => {
-            let failed = begun.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Failed)).collect();
-            outcomes(GuardVerdict::Outcomes(failed), keys, first, keeps_ledgers)
-        }
-        GuardVerdict::TooLate if first => Some(vec![Outcome::Unreached; keys]),
-        GuardVerdict::TooLate | GuardVerdict::Incomplete => Some(vec![Outcome::Unconfirmed; keys]),
     }
 }
 
 /// The result of an attempt at a batch.
 #[derive(Default)]
 pub(crate) struct BatchResult {
-    /// The outcomes by group; empty for groups that have none yet.
-    pub(crate) outcomes: Vec<Vec<Outcome>>,
+    /// The outcomes by group and candidate.
+    pub(crate) outcomes: Vec<Vec<Option<Outcome>>>,
+    /// Candidates that a node ledger leaves to the ledgers of their slots.
+    pub(crate) elsewhere: BTreeSet<PlaceId>,
     /// How the batch was throttled, if it was.
     pub(crate) pacing: Option<Box<NodePacing>>,
     /// Writes that the replicas have not confirmed.
     pub(crate) unreplicated: Vec<UnreplicatedWrites>,
-    /// Lookups that the guard made in addition to the usual ones.
-    pub(crate) extra_lookups: Lookups,
+    /// Lookups that the guard made.
+    pub(crate) lookups: Lookups,
     /// What was saved before the deletion, if the run writes backups or compares values.
     pub(crate) saved: Option<BackupStats>,
     /// The memory that the deletions freed.
     pub(crate) freed: Option<Box<PrefixMemory>>,
-    /// Why groups have no outcomes: their slots are moving, or no node serves them.
+    /// Why candidates have no outcomes: their slots are moving, or no node serves them.
     pub(crate) failure: Option<RedisError>,
 }
 
 impl BatchResult {
     /// The result of an attempt at `batch` that has done nothing yet.
     pub(crate) fn of(batch: &ReapBatch) -> Self {
-        Self { outcomes: vec![Vec::new(); batch.groups.len()], ..Self::default() }
+        let outcomes = batch.groups.iter().map(|group| vec![None; group.keys.len()]).collect();
+        Self { outcomes, ..Self::default() }
     }
 
-    /// The outcomes, filled in for the groups of `batch` that have none, and the unconfirmed writes. `tried`: an
-    /// earlier delivery may have acted on these groups.
-    pub(crate) fn filled(mut self, batch: &ReapBatch, tried: bool) -> Self {
-        let outcome = if tried { Outcome::Unconfirmed } else { Outcome::Unreached };
-        for (group, outcomes) in batch.groups.iter().zip(&mut self.outcomes) {
-            outcomes.resize(group.keys.len(), outcome);
+    /// Records the outcomes of the candidates of `work`, in their order, and the lookups that they took. `idle`: idle
+    /// times decide who is inactive; `fingerprints`: what was compared. Returns the slots in which a key was changed.
+    pub(crate) fn record(
+        &mut self,
+        work: &Work<'_>,
+        outcomes: &[Option<Outcome>],
+        idle: bool,
+        fingerprints: Option<&Fingerprints>,
+    ) -> SlotSet {
+        let mut changed = Vec::new();
+        let compared = |place: &Place<'_>| fingerprints.and_then(|known| known.expected(place.id()));
+        let is_text = |place: &Place<'_>| compared(place).is_some_and(ExpectedContent::is_text);
+        let decided =
+            work.places.iter().zip(outcomes).filter_map(|(place, outcome)| Some((place, (*outcome)?)));
+        let (texts, known): (Vec<bool>, Vec<Outcome>) =
+            decided.map(|(place, outcome)| (is_text(place), outcome)).unzip();
+        let saved = work.places.first().and_then(compared).map(|_| texts.as_slice());
+        self.lookups += guard::lookups(work.reason, idle, saved, &known);
+        for (place, outcome) in work.places.iter().zip(outcomes) {
+            self.outcomes[place.group][place.index] = *outcome;
+            if outcome.is_none() {
+                self.elsewhere.insert(place.id());
+            }
+            if outcome.is_some_and(Outcome::is_changed) {
+                changed.push(place.of.slot);
+            }
         }
-        Self { outcomes: self.outcomes, unreplicated: self.unreplicated, ..Self::default() }
+        changed.into_iter().collect()
     }
 
-    /// The receipt of `batch` with this result. `idle`: idle times decide who is inactive.
-    pub(crate) fn receipt(self, batch: &ReapBatch, idle: bool, cause: Option<String>) -> Receipt {
-        let saved = self.saved.as_ref();
-        let mut lookups = saved.map_or_else(Lookups::default, |saved| saved.lookups);
-        lookups += self.extra_lookups;
-        for (number, (group, outcomes)) in batch.groups.iter().zip(&self.outcomes).enumerate() {
-            let saved = saved.and_then(|saved| saved.groups.get(&number)).map(Vec::as_slice);
-            lookups += guard::lookups(group.reason, idle, saved, outcomes);
+    /// The outcomes, filled in for candidates that have none, the unconfirmed writes, and the lookups. `tried`: an
+    /// earlier delivery may have acted on these candidates.
+    pub(crate) fn filled(mut self, tried: bool) -> Self {
+        let unknown = if tried { Outcome::Unconfirmed } else { Outcome::Unreached };
+        for outcome in self.outcomes.iter_mut().flatten() {
+            outcome.get_or_insert(unknown);
         }
+        Self { pacing: None, saved: None, freed: None, failure: None, ..self }
+    }
+
+    /// The receipt of `batch` with this result. Candidates without an outcome are unconfirmed.
+    pub(crate) fn receipt(self, batch: &ReapBatch, cause: Option<String>) -> Receipt {
+        let mut lookups = self.saved.map_or_else(Lookups::default, |saved| saved.lookups);
+        lookups += self.lookups;
+        let mut own: Vec<u32> =
+            self.elsewhere.iter().filter_map(|(group, _)| u32::try_from(*group).ok()).collect();
+        own.dedup();
         let groups = batch.groups.iter().zip(self.outcomes);
         let groups = groups
-            .map(|(group, outcomes)| GroupReceipt { slot: group.slot, reason: group.reason, outcomes })
+            .map(|(group, outcomes)| {
+                let outcomes =
+                    outcomes.into_iter().map(|known| known.unwrap_or(Outcome::Unconfirmed)).collect();
+                GroupReceipt { slot: group.slot, reason: group.reason, outcomes }
+            })
             .collect();
         Receipt {
             run: batch.run,
@@ -96,22 +126,15 @@ impl BatchResult {
             unreplicated: self.unreplicated,
             all: None,
             freed: self.freed,
+            ledgers: Some(UsedLedgers { node_keys: batch.ledger_keys, groups: own }),
         }
     }
 }
 
-/// The slots of `chunks` in which a key was changed, by the outcomes of the batch's groups.
-pub(crate) fn done_in(chunks: &[Chunk<'_>], outcomes: &[Vec<Outcome>]) -> SlotSet {
-    let groups = chunks.iter().flatten();
-    let done = groups.filter(|(number, _)| outcomes[*number].iter().any(|outcome| outcome.is_changed()));
-    done.map(|(_, group)| group.slot).collect()
-}
-
 /// The receipt with the same outcome for every candidate of `batch`.
 pub(crate) fn uniform(batch: &ReapBatch, outcome: Outcome, cause: Option<String>) -> Receipt {
-    let outcomes = batch.groups.iter().map(|group| vec![outcome; group.keys.len()]).collect();
-    // None of these outcomes takes a lookup.
-    BatchResult { outcomes, ..BatchResult::default() }.receipt(batch, false, cause)
+    let outcomes = batch.groups.iter().map(|group| vec![Some(outcome); group.keys.len()]).collect();
+    BatchResult { outcomes, ..BatchResult::default() }.receipt(batch, cause)
 }
 
 #[cfg(test)]
@@ -120,20 +143,17 @@ mod tests {
 
     #[test]
     fn unknown_outcomes_are_unconfirmed() {
-        let check = |verdict, first, keeps, expected: Option<&[Outcome]>| {
-            assert_eq!(outcomes(verdict, 2, first, keeps).as_deref(), expected);
+        let check = |verdict, first, expected: Option<&[Option<Outcome>]>| {
+            assert_eq!(outcomes(verdict, 2, first).as_deref(), expected);
         };
         use Outcome::{Deleted, Unconfirmed, Unreached, Vanished};
         let found = || GuardVerdict::Outcomes(vec![Deleted, Vanished]);
-        check(found(), true, false, Some(&[Deleted, Vanished]));
-        check(found(), false, true, Some(&[Deleted, Vanished]));
-        check(found(), false, false, Some(&[Deleted, Unconfirmed]));
-        let begun = || GuardVerdict::Partial(vec![Some(Vanished), None]);
-        check(begun(), true, false, Some(&[Vanished, Outcome::Failed]));
-        check(begun(), false, false, Some(&[Unconfirmed, Outcome::Failed]));
-        check(GuardVerdict::TooLate, true, true, Some(&[Unreached, Unreached]));
-        check(GuardVerdict::TooLate, false, true, Some(&[Unconfirmed, Unconfirmed]));
-        check(GuardVerdict::Incomplete, true, true, Some(&[Unconfirmed, Unconfirmed]));
-        check(GuardVerdict::TooEarly(5), true, true, None);
+        check(found(), true, Some(&[Some(Deleted), Some(Vanished)]));
+        check(found(), false, Some(&[Some(Deleted), Some(Vanished)]));
+        check(GuardVerdict::Partial(vec![Some(Vanished), None]), false, Some(&[Some(Vanished), None]));
+        check(GuardVerdict::TooLate, true, Some(&[Some(Unreached); 2]));
+        check(GuardVerdict::TooLate, false, Some(&[Some(Unconfirmed); 2]));
+        check(GuardVerdict::Incomplete, true, Some(&[Some(Unconfirmed); 2]));
+        check(GuardVerdict::TooEarly(5), true, None);
     }
 }

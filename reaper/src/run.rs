@@ -103,7 +103,7 @@ impl Reaper {
         context.failpoints.hit(FailPoint::ReceiptPending).await;
         let too_large = || backup_writer::too_large(&spec, done.saved.as_ref());
         let cause = cancel.map(|cancel| cancel.cause).or_else(too_large);
-        let receipt = done.receipt(batch, act.idle_ms.is_some(), cause);
+        let receipt = done.receipt(batch, cause);
         self.store(&spec, batch, &receipt).await?;
         context.failpoints.hit(FailPoint::ReceiptStored).await;
         Ok(Disposition::Done)
@@ -112,7 +112,7 @@ impl Reaper {
     /// The outcomes of `batch` as its ledgers record them.
     async fn recorded(&self, batch: &ReapBatch, spec: &RunSpec) -> Result<BatchResult, Failure> {
         let client = self.clients.get(&batch.alias, spec.db).await?;
-        ledger_outcomes::read(&client, batch).await
+        ledger_outcomes::read(&client, batch, Act::of(&spec.rules).idle_ms.is_some()).await
     }
 
     async fn attempt(&self, of: BatchContext<'_>) -> Result<BatchResult, Interruption> {
@@ -170,10 +170,7 @@ impl Handler for Reaper {
             Err(_) => None,
         };
         let receipt = match finalized {
-            Some(done) => {
-                let idle = Act::of(&spec.rules).idle_ms.is_some();
-                done.filled(batch, tried).receipt(batch, idle, cause)
-            }
+            Some(done) => done.filled(tried).receipt(batch, cause),
             None => uniform(batch, records.end_untried(batch.batch).await?, cause),
         };
         match self.store(&spec, batch, &receipt).await {

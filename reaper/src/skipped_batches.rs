@@ -128,6 +128,7 @@ mod tests {
             not_after_ms: 20_000,
             groups: Vec::new(),
             scan_generation: 0,
+            ledger_keys: 0,
         };
         let check = |now_ms, expected| {
             assert_eq!(until_granted(&batch, now_ms), Duration::from_millis(expected), "{now_ms}");

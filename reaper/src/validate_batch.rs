@@ -32,6 +32,8 @@ pub(crate) fn check(
         != Some(ListedBatch::of(batch, spec.rules.action).counts())
     {
         "its number of keys differs from the report of its task"
+    } else if ![0, spec.ledger_keys()].contains(&batch.ledger_keys) {
+        "its ledgers record more candidates than the run allows"
     } else if u128::from(batch.not_after_ms.saturating_sub(batch.not_before_ms)) > BATCH_LIFE.as_millis() {
         "its time window is longer than allowed"
     } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keysweep_model::ids::BatchId;
 use keysweep_model::limits::BATCH_KEYS_MAX;
-use keysweep_model::messages::{Group, ReapBatch, Reason, ScanTask};
+use keysweep_model::messages::{Group, ReapBatch, Reason, RunSpec, ScanTask};
 use keysweep_runtime::limits::BATCH_LIFE;
 
 use crate::limits::BATCH_BYTES_MAX;
@@ -49,28 +49,48 @@ fn groups(candidates: BTreeMap<u16, Vec<Candidate>>, group_keys_max: usize) -> V
     groups
 }
 
+/// What the run's spec says of its batches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchShape {
+    pub(crate) group_keys_max: usize,
+    /// See [`ReapBatch::ledger_keys`].
+    pub(crate) ledger_keys: u32,
+    pub(crate) grace_ms: u64,
+}
+
+impl BatchShape {
+    pub(crate) fn of(spec: &RunSpec) -> Self {
+        Self {
+            group_keys_max: spec.rules.delete_batch_keys as usize,
+            ledger_keys: spec.ledger_keys(),
+            grace_ms: spec.rules.grace_ms,
+        }
+    }
+}
+
 /// The batches of a task, created at `now_ms` of the node's clock.
 pub(crate) fn batches(
     task: &ScanTask,
     candidates: BTreeMap<u16, Vec<Candidate>>,
-    group_keys_max: usize,
-    grace_ms: u64,
+    shape: BatchShape,
     now_ms: u64,
 ) -> Vec<ReapBatch> {
+    let not_before_ms = now_ms + shape.grace_ms;
     let empty = || ReapBatch {
         run: task.run,
         batch: BatchId::new(),
         task: task.task,
         alias: task.alias.clone(),
         node: task.node.clone(),
-        not_before_ms: now_ms + grace_ms,
-        not_after_ms: now_ms + grace_ms + u64::try_from(BATCH_LIFE.as_millis()).unwrap_or(u64::MAX / 4),
+        not_before_ms,
+        not_after_ms: not_before_ms + u64::try_from(BATCH_LIFE.as_millis()).unwrap_or(u64::MAX / 4),
         groups: Vec::new(),
         scan_generation: task.scan_generation,
+        ledger_keys: shape.ledger_keys,
     };
     let mut batches = Vec::new();
     let (mut batch, mut bytes, mut keys) = (empty(), 0, 0);
-    for group in groups(candidates, group_keys_max) {
+    for group in groups(candidates, shape.group_keys_max) {
         let cost: usize =
             group.keys.iter().map(|key| key.len() + OVERHEAD_BYTES).sum::<usize>() + OVERHEAD_BYTES;
         if !batch.groups.is_empty()
@@ -135,7 +155,8 @@ mod tests {
                 let candidate = Candidate { key, reason, expires_at_ms, fingerprint };
                 candidates.entry(*slot).or_default().push(candidate);
             }
-            let batches = batches(&task(), candidates.clone(), group_keys_max, 1_000, 5);
+            let shape = BatchShape { group_keys_max, ledger_keys: 20, grace_ms: 1_000 };
+            let batches = batches(&task(), candidates.clone(), shape, 5);
             let mut back: BTreeMap<u16, Vec<Candidate>> = BTreeMap::new();
             for batch in &batches {
                 prop_assert!(!batch.groups.is_empty());

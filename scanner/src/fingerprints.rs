@@ -73,6 +73,6 @@ fn fingerprint(content: &ValueContent) -> Fingerprint {
         ExpectedContent::Text(sha1) => Fingerprint::Text { bytes: held.value.len() as u64, sha1 },
         ExpectedContent::Value { bytes, tail } => Fingerprint::Value { bytes: bytes as u64, tail },
         // A value that was read has one of the other kinds.
-        ExpectedContent::Absent | ExpectedContent::Unsaved | ExpectedContent::Later => Fingerprint::Gone,
+        ExpectedContent::Absent | ExpectedContent::Unsaved => Fingerprint::Gone,
     }
 }

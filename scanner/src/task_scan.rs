@@ -15,6 +15,7 @@ use keysweep_storage::task_notes::{TaskNote, TaskNotes};
 use keysweep_telemetry::{RequestKind, Telemetry};
 use tokio::time::Instant;
 
+use crate::batching::BatchShape;
 use crate::classify::Classifier;
 use crate::limits::{LANE_KEYS_MAX, TASK_NOTE_EVERY};
 use crate::memory_sampling::{keys_per_write, measure_some};
@@ -172,8 +173,7 @@ impl TaskScan {
         let settled = ValidatedScan::of(&task.scope, reached, before, after, &self.tally.moved);
         let Settlement { counts, long_keys, candidates, statistics, kept, unnamed } =
             self.tally.finish(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
-        let group_keys_max = spec.rules.delete_batch_keys as usize;
-        let batches = batching::batches(task, candidates, group_keys_max, spec.rules.grace_ms, now_ms);
+        let batches = batching::batches(task, candidates, BatchShape::of(spec), now_ms);
         let report = TaskReport {
             covered: settled.covered,
             remainder: settled.rest,

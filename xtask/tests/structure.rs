@@ -129,7 +129,11 @@ fn functions(text: &str) -> impl Iterator<Item = (&str, usize)> {
         }
     });
     starts.map(move |(at, indent, name)| {
-        let is_end = |line: &&str| line.strip_prefix(indent) == Some("}");
+        // A declaration in a trait has no body.
+        let is_end = |line: &&str| {
+            line.strip_prefix(indent)
+                .is_some_and(|rest| rest == "}" || rest.starts_with(") ->") && rest.ends_with(';'))
+        };
         let one_line = lines[at].ends_with(['}', ';']);
         let more = if one_line { 0 } else { lines[at..].iter().position(is_end).unwrap_or(0) };
         (name, more + 1)

@@ -19,6 +19,7 @@ mod idle_times;
 mod int64_limits;
 mod lock;
 mod network;
+mod node_ledgers;
 mod output_limit;
 mod pacing;
 mod progress;

@@ -45,6 +45,7 @@ fn batch(spec: &RunSpec, reason: Reason, keys: &[&str]) -> ReapBatch {
         not_before_ms: 1_000,
         not_after_ms: 1_000 + BATCH_LIFE.as_millis() as u64,
         scan_generation: 0,
+        ledger_keys: spec.ledger_keys(),
         groups: keys.iter().map(group).collect(),
     }
 }

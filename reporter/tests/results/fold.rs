@@ -90,6 +90,7 @@ fn receipt(run: RunId, batch: BatchId, outcomes: &[Outcome]) -> Receipt {
         unreplicated: Vec::new(),
         all: None,
         freed: None,
+        ledgers: None,
         run,
         batch,
         node: NodeId::new("n"),

@@ -84,6 +84,7 @@ fn seeds() -> Vec<Vec<u8>> {
         unreplicated: Vec::new(),
         all: None,
         freed: Some(Box::new(prefix_memory())),
+        ledgers: None,
     };
     let part = |kind: u8, bytes: Result<Vec<u8>, wire::WireError>| [vec![kind], bytes.unwrap()].concat();
     vec![

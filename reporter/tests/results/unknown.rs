@@ -92,6 +92,7 @@ impl Run {
             unreplicated: Vec::new(),
             all: None,
             freed: None,
+            ledgers: None,
             run,
             batch,
             node,

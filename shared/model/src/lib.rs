@@ -11,6 +11,7 @@ pub mod ids;
 pub mod invariants;
 pub mod key;
 pub mod key_template;
+pub mod ledger;
 pub mod limits;
 pub mod memory;
 pub mod messages;

@@ -10,24 +10,28 @@ mod watch;
 
 pub use self::executor::GuardExecutor;
 pub use self::expected_content::ExpectedContent;
-pub use self::ledger::{Ledger, drop_ledgers, ledger_key, read_ledger};
+pub use self::ledger::{drop_ledgers, read_ledgers};
 pub use self::lua::LuaGuard;
 pub use self::watch::WatchGuard;
 use super::conn::Conn;
 use super::error::RedisError;
 use keysweep_model::ids::{BatchId, RunId};
+use keysweep_model::key::Key;
+use keysweep_model::ledger::Ledger;
+#[cfg(doc)]
+use keysweep_model::ledger::LedgerKind;
 use keysweep_model::messages::{Action, ActivityRule, Group, Lookups, ReapBatch, Reason, Rules};
 use keysweep_model::outcome::Outcome;
 
 /// A delete backend that is ready for use at one node. The tests in `shared/redis/tests/live/guard/` are the contract of
 /// all implementations:
 ///
-/// - A candidate is checked, its outcome recorded in the ledger of its group, and the action carried out in one atomic
+/// - A candidate is checked, its outcome recorded in the ledger of its part, and the action carried out in one atomic
 ///   step. If the server refuses the action, the outcome is not recorded as done.
 /// - A repeated call returns the recorded outcomes and changes nothing.
 /// - Outside the window of the batch nothing is done, and the verdict says so.
 pub trait Guard {
-    /// Acts on the groups of `call`, or finalizes them, and returns the replies in their order. A group that failed has
+    /// Acts on the parts of `call`, or finalizes them, and returns the replies in their order. A part that failed has
     /// its error in its place.
     ///
     /// # Errors
@@ -40,12 +44,15 @@ pub trait Guard {
 
     /// Whether all writes use the connection of the call, so that WAIT on it covers them.
     fn writes_on_caller_conn(&self) -> bool;
+
+    /// Whether a part may have candidates in several slots: a ledger of the kind [`LedgerKind::Node`].
+    fn crosses_slots(&self) -> bool;
 }
 
-/// The replies to several groups, in their order.
+/// The replies to several parts, in their order.
 pub type GuardReplies = Vec<Result<GuardReply, RedisError>>;
 
-/// The reply of a call for one group.
+/// The reply of a call for one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardReply {
     /// The result.
@@ -59,12 +66,61 @@ pub struct GuardReply {
 pub struct GuardCall<'a> {
     /// The batch.
     pub window: BatchWindow,
-    /// What to do.
-    pub mode: GuardMode,
-    /// The groups.
+    /// The parts.
     pub parts: &'a [Part<'a>],
-    /// Whether earlier calls left something to this one (see [`ExpectedContent::Later`]).
-    pub again: bool,
+}
+
+/// Candidates of a batch that one ledger records: all of them, or those of one call of several.
+#[derive(Clone, Debug)]
+pub struct Part<'a> {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// How many candidates the ledger records.
+    pub recorded: usize,
+    /// How many of them come before those of this part.
+    pub before: usize,
+    /// Why they are candidates.
+    pub reason: Reason,
+    /// What to do with them.
+    pub mode: GuardMode,
+    /// Whether an earlier attempt may have acted on them and its ledger may be lost: a missing key is then unconfirmed,
+    /// because it may have been deleted by that attempt.
+    pub doubtful: bool,
+    /// The candidates.
+    pub candidates: Vec<Candidate<'a>>,
+}
+
+/// A candidate, as the guard checks it.
+#[derive(Clone, Debug)]
+pub struct Candidate<'a> {
+    /// Its key.
+    pub key: &'a Key,
+    /// When it must expire, for [`Reason::Inactive`], in milliseconds of the server's clock; unused otherwise.
+    pub expires_at_ms: u64,
+    /// Its value, if only values that were backed up, or that are unchanged, are deleted. Either all candidates of a
+    /// part have one, or none.
+    pub expected: Option<ExpectedContent>,
+}
+
+impl<'a> Candidate<'a> {
+    /// The candidate number `index` of `group`. Its value is not compared.
+    #[must_use]
+    pub fn of(group: &'a Group, index: usize) -> Self {
+        let expires_at_ms = group.expires_at_ms.get(index).copied().unwrap_or_default();
+        Self { key: &group.keys[index], expires_at_ms, expected: None }
+    }
+}
+
+impl Part<'_> {
+    /// Whether the guard checks the field TTLs of hashes.
+    fn asks_fields(&self) -> bool {
+        matches!(self.mode, GuardMode::Act(act) if act.fields) && self.reason == Reason::Stale
+    }
+
+    /// Whether values are compared.
+    fn compares(&self) -> bool {
+        self.mode.acts() && self.candidates.first().is_some_and(|candidate| candidate.expected.is_some())
+    }
 }
 
 /// The action for candidates that still qualify.
@@ -95,34 +151,38 @@ impl Act {
     }
 }
 
-/// What a script call does with the candidates.
+/// What a call does with the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GuardMode {
     /// Carry out the action on those that still qualify.
     Act(Act),
     /// Touch nothing; record this outcome for all, unless another one is recorded.
     Finalize(Outcome),
+    /// Touch nothing; record that they are left to calls with ledgers of their own slots, unless an outcome is recorded.
+    Elsewhere,
 }
 
 impl GuardMode {
-    /// Whether candidates of `group` may be deleted.
+    /// Whether candidates with `reason` may be deleted.
     #[must_use]
-    pub fn deletes(self, group: &Group) -> bool {
-        matches!(self, Self::Act(act) if group.reason.is_deleted(act.stale))
+    pub fn deletes(self, reason: Reason) -> bool {
+        matches!(self, Self::Act(act) if reason.is_deleted(act.stale))
     }
 
-    /// Whether the guard checks the field TTLs of hashes in `group`.
-    fn asks_fields(self, group: &Group) -> bool {
-        matches!(self, Self::Act(act) if act.fields) && group.reason == Reason::Stale
+    /// Whether keys are read, and changed.
+    #[must_use]
+    pub fn acts(self) -> bool {
+        matches!(self, Self::Act(_))
     }
 }
 
-/// The result of a script call for one group.
+/// The result of a call for one part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuardVerdict {
     /// One outcome per candidate.
     Outcomes(Vec<Outcome>),
-    /// Some candidates have no outcome yet: they were left to a later call.
+    /// The ledger has no outcome for some candidates: a node ledger leaves those to the ledgers of their slots that could
+    /// not be reached with it.
     Partial(Vec<Option<Outcome>>),
     /// The grace is not over: this many milliseconds remain. Nothing was done.
     TooEarly(u64),
@@ -153,23 +213,6 @@ impl From<&ReapBatch> for BatchWindow {
             not_before_ms: batch.not_before_ms,
             not_after_ms: batch.not_after_ms,
         }
-    }
-}
-
-/// One group of a batch to act on.
-#[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
-    /// Its index in the batch.
-    pub number: usize,
-    /// The group.
-    pub group: &'a Group,
-    /// One per candidate, if only values that were backed up are deleted.
-    pub expected: Option<&'a [ExpectedContent]>,
-}
-
-impl<'a> From<&(usize, &'a Group)> for Part<'a> {
-    fn from((number, group): &(usize, &'a Group)) -> Self {
-        Self { number: *number, group, expected: None }
     }
 }
 

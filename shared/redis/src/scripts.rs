@@ -6,7 +6,9 @@ use redis::Value;
 use super::conn::Conn;
 use super::error::{RedisError, RedisErrorKind};
 
-/// The first line of scripts that must run at full memory, for Redis 7.0 and newer.
+/// The first lines of scripts that must run at full memory, for Redis 7.0 and newer: with keys of several slots, and
+/// with those of one.
+const CROSSING: &str = "#!lua flags=allow-oom,allow-cross-slot-keys\n";
 const FLAGS: &str = "#!lua flags=allow-oom\n";
 
 /// The replacement for Redis 6.2: a script that has begun a write may continue to write at full memory, regardless of
@@ -23,18 +25,35 @@ fn flags_unsupported(fault: &RedisError) -> bool {
     fault.kind == RedisErrorKind::CommandError && fault.detail.contains("compiling script")
 }
 
-/// Loads `script` and returns its SHA-1 for EVALSHA.
-pub(super) async fn load(conn: &Conn, script: &str) -> Result<Vec<u8>, RedisError> {
-    let sent = async |text: &str| conn.command(&[b"SCRIPT", b"LOAD", text.as_bytes()]).await;
-    let loaded = match (sent(script).await, older(script)) {
-        (Err(fault), Some(older)) if flags_unsupported(&fault) => sent(&older).await,
-        (sent, _) => sent,
-    };
-    match loaded? {
-        Value::BulkString(sha) => Ok(sha),
-        Value::SimpleString(sha) => Ok(sha.into_bytes()),
-        _ => Err(RedisError::unexpected(conn.address(), "SCRIPT LOAD")),
+/// A script that a server has loaded.
+pub(super) struct LoadedScript {
+    /// Its SHA-1 for EVALSHA.
+    pub(super) sha: Vec<u8>,
+    /// Whether the server accepted the flag for keys of several slots.
+    pub(super) crosses_slots: bool,
+}
+
+/// Loads `script`, which starts with the flags for keys of several slots, with those flags that the server accepts.
+pub(super) async fn load(conn: &Conn, script: &str) -> Result<LoadedScript, RedisError> {
+    let body = script.strip_prefix(CROSSING).unwrap_or(script);
+    let versions = [
+        (true, script.to_owned()),
+        (false, format!("{FLAGS}{body}")),
+        (false, format!("{FIRST_WRITE}{body}")),
+    ];
+    let mut refused = None;
+    for (crosses_slots, text) in versions {
+        match conn.command(&[b"SCRIPT", b"LOAD", text.as_bytes()]).await {
+            Ok(Value::BulkString(sha)) => return Ok(LoadedScript { sha, crosses_slots }),
+            Ok(Value::SimpleString(sha)) => {
+                return Ok(LoadedScript { sha: sha.into_bytes(), crosses_slots });
+            }
+            Ok(_) => return Err(RedisError::unexpected(conn.address(), "SCRIPT LOAD")),
+            Err(fault) if fault.kind == RedisErrorKind::CommandError => refused = Some(fault),
+            Err(fault) => return Err(fault),
+        }
     }
+    Err(refused.unwrap_or_else(|| RedisError::unexpected(conn.address(), "SCRIPT LOAD")))
 }
 
 /// Runs `script` once, with one key.
@@ -60,6 +79,6 @@ mod tests {
             Some("redis.pcall('PEXPIRE', KEYS[1], 'none')\nreturn 1")
         );
         assert_eq!(older("return 1"), None);
-        assert!(older(include_str!("guard.lua")).is_some(), "the guard script starts with the flags");
+        assert!(include_str!("guard.lua").starts_with(CROSSING), "the guard script starts with the flags");
     }
 }

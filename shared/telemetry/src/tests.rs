@@ -28,6 +28,7 @@ fn receipt() -> Receipt {
         unreplicated: Vec::new(),
         all: None,
         freed: None,
+        ledgers: None,
     }
 }
 

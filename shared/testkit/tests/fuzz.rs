@@ -10,6 +10,7 @@ use keysweep_model::glob::Pattern;
 use keysweep_model::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use keysweep_model::key::Key;
 use keysweep_model::key_template::KeyTemplate;
+use keysweep_model::ledger::UsedLedgers;
 use keysweep_model::limits::REASON_BYTES_MAX;
 use keysweep_model::memory::{PrefixMemory, SampleRate, Sampler, StratifiedSample};
 use keysweep_model::messages::{
@@ -65,6 +66,7 @@ fn batch() -> ReapBatch {
         not_before_ms: 1_795_341_074_000,
         not_after_ms: 1_795_341_974_000,
         scan_generation: 1,
+        ledger_keys: 100,
         groups: vec![
             group(700, Reason::Stale, &[b"permissions:1", b"\xff\x00"], &[]),
             group(16_383, Reason::Inactive, &[b"permissions:2"], &[1_795_341_999_000]),
@@ -137,6 +139,7 @@ fn receipt() -> Receipt {
         }],
         all: None,
         freed: Some(Box::new(prefix_memory())),
+        ledgers: Some(UsedLedgers { node_keys: 2, groups: vec![0, 9] }),
     }
 }
 

@@ -78,6 +78,7 @@ async fn forge(nats: &Nats, spec: &RunSpec, tasks: &[ScanTask], keys: Vec<Key>, 
             fingerprints: Vec::new(),
         }],
         scan_generation: 0,
+        ledger_keys: 0,
     };
     let listed = ListedBatch { batch: batch.batch, keys: count, deletes: count, digest: None };
     let report = TaskReport { batches: vec![listed], ..TaskReport::blank(&tasks[0]) };

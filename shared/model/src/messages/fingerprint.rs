@@ -94,12 +94,12 @@ mod tests {
     use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
     use crate::key::Key;
     use crate::messages::{Group, ReapBatch, Reason};
-    use crate::wire::{FORMAT, FORMAT_VERIFIED, decode, encode, encode_as};
+    use crate::wire::{FORMAT, FORMAT_NODE_LEDGERS, FORMAT_VERIFIED, decode, encode, encode_as};
 
-    /// Workers of earlier versions would delete values that were rewritten in the meantime: they read format 1, in
-    /// rows of four.
+    /// Workers of earlier versions would delete values that were rewritten in the meantime, or count keys that were deleted
+    /// with a node ledger as vanished: they read format 1, in rows of four.
     #[test]
-    fn earlier_versions_do_not_read_batches_with_fingerprints() {
+    fn earlier_versions_do_not_read_batches_with_fingerprints_or_node_ledgers() {
         type Earlier = (u16, Reason, Vec<Key>, Vec<u64>);
         let group = Group {
             slot: 7,
@@ -119,10 +119,13 @@ mod tests {
             not_after_ms: 1,
             groups: vec![group],
             scan_generation: 0,
+            ledger_keys: 0,
         };
         let plain = batch(group.clone());
         let verified = batch(Group { fingerprints: vec![Fingerprint::Gone], ..group });
-        for (batch, format) in [(plain, FORMAT), (verified, FORMAT_VERIFIED)] {
+        let recorded = ReapBatch { ledger_keys: 100, ..verified.clone() };
+        let batches = [(plain, FORMAT), (verified, FORMAT_VERIFIED), (recorded, FORMAT_NODE_LEDGERS)];
+        for (batch, format) in batches {
             let sent = encode_as(batch.format(), &batch).unwrap();
             assert_eq!(sent[0], format);
             assert_eq!(decode::<ReapBatch>(&sent).unwrap(), batch);

@@ -23,7 +23,7 @@ use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use crate::key::Key;
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
-use crate::wire::{self, FORMAT, FORMAT_VERIFIED, WireError};
+use crate::wire::{self, FORMAT, FORMAT_NODE_LEDGERS, FORMAT_VERIFIED, WireError};
 
 pub use action::{ACTIONS, Action, ActionEffect, ActionRow};
 pub use cancel::{Cancel, CancelKind};
@@ -202,6 +202,10 @@ pub struct ReapBatch {
     /// The scan generation of its task.
     #[serde(default)]
     pub scan_generation: u32,
+    /// The most candidates of a node ledger ([`crate::ledger::node_ledgers`]); 0 if each group has only a ledger of its
+    /// own, as where transactions delete and in batches of earlier versions.
+    #[serde(default)]
+    pub ledger_keys: u32,
 }
 
 impl ReapBatch {
@@ -211,11 +215,15 @@ impl ReapBatch {
         self.groups.iter().map(|g| g.keys.len() as u64).sum()
     }
 
-    /// The wire format. A batch with fingerprints uses a format that earlier workers refuse, because they would ignore
-    /// the fingerprints and delete changed values.
+    /// The wire format. A batch with fingerprints or node ledgers uses a format that earlier workers refuse: they would
+    /// ignore the fingerprints and delete changed values, or ignore the ledgers and count deleted keys as vanished.
     #[must_use]
     pub fn format(&self) -> u8 {
-        if self.groups.iter().any(|group| !group.fingerprints.is_empty()) { FORMAT_VERIFIED } else { FORMAT }
+        match () {
+            () if self.ledger_keys > 0 => FORMAT_NODE_LEDGERS,
+            () if self.groups.iter().any(|group| !group.fingerprints.is_empty()) => FORMAT_VERIFIED,
+            () => FORMAT,
+        }
     }
 
     /// The encoded message.

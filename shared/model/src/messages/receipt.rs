@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Lookups, NodePacing, Reason};
 use crate::ids::{BatchId, NodeId, RunId};
+use crate::ledger::{Ledger, UsedLedgers};
 use crate::memory::PrefixMemory;
 use crate::outcome::{self, Outcome};
 use crate::slot::SlotSet;
@@ -60,9 +61,20 @@ pub struct Receipt {
     /// The memory of the deleted keys. Absent if none was deleted, and in receipts of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freed: Option<Box<PrefixMemory>>,
+    /// The ledgers that the batch used. Absent in receipts of batches that did not act, and of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledgers: Option<UsedLedgers>,
 }
 
 impl Receipt {
+    /// The ledger keys that the batch may have left.
+    #[must_use]
+    pub fn ledgers(&self) -> Vec<Ledger> {
+        let groups: Vec<_> =
+            self.groups.iter().map(|group| (group.slot, group.reason, group.outcomes.len())).collect();
+        self.ledgers.as_ref().map_or_else(Vec::new, |used| used.of(self.batch, &groups))
+    }
+
     /// The receipt of a batch that did not act. It needs only the batch's identity, and always fits a message.
     #[must_use]
     pub fn whole(
@@ -85,6 +97,7 @@ impl Receipt {
             unreplicated: Vec::new(),
             all: Some(outcome),
             freed: None,
+            ledgers: None,
         }
     }
 }

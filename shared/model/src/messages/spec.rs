@@ -177,6 +177,16 @@ impl RunSpec {
     pub fn delete_backend(&self) -> DeleteBackend {
         if self.scripts_refused.is_some() { DeleteBackend::Watch } else { DeleteBackend::Lua }
     }
+
+    /// See [`super::ReapBatch::ledger_keys`]: as many candidates as one deletion call may have. Transactions use the
+    /// ledgers of slots only.
+    #[must_use]
+    pub fn ledger_keys(&self) -> u32 {
+        match self.delete_backend() {
+            DeleteBackend::Lua => self.rules.delete_batch_keys,
+            DeleteBackend::Watch => 0,
+        }
+    }
 }
 
 /// How the memory of keys is measured, by the plan's estimate. The default is that of a large run.

@@ -16,10 +16,11 @@ pub enum GuardExecutor {
 }
 
 impl GuardExecutor {
-    /// Prepares the server behind `conn` for the delete backend.
-    pub async fn prepare(conn: &Conn, backend: DeleteBackend) -> Result<Self, RedisError> {
+    /// Prepares the server behind `conn` for the delete backend. It serves the two `slots`, which are the same if it
+    /// serves only one.
+    pub async fn prepare(conn: &Conn, backend: DeleteBackend, slots: [u16; 2]) -> Result<Self, RedisError> {
         Ok(match backend {
-            DeleteBackend::Lua => Self::Lua(LuaGuard::load(conn).await?),
+            DeleteBackend::Lua => Self::Lua(LuaGuard::load(conn, slots).await?),
             DeleteBackend::Watch => Self::Watch(WatchGuard::default()),
         })
     }
@@ -37,6 +38,13 @@ impl Guard for GuardExecutor {
         match self {
             Self::Lua(guard) => guard.writes_on_caller_conn(),
             Self::Watch(guard) => guard.writes_on_caller_conn(),
+        }
+    }
+
+    fn crosses_slots(&self) -> bool {
+        match self {
+            Self::Lua(guard) => guard.crosses_slots(),
+            Self::Watch(guard) => guard.crosses_slots(),
         }
     }
 }

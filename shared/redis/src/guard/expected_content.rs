@@ -22,8 +22,6 @@ pub enum ExpectedContent {
     Absent,
     /// The value could not be backed up, or is unknown since the scan: the key is not deleted, and the candidate fails.
     Unsaved,
-    /// Left to a later call for the same group.
-    Later,
 }
 
 impl ExpectedContent {
@@ -70,7 +68,7 @@ impl ExpectedContent {
         match self {
             Self::Text(_) => Self::of_text(value) == *self,
             Self::Value { .. } => Self::of(value) == *self,
-            Self::Absent | Self::Unsaved | Self::Later => false,
+            Self::Absent | Self::Unsaved => false,
         }
     }
 
@@ -88,7 +86,6 @@ impl ExpectedContent {
             // No value has this length.
             Self::Absent => (b':', b"0:".to_vec()),
             Self::Unsaved => (b'f', Vec::new()),
-            Self::Later => (b'.', Vec::new()),
         }
     }
 }

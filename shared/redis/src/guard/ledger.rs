@@ -1,51 +1,33 @@
-//! The ledger keys of a batch: their names, what they record, and how they are read and removed.
+//! How ledger keys are read and removed. Which ones a batch has is in `keysweep_model::ledger`.
 
 use redis::Value;
 use tokio::time::Instant;
 
-use super::{BatchWindow, GuardVerdict, policy};
+use super::{GuardVerdict, policy};
 use crate::conn::{Batch, Conn};
 use crate::error::{RedisError, RedisErrorKind};
 use crate::throttle::Throttle;
-use keysweep_model::ids::{BatchId, RunId};
-use keysweep_model::messages::Group;
+use keysweep_model::ids::RunId;
+use keysweep_model::ledger::Ledger;
 use keysweep_model::outcome::Outcome;
-use keysweep_model::slot::tag_for;
 
-/// The ledger key of a group of a batch: in the group's slot, one per group.
-#[must_use]
-pub fn ledger_key(run: RunId, batch: BatchId, group: usize, slot: u16) -> Vec<u8> {
-    format!("keysweep:ledger:{{{}}}:{run}:{batch}:{group}", tag_for(slot)).into_bytes()
-}
-
-/// The ledger of one group. A run has many, so key names are built only when needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ledger {
-    /// The batch.
-    pub batch: BatchId,
-    /// The number of the group in it.
-    pub group: u32,
-    /// The slot of the group.
-    pub slot: u16,
-}
-
-/// Reads the ledgers of `groups` without writing, for servers that answer but accept no writes. `None` for a group that
-/// was never tried.
-pub async fn read_ledger(
+/// Reads ledgers without writing, each with the number of candidates that it records, for servers that answer but accept
+/// no writes. `None` for a ledger that does not exist.
+pub async fn read_ledgers(
     conn: &Conn,
-    window: BatchWindow,
-    groups: &[(usize, &Group)],
+    run: RunId,
+    ledgers: &[(Ledger, usize)],
 ) -> Result<Vec<Option<GuardVerdict>>, RedisError> {
     let mut batch = Batch::new();
-    for (number, group) in groups {
-        batch.add(&[b"GET", &ledger_key(window.run, window.batch, *number, group.slot)]);
+    for (ledger, _) in ledgers {
+        batch.add(&[b"GET", &ledger.key(run)]);
     }
-    let replies = conn.batch(batch).await?.into_iter().zip(groups);
+    let replies = conn.batch(batch).await?.into_iter().zip(ledgers);
     replies
-        .map(|(reply, (_, group))| match reply {
+        .map(|(reply, (_, recorded))| match reply {
             Value::Nil => Ok(None),
-            reply => match verdict(conn, &reply, group.keys.len()) {
-                // Its ledger is on another node, or cannot be read.
+            reply => match verdict(conn, &reply, *recorded) {
+                // It is on another node, or cannot be read.
                 Err(fault) if fault.kind == RedisErrorKind::Moved => Ok(Some(GuardVerdict::Incomplete)),
                 verdict => verdict.map(Some),
             },
@@ -53,8 +35,8 @@ pub async fn read_ledger(
         .collect()
 }
 
-/// The verdict of the guard's reply, or of a ledger, for a group of so many `keys`.
-pub(super) fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<GuardVerdict, RedisError> {
+/// The verdict of the guard's reply, or of a ledger, for so many candidates.
+pub(super) fn verdict(conn: &Conn, reply: &Value, candidates: usize) -> Result<GuardVerdict, RedisError> {
     let unexpected = || RedisError::unexpected(conn.address(), "EVALSHA");
     let Value::BulkString(answer) = reply else {
         return Err(conn.fault(reply).unwrap_or_else(unexpected));
@@ -71,11 +53,11 @@ pub(super) fn verdict(conn: &Conn, reply: &Value, keys: usize) -> Result<GuardVe
         return Ok(GuardVerdict::Incomplete);
     }
     let known = |letter: &u8| match letter {
-        &policy::OPEN => Some(None),
+        &(policy::OPEN | policy::ELSEWHERE) => Some(None),
         letter => Outcome::from_code(*letter).map(Some),
     };
     let outcomes: Option<Vec<Option<Outcome>>> = answer.iter().map(known).collect();
-    let outcomes = outcomes.filter(|outcomes| outcomes.len() == keys).ok_or_else(unexpected)?;
+    let outcomes = outcomes.filter(|outcomes| outcomes.len() == candidates).ok_or_else(unexpected)?;
     let all: Option<Vec<Outcome>> = outcomes.iter().copied().collect();
     Ok(all.map_or(GuardVerdict::Partial(outcomes), GuardVerdict::Outcomes))
 }
@@ -91,8 +73,8 @@ pub async fn drop_ledgers(
     let (mut dropped, mut refused) = (0, None);
     for chunk in ledgers.chunks(breaks.at_once(1_000)) {
         let (mut batch, sent) = (Batch::new(), Instant::now());
-        for Ledger { batch: of, group, slot } in chunk {
-            batch.add(&[b"UNLINK", &ledger_key(run, *of, *group as usize, *slot)]);
+        for ledger in chunk {
+            batch.add(&[b"UNLINK", &ledger.key(run)]);
         }
         for reply in conn.batch(batch).await? {
             if let Value::Int(n) = reply {

@@ -1,28 +1,50 @@
-//! The delete backend for servers that run scripts: one call of `guard.lua` per group, all calls in one write.
+//! The delete backend for servers that run scripts: one call of `guard.lua` per part, all calls in one write.
 
 use redis::Value;
 
-use super::ledger::{ledger_key, verdict};
+use super::ledger::verdict;
 use super::policy::GuardAction;
 use super::{ExpectedContent, Guard, GuardCall, GuardReplies, GuardReply, Part};
 use crate::conn::{Batch, Conn};
 use crate::error::RedisError;
-use crate::scripts;
+use crate::scripts::{self, LoadedScript};
+use keysweep_model::ledger::LedgerKind;
 use keysweep_model::messages::Lookups;
+use keysweep_model::slot::tag_for;
 
 const SCRIPT: &str = include_str!("../guard.lua");
+
+/// Writes two keys that do not exist, without an effect, as node ledgers require: neither is declared.
+const PROBE: &str = "#!lua flags=allow-oom,allow-cross-slot-keys
+for _, key in ipairs(ARGV) do
+  if redis.pcall('SET', key, '', 'XX') then return 0 end
+end
+return 1";
 
 /// The guard script, loaded into one server.
 #[derive(Clone)]
 pub struct LuaGuard {
     /// The SHA-1 for EVALSHA.
     sha: Vec<u8>,
+    crosses_slots: bool,
 }
 
 impl LuaGuard {
-    /// Loads the script.
-    pub(super) async fn load(conn: &Conn) -> Result<Self, RedisError> {
-        Ok(Self { sha: scripts::load(conn, SCRIPT).await? })
+    /// Loads the script, and tries whether a script may use keys of the two `slots` in one call: some servers and
+    /// proxies refuse it, whatever their version.
+    pub(super) async fn load(conn: &Conn, slots: [u16; 2]) -> Result<Self, RedisError> {
+        let LoadedScript { sha, crosses_slots } = scripts::load(conn, SCRIPT).await?;
+        let crosses_slots = crosses_slots && may_cross_slots(conn, slots).await?;
+        Ok(Self { sha, crosses_slots })
+    }
+}
+
+async fn may_cross_slots(conn: &Conn, slots: [u16; 2]) -> Result<bool, RedisError> {
+    let [one, other] = slots.map(|slot| format!("keysweep:ledger:{{{}}}:probe", tag_for(slot)).into_bytes());
+    match conn.command(&[b"EVAL", PROBE.as_bytes(), b"0", &one, &other]).await {
+        Ok(reply) => Ok(reply == Value::Int(1)),
+        Err(fault) if fault.kind.is_transient() => Err(fault),
+        Err(_) => Ok(false),
     }
 }
 
@@ -32,14 +54,11 @@ impl Guard for LuaGuard {
         for part in call.parts {
             add_call(&mut batch, &self.sha, &call, part);
         }
-        // The script reads a ledger that another call has created.
-        let ledger = Lookups::reads(u64::from(call.again), 0);
         let replies = conn.batch(batch).await?.into_iter().zip(call.parts);
         Ok(replies
             .map(|(mut reply, part)| {
-                let mut extra_lookups = take_lookups(&mut reply);
-                extra_lookups += ledger;
-                let verdict = verdict(conn, &reply, part.group.keys.len())?;
+                let extra_lookups = take_lookups(&mut reply);
+                let verdict = verdict(conn, &reply, part.candidates.len())?;
                 Ok(GuardReply { verdict, extra_lookups })
             })
             .collect())
@@ -47,6 +66,10 @@ impl Guard for LuaGuard {
 
     fn writes_on_caller_conn(&self) -> bool {
         true
+    }
+
+    fn crosses_slots(&self) -> bool {
+        self.crosses_slots
     }
 }
 
@@ -63,31 +86,46 @@ fn take_lookups(reply: &mut Value) -> Lookups {
     Lookups { hits, misses: 0, reads }
 }
 
-fn add_call(
-    batch: &mut Batch,
-    script: &[u8],
-    GuardCall { window, mode, .. }: &GuardCall<'_>,
-    &Part { number, group, expected }: &Part<'_>,
-) {
-    let ledger = ledger_key(window.run, window.batch, number, group.slot);
-    let count = (group.keys.len() + 1).to_string();
-    let (mut word, more) = GuardAction::of(*mode, group).script_arguments(group.keys.len());
-    if mode.asks_fields(group) {
-        word.insert_str(0, "fields:");
+/// Adds the script call for `part`: its arguments are explained in `guard.lua`.
+fn add_call(batch: &mut Batch, script: &[u8], call: &GuardCall<'_>, part: &Part<'_>) {
+    let by_node = part.ledger.kind == LedgerKind::Node;
+    let keys =
+        || part.candidates.iter().filter(|_| part.mode.acts()).map(|candidate| candidate.key.as_bytes());
+    let options: String =
+        [('n', by_node), ('u', part.doubtful), ('f', part.asks_fields()), ('s', part.compares())]
+            .into_iter()
+            .filter_map(|(letter, applies)| applies.then_some(letter))
+            .collect();
+    let (mode, more) = GuardAction::of(part).script_arguments(part);
+    let numbers = [
+        call.window.not_before_ms,
+        call.window.not_after_ms,
+        part.recorded as u64,
+        part.before as u64,
+        part.candidates.len() as u64,
+    ]
+    .map(|number| number.to_string());
+    let contents: (Vec<u8>, Vec<Vec<u8>>) = if part.compares() {
+        part.candidates.iter().filter_map(|of| of.expected.as_ref()).map(ExpectedContent::argument).unzip()
+    } else {
+        Default::default()
+    };
+    let ledger = part.ledger.key(call.window.run);
+    let declared = (1 + if by_node { 0 } else { keys().count() }).to_string();
+    let mut args: Vec<&[u8]> = Vec::with_capacity(12 + 3 * part.candidates.len());
+    args.extend([b"EVALSHA", script, declared.as_bytes(), &ledger]);
+    if !by_node {
+        args.extend(keys());
     }
-    if expected.is_some() {
-        word.insert_str(0, "saved:");
+    args.extend([mode.as_bytes(), options.as_bytes()]);
+    args.extend(numbers.iter().map(String::as_bytes));
+    if by_node {
+        args.extend(keys());
     }
-    let contents: Option<(Vec<u8>, Vec<Vec<u8>>)> =
-        expected.map(|expected| expected.iter().map(ExpectedContent::argument).unzip());
-    let (before, after) = (window.not_before_ms.to_string(), window.not_after_ms.to_string());
-    let mut args: Vec<&[u8]> = vec![b"EVALSHA", script, count.as_bytes(), &ledger];
-    args.extend(group.keys.iter().map(|key| key.as_bytes()));
-    args.extend([word.as_bytes(), before.as_bytes(), after.as_bytes()]);
     args.extend(more.iter().map(String::as_bytes));
-    if let Some((kinds, contents)) = &contents {
-        args.push(kinds);
-        args.extend(contents.iter().map(Vec::as_slice));
+    if part.compares() {
+        args.push(&contents.0);
+        args.extend(contents.1.iter().map(Vec::as_slice));
     }
     batch.add(&args);
 }

@@ -3,24 +3,27 @@
 
 use std::iter;
 
-use keysweep_model::messages::{Action, ActionEffect, Group, Reason};
+use keysweep_model::messages::{Action, ActionEffect, Reason};
 use keysweep_model::outcome::Outcome;
 
-use super::{ExpectedContent, GuardMode};
+use super::{Candidate, GuardMode, Part};
 use crate::limits::EXPIRY_EXACT_BEFORE_MS;
 
 /// The letter of a candidate that is not decided yet; nothing was done with it.
 pub(super) const OPEN: u8 = b'.';
 
-/// The action on the candidates of one group.
+/// The letter of a candidate that a node ledger leaves to the ledger of its slot.
+pub(super) const ELSEWHERE: u8 = b'x';
+
+/// The action on the candidates of one part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum GuardAction<'a> {
+pub(super) enum GuardAction {
     /// Carry out the action, whose effect is `effect`, on those that have no TTL.
     Stale { action: Action, effect: ActionEffect },
     /// Delete those that still expire at the time seen by the scan, not soon, and that were idle for `idle_s` seconds.
-    Inactive { near_expiry_ms: u64, idle_s: Option<u64>, expires_at_ms: &'a [u64] },
-    /// Touch nothing.
-    Finalize(Outcome),
+    Inactive { near_expiry_ms: u64, idle_s: Option<u64> },
+    /// Touch nothing; record this letter.
+    Record(u8),
 }
 
 /// What was read of a candidate.
@@ -36,29 +39,33 @@ pub(super) struct KeyReading {
     pub(super) fields_expire: bool,
 }
 
-impl<'a> GuardAction<'a> {
-    /// The action of `mode` for `group`.
-    pub(super) fn of(mode: GuardMode, group: &'a Group) -> Self {
-        let act = match mode {
+impl GuardAction {
+    /// The action for the candidates of `part`.
+    pub(super) fn of(part: &Part<'_>) -> Self {
+        let act = match part.mode {
             GuardMode::Act(act) => act,
-            GuardMode::Finalize(outcome) => return Self::Finalize(outcome),
+            GuardMode::Finalize(outcome) => return Self::record(outcome),
+            GuardMode::Elsewhere => return Self::Record(ELSEWHERE),
         };
-        match (group.reason, act.stale.row().effect) {
+        match (part.reason, act.stale.row().effect) {
             (Reason::Inactive, _) => Self::Inactive {
                 near_expiry_ms: act.near_expiry_ms,
                 // The server reports idle times in whole seconds.
                 idle_s: act.idle_ms.map(|ms| ms.div_ceil(1_000)),
-                expires_at_ms: &group.expires_at_ms,
             },
             (Reason::Stale, Some(effect)) => Self::Stale { action: act.stale, effect },
             // A report-only run has no batches.
-            (Reason::Stale, None) => Self::Finalize(Outcome::Unreached),
+            (Reason::Stale, None) => Self::record(Outcome::Unreached),
         }
+    }
+
+    fn record(outcome: Outcome) -> Self {
+        Self::Record(outcome.code() as u8)
     }
 
     /// Whether it waits for the grace and reads keys.
     pub(super) fn acts(self) -> bool {
-        !matches!(self, Self::Finalize(_))
+        !matches!(self, Self::Record(_))
     }
 
     /// Whether idle times count.
@@ -71,19 +78,18 @@ impl<'a> GuardAction<'a> {
         if matches!(self, Self::Inactive { .. }) { b"PEXPIRETIME" } else { b"PTTL" }
     }
 
-    /// The letter of candidate `index`, from what was read at `now_ms`.
-    pub(super) fn outcome_code(self, index: usize, reading: KeyReading, now_ms: u64) -> u8 {
+    /// The letter of a candidate that must expire at `expires_at_ms`, from what was read of it at `now_ms`.
+    pub(super) fn outcome_code(self, expires_at_ms: u64, reading: KeyReading, now_ms: u64) -> u8 {
         let outcome = match (self, reading.expiry) {
-            (Self::Finalize(outcome), _) => outcome,
+            (Self::Record(letter), _) => return letter,
             (_, -2) => Outcome::Vanished,
             (Self::Stale { .. }, -1) if reading.fields_expire => Outcome::FieldTtl,
             (Self::Stale { effect, .. }, -1) => effect.outcome,
             (Self::Stale { .. }, _) => Outcome::Spared,
-            (Self::Inactive { near_expiry_ms, idle_s, expires_at_ms }, at) => {
+            (Self::Inactive { near_expiry_ms, idle_s }, at) => {
                 let at = u64::try_from(at).ok();
                 // As in the script, which cannot compare later times exactly.
-                let same = at.is_some_and(|at| at < EXPIRY_EXACT_BEFORE_MS)
-                    && at == expires_at_ms.get(index).copied();
+                let same = at.is_some_and(|at| at < EXPIRY_EXACT_BEFORE_MS && at == expires_at_ms);
                 let far = at.is_some_and(|at| at.saturating_sub(now_ms) > near_expiry_ms);
                 // Without a reported idle time, the key does not count as idle.
                 let idle = idle_s.is_none_or(|wanted| reading.idle_s.is_some_and(|idle| idle >= wanted));
@@ -94,20 +100,25 @@ impl<'a> GuardAction<'a> {
         outcome.code() as u8
     }
 
-    /// The commands that carry out `letters` on `group`. Only letters that differ from `before`, where they were open,
-    /// are carried out.
-    pub(super) fn effects(self, group: &Group, before: &[u8], letters: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    /// The commands that carry out `letters` on `candidates`. Only letters that differ from `before`, where they were
+    /// open, are carried out.
+    pub(super) fn effects(
+        self,
+        candidates: &[Candidate<'_>],
+        before: &[u8],
+        letters: &[u8],
+    ) -> Vec<Vec<Vec<u8>>> {
         let new = |wanted: Outcome| {
             let letter = wanted.code() as u8;
-            let candidates = group.keys.iter().zip(before.iter().zip(letters));
+            let candidates = candidates.iter().zip(before.iter().zip(letters));
             candidates
                 .filter(move |(_, (before, now))| **before == OPEN && **now == letter)
-                .map(|(key, _)| key.as_bytes().to_vec())
+                .map(|(candidate, _)| candidate.key.as_bytes().to_vec())
         };
         let (action, outcome) = match self {
             Self::Stale { action, effect } => (action, effect.outcome),
             Self::Inactive { .. } => (Action::Delete, Outcome::Deleted),
-            Self::Finalize(_) => return Vec::new(),
+            Self::Record(_) => return Vec::new(),
         };
         let keys = new(outcome);
         match action {
@@ -123,23 +134,24 @@ impl<'a> GuardAction<'a> {
         }
     }
 
-    /// The script's mode, and the arguments that belong to it, for so many `keys`.
-    pub(super) fn script_arguments(self, keys: usize) -> (String, Vec<String>) {
+    /// The script's mode, and the arguments that belong to it, for the candidates of `part`.
+    pub(super) fn script_arguments(self, part: &Part<'_>) -> (String, Vec<String>) {
         match self {
-            Self::Finalize(outcome) => (format!("record:{}", outcome.code()), Vec::new()),
+            Self::Record(letter) => (format!("record:{}", char::from(letter)), Vec::new()),
             Self::Stale { action, effect } => {
                 let arguments = match action {
                     Action::Expire { ttl_ms, jitter_ms } => {
-                        (0..keys).map(|_| spread(ttl_ms, jitter_ms).to_string()).collect()
+                        part.candidates.iter().map(|_| spread(ttl_ms, jitter_ms).to_string()).collect()
                     }
                     Action::Delete | Action::Report => Vec::new(),
                 };
                 (effect.script_mode.to_owned(), arguments)
             }
-            Self::Inactive { near_expiry_ms, idle_s, expires_at_ms } => {
+            Self::Inactive { near_expiry_ms, idle_s } => {
                 let idle = idle_s.map_or_else(String::new, |s| s.to_string());
                 let limits = [near_expiry_ms.to_string(), idle];
-                let arguments = limits.into_iter().chain(expires_at_ms.iter().map(u64::to_string));
+                let moments = part.candidates.iter().map(|candidate| candidate.expires_at_ms.to_string());
+                let arguments = limits.into_iter().chain(moments);
                 ("inactive".to_owned(), arguments.collect())
             }
         }
@@ -151,23 +163,12 @@ fn spread(ttl_ms: u64, jitter_ms: u64) -> u64 {
     ttl_ms + fastrand::u64(0..=jitter_ms)
 }
 
-/// The letter that follows from the expected content alone, without reading the key; `None` if the key must be read.
-pub(super) fn decided(expected: Option<&ExpectedContent>) -> Option<u8> {
-    match expected {
-        Some(ExpectedContent::Unsaved) => Some(Outcome::Failed.code() as u8),
-        Some(ExpectedContent::Later) => Some(OPEN),
-        Some(ExpectedContent::Text(_) | ExpectedContent::Value { .. } | ExpectedContent::Absent) | None => {
-            None
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use keysweep_model::key::Key;
 
-    fn stale(action: Action) -> GuardAction<'static> {
+    fn stale(action: Action) -> GuardAction {
         GuardAction::Stale { action, effect: action.row().effect.unwrap() }
     }
 
@@ -175,9 +176,9 @@ mod tests {
 
     #[test]
     fn letter_follows_from_the_key_reading() {
-        let check = |order: GuardAction<'_>, expiry, idle_s, expected: u8| {
+        let check = |order: GuardAction, expiry, idle_s, expected: u8| {
             let reading = KeyReading { expiry, idle_s, saved: true, fields_expire: false };
-            let letter = order.outcome_code(0, reading, 1_000);
+            let letter = order.outcome_code(2_000, reading, 1_000);
             assert_eq!(char::from(letter), char::from(expected), "{order:?} {expiry} {idle_s:?}");
         };
         check(stale(DELETE), -1, None, b'd');
@@ -186,9 +187,8 @@ mod tests {
         let expire = stale(Action::Expire { ttl_ms: 1, jitter_ms: 0 });
         check(expire, -1, None, b'e');
         check(expire, 5, None, b's');
-        check(GuardAction::Finalize(Outcome::Unreached), -1, None, b'u');
-        let inactive =
-            |idle_s| GuardAction::Inactive { near_expiry_ms: 300, idle_s, expires_at_ms: &[2_000] };
+        check(GuardAction::Record(b'u'), -1, None, b'u');
+        let inactive = |idle_s| GuardAction::Inactive { near_expiry_ms: 300, idle_s };
         check(inactive(None), 2_000, None, b'd');
         check(inactive(None), 2_001, None, b's');
         check(inactive(None), -1, None, b's');
@@ -196,17 +196,20 @@ mod tests {
         check(inactive(Some(60)), 2_000, Some(60), b'd');
         check(inactive(Some(60)), 2_000, Some(59), b's');
         check(inactive(Some(60)), 2_000, None, b's');
-        let near = GuardAction::Inactive { near_expiry_ms: 1_000, idle_s: None, expires_at_ms: &[2_000] };
+        let near = GuardAction::Inactive { near_expiry_ms: 1_000, idle_s: None };
         check(near, 2_000, None, b's');
         for (at, expected) in [(1 << 53, b's'), ((1 << 53) - 1, b'd')] {
-            let far = [at as u64];
-            let order = GuardAction::Inactive { near_expiry_ms: 300, idle_s: None, expires_at_ms: &far };
-            check(order, at, None, expected);
+            let reading = KeyReading { expiry: at, idle_s: None, saved: true, fields_expire: false };
+            assert_eq!(inactive(None).outcome_code(at as u64, reading, 1_000), expected, "{at}");
         }
         for (order, expected) in [(stale(DELETE), b't'), (expire, b't'), (inactive(None), b'd')] {
             let expiry = if expected == b't' { -1 } else { 2_000 };
             let reading = KeyReading { expiry, idle_s: None, saved: true, fields_expire: true };
-            assert_eq!(char::from(order.outcome_code(0, reading, 1_000)), char::from(expected), "{order:?}");
+            assert_eq!(
+                char::from(order.outcome_code(2_000, reading, 1_000)),
+                char::from(expected),
+                "{order:?}"
+            );
         }
         let other = |expiry| KeyReading { expiry, idle_s: None, saved: false, fields_expire: false };
         let letters = [-1, -2, 5].map(|expiry| stale(DELETE).outcome_code(0, other(expiry), 1_000));
@@ -215,23 +218,18 @@ mod tests {
 
     #[test]
     fn only_open_candidates_are_acted_on() {
-        let keys = ["a", "b", "c", "d"].map(|key| Key::new(key.as_bytes())).to_vec();
-        let group = Group {
-            slot: 0,
-            reason: Reason::Stale,
-            keys,
-            expires_at_ms: Vec::new(),
-            fingerprints: Vec::new(),
-        };
+        let keys = ["a", "b", "c", "d"].map(|key| Key::new(key.as_bytes()));
+        let candidates: Vec<Candidate<'_>> =
+            keys.iter().map(|key| Candidate { key, expires_at_ms: 0, expected: None }).collect();
         let words = |commands: Vec<Vec<Vec<u8>>>| {
             let line = |command: Vec<Vec<u8>>| String::from_utf8(command.join(&b' ')).unwrap();
             commands.into_iter().map(line).collect::<Vec<_>>()
         };
-        let done = stale(DELETE).effects(&group, b"d..v", b"ddsv");
+        let done = stale(DELETE).effects(&candidates, b"d..v", b"ddsv");
         assert_eq!(words(done), ["UNLINK b"]);
-        assert!(stale(DELETE).effects(&group, b"....", b"s??v").is_empty());
+        assert!(stale(DELETE).effects(&candidates, b"....", b"s??v").is_empty());
         let expire = stale(Action::Expire { ttl_ms: 7, jitter_ms: 0 });
-        assert_eq!(words(expire.effects(&group, b"e...", b"ee?e")), ["PEXPIRE b 7", "PEXPIRE d 7"]);
-        assert!(GuardAction::Finalize(Outcome::Failed).effects(&group, b"....", b"ffff").is_empty());
+        assert_eq!(words(expire.effects(&candidates, b"e...", b"ee?e")), ["PEXPIRE b 7", "PEXPIRE d 7"]);
+        assert!(GuardAction::Record(b'f').effects(&candidates, b"....", b"ffff").is_empty());
     }
 }

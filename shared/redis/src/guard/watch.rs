@@ -5,16 +5,16 @@
 //! second write is a transaction: the letters into the ledger, and the effect. The server rejects it as a whole if
 //! anything watched has changed, so everything that was read still holds when the transaction runs:
 //!
-//! - A candidate was written, given a TTL, created or removed: its group is halved and read again. A single key that
+//! - A candidate was written, given a TTL, created or removed: its part is halved and read again. A single key that
 //!   changes each time is in use, and is spared.
 //! - Another attempt at the batch writes the same ledger: one of the two is rejected, and then reads what the other one
 //!   has done.
 //! - The batch has become too old: its ledger expires at that moment, and an expired key counts as changed. So does a
 //!   ledger that is evicted or removed.
 //!
-//! Unlike with the script, a ledger may be partly done after its keys were halved: the next attempt continues from
-//! there. Watches belong to a connection, so each group has the connection to itself in turn; if a group does not
-//! finish, the connection is closed, which drops its watches.
+//! A ledger may be partly done after its keys were halved: the next attempt continues from there. Watches belong to a
+//! connection, so each part has the connection to itself in turn; if a part does not finish, the connection is closed,
+//! which drops its watches.
 //!
 //! Limitations: reading a key is not a change, so a key that is idle at the first write and read before the transaction
 //! is still deleted. At full memory the ledger cannot be written, so there is no effect either.
@@ -26,8 +26,8 @@ use keysweep_model::messages::Lookups;
 use keysweep_model::outcome::Outcome;
 use redis::Value;
 
-use super::ledger::{ledger_key, verdict};
-use super::policy::{GuardAction, KeyReading, OPEN, decided};
+use super::ledger::verdict;
+use super::policy::{GuardAction, KeyReading, OPEN};
 use super::{
     BatchWindow, ExpectedContent, Guard, GuardCall, GuardReplies, GuardReply, GuardVerdict, Part, lookups,
 };
@@ -51,7 +51,7 @@ impl Guard for WatchGuard {
     async fn call(&self, conn: &Conn, call: GuardCall<'_>) -> Result<GuardReplies, RedisError> {
         let mut replies = Vec::new();
         for part in call.parts {
-            replies.push(self.act(conn, &call, *part).await);
+            replies.push(self.act(conn, call.window, part).await);
         }
         Ok(replies)
     }
@@ -59,12 +59,16 @@ impl Guard for WatchGuard {
     fn writes_on_caller_conn(&self) -> bool {
         false
     }
+
+    fn crosses_slots(&self) -> bool {
+        false
+    }
 }
 
 impl WatchGuard {
-    async fn act(&self, conn: &Conn, call: &GuardCall<'_>, part: Part<'_>) -> Result<GuardReply, RedisError> {
+    async fn act(&self, conn: &Conn, window: BatchWindow, part: &Part<'_>) -> Result<GuardReply, RedisError> {
         let own = conn.dedicated().await?;
-        let mut work = WatchWork::new(&own, call, part);
+        let mut work = WatchWork::new(&own, window, part);
         let answer = work.finish().await?;
         if !work.watching {
             let kept = own.into_conn();
@@ -74,7 +78,7 @@ impl WatchGuard {
     }
 }
 
-/// The result of one pass over a group.
+/// The result of one pass over a part.
 enum WatchPass {
     /// The pass is done. Candidates may be left.
     Done,
@@ -84,19 +88,17 @@ enum WatchPass {
     End(GuardVerdict),
 }
 
-/// A group in progress.
+/// A part in progress.
 struct WatchWork<'a> {
     conn: &'a Conn,
     window: BatchWindow,
     ledger: Vec<u8>,
-    order: GuardAction<'a>,
-    part: Part<'a>,
-    /// The letters as far as this call knows them.
+    order: GuardAction,
+    part: &'a Part<'a>,
+    /// The letters of the part, as far as this call knows them.
     letters: Vec<u8>,
     /// The outcomes that this call decided.
     committed: Vec<Outcome>,
-    /// Whether field TTLs of hashes are queried.
-    asks_fields: bool,
     /// For each of those outcomes, whether the value was saved as a string.
     texts: Vec<bool>,
     /// Whether the connection may be watching keys.
@@ -105,33 +107,44 @@ struct WatchWork<'a> {
 }
 
 impl<'a> WatchWork<'a> {
-    fn new(conn: &'a Conn, GuardCall { window, mode, .. }: &GuardCall<'_>, part: Part<'a>) -> Self {
+    fn new(conn: &'a Conn, window: BatchWindow, part: &'a Part<'a>) -> Self {
         Self {
             conn,
-            window: *window,
-            ledger: ledger_key(window.run, window.batch, part.number, part.group.slot),
-            order: GuardAction::of(*mode, part.group),
+            window,
+            ledger: part.ledger.key(window.run),
+            order: GuardAction::of(part),
             part,
-            letters: vec![OPEN; part.group.keys.len()],
+            letters: vec![OPEN; part.candidates.len()],
             committed: Vec::new(),
             texts: Vec::new(),
-            asks_fields: mode.asks_fields(part.group),
             watching: false,
             made: Lookups::default(),
         }
     }
 
     /// The expected content of a candidate, if there is one.
-    fn finalize(&self, index: usize) -> Option<&'a ExpectedContent> {
-        self.part.expected.filter(|_| self.order.acts())?.get(index)
+    fn expected(&self, index: usize) -> Option<&'a ExpectedContent> {
+        self.part.candidates[index].expected.as_ref().filter(|_| self.order.acts())
     }
 
-    /// Candidates that this call must decide and has not decided yet.
+    /// Candidates that this call has not decided yet.
     fn due(&self) -> Vec<usize> {
-        let is_due = |index: &usize| {
-            self.letters[*index] == OPEN && self.finalize(*index) != Some(&ExpectedContent::Later)
+        (0..self.letters.len()).filter(|index| self.letters[*index] == OPEN).collect()
+    }
+
+    /// The letter that follows from what was `read` of a candidate at `now_ms`, or from the expected content alone.
+    fn letter(&self, index: usize, read: Option<&KeyReading>, now_ms: u64) -> u8 {
+        let outcome = match (self.expected(index), read) {
+            (Some(ExpectedContent::Unsaved), _) => Outcome::Failed,
+            (_, Some(reading)) if reading.expiry == -2 && self.part.doubtful => Outcome::Unconfirmed,
+            (_, None) if self.order.acts() => Outcome::Spared,
+            (_, read) => {
+                let unread = KeyReading { expiry: 0, idle_s: None, saved: true, fields_expire: false };
+                let expires_at_ms = self.part.candidates[index].expires_at_ms;
+                return self.order.outcome_code(expires_at_ms, *read.unwrap_or(&unread), now_ms);
+            }
         };
-        (0..self.letters.len()).filter(is_due).collect()
+        outcome.code() as u8
     }
 
     /// Works until each candidate has its letter.
@@ -155,15 +168,16 @@ impl<'a> WatchWork<'a> {
     }
 
     fn answer(&self, verdict: GuardVerdict) -> GuardReply {
-        let saved = self.part.expected.map(|_| self.texts.as_slice());
-        let known = lookups(self.part.group.reason, self.order.asks_idle(), saved, &self.committed);
+        let saved = self.part.compares().then_some(self.texts.as_slice());
+        let known = lookups(self.part.reason, self.order.asks_idle(), saved, &self.committed);
         GuardReply { verdict, extra_lookups: self.made.minus(known) }
     }
 
     /// Reads the candidates `next` and acts on them; spares them unread if they are `given_up`.
     async fn pass(&mut self, next: &[usize], given_up: bool) -> Result<WatchPass, RedisError> {
-        let needs_read =
-            |index: &usize| !given_up && self.order.acts() && decided(self.finalize(*index)).is_none();
+        let needs_read = |index: &usize| {
+            !given_up && self.order.acts() && self.expected(*index) != Some(&ExpectedContent::Unsaved)
+        };
         let read: Vec<usize> = next.iter().copied().filter(needs_read).collect();
         let Some(seen) = self.read_keys(&read).await? else { return Ok(WatchPass::Changed) };
         if seen.now_ms >= self.window.not_after_ms {
@@ -176,7 +190,7 @@ impl<'a> WatchWork<'a> {
             }
             return Ok(WatchPass::End(GuardVerdict::TooEarly(self.window.not_before_ms - seen.now_ms)));
         }
-        if seen.ledger.len() != self.letters.len() {
+        if seen.ledger.len() != self.part.recorded {
             // Voided, because an effect was rejected.
             return if seen.ledger.is_empty() {
                 Ok(WatchPass::End(GuardVerdict::Incomplete))
@@ -185,7 +199,7 @@ impl<'a> WatchWork<'a> {
             };
         }
         // What this call did is known, even if the ledger was lost since.
-        for (ours, theirs) in self.letters.iter_mut().zip(&seen.ledger) {
+        for (ours, theirs) in self.letters.iter_mut().zip(&seen.ledger[self.part.before..]) {
             if *ours == OPEN {
                 *ours = *theirs;
             }
@@ -194,20 +208,14 @@ impl<'a> WatchWork<'a> {
             return Ok(WatchPass::End(self.verdict()?));
         }
         let (mut letters, mut ours, mut texts) = (self.letters.clone(), Vec::new(), Vec::new());
-        let unread = KeyReading { expiry: 0, idle_s: None, saved: true, fields_expire: false };
         for index in next.iter().copied().filter(|index| self.letters[*index] == OPEN) {
-            letters[index] = match (decided(self.finalize(index)), seen.readings.get(&index)) {
-                (Some(letter), _) => letter,
-                (None, Some(reading)) => self.order.outcome_code(index, *reading, seen.now_ms),
-                (None, None) if self.order.acts() => Outcome::Spared.code() as u8,
-                (None, None) => self.order.outcome_code(index, unread, seen.now_ms),
-            };
+            letters[index] = self.letter(index, seen.readings.get(&index), seen.now_ms);
             if let Some(outcome) = Outcome::from_code(letters[index]) {
                 ours.push(outcome);
-                texts.push(self.finalize(index).is_some_and(ExpectedContent::is_text));
+                texts.push(self.expected(index).is_some_and(ExpectedContent::is_text));
             }
         }
-        if !self.execute(&letters).await? {
+        if !self.execute(seen.ledger, &letters).await? {
             return Ok(WatchPass::Changed);
         }
         self.committed.extend(ours);
@@ -232,8 +240,8 @@ impl<'a> WatchWork<'a> {
 
     /// The first write: creates the ledger if there is none, watches, reads. `None` if the ledger disappeared at once.
     async fn read_keys(&mut self, next: &[usize]) -> Result<Option<WatchedState>, RedisError> {
-        let (open, end) = (vec![OPEN; self.letters.len()], self.window.not_after_ms.to_string());
-        let keys = || next.iter().map(|index| self.part.group.keys[*index].as_bytes());
+        let (open, end) = (vec![OPEN; self.part.recorded], self.window.not_after_ms.to_string());
+        let keys = || next.iter().map(|index| self.part.candidates[*index].key.as_bytes());
         let mut batch = Batch::new();
         batch.add(&[b"SET", &self.ledger, &open, b"NX", b"PXAT", end.as_bytes()]);
         batch.add(&[[b"WATCH".as_slice(), &self.ledger].as_slice(), &keys().collect::<Vec<_>>()].concat());
@@ -244,7 +252,7 @@ impl<'a> WatchWork<'a> {
             if self.order.asks_idle() {
                 batch.add(&[b"OBJECT", b"IDLETIME", key]);
             }
-            if let Some(expected) = self.finalize(*index) {
+            if let Some(expected) = self.expected(*index) {
                 batch.add(&[expected.lookup_command(), key]);
             }
         }
@@ -269,7 +277,7 @@ impl<'a> WatchWork<'a> {
         for index in next {
             readings.insert(*index, self.reading(*index, &mut replies)?);
         }
-        if self.asks_fields {
+        if self.part.asks_fields() {
             self.read_field_ttls(&mut readings).await?;
         }
         // A ledger that has expired at its time is expected.
@@ -301,7 +309,7 @@ impl<'a> WatchWork<'a> {
         };
         let counter = if expiry == -2 { &mut self.made.misses } else { &mut self.made.hits };
         *counter += 1 + u64::from(asks_idle);
-        let saved = match self.finalize(index) {
+        let saved = match self.expected(index) {
             None => true,
             Some(expected) => self.fits(expected, replies.next())?,
         };
@@ -333,7 +341,8 @@ impl<'a> WatchWork<'a> {
         let lasting: Vec<usize> =
             readings.iter().filter(|(_, reading)| reading.expiry == -1).map(|(index, _)| *index).collect();
         for some in lasting.chunks(FIELDS_KEYS_AT_ONCE) {
-            let keys: Vec<&[u8]> = some.iter().map(|index| self.part.group.keys[*index].as_bytes()).collect();
+            let keys: Vec<&[u8]> =
+                some.iter().map(|index| self.part.candidates[*index].key.as_bytes()).collect();
             let (found, lookups) = fields::ask(self.conn, &keys).await?;
             self.made += lookups;
             for (index, found) in some.iter().zip(found) {
@@ -345,10 +354,13 @@ impl<'a> WatchWork<'a> {
         Ok(())
     }
 
-    /// The second write. `false` if a watched key had changed and nothing was done.
-    async fn execute(&mut self, letters: &[u8]) -> Result<bool, RedisError> {
-        let effects = self.order.effects(self.part.group, &self.letters, letters);
-        let record = [b"SET".to_vec(), self.ledger.clone(), letters.to_vec(), b"KEEPTTL".to_vec()];
+    /// The second write: `letters` into the ledger, which contains `recorded`, and their effect. `false` if a watched
+    /// key had changed and nothing was done.
+    async fn execute(&mut self, mut recorded: Vec<u8>, letters: &[u8]) -> Result<bool, RedisError> {
+        let effects = self.order.effects(&self.part.candidates, &self.letters, letters);
+        let before = self.part.before;
+        recorded[before..before + letters.len()].copy_from_slice(letters);
+        let record = [b"SET".to_vec(), self.ledger.clone(), recorded, b"KEEPTTL".to_vec()];
         let mut commands = vec![record.to_vec()];
         commands.extend(effects);
         let Some(refused) = self.transact(&commands).await? else { return Ok(false) };

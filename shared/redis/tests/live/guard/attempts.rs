@@ -6,18 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::future::join_all;
 use keysweep_model::ids::{BatchId, RunId};
 use keysweep_model::key::Key;
-use keysweep_model::messages::{Action, DeleteBackend, Group, Reason};
+use keysweep_model::messages::{Action, Group, Reason};
 use keysweep_model::outcome::Outcome::{self, Deleted, Spared, Unreached, Vanished};
 use keysweep_redis::guard::{
-    self, Act, BatchWindow, Guard, GuardCall, GuardExecutor, GuardMode, GuardReply, GuardVerdict, Part,
+    self, Act, BatchWindow, Guard, GuardCall, GuardExecutor, GuardMode, GuardReply, GuardVerdict,
 };
 use keysweep_redis::{Batch, Conn, Reply, node};
 use keysweep_servers::Server;
 
+use super::bench::Backend;
+
 const DELETE: GuardMode =
     GuardMode::Act(Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None, fields: false });
 
-both_ways! {
+all_backends! {
     of_several_attempts_one_acts_and_all_report_the_same,
     constantly_changing_keys_do_not_delay_others,
     attempt_continues_an_interrupted_one,
@@ -43,14 +45,21 @@ async fn set(conn: &Conn, keys: &[String]) {
     }
 }
 
-async fn delete(means: &GuardExecutor, conn: &Conn, window: BatchWindow, group: &Group) -> Vec<Outcome> {
-    let call = GuardCall { window, mode: DELETE, parts: &[Part::from(&(0, group))], again: false };
+async fn delete(
+    backend: Backend,
+    means: &GuardExecutor,
+    conn: &Conn,
+    window: BatchWindow,
+    group: &Group,
+) -> Vec<Outcome> {
+    let part = backend.part(window.batch, 0, group, DELETE, None);
+    let call = GuardCall { window, parts: &[part] };
     let GuardReply { verdict, .. } = means.call(conn, call).await.unwrap().remove(0).unwrap();
     let GuardVerdict::Outcomes(outcomes) = verdict else { panic!("{verdict:?}") };
     outcomes
 }
 
-/// The number of keys that a command removed so far.
+/// How many UNLINK commands were executed so far.
 async fn unlinks(conn: &Conn) -> u64 {
     let Reply::BulkString(text) = conn.info_text("INFO commandstats").await.unwrap() else {
         panic!("no text")
@@ -60,7 +69,7 @@ async fn unlinks(conn: &Conn) -> u64 {
     calls.map_or(0, |calls| calls.split(',').next().unwrap().parse().unwrap())
 }
 
-async fn of_several_attempts_one_acts_and_all_report_the_same(backend: DeleteBackend) {
+async fn of_several_attempts_one_acts_and_all_report_the_same(backend: Backend) {
     let server = Server::start(&[]).await.unwrap();
     let conn = server.conn().await.unwrap();
     let keys = names(20);
@@ -68,17 +77,19 @@ async fn of_several_attempts_one_acts_and_all_report_the_same(backend: DeleteBac
         set(&conn, &keys).await;
         let (window, group) = (window(&conn).await, group(&keys));
         let attempts = (0..4).map(async |_| {
-            let means = GuardExecutor::prepare(&conn, backend).await.unwrap();
-            delete(&means, &conn, window, &group).await
+            let means = backend.prepare(&conn).await;
+            delete(backend, &means, &conn, window, &group).await
         });
         for outcomes in join_all(attempts).await {
             assert_eq!(outcomes, [Deleted; 20], "round {round}");
         }
-        assert_eq!(unlinks(&conn).await, round, "one of four has deleted");
+        // A script sends one command per key.
+        let commands = if backend == Backend::Transactions { 1 } else { 20 };
+        assert_eq!(unlinks(&conn).await, round * commands, "one of four has deleted");
     }
 }
 
-async fn constantly_changing_keys_do_not_delay_others(backend: DeleteBackend) {
+async fn constantly_changing_keys_do_not_delay_others(backend: Backend) {
     let server = Server::start(&[]).await.unwrap();
     let conn = server.conn().await.unwrap();
     let keys = names(64);
@@ -98,10 +109,10 @@ async fn constantly_changing_keys_do_not_delay_others(backend: DeleteBackend) {
         found_gone
     };
     let deleting = async {
-        let means = GuardExecutor::prepare(&conn, backend).await.unwrap();
+        let means = backend.prepare(&conn).await;
         let mut deleted = 0;
         for _ in 0..20 {
-            let outcomes = delete(&means, &conn, window(&conn).await, &group(&keys)).await;
+            let outcomes = delete(backend, &means, &conn, window(&conn).await, &group(&keys)).await;
             for (n, outcome) in outcomes.iter().enumerate().filter(|(n, _)| *n != 40) {
                 assert_eq!(*outcome, Deleted, "key {n}");
             }
@@ -117,35 +128,41 @@ async fn constantly_changing_keys_do_not_delay_others(backend: DeleteBackend) {
     assert_eq!(found_gone + usize::from(gone), deleted, "the reported deletions are the real ones");
 }
 
-async fn attempt_continues_an_interrupted_one(backend: DeleteBackend) {
+async fn attempt_continues_an_interrupted_one(backend: Backend) {
     let server = Server::start(&[]).await.unwrap();
     let conn = server.conn().await.unwrap();
     let keys = names(4);
     set(&conn, &keys).await;
     let (window, group) = (window(&conn).await, group(&keys));
-    let ledger = guard::ledger_key(window.run, window.batch, 0, group.slot);
+    let ledger = backend.ledger(window.batch, 0, group.slot).key(window.run);
     let end = window.not_after_ms.to_string();
     // A partially executed group: one is done, one is spared, the rest is open.
     conn.info_text("DEL key:0").await.unwrap();
     conn.command(&[b"SET", &ledger, b"d.s.", b"PXAT", end.as_bytes()]).await.unwrap();
-    let recalled = guard::read_ledger(&conn, window, &[(0, &group)]).await.unwrap();
+    let recalled =
+        guard::read_ledgers(&conn, window.run, &[(backend.ledger(window.batch, 0, group.slot), 4)])
+            .await
+            .unwrap();
     assert_eq!(
         recalled,
         [Some(GuardVerdict::Partial(vec![Some(Deleted), None, Some(Spared), None]))],
         "nothing was done"
     );
-    let means = GuardExecutor::prepare(&conn, backend).await.unwrap();
-    assert_eq!(delete(&means, &conn, window, &group).await, [Deleted, Deleted, Spared, Deleted]);
+    let means = backend.prepare(&conn).await;
+    assert_eq!(delete(backend, &means, &conn, window, &group).await, [Deleted, Deleted, Spared, Deleted]);
     assert_eq!(conn.info_text("EXISTS key:1 key:2 key:3").await.unwrap(), Reply::Int(1), "key:2 was spared");
     // Finalizing keeps what is done.
     conn.command(&[b"SET", &ledger, b"d.s.", b"PXAT", end.as_bytes()]).await.unwrap();
-    let (mode, parts) = (GuardMode::Finalize(Unreached), &[Part::from(&(0, &group))]);
-    let call = GuardCall { window, mode, parts, again: false };
+    let part = backend.part(window.batch, 0, &group, GuardMode::Finalize(Unreached), None);
+    let call = GuardCall { window, parts: &[part] };
     let sealed = means.call(&conn, call).await.unwrap().remove(0);
     let expected = GuardVerdict::Outcomes(vec![Deleted, Unreached, Spared, Unreached]);
     assert_eq!(sealed.unwrap().verdict, expected);
     // If nothing is done, it reports that.
     conn.command(&[b"SET", &ledger, b"....", b"PXAT", end.as_bytes()]).await.unwrap();
-    let recalled = guard::read_ledger(&conn, window, &[(0, &group)]).await.unwrap();
+    let recalled =
+        guard::read_ledgers(&conn, window.run, &[(backend.ledger(window.batch, 0, group.slot), 4)])
+            .await
+            .unwrap();
     assert_eq!(recalled, [Some(GuardVerdict::Partial(vec![None; 4]))]);
 }

@@ -1,17 +1,74 @@
-//! A server and a batch of stale keys that may act for a minute.
+//! The backends, and a server with a batch of stale keys that may act for a minute.
 
 use keysweep_model::ids::{BatchId, RunId};
 use keysweep_model::key::Key;
+use keysweep_model::ledger::{Ledger, LedgerKind};
 use keysweep_model::messages::{DeleteBackend, Group, Lookups, Reason};
 use keysweep_model::slot::slot_of;
-use keysweep_redis::guard::{BatchWindow, GuardExecutor};
+use keysweep_redis::guard::{BatchWindow, Candidate, ExpectedContent, Guard, GuardExecutor, GuardMode, Part};
 use keysweep_redis::{Conn, node};
 use keysweep_servers::Server;
+
+/// How candidates are deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    /// By a script with a node ledger.
+    Node,
+    /// By a script with the ledger of a slot.
+    Slot,
+    /// By transactions.
+    Transactions,
+}
+
+impl Backend {
+    pub(crate) async fn prepare(self, conn: &Conn) -> GuardExecutor {
+        let backend = match self {
+            Self::Node | Self::Slot => DeleteBackend::Lua,
+            Self::Transactions => DeleteBackend::Watch,
+        };
+        let executor = GuardExecutor::prepare(conn, backend, [0, 1]).await.unwrap();
+        // Redis 6.2 refuses the flag.
+        if self == Self::Node && !executor.crosses_slots() {
+            println!("this server has no node ledgers; a standalone server needs no flag for them");
+        }
+        executor
+    }
+
+    pub(crate) fn ledger(self, batch: BatchId, group: u32, slot: u16) -> Ledger {
+        let kind = if self == Self::Node { LedgerKind::Node } else { LedgerKind::Slot };
+        Ledger { kind, batch, group, slot }
+    }
+
+    /// All candidates of `group`, which has this `number` in `batch`, with the `expected` contents.
+    pub(crate) fn part<'a>(
+        self,
+        batch: BatchId,
+        number: u32,
+        group: &'a Group,
+        mode: GuardMode,
+        expected: Option<&[ExpectedContent]>,
+    ) -> Part<'a> {
+        let candidate = |index: usize| {
+            let expected = expected.map(|expected| expected[index].clone());
+            Candidate { expected, ..Candidate::of(group, index) }
+        };
+        Part {
+            ledger: self.ledger(batch, number, group.slot),
+            recorded: group.keys.len(),
+            before: 0,
+            reason: group.reason,
+            mode,
+            doubtful: false,
+            candidates: (0..group.keys.len()).map(candidate).collect(),
+        }
+    }
+}
 
 /// A server with one batch.
 pub(crate) struct Bench {
     _server: Server,
     pub(crate) conn: Conn,
+    pub(crate) backend: Backend,
     pub(crate) means: GuardExecutor,
     pub(crate) window: BatchWindow,
     pub(crate) group: Group,
@@ -19,10 +76,10 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// With `keys` as the candidates. The batch claims slot 0 for all of them; a standalone server ignores it.
-    pub(crate) async fn new(way: DeleteBackend, keys: &[&[u8]]) -> Self {
+    pub(crate) async fn new(backend: Backend, keys: &[&[u8]]) -> Self {
         let server = Server::start(&[]).await.expect("a server can be started");
         let conn = server.conn().await.unwrap();
-        let means = GuardExecutor::prepare(&conn, way).await.unwrap();
+        let means = backend.prepare(&conn).await;
         let now = node::time_ms(&conn).await.unwrap();
         let window = BatchWindow {
             run: RunId::new(),
@@ -38,7 +95,7 @@ impl Bench {
             fingerprints: Vec::new(),
             keys,
         };
-        Self { _server: server, conn, means, window, group }
+        Self { _server: server, conn, backend, means, window, group }
     }
 
     pub(crate) async fn lookups_since(&self, before: Lookups) -> Lookups {

@@ -2,17 +2,19 @@
 
 use keysweep_model::ids::{BatchId, RunId};
 use keysweep_model::key::Key;
-use keysweep_model::messages::{Action, DeleteBackend, Group, Lookups, Reason};
+use keysweep_model::messages::{Action, Group, Lookups, Reason};
 use keysweep_model::outcome::Outcome::{self, Deleted, Expired, FieldTtl, Spared, Vanished};
 use keysweep_redis::fields::{self, FieldTtls};
 use keysweep_redis::guard::{
     self, Act, BatchWindow, ExpectedContent, Guard, GuardCall, GuardExecutor, GuardMode, GuardReply,
-    GuardVerdict, Part,
+    GuardVerdict,
 };
 use keysweep_redis::{Conn, Reply, node};
 use keysweep_servers::Server;
 
-both_ways! {
+use super::bench::Backend;
+
+all_backends! {
     a_hash_whose_fields_expire_is_spared,
     what_changed_since_the_look_counts,
     recorded_outcomes_are_repeated,
@@ -26,20 +28,21 @@ const ASKED: [&str; 3] = ["type", "hrandfield", "hpttl"];
 struct Bench {
     _server: Server,
     conn: Conn,
+    backend: Backend,
     means: GuardExecutor,
 }
 
 impl Bench {
     /// `None`, with a message, if the server does not support field TTLs.
-    async fn new(way: DeleteBackend) -> Option<Self> {
+    async fn new(backend: Backend) -> Option<Self> {
         let server = Server::start(&[]).await.expect("a server can be started");
         let conn = server.conn().await.unwrap();
         if !knows_field_ttls(&conn).await {
             println!("skipped: this server knows no TTLs of fields");
             return None;
         }
-        let means = GuardExecutor::prepare(&conn, way).await.unwrap();
-        Some(Self { _server: server, conn, means })
+        let means = backend.prepare(&conn).await;
+        Some(Self { _server: server, conn, backend, means })
     }
 
     async fn send(&self, words: &str) {
@@ -70,8 +73,8 @@ impl Bench {
             expires_at_ms: Vec::new(),
             fingerprints: Vec::new(),
         };
-        let part = Part { expected: contents, ..Part::from(&(0, &group)) };
-        let call = GuardCall { window, mode: GuardMode::Act(act), parts: &[part], again: false };
+        let part = self.backend.part(window.batch, 0, &group, GuardMode::Act(act), contents);
+        let call = GuardCall { window, parts: &[part] };
         let answers = self.means.call(&self.conn, call).await.unwrap();
         answers.into_iter().next().unwrap().unwrap()
     }
@@ -121,8 +124,8 @@ fn act(stale: Action) -> Act {
     Act { stale, near_expiry_ms: 0, idle_ms: None, fields: true }
 }
 
-async fn a_hash_whose_fields_expire_is_spared(way: DeleteBackend) {
-    let Some(bench) = Bench::new(way).await else { return };
+async fn a_hash_whose_fields_expire_is_spared(backend: Backend) {
+    let Some(bench) = Bench::new(backend).await else { return };
     let repair = Action::Expire { ttl_ms: 600_000, jitter_ms: 0 };
     for (action, done) in [(Action::Delete, Deleted), (repair, Expired)] {
         for hash in ["all", "some", "none", "whole"] {
@@ -145,8 +148,8 @@ async fn a_hash_whose_fields_expire_is_spared(way: DeleteBackend) {
     }
 }
 
-async fn what_changed_since_the_look_counts(way: DeleteBackend) {
-    let Some(bench) = Bench::new(way).await else { return };
+async fn what_changed_since_the_look_counts(backend: Backend) {
+    let Some(bench) = Bench::new(backend).await else { return };
     bench.send("HSET gets a 1 b 2").await;
     bench.send("HSET loses a 1 b 2").await;
     bench.send("HPEXPIRE loses 600000 FIELDS 2 a b").await;
@@ -159,8 +162,8 @@ async fn what_changed_since_the_look_counts(way: DeleteBackend) {
     assert!(bench.exists("gets").await && !bench.exists("loses").await);
 }
 
-async fn recorded_outcomes_are_repeated(way: DeleteBackend) {
-    let Some(bench) = Bench::new(way).await else { return };
+async fn recorded_outcomes_are_repeated(backend: Backend) {
+    let Some(bench) = Bench::new(backend).await else { return };
     bench.send("HSET all a 1").await;
     bench.send("HPEXPIRE all 600000 FIELDS 1 a").await;
     bench.send("SET text x").await;
@@ -171,17 +174,14 @@ async fn recorded_outcomes_are_repeated(way: DeleteBackend) {
     let again = bench.answer(window, act(Action::Delete), &keys, None).await;
     assert_eq!(again.verdict, first.verdict);
     assert!(bench.exists("all").await);
-    let recalled = guard::read_ledger(&bench.conn, window, &[(0, &group(&keys))]).await.unwrap();
+    let recalled = guard::read_ledgers(&bench.conn, window.run, &[(backend.ledger(window.batch, 0, 0), 2)])
+        .await
+        .unwrap();
     assert_eq!(recalled, [Some(first.verdict)]);
 }
 
-fn group(keys: &[&str]) -> Group {
-    let keys = keys.iter().map(|key| Key::new(key.as_bytes())).collect();
-    Group { slot: 0, reason: Reason::Stale, keys, expires_at_ms: Vec::new(), fingerprints: Vec::new() }
-}
-
-async fn a_large_hash_is_asked_for_some_of_its_fields(way: DeleteBackend) {
-    let Some(bench) = Bench::new(way).await else { return };
+async fn a_large_hash_is_asked_for_some_of_its_fields(backend: Backend) {
+    let Some(bench) = Bench::new(backend).await else { return };
     let names: Vec<String> = (0..5_000).map(|n| format!("field-{n}")).collect();
     for (key, expiring) in [("all", 5_000), ("half", 2_500)] {
         let values: Vec<String> = names.iter().map(|name| format!("{name} x")).collect();
@@ -191,8 +191,8 @@ async fn a_large_hash_is_asked_for_some_of_its_fields(way: DeleteBackend) {
     assert_eq!(bench.call(act(Action::Delete), &["all", "half"], None).await, [FieldTtl, Deleted]);
 }
 
-async fn nothing_is_asked_where_no_fields_expire(way: DeleteBackend) {
-    let Some(bench) = Bench::new(way).await else { return };
+async fn nothing_is_asked_where_no_fields_expire(backend: Backend) {
+    let Some(bench) = Bench::new(backend).await else { return };
     bench.send("HSET hash a 1").await;
     assert!(!node::field_ttls(&bench.conn, 0).await.unwrap());
     bench.send("CONFIG RESETSTAT").await;
@@ -201,8 +201,8 @@ async fn nothing_is_asked_where_no_fields_expire(way: DeleteBackend) {
     assert_eq!(bench.asked().await, Vec::<&str>::new());
 }
 
-async fn what_was_saved_is_compared_as_well(way: DeleteBackend) {
-    let Some(bench) = Bench::new(way).await else { return };
+async fn what_was_saved_is_compared_as_well(backend: Backend) {
+    let Some(bench) = Bench::new(backend).await else { return };
     for key in ["all", "some", "changed"] {
         bench.send(&format!("HSET {key} a 1 b 2")).await;
         bench.send(&format!("HPEXPIRE {key} 600000 FIELDS 1 a")).await;

@@ -2,18 +2,18 @@
 
 use keysweep_model::ids::{BatchId, RunId};
 use keysweep_model::key::Key;
-use keysweep_model::messages::{Action, DeleteBackend, Group, Lookups, Reason};
+use keysweep_model::messages::{Action, Group, Lookups, Reason};
 use keysweep_model::outcome::Outcome::{self, Deleted, Failed, Spared, Unreached, Vanished};
 use keysweep_redis::guard::{
     self, Act, BatchWindow, ExpectedContent, Guard, GuardCall, GuardExecutor, GuardMode, GuardReply,
-    GuardVerdict, Part,
+    GuardVerdict,
 };
 use keysweep_redis::{Conn, Reply, node};
 use keysweep_servers::Server;
 
-use super::bench::{counted, since};
+use super::bench::{Backend, counted, since};
 
-both_ways! {
+all_backends! {
     only_keys_that_are_as_they_were_seen_are_deleted,
     asking_again_changes_nothing_and_what_is_sealed_stays,
     a_key_that_was_used_meanwhile_is_spared,
@@ -26,6 +26,7 @@ both_ways! {
 struct Bench {
     _server: Server,
     conn: Conn,
+    backend: Backend,
     means: GuardExecutor,
     now_ms: u64,
 }
@@ -33,12 +34,12 @@ struct Bench {
 const HOUR: u64 = 3_600_000;
 
 impl Bench {
-    async fn new(way: DeleteBackend) -> Self {
+    async fn new(backend: Backend) -> Self {
         let server = Server::start(&[]).await.expect("a server can be started");
         let conn = server.conn().await.unwrap();
-        let means = GuardExecutor::prepare(&conn, way).await.unwrap();
+        let means = backend.prepare(&conn).await;
         let now_ms = node::time_ms(&conn).await.unwrap();
-        Self { _server: server, conn, means, now_ms }
+        Self { _server: server, conn, backend, means, now_ms }
     }
 
     async fn set(&self, key: &str, expires_at_ms: u64) {
@@ -78,12 +79,8 @@ impl Bench {
             expires_at_ms: keys.iter().map(|(_, at)| *at).collect(),
             fingerprints: Vec::new(),
         };
-        let part = Part { expected: contents, ..Part::from(&(0, &group)) };
-        let answers = self
-            .means
-            .call(&self.conn, GuardCall { window, mode, parts: &[part], again: false })
-            .await
-            .unwrap();
+        let part = self.backend.part(window.batch, 0, &group, mode, contents);
+        let answers = self.means.call(&self.conn, GuardCall { window, parts: &[part] }).await.unwrap();
         let GuardReply { verdict, extra_lookups: extra } = answers.into_iter().next().unwrap().unwrap();
         match verdict {
             GuardVerdict::Outcomes(outcomes) => (outcomes, extra),
@@ -136,8 +133,8 @@ fn act(stale: Action, idle_ms: Option<u64>) -> Act {
     Act { stale, near_expiry_ms: 300_000, idle_ms, fields: false }
 }
 
-async fn only_keys_that_are_as_they_were_seen_are_deleted(way: DeleteBackend) {
-    let bench = Bench::new(way).await;
+async fn only_keys_that_are_as_they_were_seen_are_deleted(backend: Backend) {
+    let bench = Bench::new(backend).await;
     let at = bench.now_ms + HOUR;
     let near = bench.now_ms + 299_000;
     for action in [Action::Delete, Action::Expire { ttl_ms: 1, jitter_ms: 0 }] {
@@ -169,8 +166,8 @@ async fn only_keys_that_are_as_they_were_seen_are_deleted(way: DeleteBackend) {
     }
 }
 
-async fn asking_again_changes_nothing_and_what_is_sealed_stays(way: DeleteBackend) {
-    let bench = Bench::new(way).await;
+async fn asking_again_changes_nothing_and_what_is_sealed_stays(backend: Backend) {
+    let bench = Bench::new(backend).await;
     let (at, window) = (bench.now_ms + HOUR, bench.window());
     let keys = [("a", at), ("b", at)];
     bench.set("a", at).await;
@@ -185,8 +182,8 @@ async fn asking_again_changes_nothing_and_what_is_sealed_stays(way: DeleteBacken
     assert!(bench.exists("a").await);
 }
 
-async fn a_key_that_was_used_meanwhile_is_spared(way: DeleteBackend) {
-    let bench = Bench::new(way).await;
+async fn a_key_that_was_used_meanwhile_is_spared(backend: Backend) {
+    let bench = Bench::new(backend).await;
     let at = bench.now_ms + HOUR;
     bench.conn.info_text("SET template value").await.unwrap();
     for (key, idle_s) in [("idle", 100), ("long", 10_000), ("used", 98), ("read", 100)] {
@@ -199,8 +196,8 @@ async fn a_key_that_was_used_meanwhile_is_spared(way: DeleteBackend) {
     assert!(bench.exists("used").await && bench.exists("read").await && !bench.exists("long").await);
 }
 
-async fn a_server_that_does_not_know_idle_times_spares_all(way: DeleteBackend) {
-    let bench = Bench::new(way).await;
+async fn a_server_that_does_not_know_idle_times_spares_all(backend: Backend) {
+    let bench = Bench::new(backend).await;
     let at = bench.now_ms + HOUR;
     bench.set("a", at).await;
     bench.conn.info_text("CONFIG SET maxmemory-policy allkeys-lfu").await.unwrap();
@@ -209,8 +206,8 @@ async fn a_server_that_does_not_know_idle_times_spares_all(way: DeleteBackend) {
     assert!(bench.exists("a").await);
 }
 
-async fn as_many_as_one_call_may_have(way: DeleteBackend) {
-    let bench = Bench::new(way).await;
+async fn as_many_as_one_call_may_have(backend: Backend) {
+    let bench = Bench::new(backend).await;
     let at = bench.now_ms + HOUR;
     let names: Vec<String> = (0..1_000).map(|n| format!("key:{n}")).collect();
     for name in &names {
@@ -221,8 +218,8 @@ async fn as_many_as_one_call_may_have(way: DeleteBackend) {
     assert_eq!(bench.conn.info_text("DBSIZE").await.unwrap(), Reply::Int(1), "only the ledger");
 }
 
-async fn what_was_saved_goes_only_if_it_is_still_that(way: DeleteBackend) {
-    let bench = Bench::new(way).await;
+async fn what_was_saved_goes_only_if_it_is_still_that(backend: Backend) {
+    let bench = Bench::new(backend).await;
     let at = bench.now_ms + HOUR;
     for key in ["same", "other", "later", "unsaved"] {
         bench.set(key, at).await;

@@ -1,18 +1,22 @@
-//! The contract of [`keysweep_redis::guard::Guard`] on live servers: script and transactions give the same outcomes,
-//! repetition is idempotent, and every lookup is counted.
+//! The contract of [`keysweep_redis::guard::Guard`] on live servers: a script with a node ledger, a script with the ledger
+//! of a slot, and transactions give the same outcomes, repetition is idempotent, and every lookup is counted.
 
-/// Runs each of these tests with both backends.
-macro_rules! both_ways {
+/// Runs each of these tests with all backends.
+macro_rules! all_backends {
     ($($name:ident),* $(,)?) => {
-        mod by_script {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $name() { super::$name(keysweep_model::messages::DeleteBackend::Lua).await; })*
-        }
-        mod by_transactions {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)] async fn $name() { super::$name(keysweep_model::messages::DeleteBackend::Watch).await; })*
+        all_backends! { by_node: Node, $($name,)* }
+        all_backends! { by_slot: Slot, $($name,)* }
+        all_backends! { by_transactions: Transactions, $($name,)* }
+    };
+    ($module:ident: $backend:ident, $($name:ident,)*) => {
+        mod $module {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() { super::$name(super::super::bench::Backend::$backend).await; })*
         }
     };
 }
 
+mod across_slots;
 mod attempts;
 mod bench;
 mod fields;

@@ -1,7 +1,9 @@
 //! Keys with a backup: only the saved content is deleted.
 
+use std::ops::Range;
+
 use keysweep_model::key::Key;
-use keysweep_model::messages::{Action, DeleteBackend, Lookups, Reason};
+use keysweep_model::messages::{Action, Lookups, Reason};
 use keysweep_model::outcome::Outcome::{self, Deleted, Failed, Spared, Vanished};
 use keysweep_redis::dump::{self, DumpedValue, ProbedValue};
 use keysweep_redis::guard::{
@@ -9,11 +11,11 @@ use keysweep_redis::guard::{
 };
 use keysweep_redis::limits::BACKUP_TEXT_MAX;
 
-use super::bench::Bench;
+use super::bench::{Backend, Bench};
 
 const ACT: Act = Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None, fields: false };
 
-both_ways! {
+all_backends! {
     what_has_changed_since_it_was_saved_is_spared,
     what_is_left_to_a_later_call_is_decided_there_and_only_once,
     a_ledger_that_was_begun_can_be_recalled,
@@ -47,18 +49,24 @@ impl Bench {
     }
 
     async fn call_with(&self, contents: Vec<ExpectedContent>) -> GuardVerdict {
-        self.answer(&contents, false).await.verdict
+        self.answer(&contents).await.verdict
     }
 
-    async fn answer(&self, contents: &[ExpectedContent], again: bool) -> GuardReply {
-        let part = Part { number: 7, group: &self.group, expected: Some(contents) };
-        let call = GuardCall { window: self.window, mode: GuardMode::Act(ACT), parts: &[part], again };
+    async fn answer(&self, contents: &[ExpectedContent]) -> GuardReply {
+        self.answer_for(0..self.group.keys.len(), contents).await
+    }
+
+    /// A call for some of the candidates that the ledger records.
+    async fn answer_for(&self, some: Range<usize>, contents: &[ExpectedContent]) -> GuardReply {
+        let all = self.backend.part(self.window.batch, 7, &self.group, GuardMode::Act(ACT), Some(contents));
+        let part = Part { before: some.start, candidates: all.candidates[some].to_vec(), ..all };
+        let call = GuardCall { window: self.window, parts: &[part] };
         self.means.call(&self.conn, call).await.unwrap().remove(0).unwrap()
     }
 
     async fn finalize(&self, outcome: Outcome) -> GuardVerdict {
-        let (mode, part) = (GuardMode::Finalize(outcome), Part::from(&(7, &self.group)));
-        let call = GuardCall { window: self.window, mode, parts: &[part], again: false };
+        let part = self.backend.part(self.window.batch, 7, &self.group, GuardMode::Finalize(outcome), None);
+        let call = GuardCall { window: self.window, parts: &[part] };
         self.means.call(&self.conn, call).await.unwrap().remove(0).unwrap().verdict
     }
 
@@ -70,9 +78,9 @@ impl Bench {
     }
 }
 
-async fn what_has_changed_since_it_was_saved_is_spared(way: DeleteBackend) {
+async fn what_has_changed_since_it_was_saved_is_spared(backend: Backend) {
     let bench = Bench::new(
-        way,
+        backend,
         &[
             b"same",
             b"other",
@@ -123,7 +131,7 @@ async fn what_has_changed_since_it_was_saved_is_spared(way: DeleteBackend) {
         Deleted, Spared, Spared, Spared, Vanished, Spared, Failed, Spared, Deleted, Deleted, Spared, Spared,
         Deleted, Spared,
     ];
-    let GuardReply { verdict, extra_lookups: extra } = bench.answer(&contents, false).await;
+    let GuardReply { verdict, extra_lookups: extra } = bench.answer(&contents).await;
     assert_eq!(verdict, GuardVerdict::Outcomes(outcomes.clone()));
     let texts: Vec<bool> = contents.iter().map(ExpectedContent::is_text).collect();
     let mut reported = guard::lookups(Reason::Stale, false, Some(&texts), &outcomes);
@@ -136,20 +144,19 @@ async fn what_has_changed_since_it_was_saved_is_spared(way: DeleteBackend) {
     assert_eq!(bench.there().await.len(), 10);
 }
 
-async fn what_is_left_to_a_later_call_is_decided_there_and_only_once(way: DeleteBackend) {
-    let bench = Bench::new(way, &[b"a", b"b", b"c", b"d"]).await;
+async fn what_is_left_to_a_later_call_is_decided_there_and_only_once(backend: Backend) {
+    let bench = Bench::new(backend, &[b"a", b"b", b"c", b"d"]).await;
     bench.send("MSET a 1 b 2 c 3 d 4").await;
-    let [a, b, c, d] = bench.contents().await.try_into().unwrap();
-    let later = || ExpectedContent::Later;
-    let first = bench.call_with(vec![a.clone(), later(), later(), later()]).await;
-    assert_eq!(first, GuardVerdict::Partial(vec![Some(Deleted), None, None, None]));
+    let contents = bench.contents().await;
+    let first = bench.answer_for(0..1, &contents).await.verdict;
+    assert_eq!(first, GuardVerdict::Outcomes(vec![Deleted]));
     assert_eq!(bench.there().await, [1, 2, 3]);
     bench.send("SET c changed").await;
     // An earlier decision is kept, although the key could be deleted now.
     bench.send("SET a 1").await;
     let before = bench.lookups().await;
-    let GuardReply { verdict, extra_lookups: extra } = bench.answer(&[later(), b, c, later()], true).await;
-    assert_eq!(verdict, GuardVerdict::Partial(vec![Some(Deleted), Some(Deleted), Some(Spared), None]));
+    let GuardReply { verdict, extra_lookups: extra } = bench.answer_for(1..3, &contents).await;
+    assert_eq!(verdict, GuardVerdict::Outcomes(vec![Deleted, Spared]));
     let mut reported = guard::lookups(Reason::Stale, false, Some(&[true, true]), &[Deleted, Spared]);
     reported += extra;
     assert_eq!(bench.lookups_since(before).await, reported);
@@ -157,27 +164,26 @@ async fn what_is_left_to_a_later_call_is_decided_there_and_only_once(way: Delete
     // Abandoned in the middle: undecided keys fail, and nothing is deleted later.
     let sealed = GuardVerdict::Outcomes(vec![Deleted, Deleted, Spared, Failed]);
     assert_eq!(bench.finalize(Failed).await, sealed);
-    assert_eq!(bench.call_with(vec![later(), later(), later(), d]).await, sealed);
+    assert_eq!(bench.call_with(contents).await, sealed);
     assert_eq!(bench.there().await, [0, 2, 3]);
 }
 
-async fn a_ledger_that_was_begun_can_be_recalled(way: DeleteBackend) {
-    let bench = Bench::new(way, &[b"a", b"b"]).await;
+async fn a_ledger_that_was_begun_can_be_recalled(backend: Backend) {
+    let bench = Bench::new(backend, &[b"a", b"b"]).await;
     bench.send("MSET a 1 b 2").await;
-    let [a, _] = bench.contents().await.try_into().unwrap();
-    bench.call_with(vec![a, ExpectedContent::Later]).await;
-    let recalled = guard::read_ledger(&bench.conn, bench.window, &[(7, &bench.group)]).await.unwrap();
+    let contents = bench.contents().await;
+    bench.answer_for(0..1, &contents).await;
+    let ledger = backend.ledger(bench.window.batch, 7, bench.group.slot);
+    let recalled = guard::read_ledgers(&bench.conn, bench.window.run, &[(ledger, 2)]).await.unwrap();
     assert_eq!(recalled, [Some(GuardVerdict::Partial(vec![Some(Deleted), None]))]);
 }
 
 #[tokio::test]
 async fn small_strings_are_distinguished_from_other_values() {
     let most = usize::try_from(BACKUP_TEXT_MAX).unwrap();
-    let bench = Bench::new(
-        DeleteBackend::Lua,
-        &[b"small", b"large", b"number", b"empty", b"gone", b"list", b"small too"],
-    )
-    .await;
+    let bench =
+        Bench::new(Backend::Slot, &[b"small", b"large", b"number", b"empty", b"gone", b"list", b"small too"])
+            .await;
     let (small, large) = ("x".repeat(most), "x".repeat(most + 1));
     bench.send(&format!("MSET small {small} large {large} number 12345")).await;
     bench.conn.command(&[b"MSET", b"empty", b"", b"small too", b"\xff\x00"]).await.unwrap();

@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use keysweep_model::ids::BatchId;
-use keysweep_model::messages::{Action, DeleteBackend, Lookups, Reason};
+use keysweep_model::messages::{Action, Lookups, Reason};
 use keysweep_model::outcome::Outcome::{self, Deleted, Expired, Failed, Spared, Unreached, Vanished};
 use keysweep_redis::Throttle;
-use keysweep_redis::guard::{
-    self, Act, BatchWindow, Guard, GuardCall, GuardMode, GuardReply, GuardVerdict, Ledger, Part,
-};
+use keysweep_redis::guard::{self, Act, BatchWindow, Guard, GuardCall, GuardMode, GuardReply, GuardVerdict};
 use keysweep_redis::{RedisError, Reply, node};
 
-use super::bench::Bench;
+use super::bench::{Backend, Bench};
 
 pub(super) const DELETE: GuardMode = act(Action::Delete);
 
@@ -19,7 +17,7 @@ const fn act(stale: Action) -> GuardMode {
     GuardMode::Act(Act { stale, near_expiry_ms: 0, idle_ms: None, fields: false })
 }
 
-both_ways! {
+all_backends! {
     each_candidate_gets_its_letter_and_asking_again_changes_nothing,
     the_ledger_lives_until_the_batch_may_no_longer_act,
     a_batch_that_is_too_old_does_nothing_whatever_it_did_before,
@@ -50,13 +48,13 @@ impl Bench {
         window: BatchWindow,
         mode: GuardMode,
     ) -> Result<GuardReply, RedisError> {
-        let part = Part::from(&(7, &self.group));
-        let call = GuardCall { window, mode, parts: &[part], again: false };
+        let part = self.backend.part(window.batch, 7, &self.group, mode, None);
+        let call = GuardCall { window, parts: &[part] };
         self.means.call(&self.conn, call).await.unwrap().remove(0)
     }
 
     fn ledger(&self) -> Vec<u8> {
-        guard::ledger_key(self.window.run, self.window.batch, 7, self.group.slot)
+        self.backend.ledger(self.window.batch, 7, self.group.slot).key(self.window.run)
     }
 
     async fn number(&self, args: &[&[u8]]) -> i64 {
@@ -88,8 +86,8 @@ pub(super) fn outcomes(expected: &[Outcome]) -> GuardVerdict {
     GuardVerdict::Outcomes(expected.to_vec())
 }
 
-async fn each_candidate_gets_its_letter_and_asking_again_changes_nothing(way: DeleteBackend) {
-    let bench = Bench::new(way, &[b"stale", b"fresh", b"gone", b"\xff\x00\r\n"]).await;
+async fn each_candidate_gets_its_letter_and_asking_again_changes_nothing(backend: Backend) {
+    let bench = Bench::new(backend, &[b"stale", b"fresh", b"gone", b"\xff\x00\r\n"]).await;
     bench.set(b"stale").await;
     bench.set(b"\xff\x00\r\n").await;
     bench.conn.info_text("SET fresh value PX 3600000").await.unwrap();
@@ -110,8 +108,8 @@ async fn each_candidate_gets_its_letter_and_asking_again_changes_nothing(way: De
     assert_eq!(bench.number(&[b"PTTL", b"stale"]).await, -1);
 }
 
-async fn the_ledger_lives_until_the_batch_may_no_longer_act(way: DeleteBackend) {
-    let bench = Bench::new(way, &[b"stale"]).await;
+async fn the_ledger_lives_until_the_batch_may_no_longer_act(backend: Backend) {
+    let bench = Bench::new(backend, &[b"stale"]).await;
     bench.set(b"stale").await;
     bench.call(DELETE).await;
     let ledger = bench.ledger();
@@ -124,14 +122,14 @@ async fn the_ledger_lives_until_the_batch_may_no_longer_act(way: DeleteBackend) 
         "{before} {left} {after}"
     );
     assert_eq!(bench.conn.command(&[b"GET", &ledger]).await.unwrap(), Reply::BulkString(b"d".to_vec()));
-    let ledgers = [7, 8].map(|group| Ledger { batch: bench.window.batch, group, slot: bench.group.slot });
+    let ledgers = [7, 8].map(|group| backend.ledger(bench.window.batch, group, bench.group.slot));
     let dropped = guard::drop_ledgers(&bench.conn, bench.window.run, &ledgers, Throttle::NONE).await.unwrap();
     assert_eq!(dropped, 1, "there is none of group 8");
     assert!(!bench.exists(&ledger).await);
 }
 
-async fn a_batch_that_is_too_old_does_nothing_whatever_it_did_before(way: DeleteBackend) {
-    let mut bench = Bench::new(way, &[b"stale"]).await;
+async fn a_batch_that_is_too_old_does_nothing_whatever_it_did_before(backend: Backend) {
+    let mut bench = Bench::new(backend, &[b"stale"]).await;
     bench.set(b"stale").await;
     let now = node::time_ms(&bench.conn).await.unwrap();
     let past = BatchWindow { not_after_ms: now, ..bench.window };
@@ -151,8 +149,8 @@ async fn a_batch_that_is_too_old_does_nothing_whatever_it_did_before(way: Delete
     assert!(bench.exists(b"stale").await);
 }
 
-async fn a_batch_that_is_too_early_does_nothing_and_says_how_long_to_wait(way: DeleteBackend) {
-    let bench = Bench::new(way, &[b"stale"]).await;
+async fn a_batch_that_is_too_early_does_nothing_and_says_how_long_to_wait(backend: Backend) {
+    let bench = Bench::new(backend, &[b"stale"]).await;
     bench.set(b"stale").await;
     let now = node::time_ms(&bench.conn).await.unwrap();
     let window = BatchWindow { not_before_ms: now + 30_000, ..bench.window };
@@ -163,8 +161,8 @@ async fn a_batch_that_is_too_early_does_nothing_and_says_how_long_to_wait(way: D
     assert_eq!(bench.call_in(window, GuardMode::Finalize(Unreached)).await, outcomes(&[Unreached]));
 }
 
-async fn what_is_sealed_stays_sealed_and_what_is_done_stays_done(way: DeleteBackend) {
-    let bench = Bench::new(way, &[b"stale", b"gone"]).await;
+async fn what_is_sealed_stays_sealed_and_what_is_done_stays_done(backend: Backend) {
+    let bench = Bench::new(backend, &[b"stale", b"gone"]).await;
     bench.set(b"stale").await;
     assert_eq!(bench.call(GuardMode::Finalize(Unreached)).await, outcomes(&[Unreached; 2]));
     assert_eq!(bench.call(DELETE).await, outcomes(&[Unreached; 2]), "sealed before it acted");
@@ -180,8 +178,8 @@ async fn what_is_sealed_stays_sealed_and_what_is_done_stays_done(way: DeleteBack
     );
 }
 
-async fn expire_gives_each_stale_key_a_ttl_once(way: DeleteBackend) {
-    let bench = Bench::new(way, &[b"stale", b"fresh", b"gone"]).await;
+async fn expire_gives_each_stale_key_a_ttl_once(backend: Backend) {
+    let bench = Bench::new(backend, &[b"stale", b"fresh", b"gone"]).await;
     bench.set(b"stale").await;
     bench.conn.info_text("SET fresh value PX 3600000").await.unwrap();
     let mode = act(Action::Expire { ttl_ms: 600_000, jitter_ms: 60_000 });
@@ -197,7 +195,7 @@ async fn expire_gives_each_stale_key_a_ttl_once(way: DeleteBackend) {
 
 #[tokio::test]
 async fn it_works_when_memory_is_used_up() {
-    let bench = Bench::new(DeleteBackend::Lua, &[b"stale", b"gone"]).await;
+    let bench = Bench::new(Backend::Slot, &[b"stale", b"gone"]).await;
     bench.set(b"stale").await;
     for setting in ["maxmemory-policy noeviction", "maxmemory 1"] {
         bench.conn.info_text(&format!("CONFIG SET {setting}")).await.unwrap();
@@ -209,25 +207,25 @@ async fn it_works_when_memory_is_used_up() {
     assert!(!bench.exists(b"stale").await && bench.exists(&bench.ledger()).await);
 }
 
-async fn deleting_stale_keys_looks_each_up_once_and_leaves_no_other_trace(way: DeleteBackend) {
+async fn deleting_stale_keys_looks_each_up_once_and_leaves_no_other_trace(backend: Backend) {
     let names: Vec<Vec<u8>> = (0..1_000).map(|n| format!("stale:{n}").into_bytes()).collect();
-    let bench = Bench::new(way, &names.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
+    let bench = Bench::new(backend, &names.iter().map(Vec::as_slice).collect::<Vec<_>>()).await;
     for name in &names {
         bench.set(name).await;
     }
     let before = bench.lookups().await;
-    // The maximum of one call; all go into one UNLINK.
+    // The maximum of one call.
     assert_eq!(bench.call(DELETE).await, outcomes(&[Deleted; 1_000]));
     let after = bench.lookups().await;
     // Without a script, the ledger is read separately.
-    let ledger = u64::from(way == DeleteBackend::Watch);
+    let ledger = u64::from(backend == Backend::Transactions);
     assert_eq!((after.hits, after.misses), (before.hits + 1_000 + ledger, before.misses));
     assert_eq!((bench.stat("expired_keys").await, bench.stat("evicted_keys").await), (0, 0));
     assert_eq!(bench.number(&[b"DBSIZE"]).await, 1, "only the ledger");
 }
 
-async fn look_ups_are_known(way: DeleteBackend) {
-    let bench = Bench::new(way, &[b"stale", b"fresh", b"gone", b"gone too"]).await;
+async fn look_ups_are_known(backend: Backend) {
+    let bench = Bench::new(backend, &[b"stale", b"fresh", b"gone", b"gone too"]).await;
     bench.set(b"stale").await;
     bench.conn.info_text("SET fresh value PX 3600000").await.unwrap();
     let before = bench.lookups().await;
@@ -242,7 +240,7 @@ async fn look_ups_are_known(way: DeleteBackend) {
 
 #[tokio::test]
 async fn what_the_server_refuses_half_way_is_an_error_and_not_recorded_as_done() {
-    let bench = Bench::new(DeleteBackend::Lua, &[b"stale", b"fresh"]).await;
+    let bench = Bench::new(Backend::Slot, &[b"stale", b"fresh"]).await;
     bench.set(b"stale").await;
     let all = "ACL SETUSER default -@all +info +time +pttl +get +set +exists +evalsha +acl";
     for (mode, right) in [(DELETE, "+pexpire"), (act(Action::Expire { ttl_ms: 9, jitter_ms: 0 }), "+unlink")]
@@ -253,14 +251,14 @@ async fn what_the_server_refuses_half_way_is_an_error_and_not_recorded_as_done()
         let said = refused.unwrap_err().to_string();
         // The messages of Redis 7.0, and of later versions.
         assert!(said.contains("can't run this command") || said.contains("no permissions"), "{said}");
-        assert_eq!(bench.call_in(window, mode).await, GuardVerdict::Incomplete);
+        assert_eq!(bench.call_in(window, mode).await, outcomes(&[Failed, Vanished]));
         bench.conn.info_text("ACL SETUSER default +@all").await.unwrap();
         assert_eq!(bench.number(&[b"PTTL", b"stale"]).await, -1, "nothing happened to it");
     }
 }
 
-async fn a_call_that_died_half_way_is_not_taken_for_done(way: DeleteBackend) {
-    let bench = Bench::new(way, &[b"stale"]).await;
+async fn a_call_that_died_half_way_is_not_taken_for_done(backend: Backend) {
+    let bench = Bench::new(backend, &[b"stale"]).await;
     bench.set(b"stale").await;
     let end = bench.window.not_after_ms.to_string();
     bench.conn.command(&[b"SET", &bench.ledger(), b"", b"PXAT", end.as_bytes()]).await.unwrap();
@@ -268,12 +266,12 @@ async fn a_call_that_died_half_way_is_not_taken_for_done(way: DeleteBackend) {
     assert!(bench.exists(b"stale").await);
 }
 
-async fn what_was_done_can_be_recalled_from_a_server_that_takes_no_writes(way: DeleteBackend) {
-    let bench = Bench::new(way, &[b"stale", b"gone"]).await;
+async fn what_was_done_can_be_recalled_from_a_server_that_takes_no_writes(backend: Backend) {
+    let bench = Bench::new(backend, &[b"stale", b"gone"]).await;
     bench.set(b"stale").await;
     assert_eq!(bench.call(DELETE).await, outcomes(&[Deleted, Vanished]));
     bench.conn.info_text("CONFIG SET min-replicas-to-write 1").await.unwrap();
-    let groups = [(7, &bench.group), (8, &bench.group)];
-    let recalled = guard::read_ledger(&bench.conn, bench.window, &groups).await.unwrap();
+    let ledgers = [7, 8].map(|group| (backend.ledger(bench.window.batch, group, bench.group.slot), 2));
+    let recalled = guard::read_ledgers(&bench.conn, bench.window.run, &ledgers).await.unwrap();
     assert_eq!(recalled, [Some(outcomes(&[Deleted, Vanished])), None], "group 8 was never tried");
 }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use keysweep_model::messages::DeleteBackend;
 use keysweep_model::outcome::Outcome::Deleted;
 use keysweep_redis::{Batch, Reply, node};
 use keysweep_servers::Server;
 
-use super::bench::Bench;
+use super::bench::{Backend, Bench};
 use super::stale::{DELETE, outcomes};
 
 #[tokio::test]
@@ -42,7 +41,7 @@ async fn transaction_is_rejected_without_its_ledger() {
 
 #[tokio::test]
 async fn server_rejection_is_an_error_without_effect() {
-    let bench = Bench::new(DeleteBackend::Watch, &[b"key:0", b"key:1", b"key:2"]).await;
+    let bench = Bench::new(Backend::Transactions, &[b"key:0", b"key:1", b"key:2"]).await;
     bench.conn.info_text("MSET key:0 a key:1 b key:2 c").await.unwrap();
     let refused_for = async |words: &str| {
         let said = bench.try_in(bench.window, DELETE).await.unwrap_err().to_string();
