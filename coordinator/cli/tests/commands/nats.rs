@@ -302,7 +302,7 @@ fn both(broker: &Broker, words: &[&str]) -> (Ended, Value) {
 #[track_caller]
 fn reported(broker: &Broker, id: &str) {
     let markdown = broker.command(&["runs", "report", id], &[]).run();
-    assert!(markdown.exits(0).stdout.contains("**✓ Completed.**"), "{markdown}");
+    assert!(markdown.exits(0).stdout.contains("**✓ Completed in "), "{markdown}");
     let html = broker.command(&["runs", "report", id], &["--html"]).run();
     assert!(html.exits(0).stdout.starts_with("<!doctype html>") && html.stdout.contains(id), "{html}");
     let path = format!("{}/report-{id}.html", env!("CARGO_TARGET_TMPDIR"));
