@@ -26,8 +26,8 @@ use std::time::Duration;
 use keysweep_redis::limits::PAUSE_MAX;
 
 use crate::limits::{
-    KEY_TIME_FIRST, KEY_TIME_WEIGHT, LATE_HOLD, LATE_SHARE, NOISE_MAX, NOISE_PROBES, PIECE_SHARE,
-    SHARE_FIRST, SHARE_MIN, WINDOW_KEYS, WINDOW_KEYS_MIN,
+    DUTY_CYCLE_MIN, DUTY_CYCLE_START, KEY_TIME_FIRST, KEY_TIME_WEIGHT, LATE_HOLD, LATE_SHARE, NOISE_MAX,
+    NOISE_PROBES, PIECE_SHARE, WINDOW_KEYS, WINDOW_KEYS_MIN,
 };
 
 /// The controller of one node.
@@ -83,7 +83,7 @@ impl Controller {
         let mut controller = Self {
             budget,
             baseline,
-            duty_cycle: SHARE_FIRST,
+            duty_cycle: DUTY_CYCLE_START,
             noise,
             key_s: [KEY_TIME_FIRST; 2],
             halved: None,
@@ -112,7 +112,7 @@ impl Controller {
             return ProbeVerdict::Late;
         }
         self.halved = Some(now);
-        self.duty_cycle = (self.duty_cycle / 2.0).max(SHARE_MIN);
+        self.duty_cycle = (self.duty_cycle / 2.0).max(DUTY_CYCLE_MIN);
         ProbeVerdict::Halved
     }
 

@@ -42,10 +42,10 @@ pub const NOISE_MAX: f64 = 0.1;
 pub const NOISE_PROBES: f64 = 1_000.0;
 
 /// The duty cycle at which a run begins: one second of good probes leads to full speed.
-pub const SHARE_FIRST: f64 = 0.3;
+pub const DUTY_CYCLE_START: f64 = 0.3;
 
 /// The minimum duty cycle: a run always makes progress, and tasks and batches end in time.
-pub const SHARE_MIN: f64 = 0.05;
+pub const DUTY_CYCLE_MIN: f64 = 0.05;
 
 /// The part of the budget that one piece of work may take.
 pub const PIECE_SHARE: f64 = 0.2;

@@ -12,7 +12,7 @@ use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
 use super::controller::{Controller, ProbeVerdict, WorkKind};
-use crate::limits::{PAUSE_CREDIT_MAX, PROBE_EVERY, PROBE_LINGER, SHARE_FIRST};
+use crate::limits::{DUTY_CYCLE_START, PAUSE_CREDIT_MAX, PROBE_EVERY, PROBE_LINGER};
 
 /// The pacing state of one node.
 pub(super) struct NodePacer {
@@ -61,7 +61,7 @@ impl NodePacer {
             busy: false,
             worked: now,
             free_at: now,
-            unreported: NodePacing { duty_cycle_min: Some(SHARE_FIRST), ..NodePacing::default() },
+            unreported: NodePacing { duty_cycle_min: Some(DUTY_CYCLE_START), ..NodePacing::default() },
         };
         Self {
             alias,

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::node::NodePacer;
 use super::pacers::Pacer;
 use super::token_bucket::TokenBucket;
-use crate::limits::{PERMIT_POLL, SHARE_FIRST};
+use crate::limits::{DUTY_CYCLE_START, PERMIT_POLL};
 
 fn node() -> Arc<NodePacer> {
     let place = (Alias::new("main"), "h:1".to_owned());
@@ -55,7 +55,7 @@ async fn the_node_is_idle_after_work() {
     sleep(ms(30)).await;
     turn.done(0);
     let (waited_for, pieces) = waited(&pacer).await;
-    let due = ms(30).mul_f64(1.0 / SHARE_FIRST - 1.0);
+    let due = ms(30).mul_f64(1.0 / DUTY_CYCLE_START - 1.0);
     assert!(
         waited_for + ms(3) >= due && waited_for <= due + ms(3) && pieces == 1,
         "{waited_for:?} for {due:?}"

@@ -95,8 +95,8 @@ fn the_share_settles_where_one_probe_of_a_hundred_is_late() {
         // If the smallest writes at the smallest share are late already, the controller cannot help.
         let floor = per_key_ns == 400_000;
         assert!(floor || (0.004..0.015).contains(&settled.late), "{per_key_ns} ns: {}", settled.late);
-        assert!(settled.share >= SHARE_MIN && settled.share < 0.8);
-        assert!(!floor || settled.share < SHARE_MIN * 1.5, "{}", settled.share);
+        assert!(settled.share >= DUTY_CYCLE_MIN && settled.share < 0.8);
+        assert!(!floor || settled.share < DUTY_CYCLE_MIN * 1.5, "{}", settled.share);
     }
 }
 
@@ -157,7 +157,7 @@ fn a_node_that_answers_no_probe_is_used_at_the_minimum() {
         controller.observe(now, seconds(1), false);
         now += seconds(1);
     }
-    assert_eq!(controller.duty_cycle(), SHARE_MIN);
+    assert_eq!(controller.duty_cycle(), DUTY_CYCLE_MIN);
     // And not for ever.
     for _ in 0..1_000 {
         controller.observe(now, micros(100), false);
@@ -177,7 +177,7 @@ fn a_write_takes_a_fifth_of_the_budget_at_any_duty_cycle() {
         for n in 0..100 {
             controller.observe(seconds(n), seconds(1), false);
         }
-        assert_eq!(controller.duty_cycle(), SHARE_MIN);
+        assert_eq!(controller.duty_cycle(), DUTY_CYCLE_MIN);
         let keys = [controller.window_keys(WorkKind::Acts), controller.window_keys(WorkKind::Reads)];
         assert_eq!(keys, [expected, WINDOW_KEYS], "{key_ns} ns");
     };
