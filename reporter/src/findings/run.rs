@@ -146,7 +146,7 @@ fn causes(input: &RuleInput<'_>) -> Vec<Finding> {
     }
     let found = |(cause, batches): (&String, &u64)| {
         let message = format!("{batches} reap batches: {cause}");
-        issue("batches", Severity::Warning, message, [("batches", json!(batches))])
+        issue("batches-failed", Severity::Warning, message, [("batches", json!(batches))])
     };
     input.fold.causes.iter().map(found).collect()
 }

@@ -354,7 +354,7 @@ fn findings_about_incomplete_runs() {
         case.result.accounting.failed = 1;
     });
     check(&too_long, "key-too-long", "1 keys are too long to process (key_too_long): aaa…");
-    check(&with(|case| case.fold.causes = of("READONLY", 7)), "batches", "7 reap batches: READONLY");
+    check(&with(|case| case.fold.causes = of("READONLY", 7)), "batches-failed", "7 reap batches: READONLY");
     check(
         &with(|case| case.context.dead_letters = of("unreadable", 1)),
         "dead-letters",
