@@ -119,7 +119,8 @@ pub(crate) fn lossy(n: u64) -> f64 {
 }
 
 /// A duration in seconds, with its two largest units: `7 min 30 s`.
-pub(crate) fn span(seconds: f64) -> String {
+#[must_use]
+pub fn span(seconds: f64) -> String {
     if !seconds.is_finite() || seconds < 0.0 {
         return NONE.to_owned();
     }
@@ -153,7 +154,8 @@ pub fn duration(ms: u64) -> String {
 }
 
 /// A point in time: `24 Nov 2026, 06:00 UTC`. Other texts are returned unchanged.
-pub(crate) fn moment(text: &str) -> String {
+#[must_use]
+pub fn moment(text: &str) -> String {
     match text.parse::<Timestamp>() {
         Ok(at) => stamp(at, "%-d %b %Y, %H:%M UTC"),
         Err(_) => text.to_owned(),

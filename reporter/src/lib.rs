@@ -24,6 +24,6 @@ pub mod view;
 pub use durability::{DurabilityTracker, NodeReplicationId};
 pub use finish::{ResultContext, finish};
 pub use fold::{Fold, NodeTotals, Totals, WaitingBatches};
-pub use format::{attempt, bytes, counted, duration, grouped, memory, slots};
-pub use printer::terminal::{trim_lines, wrap};
+pub use format::{attempt, bytes, counted, duration, grouped, memory, moment, slots, span};
+pub use printer::terminal::wrap;
 pub use run::{ReporterError, report, run};

@@ -6,7 +6,7 @@ use keysweep_model::glob::Pattern;
 use keysweep_model::messages::ActivityRule;
 use reporter::printer::terminal;
 use reporter::view::{Block, Figure, Kind, Table};
-use reporter::{counted, grouped, memory, slots, trim_lines, wrap};
+use reporter::{counted, grouped, memory, slots, wrap};
 use serde_json::{Value, json};
 
 use super::{no_match, question};
@@ -22,11 +22,11 @@ pub fn text(plan: &Preflight, options: &Options) -> String {
     let rules = terminal::blocks(&[Block::Figures(rules(plan, options))]);
     let nodes = terminal::blocks(&nodes(plan));
     let counts =
-        if matches { format!("\n{}", sentences(counts(plan))) } else { no_match::text(plan, options) };
+        if matches { format!("\n{}", sentences([counts(plan)])) } else { no_match::text(plan, options) };
     let mut notes = findings(plan);
     notes.extend(warnings(plan));
     notes.extend(effects(plan, options));
-    trim_lines(&format!("{head}\n{rules}\n{nodes}{counts}{}", sentences(notes)))
+    format!("{head}\n{rules}\n{nodes}{counts}{}", sentences(notes))
 }
 
 fn sentences(sentences: impl IntoIterator<Item = String>) -> String {
@@ -75,18 +75,11 @@ fn nodes(plan: &Preflight) -> Vec<Block<'static>> {
             grouped(node.estimate.stale_ttl_keys),
         ]
     };
-    let table = Table {
-        columns: vec![
-            ("Node", Kind::Code),
-            ("Version", Kind::Text),
-            ("Slots", Kind::Number),
-            ("Keys", Kind::Number),
-            ("Matching", Kind::Number),
-            ("Without TTL", Kind::Number),
-        ],
-        rows: plan.nodes.iter().map(row).collect(),
-        ..Table::default()
-    };
+    let table = Table::new("Nodes", "nodes")
+        .columns(Kind::Code, ["Node"])
+        .columns(Kind::Text, ["Version"])
+        .columns(Kind::Number, ["Slots", "Keys", "Matching", "Without TTL"])
+        .rows(plan.nodes.iter().map(row));
     let read = |node: &NodePreflight| {
         node.read_from.as_ref().map(|source| format!("{} is read {}", node.address, source.sentence()))
     };
@@ -94,10 +87,10 @@ fn nodes(plan: &Preflight) -> Vec<Block<'static>> {
     std::iter::once(Block::Table(table)).chain(sentences.map(Block::Text)).collect()
 }
 
-fn counts(plan: &Preflight) -> Option<String> {
+fn counts(plan: &Preflight) -> String {
     let matching = counted(plan.estimate.matching_keys, "key matches", "keys match");
     let stale = grouped(plan.estimate.stale_ttl_keys);
-    Some(format!("{matching}, {stale} of them without TTL: {}", precision(plan)))
+    format!("{matching}, {stale} of them without TTL: {}", precision(plan))
 }
 
 /// Counts of matching keys other than stale ones.

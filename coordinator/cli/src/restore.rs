@@ -1,7 +1,5 @@
 //! `keysweep restore`: from flags to the printed summary.
 
-use std::fmt::Write;
-
 use coordinator::exit;
 use coordinator::options;
 use coordinator::restore::{self, RestoreFilter, RestoreRequest, RestoreSummary};
@@ -10,7 +8,9 @@ use keysweep_config::{Destinations, NatsSettings, RedisSettings};
 use keysweep_model::glob::Pattern;
 use keysweep_model::ids::Alias;
 use keysweep_nats::{Nats, NatsOptions};
-use reporter::{grouped, trim_lines, wrap};
+use reporter::printer::terminal;
+use reporter::view::{Block, Figure};
+use reporter::{grouped, wrap};
 use tokio_util::sync::CancellationToken;
 
 use super::args::RestoreArgs;
@@ -139,61 +139,56 @@ fn plan(order: &RestoreRequest, files: usize, runs: usize, deployment: &RedisSet
     format!("{}\n", wrap(&page, 0))
 }
 
-/// The summary as text. Writing to a string cannot fail, so results of `writeln!` are dropped.
+/// The summary as text.
 fn page(account: &RestoreSummary, order: &RestoreRequest) -> String {
-    let mut page = String::new();
     let head = match (&account.stopped, account.dry_run) {
         (Some(_), _) => "INCOMPLETE",
         (None, true) => "read, as a dry run: nothing was changed",
-        (None, false) => "put back",
+        (None, false) => "restored",
     };
-    let _ = writeln!(page, "{}\n", wrap(&format!("Backup {} {head}", order.place), 0));
     let files = format!("keys in {} files", grouped(account.files));
-    let _ = writeln!(page, "  {:<14} {:>15}  {files}", "read", grouped(account.read));
-    for (name, keys, note) in account.rows() {
-        if keys > 0 || name == "restored" && !account.dry_run {
-            let _ = writeln!(page, "  {name:<14} {:>15}  {note}", grouped(keys));
-        }
-    }
+    let mut counts = vec![Figure::number("read", grouped(account.read), files)];
+    let rows = account.rows().into_iter();
+    let rows = rows.filter(|(name, keys, _)| *keys > 0 || *name == "restored" && !account.dry_run);
+    counts.extend(rows.map(|(name, keys, note)| Figure::number(name, grouped(keys), note)));
+    let head = wrap(&format!("Backup {} {head}", order.place), 0);
+    let [counts, notes] =
+        [counts, notes(account, order)].map(|figures| terminal::blocks(&[Block::Figures(figures)]));
+    format!("{head}\n\n{counts}\n{notes}")
+}
+
+/// Whether the numbers add up, and what was not restored.
+fn notes(account: &RestoreSummary, order: &RestoreRequest) -> Vec<Figure> {
     let balance = if account.balanced { "every key is accounted for" } else { "DOES NOT BALANCE: a bug" };
-    let _ = writeln!(page, "\n  balance     {balance}");
-    let mut note = |name: &str, text: &str| {
-        let _ = writeln!(page, "  {name:<11} {}", wrap(text, 14));
-    };
+    let mut notes = vec![("Balance", balance.to_owned())];
     if account.unconfirmed > 0 {
         let keys = grouped(account.unconfirmed);
-        note("unconfirmed", &format!("for {keys} of these keys it is unknown whether keysweep deleted them"));
+        notes.push((
+            "Unconfirmed",
+            format!("for {keys} of these keys it is unknown whether keysweep deleted them"),
+        ));
     }
     if account.unfinished_files > 0 {
         let files = grouped(account.unfinished_files);
-        note("unfinished", &format!("{files} files of batches that deleted nothing"));
+        notes.push(("Unfinished", format!("{files} files of batches that deleted nothing")));
     }
     if !account.foreign_files.is_empty() {
-        note(
-            "foreign",
-            &format!("{} files that are not backups", grouped(account.foreign_files.len() as u64)),
-        );
+        notes.push(("Foreign", format!("{} files that are not backups", account.foreign_files.len())));
     }
-    for (cause, keys) in &account.causes {
-        note("failed", &format!("{} keys: {cause}", grouped(*keys)));
-    }
+    let failed = account.causes.iter().map(|(cause, keys)| format!("{} keys: {cause}", grouped(*keys)));
+    notes.extend(failed.map(|text| ("Failed", text)));
     if account.damaged > 0 || account.lost > 0 {
-        note(
-            "DAMAGED",
-            &format!("{} places; {} keys or more are lost", grouped(account.damaged), grouped(account.lost)),
-        );
+        let (places, keys) = (grouped(account.damaged), grouped(account.lost));
+        notes.push(("DAMAGED", format!("{places} places; {keys} keys or more are lost")));
     }
-    for damage in account.damages.iter().take(DAMAGES_SHOWN) {
-        note("", &format!("`{}` at byte {}: {}", damage.file, damage.offset, damage.what));
-    }
+    let damages = account.damages.iter().take(DAMAGES_SHOWN);
+    notes.extend(damages.map(|at| ("", format!("`{}` at byte {}: {}", at.file, at.offset, at.what))));
     if account.elsewhere > 0 {
         let alias = &order.alias;
         let hint =
             format!("other deployments than `{alias}`: name theirs with `--job` or KEYSWEEP_REDIS_ALIAS");
-        note("elsewhere", &hint);
+        notes.push(("Elsewhere", hint));
     }
-    if let Some(why) = &account.stopped {
-        note("ended", why);
-    }
-    trim_lines(&page)
+    notes.extend(account.stopped.clone().map(|why| ("Ended", why)));
+    notes.into_iter().map(|(label, text)| Figure::text(label, text)).collect()
 }

@@ -1,7 +1,5 @@
 //! `keysweep stats`: state of queue, cache and Redis: from a service, or computed here if none runs.
 
-use std::fmt::Write;
-
 use coordinator::embedded;
 use coordinator::exit;
 use coordinator::options::Options;
@@ -13,7 +11,10 @@ use keysweep_model::selection::Selection;
 use keysweep_model::wire;
 use keysweep_nats::{ServiceReply, ask};
 use keysweep_storage::store::StoreError;
-use reporter::{grouped, trim_lines, wrap};
+use reporter::printer::terminal;
+use reporter::summary::Summary;
+use reporter::view::{Block, Figure};
+use reporter::{grouped, moment, span};
 use serde_json::json;
 
 use super::connections::{Connections, PATIENCE};
@@ -82,38 +83,37 @@ fn shown(statistics: &Statistics, show: OutputMode) -> Result<u8, CommandError> 
 /// The page as text: one line per subject, problems below it.
 #[must_use]
 pub fn page(statistics: &Statistics) -> String {
-    let mut page = String::new();
-    queue(&mut page, &statistics.job_queue);
-    cache(&mut page, &statistics.cache_health);
-    // Writing to a string cannot fail.
-    let _ = writeln!(page, "  24 h    {}", wrap(&window(statistics.last_day.as_ref()), 10));
-    week(&mut page, statistics);
-    redis(&mut page, &statistics.redis_health);
+    let redis = &statistics.redis_health;
+    let mut figures = vec![
+        Figure::text("Jobs", queue(&statistics.job_queue)),
+        Figure::text("Cache", cache(&statistics.cache_health)),
+        Figure::text("24 h", window(statistics.last_day.as_ref())),
+        Figure::text("7 days", week(&statistics.last_week)),
+        Figure::text("Redis", servers(redis)),
+    ];
+    figures.extend(redis.problems.iter().map(|problem| Figure::text("", problem.as_str())));
     if statistics.alerts.is_empty() {
-        let _ = writeln!(page, "  alerts  none");
+        figures.push(Figure::text("Alerts", "none"));
     }
-    for alert in &statistics.alerts {
-        let line = format!("{}: {} (since {})", alert.severity.as_str(), alert.message, alert.since);
-        let _ = writeln!(page, "  ALERT   {}", wrap(&line, 10));
-    }
-    trim_lines(&page)
+    figures.extend(statistics.alerts.iter().map(|alert| {
+        let severity = alert.severity.as_str();
+        Figure::text("ALERT", format!("{severity}: {} (since {})", alert.message, moment(&alert.since)))
+    }));
+    terminal::blocks(&[Block::Figures(figures)])
 }
 
-fn queue(page: &mut String, queue: &JobQueue) {
-    let _ = writeln!(
-        page,
-        "  jobs    {} waiting, {} active, {} completed, {} partial, {} failed, {} cancelled",
+fn queue(queue: &JobQueue) -> String {
+    format!(
+        "{} waiting, {} active, {} completed, {} partial, {} failed, {} cancelled",
         queue.waiting, queue.active, queue.completed, queue.partial, queue.failed, queue.cancelled
-    );
+    )
 }
 
-fn cache(page: &mut String, cache: &CacheHealth) {
+fn cache(cache: &CacheHealth) -> String {
     let Some(at) = &cache.at else {
-        let known =
-            cache.total_keys.map(|keys| format!("about {} keys, by a sample just now", grouped(keys)));
-        let known = known.unwrap_or_else(|| "not known".to_owned());
-        let _ = writeln!(page, "  cache   {}", wrap(&format!("{known}: no run has counted them"), 10));
-        return;
+        let sampled = |keys| format!("about {} keys, by a sample just now", grouped(keys));
+        let known = cache.total_keys.map_or_else(|| "not known".to_owned(), sampled);
+        return format!("{known}: no run has counted them");
     };
     let rate = match (cache.hit_rate, cache.hits.zip(cache.misses)) {
         (Some(rate), Some((hits, misses))) => {
@@ -124,10 +124,9 @@ fn cache(page: &mut String, cache: &CacheHealth) {
     };
     let about = if cache.approximate { "about " } else { "" };
     let keys = cache.total_keys.map_or_else(|| "?".to_owned(), |keys| format!("{about}{}", grouped(keys)));
-    let ttl = cache.avg_ttl.map_or_else(String::new, |ttl| format!(", mean TTL {ttl:.0} s"));
+    let ttl = cache.avg_ttl.map_or_else(String::new, |ttl| format!(", mean TTL {}", span(ttl)));
     let errors = cache.errors.map_or_else(String::new, |errors| format!(", {} errors", grouped(errors)));
-    let line = format!("{keys} keys{ttl}; {rate}{errors}; by the run of {at}");
-    let _ = writeln!(page, "  cache   {}", wrap(&line, 10));
+    format!("{keys} keys{ttl}; {rate}{errors}; by the run of {}", moment(at))
 }
 
 fn window(window: Option<&HitRateWindow>) -> String {
@@ -140,8 +139,7 @@ fn window(window: Option<&HitRateWindow>) -> String {
     }
 }
 
-fn week(page: &mut String, statistics: &Statistics) {
-    let week = &statistics.last_week;
+fn week(week: &Summary) -> String {
     let rate = match (week.hit_rate, week.lookups) {
         (Some(rate), _) => format!("hit rate {rate:.1}%"),
         (None, Some(0)) => "no traffic".to_owned(),
@@ -149,12 +147,10 @@ fn week(page: &mut String, statistics: &Statistics) {
     };
     let before =
         week.hit_rate_before.map_or_else(String::new, |rate| format!(" ({rate:.1}% the week before)"));
-    let line =
-        format!("{} runs, {} keys deleted, {rate}{before}", grouped(week.runs), grouped(week.cleaned_keys));
-    let _ = writeln!(page, "  7 days  {}", wrap(&line, 10));
+    format!("{} runs, {} keys deleted, {rate}{before}", grouped(week.runs), grouped(week.cleaned_keys))
 }
 
-fn redis(page: &mut String, redis: &RedisHealth) {
+fn servers(redis: &RedisHealth) -> String {
     let latency = redis.latency.map_or_else(|| "no answer".to_owned(), |ms| format!("latency {ms:.2} ms"));
     let known = redis.latency.is_some() && redis.nodes.iter().all(|node| node.used_memory_bytes.is_some());
     let memory = match redis.memory_usage_percent {
@@ -162,8 +158,5 @@ fn redis(page: &mut String, redis: &RedisHealth) {
         None if known => "memory without limit".to_owned(),
         None => "memory unknown".to_owned(),
     };
-    let _ = writeln!(page, "  redis   {}, {latency}, {memory}", redis.status.as_str());
-    for problem in &redis.problems {
-        let _ = writeln!(page, "          {}", wrap(problem, 10));
-    }
+    format!("{}, {latency}, {memory}", redis.status.as_str())
 }

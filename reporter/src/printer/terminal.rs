@@ -29,14 +29,14 @@ pub fn page(result: &CleanupResult, display_name: &str) -> String {
         status.sentence.clone(),
         format!("job `{}`, run {}{attempt}", view.job, view.run),
     ];
-    let mut page: String = head.iter().map(|line| wrap(line, 0) + "\n").collect();
+    let mut page: String = head.iter().map(|line| wrap(line.trim_end(), 0) + "\n").collect();
     page.push_str(&format!("\n{}", blocks(&[Block::Figures(view.figures)])));
     for Section { title, summary, .. } in view.sections.iter().chain(&view.findings) {
         if !summary.is_empty() {
             page.push_str(&format!("\n{title}\n{}", blocks(summary)));
         }
     }
-    trim_lines(&page)
+    page
 }
 
 /// The blocks, one after the other. Charts and rankings are not for terminals. Writing to a string cannot fail, so the
@@ -71,7 +71,7 @@ pub fn blocks(blocks: &[Block<'_>]) -> String {
         };
         let _ = writeln!(page, "  {}", wrap(sentence, INDENT));
     }
-    page
+    page.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// `word`, in capitals if it is bad news.
@@ -136,12 +136,6 @@ fn layout(table: &Table) -> (Vec<usize>, usize) {
 /// The width of the longest of `texts`, in characters.
 fn width<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
     texts.map(|text| text.chars().count()).max().unwrap_or_default()
-}
-
-/// `page` without trailing spaces.
-#[must_use]
-pub fn trim_lines(page: &str) -> String {
-    page.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// Wraps `text` at spaces, so that no line exceeds 80 characters when indented by `indent`.

@@ -102,6 +102,11 @@ impl Figure {
         Self { kind: Kind::Code, ..Self::number(label, value, "") }
     }
 
+    /// Numbers without notes.
+    pub(crate) fn numbers(figures: impl IntoIterator<Item = (&'static str, String)>) -> Vec<Self> {
+        figures.into_iter().map(|(label, value)| Self::number(label, value, "")).collect()
+    }
+
     /// Whether the value needs a smaller font.
     pub(crate) fn is_long(&self) -> bool {
         self.value.len() > 11
@@ -141,6 +146,30 @@ pub struct Table {
 }
 
 impl Table {
+    /// A table without columns and rows.
+    #[must_use]
+    pub fn new(caption: &'static str, many: &'static str) -> Self {
+        Self { caption, many, ..Self::default() }
+    }
+
+    /// Adds columns of one type.
+    #[must_use]
+    pub fn columns<const N: usize>(mut self, kind: Kind, names: [&'static str; N]) -> Self {
+        self.columns.extend(names.map(|name| (name, kind)));
+        self
+    }
+
+    /// Sets the rows, with one cell per column.
+    #[must_use]
+    pub fn rows(self, rows: impl IntoIterator<Item = Vec<String>>) -> Self {
+        Self { rows: rows.into_iter().collect(), ..self }
+    }
+
+    /// Collapses the whole table below the line `summary`.
+    pub(crate) fn collapsed(self, summary: &'static str) -> Self {
+        Self { collapsed: Some(summary), ..self }
+    }
+
     /// Whether a table with so many rows is collapsed.
     pub(crate) fn is_long(rows: usize) -> bool {
         rows > ROWS_OPEN

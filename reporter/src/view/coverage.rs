@@ -26,13 +26,10 @@ pub(super) fn section(result: &CleanupResult) -> Section<'_> {
     let missing = coverage.missing.iter().map(|missing| Block::Problem(format!("Not read: {missing}")));
     let mut details: Vec<Block<'_>> = missing.collect();
     if !coverage.causes.is_empty() {
-        details.push(Block::Table(Table {
-            caption: "Causes of gaps",
-            columns: vec![("Cause", Kind::Text), ("Tasks", Kind::Number)],
-            rows: coverage.causes.iter().map(|(cause, tasks)| vec![cause.clone(), grouped(*tasks)]).collect(),
-            many: "causes",
-            collapsed: None,
-        }));
+        let rows = coverage.causes.iter().map(|(cause, tasks)| vec![cause.clone(), grouped(*tasks)]);
+        let table = Table::new("Causes of gaps", "causes");
+        let table = table.columns(Kind::Text, ["Cause"]).columns(Kind::Number, ["Tasks"]);
+        details.push(Block::Table(table.rows(rows)));
     }
     Section { id: "coverage", title: "Coverage", summary, details }
 }
@@ -93,21 +90,10 @@ pub(super) fn nodes(nodes: &[NodeRow]) -> Section<'_> {
     if nodes.is_empty() {
         summary.push(Block::Text("No node was read.".to_owned()));
     } else {
-        summary.push(Block::Table(Table {
-            caption: "Keys by node",
-            columns: vec![
-                ("Node", Kind::Code),
-                ("Slots", Kind::Number),
-                ("Keys", Kind::Number),
-                ("Matching", Kind::Number),
-                ("Without TTL", Kind::Number),
-                ("Share", Kind::Number),
-                ("Deleted", Kind::Number),
-            ],
-            rows: sorted.into_iter().map(row).collect(),
-            many: "nodes",
-            collapsed: None,
-        }));
+        let table = Table::new("Keys by node", "nodes")
+            .columns(Kind::Code, ["Node"])
+            .columns(Kind::Number, ["Slots", "Keys", "Matching", "Without TTL", "Share", "Deleted"]);
+        summary.push(Block::Table(table.rows(sorted.into_iter().map(row))));
     }
     Section { id: "nodes", title: "Nodes", summary, details: Vec::new() }
 }

@@ -11,11 +11,11 @@ pub(super) fn section(health: &RedisHealth) -> Section<'_> {
     let details = if checked {
         let mut details = vec![Block::Verdict(verdict(health.status))];
         details.extend(health.problems.iter().cloned().map(Block::Problem));
-        details.push(Block::Figures(vec![
-            Figure::number("Slowest PING", latency(health.latency), ""),
-            Figure::number("Highest memory usage", memory(health.memory_usage_percent), ""),
-            Figure::number("Primaries", grouped(health.nodes.len() as u64), ""),
-        ]));
+        details.push(Block::Figures(Figure::numbers([
+            ("Slowest PING", latency(health.latency)),
+            ("Highest memory usage", memory(health.memory_usage_percent)),
+            ("Primaries", grouped(health.nodes.len() as u64)),
+        ])));
         details.extend((!health.nodes.is_empty()).then(|| Block::Table(primaries(&health.nodes))));
         details
     } else {
@@ -52,21 +52,11 @@ fn primaries(nodes: &[NodeHealth]) -> Table {
         let used = |node: &NodeHealth| node.memory_usage_percent.unwrap_or_default();
         sorted.sort_by(|a, b| b.status.cmp(&a.status).then(used(b).total_cmp(&used(a))));
     }
-    Table {
-        caption: "Health by primary",
-        columns: vec![
-            ("Primary", Kind::Code),
-            ("State", Kind::Health),
-            ("Latency", Kind::Number),
-            ("Memory", Kind::Number),
-            ("In use", Kind::Number),
-            ("Keys", Kind::Number),
-            ("Without TTL", Kind::Number),
-        ],
-        rows: sorted.into_iter().map(row).collect(),
-        many: "primaries",
-        collapsed: None,
-    }
+    Table::new("Health by primary", "primaries")
+        .columns(Kind::Code, ["Primary"])
+        .columns(Kind::Health, ["State"])
+        .columns(Kind::Number, ["Latency", "Memory", "In use", "Keys", "Without TTL"])
+        .rows(sorted.into_iter().map(row))
 }
 
 fn row(node: &NodeHealth) -> Vec<String> {

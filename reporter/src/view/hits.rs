@@ -85,22 +85,11 @@ fn windows(rates: &HitRates) -> Option<Table> {
     ];
     let rows: Vec<Vec<String>> =
         named.into_iter().filter_map(|(name, window)| Some(row(name, window?))).collect();
-    (!rows.is_empty()).then(|| Table {
-        caption: "Hit rate by window",
-        columns: vec![
-            ("Window", Kind::Text),
-            ("Hit rate", Kind::Number),
-            ("Lookups", Kind::Number),
-            ("Hits", Kind::Number),
-            ("Misses", Kind::Number),
-            ("Errors", Kind::Number),
-            ("Counter resets", Kind::Number),
-            ("Since", Kind::Time),
-        ],
-        rows,
-        many: "windows",
-        collapsed: None,
-    })
+    let table = Table::new("Hit rate by window", "windows")
+        .columns(Kind::Text, ["Window"])
+        .columns(Kind::Number, ["Hit rate", "Lookups", "Hits", "Misses", "Errors", "Counter resets"])
+        .columns(Kind::Time, ["Since"]);
+    (!rows.is_empty()).then(|| table.rows(rows))
 }
 
 fn row(name: &str, window: &HitRateWindow) -> Vec<String> {
@@ -138,11 +127,9 @@ fn samples(history: &[HitPoint]) -> Table {
     let row = |point: &HitPoint| {
         vec![time(&point.at), rate(point.hit_rate, point.lookups, None), known(point.lookups)]
     };
-    Table {
-        caption: "Hit rate over time, the newest first",
-        columns: vec![("Until", Kind::Time), ("Hit rate", Kind::Number), ("Lookups", Kind::Number)],
-        rows: history.iter().rev().take(SAMPLES_MAX).map(row).collect(),
-        many: "samples",
-        collapsed: Some("The samples as a table"),
-    }
+    Table::new("Hit rate over time, the newest first", "samples")
+        .columns(Kind::Time, ["Until"])
+        .columns(Kind::Number, ["Hit rate", "Lookups"])
+        .rows(history.iter().rev().take(SAMPLES_MAX).map(row))
+        .collapsed("The samples as a table")
 }

@@ -39,7 +39,7 @@ fn sampled_active(inactive: &InactiveCaches) -> String {
 
 fn figures(inactive: &InactiveCaches, deleted: u64) -> Vec<Figure> {
     let active = inactive.active_users.map_or("not counted by the source".to_owned(), grouped);
-    let figures = [
+    Figure::numbers([
         ("Active users", active),
         ("Keys of active users", known(inactive.active_user)),
         ("Keys of inactive users", known(inactive.found)),
@@ -47,6 +47,5 @@ fn figures(inactive: &InactiveCaches, deleted: u64) -> Vec<Figure> {
         ("Kept, expiring soon", known(inactive.near_expiry)),
         ("Kept, user unknown", known(inactive.unknown_user)),
         ("Kept, no active user found", known(inactive.no_active_user)),
-    ];
-    figures.into_iter().map(|(label, value)| Figure::number(label, value, "")).collect()
+    ])
 }

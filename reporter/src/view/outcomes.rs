@@ -18,20 +18,12 @@ pub(super) fn section(result: &CleanupResult) -> Section<'_> {
             let share = share_text(*keys, accounts.candidates);
             vec![(*name).to_owned(), grouped(*keys), share, meaning(name).to_owned()]
         };
-        let rows = parts.iter().map(row).collect();
-        summary.push(Block::Chart(Chart::Outcomes(parts)));
-        summary.push(Block::Table(Table {
-            caption: "Outcomes",
-            columns: vec![
-                ("Outcome", Kind::Outcome),
-                ("Keys", Kind::Number),
-                ("Share", Kind::Number),
-                ("What it means", Kind::Text),
-            ],
-            rows,
-            many: "outcomes",
-            collapsed: None,
-        }));
+        let table = Table::new("Outcomes", "outcomes")
+            .columns(Kind::Outcome, ["Outcome"])
+            .columns(Kind::Number, ["Keys", "Share"])
+            .columns(Kind::Text, ["What it means"])
+            .rows(parts.iter().map(row));
+        summary.extend([Block::Chart(Chart::Outcomes(parts)), Block::Table(table)]);
     }
     Section { id: "outcomes", title: "Outcomes of the candidates", summary, details: Vec::new() }
 }

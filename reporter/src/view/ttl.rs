@@ -41,19 +41,17 @@ fn figures(result: &CleanupResult) -> Vec<Figure> {
     ];
     let spans = spans.into_iter().filter_map(|(name, value)| Some((name, span(value?))));
     let late = ttl.read_late_percent.map(|late| ("Used in the last fifth of their TTL", percent(Some(late))));
-    spans.chain(late).map(|(name, value)| Figure::number(name, value, "")).collect()
+    Figure::numbers(spans.chain(late))
 }
 
 fn bars(ttl: &TtlDistribution) -> Table {
     let row =
         |bucket: &TtlBucket| vec![range(bucket), grouped(bucket.keys), share_text(bucket.keys, ttl.keys)];
-    Table {
-        caption: "Keys by remaining TTL",
-        columns: vec![("Remaining TTL", Kind::Text), ("Keys", Kind::Number), ("Share", Kind::Number)],
-        rows: ttl.histogram.iter().map(row).collect(),
-        many: "bars",
-        collapsed: Some("The bars as a table"),
-    }
+    Table::new("Keys by remaining TTL", "bars")
+        .columns(Kind::Text, ["Remaining TTL"])
+        .columns(Kind::Number, ["Keys", "Share"])
+        .rows(ttl.histogram.iter().map(row))
+        .collapsed("The bars as a table")
 }
 
 /// The range of a bucket as text.

@@ -42,7 +42,7 @@ async fn the_history_of_a_machine() {
     let url = place.url();
     let nothing = state.command(&["stats", "--redis", url]).run();
     nothing.exits(0);
-    for words in ["cache   about 0 keys, by a sample just now: no run", "redis   healthy", "alerts  none"] {
+    for words in ["Cache   about 0 keys, by a sample just now: no run", "Redis   healthy", "Alerts  none"] {
         assert!(nothing.stdout.contains(words), "{nothing}");
     }
     place.seed(1_000).await;
@@ -80,7 +80,7 @@ async fn the_history_of_a_machine() {
     assert_eq!(result["metrics"]["hitRates"]["sinceLastRun"]["hitRate"], Value::Null, "{result:#}");
     let page = state.command(&["stats", "--redis", url]).run();
     page.exits(0);
-    assert!(page.stdout.contains("2 completed") && page.stdout.contains("alerts  none"), "{page}");
+    assert!(page.stdout.contains("2 completed") && page.stdout.contains("Alerts  none"), "{page}");
     assert!(page.stdout.lines().all(|line| line.chars().count() <= 80), "{page}");
 }
 
