@@ -10,7 +10,7 @@ use keysweep_model::ids::{Alias, BatchId};
 use keysweep_model::messages::{Action, Covered, ListedBatch, ScanCounts, TaskReport};
 use keysweep_model::range::Scope;
 use keysweep_model::result::{CleanupResult, Status};
-use keysweep_model::wire::{self, FORMAT, FORMAT_VERIFIED};
+use keysweep_model::wire::{self, FORMAT, FORMAT_LATEST};
 use keysweep_redis::ConnectOptions;
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_runtime::limits::BATCH_LIFE;
@@ -35,14 +35,14 @@ fn timing() -> Timing {
 fn unreadable() -> [(Vec<u8>, &'static str); 4] {
     let newer = {
         let mut task = wire::encode(&"a task of the next version").unwrap();
-        task[0] = FORMAT_VERIFIED + 1;
+        task[0] = FORMAT_LATEST + 1;
         task
     };
     [
         (Vec::new(), "an empty message"),
         (b"\xff\xfe garbage".to_vec(), "a message of format 255,"),
         ([&[FORMAT], b"garbage".as_slice()].concat(), "failed to decode a message"),
-        (newer, "a message of format 3,"),
+        (newer, "a message of format 4,"),
     ]
 }
 

@@ -14,8 +14,11 @@ pub const FORMAT: u8 = 1;
 /// The format of batches with value fingerprints.
 pub const FORMAT_VERIFIED: u8 = 2;
 
-/// The format of batches with node ledgers. The latest one that this build reads.
+/// The format of batches with node ledgers.
 pub const FORMAT_NODE_LEDGERS: u8 = 3;
+
+/// The latest format that this build reads.
+pub const FORMAT_LATEST: u8 = FORMAT_NODE_LEDGERS;
 
 /// Why a message could not be encoded or decoded.
 #[derive(Debug, Error)]
@@ -28,7 +31,7 @@ pub enum WireError {
     Empty,
     /// Written by another version of keysweep.
     #[error(
-        "a message of format {0}, but this build reads formats up to {FORMAT_NODE_LEDGERS}; use the same version everywhere"
+        "a message of format {0}, but this build reads formats up to {FORMAT_LATEST}; use the same version everywhere"
     )]
     Format(u8),
     /// The body could not be encoded.
@@ -65,7 +68,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     }
     match bytes.split_first() {
         None => Err(WireError::Empty),
-        Some((&(FORMAT..=FORMAT_NODE_LEDGERS), body)) => {
+        Some((&(FORMAT..=FORMAT_LATEST), body)) => {
             let mut deserializer = rmp_serde::Deserializer::from_read_ref(body);
             deserializer.set_max_depth(MESSAGE_DEPTH_MAX);
             T::deserialize(&mut deserializer).map_err(|e| match e {
@@ -117,7 +120,7 @@ mod tests {
         };
         check(vec![FORMAT; MESSAGE_BYTES_MAX + 1], "is larger than the limit of");
         check(Vec::new(), "an empty message");
-        check(vec![FORMAT_NODE_LEDGERS + 1], "of format 4");
+        check(vec![FORMAT_LATEST + 1], "of format 4");
         // In an unknown field, which is skipped.
         let nested = [&[FORMAT, 0x81, 0xa1, b'x'][..], &[0x91; 1_000], &[0xc0]].concat();
         check(nested, "nested more than 32 deep");
