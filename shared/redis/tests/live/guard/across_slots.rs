@@ -134,16 +134,11 @@ async fn keys_of_other_nodes_are_left_to_their_slots_for_good() {
     bench.servers.open_slot(bench.slot(3), 0, 1).await.unwrap();
     bench.servers.move_keys(bench.slot(3), 0, 1, 10).await.unwrap();
     bench.servers.open_slot(bench.slot(4), 0, 1).await.unwrap();
-    let left = GuardVerdict::Partial(vec![
-        Some(Deleted),
-        Some(Deleted),
-        None,
-        None,
-        // It is still at this node.
-        Some(Deleted),
-        Some(Deleted),
-    ]);
-    assert_eq!(bench.call(bench.part(DELETE)).await, left);
+    let left = bench.call(bench.part(DELETE)).await;
+    // Key 4 is still at this node. A script on Redis 8.0 cannot use it, because its slot moves.
+    let expected = [Some(Deleted), None]
+        .map(|of_4| [Some(Deleted), Some(Deleted), None, None, of_4, Some(Deleted)].to_vec());
+    assert!(expected.map(GuardVerdict::Partial).contains(&left), "{left:?}");
     // The slot comes back with the key; the ledger has left it to the ledger of the slot.
     bench.servers.move_slot(bench.slot(2), 1, 0).await.unwrap();
     assert_eq!(bench.call(bench.part(DELETE)).await, left);
