@@ -170,7 +170,7 @@ async fn memory_and_replicas() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn room_for_streams() {
     // Enough for the other streams, and not for the audit trail.
-    let server = nats("jetstream { max_file_store: 2GB, max_memory_store: 1MB }").await;
+    let server = nats("jetstream { max_file_store: 220MB, max_memory_store: 1MB }").await;
     let setup = ["nats", "setup", "--apply", "--json", "--nats", &server.url()];
     let files = ["`KV_keysweep_audit`", "reserve 256 MiB", "`max_file_store`", "`[nats] audit_bytes`"];
     keysweep(&setup).run().fails(1, &files);

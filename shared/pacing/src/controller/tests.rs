@@ -107,7 +107,7 @@ fn a_fast_server_is_used_at_full_speed() {
     server.work(&mut controller, &mut rng, (seconds(0), seconds(2)));
     let settled = server.work(&mut controller, &mut rng, (seconds(2), seconds(10)));
     assert_eq!((settled.late, settled.share), (0.0, 1.0));
-    assert_eq!(controller.window_keys(WorkKind::Reads), 800, "a fifth of the budget");
+    assert_eq!(controller.window_keys(WorkKind::Reads), WINDOW_KEYS, "less than a fifth of the budget");
     assert_eq!(settled.pauses, (Duration::ZERO, Duration::ZERO));
 }
 
