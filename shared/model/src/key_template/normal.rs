@@ -16,10 +16,10 @@ pub fn normal(id: &[u8]) -> Cow<'_, [u8]> {
     if is_normal(id) {
         return Cow::Borrowed(id);
     }
-    let mut form = in_one_case(percent_decoded(id));
-    form.retain(|byte| !b"{}".contains(byte));
-    form = without_leading_zeros(&form);
-    if form.is_empty() { Cow::Borrowed(id) } else { Cow::Owned(form) }
+    let decoded = in_one_case(percent_decoded(id));
+    let bare: Vec<u8> = decoded.iter().copied().filter(|byte| !b"{}".contains(byte)).collect();
+    // An id that consists of braces keeps them.
+    Cow::Owned(without_leading_zeros(if bare.is_empty() { &decoded } else { &bare }))
 }
 
 /// Whether an id is its own normal form, as nearly all are.
@@ -147,7 +147,7 @@ mod tests {
             ["0", "000", "10", "%4", "%zz", "a b", "00a"].map(text),
             ["0", "0", "10", "%4", "%zz", "a b", "0a"]
         );
-        assert_eq!(["", "{}", "%7b%7D"].map(text), ["", "{}", "%7b%7D"]);
+        assert_eq!(["", "{}", "%7b%7D"].map(text), ["", "{}", "{}"]);
         assert_eq!(text(b"\xff\x00A0"), r"\xff\x00a0");
         for (one, other) in [("7", "70"), ("7", "8"), ("user:7", "7"), ("a:7", "b:7"), ("", "0")] {
             assert_ne!(text(one), text(other));
@@ -205,6 +205,12 @@ mod tests {
             prop_assert_eq!(text(id.to_ascii_uppercase()), text(id.to_ascii_lowercase()));
             prop_assert_eq!(text(format!("{number:020}")), number.to_string());
             prop_assert!(!normal(&id).is_empty());
+        }
+
+        #[test]
+        fn ids_of_braces_keep_them_however_they_are_encoded(id in "[{}]{1,4}") {
+            prop_assert_eq!(text(&id), id.as_str());
+            prop_assert_eq!(text(encoded(encoded(id.as_bytes(), false).as_bytes(), true)), id.as_str());
         }
 
         #[test]
