@@ -121,7 +121,7 @@ impl<'a> BatchAttempt<'a> {
                 self.result.failure = Some(unserved(batch, slot));
             }
         }
-        let moved = |slot: u16| owner(&topology, slot).as_ref() != Some(&batch.node);
+        let moved = |slot: u16| owner(&topology, slot) != Some(&batch.node);
         self.moved = batch.ledger_keys > 0 && batch.groups.iter().any(|group| moved(group.slot));
         for (node, work) in routes.nodes {
             if let Err(interruption) = self.act_at(&node, work).await {
@@ -214,8 +214,8 @@ impl<'a> BatchAttempt<'a> {
 }
 
 /// The node that serves `slot`.
-fn owner(topology: &Topology, slot: u16) -> Option<NodeId> {
-    topology.owner(slot).map(|primary| primary.node.clone())
+pub(crate) fn owner(topology: &Topology, slot: u16) -> Option<&NodeId> {
+    topology.owner(slot).map(|primary| &primary.node)
 }
 
 /// The error for a slot of `batch` that no node serves.

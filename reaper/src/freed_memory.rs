@@ -83,11 +83,11 @@ impl FreedMemory {
 
 #[cfg(test)]
 mod tests {
-    use keysweep_model::ids::{Alias, BatchId, NodeId, RunId, TaskId};
     use keysweep_model::memory::ByteEstimate;
     use keysweep_model::messages::{Group, Reason};
 
     use super::*;
+    use crate::work::tests::batch_of;
 
     /// A batch of `keys` keys, of which all but every tenth were deleted.
     fn batch(keys: usize) -> (ReapBatch, Vec<Vec<Option<Outcome>>>) {
@@ -99,19 +99,7 @@ mod tests {
             expires_at_ms: Vec::new(),
             fingerprints: Vec::new(),
         };
-        let batch = ReapBatch {
-            run: RunId::new(),
-            batch: BatchId::new(),
-            task: TaskId::new(),
-            alias: Alias::new("main"),
-            node: NodeId::new("n"),
-            not_before_ms: 0,
-            not_after_ms: 1,
-            groups: vec![group],
-            scan_generation: 0,
-            ledger_keys: 0,
-        };
-        (batch, vec![(0..keys).map(outcome).collect()])
+        (batch_of(vec![group], 0), vec![(0..keys).map(outcome).collect()])
     }
 
     fn measured(one_in: u64, keys: usize) -> FreedMemory {

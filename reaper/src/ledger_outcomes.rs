@@ -9,6 +9,7 @@ use keysweep_redis::RedisClient;
 use keysweep_redis::guard;
 use keysweep_runtime::worker::Failure;
 
+use crate::attempt::owner;
 use crate::receipt::{BatchResult, outcomes};
 use crate::work::{Work, by_node, node_work, slot_work, without_node_ledger};
 
@@ -36,7 +37,7 @@ async fn read_of(
     result: &mut BatchResult,
 ) -> Result<(), Failure> {
     let topology = client.topology();
-    for (node, work) in by_node(work, |slot| topology.owner(slot).map(|primary| primary.node.clone())).nodes {
+    for (node, work) in by_node(work, |slot| owner(&topology, slot)).nodes {
         let conn = client.conn(&node).await?;
         let ledgers: Vec<(Ledger, usize)> = work.iter().map(|work| (work.ledger, work.recorded)).collect();
         let mut slots = SlotSet::new();

@@ -112,24 +112,12 @@ impl Reaper {
 
 #[cfg(test)]
 mod tests {
-    use keysweep_model::ids::{Alias, BatchId, NodeId, RunId};
-
     use super::*;
+    use crate::work::tests::batch_of;
 
     #[test]
     fn a_batch_without_grant_is_checked_when_due_and_then_less_often() {
-        let batch = ReapBatch {
-            run: RunId::new(),
-            batch: BatchId::new(),
-            task: TaskId::new(),
-            alias: Alias::new("main"),
-            node: NodeId::new("n"),
-            not_before_ms: 10_000,
-            not_after_ms: 20_000,
-            groups: Vec::new(),
-            scan_generation: 0,
-            ledger_keys: 0,
-        };
+        let batch = ReapBatch { not_before_ms: 10_000, not_after_ms: 20_000, ..batch_of(Vec::new(), 0) };
         let check = |now_ms, expected| {
             assert_eq!(until_granted(&batch, now_ms), Duration::from_millis(expected), "{now_ms}");
         };

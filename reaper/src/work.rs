@@ -68,15 +68,15 @@ impl<'a> Work<'a> {
     /// Splits it where the answer of `here` changes from one candidate to the next.
     fn split_by(self, here: impl Fn(u16) -> bool) -> Vec<Self> {
         let mut parts: Vec<Self> = Vec::new();
-        for (offset, place) in self.places.iter().enumerate() {
-            let here = here(place.of.slot);
+        let mut before = self.before;
+        // The candidates of a group are in one slot.
+        for group in self.places.chunk_by(|one, next| one.group == next.group) {
+            let here = here(group[0].of.slot);
             match parts.last_mut() {
-                Some(part) if part.here == here => part.places.push(*place),
-                _ => {
-                    let before = self.before + offset;
-                    parts.push(Self { before, here, places: vec![*place], ..self.clone_head() });
-                }
+                Some(part) if part.here == here => part.places.extend(group),
+                _ => parts.push(Self { before, here, places: group.to_vec(), ..self.clone_head() }),
             }
+            before += group.len();
         }
         parts
     }
@@ -145,7 +145,7 @@ pub(crate) struct Routes<'a> {
 }
 
 /// Distributes `work` to the nodes that `owner` returns, and marks what is in slots of other nodes.
-pub(crate) fn by_node<'a>(work: Vec<Work<'a>>, owner: impl Fn(u16) -> Option<NodeId>) -> Routes<'a> {
+pub(crate) fn by_node<'a, 'n>(work: Vec<Work<'a>>, owner: impl Fn(u16) -> Option<&'n NodeId>) -> Routes<'a> {
     let mut routes = Routes { nodes: BTreeMap::new(), unserved: None };
     for work in work {
         let slot = work.ledger.slot;
@@ -153,8 +153,8 @@ pub(crate) fn by_node<'a>(work: Vec<Work<'a>>, owner: impl Fn(u16) -> Option<Nod
             routes.unserved = Some(slot);
             continue;
         };
-        let parts = work.split_by(|slot| owner(slot).as_ref() == Some(&node));
-        routes.nodes.entry(node).or_default().extend(parts);
+        let parts = work.split_by(|slot| owner(slot) == Some(node));
+        routes.nodes.entry(node.clone()).or_default().extend(parts);
     }
     routes
 }
@@ -204,4 +204,4 @@ pub(crate) fn next_write<'a>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -5,6 +5,22 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// A batch of `groups`.
+pub(crate) fn batch_of(groups: Vec<Group>, ledger_keys: u32) -> ReapBatch {
+    ReapBatch {
+        run: RunId::new(),
+        batch: BatchId::new(),
+        task: TaskId::new(),
+        alias: Alias::new("main"),
+        node: NodeId::new("n"),
+        not_before_ms: 0,
+        not_after_ms: 1,
+        groups,
+        scan_generation: 0,
+        ledger_keys,
+    }
+}
+
 /// A batch whose groups have these slots, reasons and numbers of keys.
 fn batch(groups: &[(u16, bool, usize)], ledger_keys: u32) -> ReapBatch {
     let group = |(number, (slot, inactive, keys)): (usize, &(u16, bool, usize))| Group {
@@ -14,26 +30,16 @@ fn batch(groups: &[(u16, bool, usize)], ledger_keys: u32) -> ReapBatch {
         expires_at_ms: Vec::new(),
         fingerprints: Vec::new(),
     };
-    ReapBatch {
-        run: RunId::new(),
-        batch: BatchId::new(),
-        task: TaskId::new(),
-        alias: Alias::new("main"),
-        node: NodeId::new("n"),
-        not_before_ms: 0,
-        not_after_ms: 1,
-        groups: groups.iter().enumerate().map(group).collect(),
-        scan_generation: 0,
-        ledger_keys,
-    }
+    batch_of(groups.iter().enumerate().map(group).collect(), ledger_keys)
 }
 
 fn arbitrary_groups() -> impl Strategy<Value = Vec<(u16, bool, usize)>> {
     prop::collection::vec((0_u16..8, any::<bool>(), 1_usize..40), 1..30)
 }
 
-fn node(slot: u16) -> NodeId {
-    NodeId::new(format!("node-{}", slot % 3))
+/// Three nodes, of which each serves every third slot.
+fn nodes() -> [NodeId; 3] {
+    [0, 1, 2].map(|n| NodeId::new(format!("node-{n}")))
 }
 
 /// What a ledger records at each of its positions.
@@ -65,6 +71,8 @@ proptest! {
         let covered: BTreeSet<PlaceId> = expected.values().flatten().copied().collect();
         prop_assert_eq!(covered.len() as u64, batch.keys());
         let mut found = Recorded::new();
+        let nodes = nodes();
+        let node = |slot: u16| &nodes[usize::from(slot % 3)];
         for (at, work) in by_node(node_work(&batch), |slot| Some(node(slot))).nodes {
             let mut left: VecDeque<Work<'_>> = work.into();
             while !left.is_empty() {
@@ -78,11 +86,11 @@ proptest! {
                     let values = call.places.iter().map(|place| place.index as u64 * 10);
                     let values: Vec<u64> = values.filter(|bytes| *bytes > 0).collect();
                     prop_assert!(values.len() <= 1 || values.iter().sum::<u64>() <= call_value_bytes);
-                    prop_assert!(call.places.iter().all(|place| node(place.of.slot) == at));
+                    prop_assert!(call.places.iter().all(|place| *node(place.of.slot) == at));
                 }
                 let elsewhere = write.iter().filter(|call| !call.here).flat_map(|call| &call.places);
                 for place in elsewhere {
-                    prop_assert!(node(place.of.slot) != at);
+                    prop_assert!(*node(place.of.slot) != at);
                 }
                 for call in &write {
                     note(&mut found, call);
@@ -117,7 +125,9 @@ proptest! {
 #[test]
 fn a_ledger_without_an_owner_is_not_routed() {
     let batch = batch(&[(0, false, 2), (1, false, 2), (2, false, 2)], 2);
-    let routes = by_node(node_work(&batch), |slot| (slot != 1).then(|| node(slot)));
+    let nodes = nodes();
+    let node = |slot: u16| (slot != 1).then(|| &nodes[usize::from(slot)]);
+    let routes = by_node(node_work(&batch), node);
     assert_eq!(routes.unserved, Some(1));
     let routed: usize = routes.nodes.values().flatten().map(|work| work.places.len()).sum();
     assert_eq!(routed, 4);

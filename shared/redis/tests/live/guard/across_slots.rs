@@ -1,6 +1,6 @@
 //! Node ledgers in a cluster: one call for keys of several slots, and what cannot be done with it.
 
-use keysweep_model::ids::{BatchId, RunId};
+use keysweep_model::ids::BatchId;
 use keysweep_model::key::Key;
 use keysweep_model::ledger::{Ledger, LedgerKind};
 use keysweep_model::messages::{Action, DeleteBackend, Reason};
@@ -9,8 +9,10 @@ use keysweep_model::slot::slot_of;
 use keysweep_redis::guard::{
     Act, BatchWindow, Candidate, Guard, GuardCall, GuardExecutor, GuardMode, GuardVerdict, Part,
 };
-use keysweep_redis::{Conn, RedisErrorKind, Reply, node};
+use keysweep_redis::{Conn, RedisErrorKind, Reply};
 use keysweep_servers::ClusterServers;
+
+use super::bench::window;
 
 const DELETE: GuardMode = act(Action::Delete);
 
@@ -37,13 +39,7 @@ impl Bench {
             println!("skipped: this server refuses scripts with keys of several slots");
             return None;
         }
-        let now = node::time_ms(&conn).await.unwrap();
-        let window = BatchWindow {
-            run: RunId::new(),
-            batch: BatchId::new(),
-            not_before_ms: now,
-            not_after_ms: now + 60_000,
-        };
+        let window = window(&conn).await;
         let mut seen = Vec::new();
         let names = (0..).map(|n| Key::new(format!("key:{n}"))).filter(|key| {
             let slot = slot_of(key.as_bytes());

@@ -4,17 +4,16 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
-use keysweep_model::ids::{BatchId, RunId};
 use keysweep_model::key::Key;
 use keysweep_model::messages::{Action, Group, Reason};
 use keysweep_model::outcome::Outcome::{self, Deleted, Spared, Unreached, Vanished};
 use keysweep_redis::guard::{
     self, Act, BatchWindow, Guard, GuardCall, GuardExecutor, GuardMode, GuardReply, GuardVerdict,
 };
-use keysweep_redis::{Batch, Conn, Reply, node};
+use keysweep_redis::{Batch, Conn, Reply};
 use keysweep_servers::Server;
 
-use super::bench::Backend;
+use super::bench::{Backend, window};
 
 const DELETE: GuardMode =
     GuardMode::Act(Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None, fields: false });
@@ -23,11 +22,6 @@ all_backends! {
     of_several_attempts_one_acts_and_all_report_the_same,
     constantly_changing_keys_do_not_delay_others,
     attempt_continues_an_interrupted_one,
-}
-
-async fn window(conn: &Conn) -> BatchWindow {
-    let now = node::time_ms(conn).await.unwrap();
-    BatchWindow { run: RunId::new(), batch: BatchId::new(), not_before_ms: now, not_after_ms: now + 60_000 }
 }
 
 fn group(keys: &[String]) -> Group {

@@ -64,6 +64,12 @@ impl Backend {
     }
 }
 
+/// A new batch that may act for a minute.
+pub(crate) async fn window(conn: &Conn) -> BatchWindow {
+    let now = node::time_ms(conn).await.unwrap();
+    BatchWindow { run: RunId::new(), batch: BatchId::new(), not_before_ms: now, not_after_ms: now + 60_000 }
+}
+
 /// A server with one batch.
 pub(crate) struct Bench {
     _server: Server,
@@ -80,13 +86,7 @@ impl Bench {
         let server = Server::start(&[]).await.expect("a server can be started");
         let conn = server.conn().await.unwrap();
         let means = backend.prepare(&conn).await;
-        let now = node::time_ms(&conn).await.unwrap();
-        let window = BatchWindow {
-            run: RunId::new(),
-            batch: BatchId::new(),
-            not_before_ms: now,
-            not_after_ms: now + 60_000,
-        };
+        let window = window(&conn).await;
         let keys = keys.iter().map(|key| Key::new(*key)).collect();
         let group = Group {
             slot: slot_of(b""),
