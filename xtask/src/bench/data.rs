@@ -14,10 +14,11 @@ const SLOT_PER_NODE: [u16; 3] = [0, 8_000, 16_000];
 /// Which keys have no TTL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Data {
-    /// Every tenth.
-    Tenth,
-    /// None.
-    Healthy,
+    /// This share of them, evenly spread.
+    Stale {
+        /// The share in percent.
+        percent: u8,
+    },
     /// One on each node of the cluster, so that no node is clean and all keys must be looked up.
     OnePerNode,
 }
@@ -35,20 +36,10 @@ impl Data {
     /// The TTL of key `number`; none for a stale key.
     pub(crate) fn ttl_ms(self, number: u64) -> Option<u64> {
         let stale = match self {
-            Self::Tenth => number.is_multiple_of(10),
-            Self::Healthy => false,
+            Self::Stale { percent } => number * u64::from(percent) % 100 < u64::from(percent),
             Self::OnePerNode => number < SLOT_PER_NODE.len() as u64,
         };
         (!stale).then_some(TTL_MS)
-    }
-
-    /// How many of `keys` keys have a TTL.
-    pub(crate) fn with_ttl(self, keys: u64) -> u64 {
-        match self {
-            Self::Tenth => keys - keys.div_ceil(10),
-            Self::Healthy => keys,
-            Self::OnePerNode => keys - keys.min(SLOT_PER_NODE.len() as u64),
-        }
     }
 }
 
@@ -61,12 +52,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_unique_and_their_ttls_are_counted_correctly() {
-        for data in [Data::Tenth, Data::Healthy, Data::OnePerNode] {
+    fn each_hundred_keys_have_the_share_of_stale_ones() {
+        for percent in [0, 1, 7, 10, 50, 100] {
+            let data = Data::Stale { percent };
+            for first in [0, 100, 999_900] {
+                let stale = (first..first + 100).filter(|number| data.ttl_ms(*number).is_none());
+                assert_eq!(stale.count(), usize::from(percent), "{percent} % from {first}");
+            }
+        }
+    }
+
+    #[test]
+    fn stale_keys_are_in_all_slots() {
+        let data = Data::Stale { percent: 50 };
+        let stale = (0..200_000).filter(|number| data.ttl_ms(*number).is_none());
+        let slots: HashSet<u16> = stale.map(|number| slot_of(data.key(number).as_bytes())).collect();
+        assert!(slots.len() > usize::from(SLOTS) * 9 / 10, "{}", slots.len());
+    }
+
+    #[test]
+    fn keys_are_unique() {
+        for data in [Data::Stale { percent: 10 }, Data::OnePerNode] {
             let names: HashSet<String> = (0..1_001).map(|number| data.key(number)).collect();
             assert_eq!(names.len(), 1_001, "{data:?}");
-            let with_ttl = (0..1_001).filter(|number| data.ttl_ms(*number).is_some()).count();
-            assert_eq!(with_ttl as u64, data.with_ttl(1_001), "{data:?}");
         }
     }
 

@@ -34,8 +34,9 @@ pub(crate) struct Deployment {
 /// The current data of a deployment.
 pub(crate) struct Seeded {
     seeder: Seeder,
-    data: Data,
     keys: u64,
+    /// How many of them have a TTL.
+    with_ttl: u64,
 }
 
 impl Deployment {
@@ -64,12 +65,14 @@ impl Deployment {
         for node in seeder.conns() {
             node.info_text("FLUSHALL").await?;
         }
+        let mut with_ttl = 0;
         for number in 0..keys {
-            let key = data.key(number);
-            seeder.set(key.as_bytes(), b"read,write,share", data.ttl_ms(number)).await?;
+            let (key, ttl_ms) = (data.key(number), data.ttl_ms(number));
+            with_ttl += u64::from(ttl_ms.is_some());
+            seeder.set(key.as_bytes(), b"read,write,share", ttl_ms).await?;
         }
         seeder.finish().await?;
-        Ok(Seeded { seeder, data, keys })
+        Ok(Seeded { seeder, keys, with_ttl })
     }
 
     /// The servers' name and version, such as `Redis 7.0.15`.
@@ -105,7 +108,7 @@ impl Seeded {
             }
         }
         let left = self.seeder.keys().await?.saturating_sub(others);
-        let expected = if cleanup { self.data.with_ttl(self.keys) } else { self.keys };
+        let expected = if cleanup { self.with_ttl } else { self.keys };
         if left != expected {
             bail!("it left {left} keys; {expected} were expected");
         }
@@ -155,7 +158,7 @@ mod tests {
     #[tokio::test]
     async fn a_check_counts_the_data_alone() {
         let client = Deployment::start(Place::Standalone).await.unwrap();
-        let seeded = client.seed(Data::Tenth, 50).await.unwrap();
+        let seeded = client.seed(Data::Stale { percent: 10 }, 50).await.unwrap();
         let node = seeded.seeder.conns().next().unwrap();
         for key in ["keysweep:ledger", "app:1"] {
             node.info_text(&format!("SET {key} x")).await.unwrap();

@@ -1,11 +1,13 @@
-//! The final figures of each contender (pure): medians of its runs, or why there are none.
+//! The figures of each contender (pure): its runs, their spread, or why there are none.
 
+use super::case::Case;
 use super::contenders::Contender;
 use super::contenders::fleet::WorkerRole;
 use super::latency::Latency;
 use super::machine::Machine;
+use super::spread::Spread;
 
-/// One run.
+/// One turn of one contender.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sample {
     /// The number of keys.
@@ -20,57 +22,84 @@ pub(crate) struct Sample {
     pub(crate) peak_mb: f64,
     /// Usage by role, if there are several.
     pub(crate) roles: Vec<WorkerRole>,
+    /// The foreground client's latency, if measured, in a separate run of the same turn.
+    pub(crate) latency: Option<Latency>,
+}
+
+/// What is measured in each turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// Seconds from the start of the process to its end.
+    WallS,
+    /// Keys per second in that time.
+    KeysPerS,
+    /// CPU of all servers in µs per key.
+    ServerUs,
+    /// CPU of the contender in µs per key.
+    ClientUs,
+    /// The largest resident memory of a process.
+    PeakMb,
+    /// The foreground client's median latency.
+    P50Ms,
+    /// Its 99th percentile.
+    P99Ms,
 }
 
 impl Sample {
-    /// Keys per second, from the start of the process to its end.
-    pub(crate) fn keys_per_s(&self) -> f64 {
-        self.keys as f64 / self.wall_s
-    }
-
-    /// CPU of all servers in µs per key.
-    pub(crate) fn server_us(&self) -> f64 {
-        self.server_s * 1e6 / self.keys as f64
-    }
-
-    /// CPU of the contender in µs per key.
-    pub(crate) fn client_us(&self) -> f64 {
-        self.client_s * 1e6 / self.keys as f64
+    /// The value of `measure`; `None` if it was not measured.
+    fn value(&self, measure: Measure) -> Option<f64> {
+        let keys = self.keys as f64;
+        Some(match measure {
+            Measure::WallS => self.wall_s,
+            Measure::KeysPerS => keys / self.wall_s,
+            Measure::ServerUs => self.server_s * 1e6 / keys,
+            Measure::ClientUs => self.client_s * 1e6 / keys,
+            Measure::PeakMb => self.peak_mb,
+            Measure::P50Ms => self.latency?.p50_ms,
+            Measure::P99Ms => self.latency?.p99_ms,
+        })
     }
 }
 
-/// Medians over all runs of one contender.
+/// All turns of one contender, in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Figures {
-    /// The runs in order.
+    /// One for each turn.
     pub(crate) runs: Vec<Sample>,
-    /// The number of keys.
-    pub(crate) keys: u64,
-    /// Seconds from the start of the process to its end.
-    pub(crate) wall_s: f64,
-    /// Keys per second in that time.
-    pub(crate) keys_per_s: f64,
-    /// CPU of all servers in µs per key.
-    pub(crate) server_us: f64,
-    /// CPU of the contender in µs per key.
-    pub(crate) client_us: f64,
-    /// The largest resident memory of a process.
-    pub(crate) peak_mb: f64,
-    /// The foreground client's latency during the runs, if measured.
-    pub(crate) latency: Option<Latency>,
-    /// Usage by role, if there are several.
-    pub(crate) roles: Vec<RoleFigures>,
 }
 
 impl Figures {
-    /// The median over all turns of `of` for this contender divided by `of` for `other`. Runs of the same turn see the
-    /// same machine speed; runs of different turns may not.
-    pub(crate) fn by(&self, other: &Self, of: fn(&Sample) -> f64) -> f64 {
-        median(self.runs.iter().zip(&other.runs).map(|(ours, theirs)| of(ours) / of(theirs)))
+    /// The values of `measure`, turn by turn; none if it was not measured.
+    pub(crate) fn values(&self, measure: Measure) -> Vec<f64> {
+        self.runs.iter().filter_map(|run| run.value(measure)).collect()
+    }
+
+    /// Their spread; `None` if there are none.
+    pub(crate) fn spread(&self, measure: Measure) -> Option<Spread> {
+        Spread::of(self.values(measure))
+    }
+
+    /// `measure` of this contender divided by that of `other`, turn by turn. Runs of the same turn see the same machine
+    /// speed; runs of different turns may not.
+    pub(crate) fn ratios(&self, other: &Self, measure: Measure) -> Vec<f64> {
+        let pairs = self.values(measure).into_iter().zip(other.values(measure));
+        pairs.map(|(ours, theirs)| ours / theirs).collect()
+    }
+
+    /// Usage by role, if there are several.
+    pub(crate) fn roles(&self) -> Vec<RoleFigures> {
+        let first = self.runs.first().map_or(&[] as &[_], |run| &run.roles);
+        let role = |(index, WorkerRole { name, count, .. }): (usize, &WorkerRole)| {
+            let turns = || self.runs.iter().filter_map(|run| Some((run.keys as f64, run.roles.get(index)?)));
+            let us = Spread::of(turns().map(|(keys, role)| role.cpu.as_secs_f64() * 1e6 / keys))?;
+            let peak_mb = Spread::of(turns().map(|(_, role)| role.peak_kb as f64 / 1024.0))?;
+            Some(RoleFigures { name, count: *count, us, peak_mb })
+        };
+        first.iter().enumerate().filter_map(role).collect()
     }
 }
 
-/// Medians of one role's processes.
+/// One role's processes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RoleFigures {
     /// The role's name, as in `keysweep <role>`.
@@ -78,9 +107,9 @@ pub(crate) struct RoleFigures {
     /// The number of its processes.
     pub(crate) count: usize,
     /// Their total CPU in µs per key.
-    pub(crate) us: f64,
+    pub(crate) us: Spread,
     /// The largest resident memory of a process.
-    pub(crate) peak_mb: f64,
+    pub(crate) peak_mb: Spread,
 }
 
 /// The outcome of a contender.
@@ -96,70 +125,53 @@ pub(crate) enum Outcome {
 
 /// All measurements of one session.
 pub(crate) struct Comparison {
-    /// The number of keys of each contender, unless it gets a sample.
-    pub(crate) keys: u64,
-    /// The number of runs behind the medians.
+    /// The number of turns.
     pub(crate) repeats: usize,
     /// The machine.
     pub(crate) machine: Machine,
-    /// The foreground client's latency while no contender runs.
-    pub(crate) idle: Option<Latency>,
+    /// The foreground client's latency while no contender runs, turn by turn; empty if not measured.
+    pub(crate) idle: Vec<Latency>,
     /// In the order of the tables.
-    pub(crate) rows: Vec<(Contender, Outcome)>,
+    pub(crate) rows: Vec<(Case, Outcome)>,
 }
 
 impl Comparison {
-    /// The figures of `contender`, if it was measured.
-    pub(crate) fn of(&self, contender: Contender) -> Option<&Figures> {
-        self.rows.iter().find_map(|(row, outcome)| match outcome {
-            Outcome::Measured(figures) if *row == contender => Some(figures),
+    /// The number of keys of each contender, unless it gets a sample.
+    pub(crate) fn keys(&self) -> u64 {
+        self.rows.iter().map(|(case, _)| case.keys).fold(0, u64::max)
+    }
+
+    /// What was measured, in the order of the tables.
+    pub(crate) fn measured(&self) -> impl Iterator<Item = (&Case, &Figures)> {
+        self.rows.iter().filter_map(|(case, outcome)| match outcome {
+            Outcome::Measured(figures) => Some((case, figures)),
             _ => None,
         })
+    }
+
+    /// The figures of `contender` with this share of stale keys, if it was measured.
+    pub(crate) fn at(&self, contender: Contender, stale_percent: u8) -> Option<&Figures> {
+        let mut measured = self.measured();
+        let found = measured.find(|(c, _)| c.contender == contender && c.stale_percent == stale_percent);
+        found.map(|(_, figures)| figures)
+    }
+
+    /// Its values of `measure`, turn by turn; none if it was not measured.
+    pub(crate) fn values(&self, contender: Contender, stale_percent: u8, measure: Measure) -> Vec<f64> {
+        self.at(contender, stale_percent).map_or_else(Vec::new, |figures| figures.values(measure))
+    }
+
+    /// `measure` of the first contender divided by that of the second, turn by turn; none without both.
+    pub(crate) fn ratios(&self, pair: [Contender; 2], stale_percent: u8, measure: Measure) -> Vec<f64> {
+        match pair.map(|contender| self.at(contender, stale_percent)) {
+            [Some(above), Some(below)] => above.ratios(below, measure),
+            _ => Vec::new(),
+        }
     }
 
     /// Whether a contender's run failed.
     pub(crate) fn failed(&self) -> bool {
         self.rows.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
-    }
-}
-
-/// The median of each figure of `samples`; `None` if there are none.
-pub(crate) fn figures(samples: Vec<Sample>, latency: Option<Latency>) -> Option<Figures> {
-    let first = samples.first()?;
-    let of = |field: fn(&Sample) -> f64| median(samples.iter().map(field));
-    let keys = first.keys as f64;
-    let role = |index: usize, of: fn(&WorkerRole) -> f64| {
-        median(samples.iter().filter_map(|sample| sample.roles.get(index)).map(of))
-    };
-    let roles = first.roles.iter().enumerate().map(|(index, WorkerRole { name, count, .. })| RoleFigures {
-        name,
-        count: *count,
-        us: role(index, |role| role.cpu.as_secs_f64()) * 1e6 / keys,
-        peak_mb: role(index, |role| role.peak_kb as f64 / 1024.0),
-    });
-    let roles = roles.collect();
-    Some(Figures {
-        keys: first.keys,
-        wall_s: of(|sample| sample.wall_s),
-        keys_per_s: of(Sample::keys_per_s),
-        server_us: of(Sample::server_us),
-        client_us: of(Sample::client_us),
-        peak_mb: of(|sample| sample.peak_mb),
-        latency,
-        roles,
-        runs: samples,
-    })
-}
-
-/// The middle value; of an even number of values, the mean of the two in the middle.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match (values.get(middle), values.len() % 2) {
-        (Some(value), 1) => *value,
-        (Some(value), _) => f64::midpoint(values[middle - 1], *value),
-        (None, _) => f64::NAN,
     }
 }
 
@@ -169,34 +181,39 @@ mod tests {
 
     use super::*;
 
-    fn sample(wall_s: f64, server_s: f64, cpu_ms: u64) -> Sample {
-        let role = WorkerRole { name: "reaper", count: 3, cpu: Duration::from_millis(cpu_ms), peak_kb: 2048 };
-        Sample { keys: 1_000, wall_s, server_s, client_s: 0.5, peak_mb: 8.0, roles: vec![role] }
+    fn of(samples: [(f64, u64); 3]) -> Figures {
+        let run = |(wall_s, cpu_ms)| {
+            let cpu = Duration::from_millis(cpu_ms);
+            let role = WorkerRole { name: "reaper", count: 3, cpu, peak_kb: 2048 };
+            let (server_s, client_s) = (wall_s / 1e3, 0.5);
+            Sample { keys: 1_000, wall_s, server_s, client_s, peak_mb: 8.0, roles: vec![role], latency: None }
+        };
+        Figures { runs: samples.map(run).into() }
     }
 
     #[test]
     fn ratios_are_computed_per_turn() {
-        let of =
-            |walls: [f64; 3]| figures(walls.map(|wall_s| sample(wall_s, 0.001, 10)).into(), None).unwrap();
         // The machine was slow in the second turn, and half recovered in the third. The ratio of the medians would be
         // 1.5.
-        let (ours, theirs) = (of([1.0, 10.0, 4.0]), of([2.0, 20.0, 6.0]));
-        assert_eq!(ours.by(&theirs, Sample::keys_per_s), 2.0);
+        let ours = of([(1.0, 10), (10.0, 10), (4.0, 10)]);
+        let theirs = of([(2.0, 10), (20.0, 10), (6.0, 10)]);
+        assert_eq!(ours.ratios(&theirs, Measure::KeysPerS), [2.0, 2.0, 1.5]);
+        assert_eq!(ours.ratios(&theirs, Measure::P99Ms), [0.0; 0], "it was not measured");
     }
 
     #[test]
-    fn each_figure_has_its_own_median() {
-        let samples = vec![sample(4.0, 0.001, 20), sample(1.0, 0.004, 10), sample(2.0, 0.002, 30)];
-        let found = figures(samples, None).unwrap();
-        assert_eq!((found.wall_s, found.keys_per_s), (2.0, 500.0));
-        assert!((found.server_us - 2.0).abs() < 1e-9 && (found.client_us - 500.0).abs() < 1e-9, "{found:?}");
-        assert!((found.roles[0].us - 20.0).abs() < 1e-9 && found.roles[0].peak_mb == 2.0, "{found:?}");
-        assert_eq!(figures(Vec::new(), None), None);
-    }
-
-    #[test]
-    fn the_median_of_two_lies_between_them() {
-        assert_eq!(median([3.0, 1.0].into_iter()), 2.0);
-        assert!(median([].into_iter()).is_nan());
+    fn each_measure_has_its_own_spread() {
+        let found = of([(4.0, 20), (1.0, 10), (2.0, 30)]);
+        let check = |measure, min, median, max| {
+            assert_eq!(found.spread(measure), Some(Spread { min, median, max }), "{measure:?}");
+        };
+        check(Measure::WallS, 1.0, 2.0, 4.0);
+        check(Measure::KeysPerS, 250.0, 500.0, 1_000.0);
+        check(Measure::ServerUs, 1.0, 2.0, 4.0);
+        check(Measure::ClientUs, 500.0, 500.0, 500.0);
+        assert_eq!(found.spread(Measure::P50Ms), None);
+        let reaper = &found.roles()[0];
+        assert_eq!(reaper.us, Spread { min: 10.0, median: 20.0, max: 30.0 });
+        assert_eq!(reaper.peak_mb.median, 2.0);
     }
 }

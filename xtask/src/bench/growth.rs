@@ -3,10 +3,9 @@
 
 use anyhow::{Context, Result, bail};
 
+use super::case::{Case, USUAL_PERCENT};
 use super::contenders::Contender;
-use super::contenders::launch::Launcher;
-use super::figures::{Figures, Sample, figures};
-use super::measure::{Bench, in_turn};
+use super::figures::{Comparison, Figures, Outcome};
 
 /// The measurements for one number of keys.
 pub(crate) struct Size {
@@ -14,10 +13,10 @@ pub(crate) struct Size {
     pub(crate) keys: u64,
     /// keysweep in one process.
     pub(crate) embedded: Figures,
-    /// keysweep on workers, with its roles.
-    pub(crate) over_nats: Figures,
     /// The bare client.
     pub(crate) floor: Figures,
+    /// keysweep on workers, with its roles.
+    pub(crate) over_nats: Figures,
 }
 
 /// Parses sizes separated by commas and sorts them.
@@ -36,32 +35,33 @@ pub(crate) fn sizes(list: &str) -> Result<Vec<u64>> {
     Ok(sizes)
 }
 
-/// Measures each size; progress is written to stderr.
+/// What to measure: one after the other in the same turn, so that sizes can be compared turn by turn as well.
+pub(crate) fn cases(sizes: &[u64]) -> Vec<Case> {
+    let contenders = [Contender::Keysweep, Contender::Floor, Contender::Nats];
+    sizes.iter().flat_map(|keys| contenders.map(|who| Case::new(who, USUAL_PERCENT, *keys))).collect()
+}
+
+/// The measurements of [`cases`] by size.
 ///
 /// # Errors
-/// If a contender cannot be run, fails, or leaves wrong keys.
-pub(crate) async fn run(bench: &Bench, sizes: &[u64], repeats: usize, args: &[String]) -> Result<Vec<Size>> {
-    let mut measured = Vec::new();
-    for keys in sizes {
-        let mut runs = Vec::new();
-        for contender in [Contender::Keysweep, Contender::Floor, Contender::Nats] {
-            runs.push((contender, Launcher::find(contender, &bench.programs, args)?, Vec::new()));
+/// If one of them could not be run, failed, or left wrong keys.
+pub(crate) fn by_size(measured: &Comparison) -> Result<Vec<Size>> {
+    let row = |(case, outcome): &(Case, Outcome)| match outcome {
+        Outcome::Measured(figures) => Ok(figures.clone()),
+        Outcome::NotRun(why) | Outcome::Failed(why) => {
+            bail!("{} with {} keys: {why}", case.label(), case.keys)
         }
-        for turn in 1..=repeats {
-            let mut runs: Vec<&mut (Contender, Launcher, Vec<Sample>)> = runs.iter_mut().collect();
-            in_turn(&mut runs, turn);
-            for (contender, launcher, samples) in runs {
-                let label = contender.label();
-                eprintln!("xtask: {keys} keys, {turn}/{repeats}: {label}");
-                let sample = bench.once(*contender, launcher, *keys).await;
-                samples.push(sample.with_context(|| format!("{label} with {keys} keys"))?);
-            }
-        }
-        let mut medians = runs.into_iter().map(|(_, _, samples)| figures(samples, None));
-        let mut next = || medians.next().flatten().context("no run was requested");
-        measured.push(Size { keys: *keys, embedded: next()?, floor: next()?, over_nats: next()? });
-    }
-    Ok(measured)
+    };
+    let size = |rows: &[(Case, Outcome)]| match rows {
+        [embedded, floor, over_nats] => Ok(Size {
+            keys: embedded.0.keys,
+            embedded: row(embedded)?,
+            floor: row(floor)?,
+            over_nats: row(over_nats)?,
+        }),
+        _ => bail!("a contender was not measured"),
+    };
+    measured.rows.chunks(3).map(size).collect()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) struct Latency {
 
 impl Latency {
     /// Computes the figures from latencies in any order; `None` if there are none.
-    pub(crate) fn of(mut all: Vec<Duration>) -> Option<Self> {
+    fn of(mut all: Vec<Duration>) -> Option<Self> {
         all.sort_unstable();
         // The smallest value that is not below the given share of all (nearest rank).
         let percentile = |percent: usize| {
@@ -53,8 +53,11 @@ impl Foreground {
         Ok(foreground)
     }
 
-    /// Stops the client and returns the latency of every request.
-    pub(crate) fn stop(mut self) -> Result<Vec<Duration>> {
+    /// Stops the client and returns the latency of its requests.
+    ///
+    /// # Errors
+    /// If a request failed, or none was sent.
+    pub(crate) fn stop(mut self) -> Result<Latency> {
         drop(self.child.stdin.take());
         let mut text = String::new();
         self.out.read_to_string(&mut text)?;
@@ -64,7 +67,8 @@ impl Foreground {
         }
         let parsed: Result<Vec<u64>, _> = text.lines().map(str::parse).collect();
         let nanoseconds = parsed.context("the foreground client printed something else than latencies")?;
-        Ok(nanoseconds.into_iter().map(Duration::from_nanos).collect())
+        let latencies = nanoseconds.into_iter().map(Duration::from_nanos).collect();
+        Latency::of(latencies).context("the foreground client sent no request")
     }
 }
 

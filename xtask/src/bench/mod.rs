@@ -2,6 +2,7 @@
 //! servers, with the same keys for all, in one session. `measure.rs` and `growth.rs` measure, `report/` shows the
 //! results.
 
+mod case;
 pub(crate) mod clients;
 mod contenders;
 mod data;
@@ -14,7 +15,9 @@ mod measure;
 mod proc;
 mod programs;
 pub(crate) mod report;
+mod spread;
 mod targets;
+mod verdict;
 mod watched;
 
 use std::path::PathBuf;
@@ -23,13 +26,15 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use self::contenders::Contender;
-use self::figures::Comparison;
-use self::machine::Machine;
+use self::figures::{Comparison, Measure};
 use self::measure::{Bench, Order};
 use self::programs::Programs;
 use self::report::{json, page, plot, tables};
 use crate::cargo::root;
 use crate::install;
+
+/// The default list of `--stale`: the shares that have targets.
+const SHARES: [u8; 3] = [1, 10, 50];
 
 /// The default list of `--growth`.
 const SIZES: &str = "1000000,3000000,10000000";
@@ -37,12 +42,18 @@ const SIZES: &str = "1000000,3000000,10000000";
 /// The arguments of the command.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// The number of keys; a tenth of them have no TTL.
+    /// The number of keys; a tenth of them have no TTL, unless `--stale` says otherwise.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1000..))]
     keys: u64,
-    /// The number of runs of each contender; medians are shown [default: 3, and 1 with --growth].
+    /// The number of turns, each with one run of every contender; six or more are needed to be sure of a target
+    /// [default: 3, and 1 with --growth].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     repeats: Option<u16>,
+    /// The shares of stale keys, in percent, with which keysweep and the floor are compared; all others get a tenth.
+    /// With other shares than the default, `BENCHMARKS.md` is not changed.
+    #[arg(long, value_name = "PERCENTS", value_delimiter = ',', default_values_t = SHARES,
+        value_parser = clap::value_parser!(u8).range(1..=100), conflicts_with = "growth")]
+    stale: Vec<u8>,
     /// Print one JSON document instead of tables.
     #[arg(long)]
     json: bool,
@@ -66,7 +77,7 @@ pub(crate) struct Options {
 impl Options {
     /// Whether this measures everything that the page shows, without changes.
     fn is_whole(&self) -> bool {
-        self.only.is_empty() && !self.no_latency && self.args.is_empty()
+        self.only.is_empty() && !self.no_latency && self.args.is_empty() && self.stale == SHARES
     }
 
     /// The equivalent command, for the page.
@@ -99,15 +110,15 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 }
 
 async fn compare(options: &Options, bench: &Bench) -> Result<ExitCode> {
+    let contenders = if options.only.is_empty() { &Contender::ALL[..] } else { &options.only };
     let order = Order {
-        keys: options.keys,
+        cases: case::cases(contenders, &options.stale, options.keys),
         repeats: usize::from(options.repeats.unwrap_or(3)),
-        contenders: if options.only.is_empty() { Contender::ALL.to_vec() } else { options.only.clone() },
         latency: !options.no_latency,
         args: options.args.clone(),
     };
     let comparison = bench.compare(&order).await?;
-    let targets = targets::targets(&comparison);
+    let targets = targets::comparison(&comparison);
     if options.json {
         println!("{}", json::comparison(&comparison, &targets));
     } else {
@@ -122,28 +133,35 @@ async fn compare(options: &Options, bench: &Bench) -> Result<ExitCode> {
 }
 
 async fn grow(options: &Options, bench: &Bench, sizes: &[u64]) -> Result<ExitCode> {
-    let repeats = usize::from(options.repeats.unwrap_or(1));
-    let measured = growth::run(bench, sizes, repeats, &options.args).await?;
-    let machine = Machine::look(&bench.servers().await?, &bench.programs);
+    let order = Order {
+        cases: growth::cases(sizes),
+        repeats: usize::from(options.repeats.unwrap_or(1)),
+        latency: false,
+        args: options.args.clone(),
+    };
+    let measured = bench.compare(&order).await?;
+    let sizes = growth::by_size(&measured)?;
+    let targets = targets::growth(&sizes);
     if options.json {
-        println!("{}", json::growth(&measured, &machine));
+        println!("{}", json::growth(&sizes, &targets, &measured.machine));
     } else {
-        println!("{}", report::growth::speed(&measured).text());
-        println!("{}", report::growth::memory(&measured).text());
+        println!("{}", report::growth::text(&sizes, &targets));
     }
     if options.is_whole() {
-        write_page("growth", &page::growth(&measured, &machine, repeats, &options.command(repeats)))?;
-        write(page::GROWTH_PLOT, &report::growth::plot(&measured))?;
+        let head = page::head(&options.command(order.repeats), &measured.machine);
+        write_page("growth", &page::growth(&sizes, &targets, &head, order.repeats))?;
+        write(page::GROWTH_PLOT, &report::growth::plot(&sizes))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// The contenders that clean a whole cluster or node, in the order of the table.
 fn rates_plot(comparison: &Comparison) -> String {
-    let whole = comparison.rows.iter().filter(|(contender, _)| contender.disturbs());
-    let bars =
-        whole.filter_map(|(contender, _)| Some((contender.label(), comparison.of(*contender)?.keys_per_s)));
-    plot::bars("keys per second (logarithmic)", &bars.collect::<Vec<_>>())
+    let whole = comparison.measured().filter(|(case, _)| case.contender.disturbs());
+    let bars: Vec<(String, f64)> = whole
+        .filter_map(|(case, figures)| Some((case.label(), figures.spread(Measure::KeysPerS)?.median)))
+        .collect();
+    plot::bars("keys per second (logarithmic)", &bars)
 }
 
 fn write_page(name: &str, block: &str) -> Result<()> {

@@ -80,7 +80,7 @@ type Row<'a> = (&'a Version, &'a str, SuiteResult);
 
 fn table(rows: &[Row<'_>]) -> Table {
     let cells = rows.iter().map(|(version, full, outcome)| row(version, full, outcome));
-    Table { columns: vec!["server", "version", "tests passed", "failed", "seconds"], rows: cells.collect() }
+    Table::new(["server", "version", "tests passed", "failed", "seconds"], cells.collect())
 }
 
 fn row(version: &Version, full: &str, outcome: &SuiteResult) -> Vec<String> {

@@ -12,9 +12,19 @@ use crate::bench::watched::{self, Usage};
 use crate::bench::{data, programs::Programs};
 use crate::cargo::root;
 
-/// The common arguments of keysweep: without a grace, so that only work is measured.
-const KEYSWEEP: [&str; 8] =
-    ["run", "--pattern", data::PATTERN, "--grace", "0s", "--yes", "--json", "--quiet"];
+/// The common arguments of keysweep: without a grace, so that only work is measured, and for any share of stale keys.
+const KEYSWEEP: [&str; 10] = [
+    "run",
+    "--pattern",
+    data::PATTERN,
+    "--grace",
+    "0s",
+    "--max-delete-percent",
+    "100",
+    "--yes",
+    "--json",
+    "--quiet",
+];
 
 /// The argument for full speed.
 const FULL_SPEED: [&str; 1] = ["--max-speed"];
@@ -53,7 +63,7 @@ impl Launcher {
         };
         let script = |name: &str| root().join(CLIENTS).join(name).display().to_string();
         Ok(match contender {
-            Contender::Floor => launcher(programs.xtask.clone(), &["floor"]),
+            Contender::Floor | Contender::FloorLooks => launcher(programs.xtask.clone(), &["floor"]),
             Contender::SingleCursor => launcher(programs.xtask.clone(), &["single-cursor"]),
             Contender::RedisCli => {
                 find_program("redis-cli").context("`redis-cli` is missing: `apt-get install redis-tools`")?;

@@ -32,18 +32,21 @@ pub(crate) enum Contender {
     SingleCursor,
     /// The least possible work.
     Floor,
+    /// The floor on the data of [`Contender::Looks`].
+    FloorLooks,
 }
 
 use Contender::{
-    Document, Floor, Gentle, Healthy, Keysweep, Looks, Nats, RedisCli, RedisPy, SingleCursor, Standalone,
+    Document, Floor, FloorLooks, Gentle, Healthy, Keysweep, Looks, Nats, RedisCli, RedisPy, SingleCursor,
+    Standalone,
 };
 
-/// Slow contenders get at most this many keys: all keys would take minutes, at the same rate.
+/// Contenders that wait for each reply get at most this many keys: all keys would take minutes, at the same rate.
 const SAMPLE_KEYS_MAX: u64 = 50_000;
 
 impl Contender {
     /// All contenders, in the order of the tables and of each turn; closely compared ones are next to each other.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Keysweep,
         Floor,
         Nats,
@@ -55,6 +58,7 @@ impl Contender {
         Document,
         Healthy,
         Looks,
+        FloorLooks,
     ];
 
     /// Its name in the tables; at most 18 characters.
@@ -71,6 +75,7 @@ impl Contender {
             Document => "document's job",
             SingleCursor => "single cursor",
             Floor => "floor",
+            FloorLooks => "floor, looking",
         }
     }
 
@@ -78,9 +83,9 @@ impl Contender {
     pub(crate) fn description(self) -> &'static str {
         match self {
             Keysweep => "`keysweep run` in one process, without a grace, at full speed",
-            Gentle => "the same at the default pace",
+            Gentle => "`keysweep` at its default pace",
             Nats => {
-                "the same at full speed on three scanners, three reapers, two reporters and a service over NATS"
+                "`keysweep` at full speed on three scanners, three reapers, two reporters and a service over NATS"
             }
             Standalone => "`keysweep`, on one standalone server",
             Healthy => "`keysweep`, where every key has a TTL",
@@ -106,6 +111,9 @@ impl Contender {
                 "a bare client in Rust that checks nothing: a thread per node, windows of 16 slots, listings sent \
                  together with the PTTLs of the window before and the UNLINKs of the one before that"
             }
+            FloorLooks => {
+                "the floor on the same data as `keysweep, looking`; it deletes the one key of each node"
+            }
         }
     }
 
@@ -114,12 +122,27 @@ impl Contender {
         if matches!(self, Standalone | Document) { Place::Standalone } else { Place::Cluster }
     }
 
-    /// Its data.
-    pub(crate) fn data(self) -> Data {
+    /// Whether it is measured with several shares of stale keys.
+    pub(crate) fn is_varied(self) -> bool {
+        matches!(self, Keysweep | Floor)
+    }
+
+    /// Its data, if it does not depend on the share of stale keys.
+    pub(crate) fn own_data(self) -> Option<Data> {
         match self {
-            Healthy => Data::Healthy,
-            Looks => Data::OnePerNode,
-            _ => Data::Tenth,
+            Healthy => Some(Data::Stale { percent: 0 }),
+            Looks | FloorLooks => Some(Data::OnePerNode),
+            _ => None,
+        }
+    }
+
+    /// The contender that it is compared with, on the same servers and data; `None` for keysweep itself.
+    pub(crate) fn counterpart(self) -> Option<Self> {
+        match self {
+            Floor | Nats | SingleCursor | RedisPy | RedisCli => Some(Keysweep),
+            Document => Some(Standalone),
+            FloorLooks => Some(Looks),
+            Keysweep | Gentle | Standalone | Healthy | Looks => None,
         }
     }
 
@@ -128,14 +151,14 @@ impl Contender {
         self != Looks
     }
 
-    /// How many of `keys` keys it gets.
-    pub(crate) fn keys(self, keys: u64) -> u64 {
-        if matches!(self, RedisCli | Document) { keys.min(SAMPLE_KEYS_MAX) } else { keys }
+    /// The most keys that it gets.
+    pub(crate) fn keys_max(self) -> u64 {
+        if matches!(self, RedisCli | Document) { SAMPLE_KEYS_MAX } else { u64::MAX }
     }
 
     /// Whether the foreground client's latency is measured for it: not if it hardly works.
     pub(crate) fn disturbs(self) -> bool {
-        !matches!(self, Healthy | Looks)
+        !matches!(self, Healthy | Looks | FloorLooks)
     }
 }
 
@@ -144,11 +167,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_contender_is_in_the_tables_with_a_short_label() {
+    fn every_contender_is_in_the_tables() {
         use clap::ValueEnum;
         for contender in Contender::value_variants() {
             assert!(Contender::ALL.contains(contender), "{contender:?} is missing");
-            assert!(contender.label().len() <= 18, "{contender:?}");
         }
     }
 }

@@ -1,54 +1,74 @@
 //! The tables and the plot of `--growth`.
 
 use super::plot::{self, Line};
-use super::table::{Table, number, thousands};
-use crate::bench::figures::{Figures, Sample};
+use super::table::{Table, row, thousands};
+use super::target_table;
+use crate::bench::figures::{Figures, Measure, RoleFigures};
 use crate::bench::growth::Size;
+use crate::bench::spread::Spread;
+use crate::bench::verdict::Target;
 
-/// Speed by the number of keys.
-pub(crate) fn speed(sizes: &[Size]) -> Table {
-    let row = |size: &Size| {
-        let rate = |figures: &Figures| number(figures.keys_per_s.round());
-        vec![
-            thousands(size.keys),
-            rate(&size.embedded),
-            rate(&size.over_nats),
-            rate(&size.floor),
-            number(size.embedded.by(&size.floor, Sample::keys_per_s)),
-            number(size.embedded.by(&size.floor, Sample::server_us)),
-        ]
+/// Speed and memory, ratios to the floor, and the memory of the roles over NATS.
+pub(crate) fn tables(sizes: &[Size]) -> [Table; 3] {
+    let measured = |size: &Size| {
+        [("keysweep", &size.embedded), ("over NATS", &size.over_nats), ("floor", &size.floor)].map(
+            |(who, figures)| {
+                let spreads = [Measure::KeysPerS, Measure::PeakMb].map(|measure| figures.spread(measure));
+                row(format!("{} keys, {who}", thousands(size.keys)), spreads)
+            },
+        )
     };
-    let columns = vec!["keys", "keys/s", "over NATS", "floor", "keys/s / floor", "server CPU / floor"];
-    Table { columns, rows: sizes.iter().map(row).collect() }
+    let ratios = |size: &Size| {
+        let ratio = |measure| Spread::of(size.embedded.ratios(&size.floor, measure));
+        row(thousands(size.keys), [ratio(Measure::KeysPerS), ratio(Measure::ServerUs)])
+    };
+    [
+        Table::of_figures("", ["keys/s", "MB"], sizes.iter().flat_map(measured).collect()),
+        Table::of_figures(
+            "keys",
+            ["keys/s / floor", "server CPU / floor"],
+            sizes.iter().map(ratios).collect(),
+        ),
+        roles(sizes),
+    ]
 }
 
-/// Peak memory by the number of keys, in MB: one process, and the largest of each role.
-pub(crate) fn memory(sizes: &[Size]) -> Table {
-    let mut columns = vec!["keys", "one process, MB"];
-    columns.extend(sizes.iter().take(1).flat_map(|size| &size.over_nats.roles).map(|role| role.name));
-    let row = |size: &Size| {
-        let roles = size.over_nats.roles.iter().map(|role| number(role.peak_mb));
-        [thousands(size.keys), number(size.embedded.peak_mb)].into_iter().chain(roles).collect()
-    };
-    Table { columns, rows: sizes.iter().map(row).collect() }
+/// Peak memory of the largest process of each role over NATS by the number of keys.
+fn roles(sizes: &[Size]) -> Table {
+    let by_size: Vec<(u64, Vec<RoleFigures>)> =
+        sizes.iter().map(|size| (size.keys, size.over_nats.roles())).collect();
+    let count = by_size.first().map_or(0, |(_, roles)| roles.len());
+    let rows = (0..count).flat_map(|index| {
+        by_size.iter().filter_map(move |(keys, roles)| {
+            let role = roles.get(index)?;
+            Some(row(format!("{}, {} keys", role.name, thousands(*keys)), [Some(role.peak_mb)]))
+        })
+    });
+    Table::of_figures("over NATS", ["MB"], rows.collect())
 }
 
-/// Both as a plot.
+/// The whole report for a terminal.
+pub(crate) fn text(sizes: &[Size], targets: &[Target]) -> String {
+    let tables = tables(sizes);
+    tables.iter().map(Table::text).chain(target_table::text(targets)).collect::<Vec<_>>().join("\n")
+}
+
+/// Speed and memory as a plot.
 pub(crate) fn plot(sizes: &[Size]) -> String {
-    let line = |name, of: &dyn Fn(&Size) -> f64| Line {
+    let line = |name, of: &dyn Fn(&Size) -> Option<Spread>| Line {
         name,
-        points: sizes.iter().map(|size| (size.keys as f64, of(size))).collect(),
+        points: sizes.iter().filter_map(|size| Some((size.keys as f64, of(size)?.median))).collect(),
     };
+    let rate = |figures: &Figures| figures.spread(Measure::KeysPerS);
     let speed = vec![
-        line("keysweep", &|size| size.embedded.keys_per_s),
-        line("floor", &|size| size.floor.keys_per_s),
-        line("keysweep over NATS", &|size| size.over_nats.keys_per_s),
+        line("keysweep", &|size| rate(&size.embedded)),
+        line("floor", &|size| rate(&size.floor)),
+        line("keysweep over NATS", &|size| rate(&size.over_nats)),
     ];
-    let mut memory = vec![line("one process", &|size| size.embedded.peak_mb)];
-    let roles = sizes.first().map_or(&[] as &[_], |size| &size.over_nats.roles);
+    let mut memory = vec![line("one process", &|size| size.embedded.spread(Measure::PeakMb))];
+    let roles = sizes.first().map_or_else(Vec::new, |size| size.over_nats.roles());
     for (index, role) in roles.iter().enumerate().filter(|(_, role)| role.name != "nats-server") {
-        let of = |size: &Size| size.over_nats.roles.get(index).map_or(0.0, |role| role.peak_mb);
-        memory.push(line(role.name, &of));
+        memory.push(line(role.name, &|size| Some(size.over_nats.roles().get(index)?.peak_mb)));
     }
     plot::charts(&[("keys per second", speed), ("peak memory of the largest process, MB", memory)])
 }
@@ -56,24 +76,21 @@ pub(crate) fn plot(sizes: &[Size]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::figures::RoleFigures;
-    use crate::bench::report::sample::figures;
+    use crate::bench::report::sample;
+    use crate::bench::targets;
 
     #[test]
-    fn each_size_is_a_row_and_each_role_a_column() {
-        let role = |name| RoleFigures { name, count: 1, us: 0.1, peak_mb: 12.0 };
-        let over_nats = || Figures { roles: vec![role("scanner"), role("nats-server")], ..figures(7e5, 2.5) };
-        let size = |keys| Size {
-            keys,
-            embedded: figures(8e5, 2.5),
-            over_nats: over_nats(),
-            floor: figures(1e6, 2.0),
-        };
-        let sizes = [size(1_000_000), size(10_000_000)];
-        let text = format!("{}{}", speed(&sizes).text(), memory(&sizes).text());
-        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
-        assert_eq!(speed(&sizes).rows[1][4..], ["0.80", "1.25"]);
-        assert_eq!(memory(&sizes).columns, ["keys", "one process, MB", "scanner", "nats-server"]);
+    fn each_size_is_a_row_and_the_report_fits_a_terminal() {
+        let sizes = [1_000_000, 3_000_000, 10_000_000].map(|keys| sample::size(keys, 31.5));
+        let text = text(&sizes, &targets::growth(&sizes));
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}\n{text}");
+        }
+        let [measured, ratios, roles] = tables(&sizes);
+        assert_eq!(measured.rows[5][..2], ["3,000,000 keys, floor", "1,000,000"]);
+        assert_eq!(ratios.rows[2], ["10,000,000", "0.80", "", "1.25", ""]);
+        assert_eq!(roles.rows[1], ["scanner, 3,000,000 keys", "18.0", "17.0..19.0"]);
+        assert!(text.contains("growth of memory, %"), "{text}");
         let plot = plot(&sizes);
         assert!(plot.contains("scanner") && !plot.contains("nats-server"), "{plot}");
     }

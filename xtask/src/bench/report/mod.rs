@@ -9,3 +9,4 @@ pub(crate) mod plot;
 pub(crate) mod sample;
 pub(crate) mod table;
 pub(crate) mod tables;
+pub(crate) mod target_table;

@@ -23,7 +23,7 @@ pub(crate) struct Line {
 }
 
 /// Bars from top to bottom; their lengths are logarithmic, relative to the smallest value.
-pub(crate) fn bars(title: &str, values: &[(&str, f64)]) -> String {
+pub(crate) fn bars(title: &str, values: &[(String, f64)]) -> String {
     let values: Vec<_> = values.iter().filter(|(_, value)| *value > 0.0).collect();
     let least = values.iter().map(|(_, value)| *value).fold(f64::INFINITY, f64::min).log10().floor();
     let most = values.iter().map(|(_, value)| *value).fold(1.0, f64::max).log10();
@@ -126,8 +126,8 @@ mod tests {
 
     #[test]
     fn each_value_has_a_bar_with_its_label() {
-        let plot =
-            bars("keys/s", &[("keysweep", 600_000.0), ("redis-cli <old>", 9_000.0), ("none", f64::NAN)]);
+        let values = [("keysweep", 600_000.0), ("redis-cli <old>", 9_000.0), ("none", f64::NAN)];
+        let plot = bars("keys/s", &values.map(|(label, value)| (label.to_owned(), value)));
         assert_eq!(plot.matches("<rect").count(), 3, "two bars and the ground");
         assert!(plot.contains(">600,000<") && plot.contains("redis-cli &lt;old>"), "{plot}");
     }

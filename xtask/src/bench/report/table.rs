@@ -1,18 +1,34 @@
-//! A table for a terminal or Markdown: names left-aligned, figures right-aligned.
+//! A table for a terminal or Markdown: names left-aligned, figures right-aligned, each with its spread beside it.
+
+use crate::bench::spread::Spread;
 
 /// A table; each row has one cell per column.
 pub(crate) struct Table {
     /// The column headings; the first names the rows.
-    pub(crate) columns: Vec<&'static str>,
+    pub(crate) columns: Vec<String>,
     /// From top to bottom.
     pub(crate) rows: Vec<Vec<String>>,
 }
 
 impl Table {
+    /// A table with these headings.
+    pub(crate) fn new<'a>(columns: impl IntoIterator<Item = &'a str>, rows: Vec<Vec<String>>) -> Self {
+        Self { columns: columns.into_iter().map(str::to_owned).collect(), rows }
+    }
+
+    /// A table whose columns after the first are `figures`, each of which takes two: see [`cells`].
+    pub(crate) fn of_figures<'a>(
+        first: &'a str,
+        figures: impl IntoIterator<Item = &'a str>,
+        rows: Vec<Vec<String>>,
+    ) -> Self {
+        let pairs = figures.into_iter().flat_map(|figure| [figure, "min..max"]);
+        Self::new(std::iter::once(first).chain(pairs), rows)
+    }
+
     /// The table as text, each column as wide as its widest cell.
     pub(crate) fn text(&self) -> String {
-        let head: Vec<String> = self.columns.iter().map(|&column| column.to_owned()).collect();
-        let lines: Vec<&Vec<String>> = std::iter::once(&head).chain(&self.rows).collect();
+        let lines: Vec<&Vec<String>> = std::iter::once(&self.columns).chain(&self.rows).collect();
         let width = |column: usize| {
             lines
                 .iter()
@@ -37,12 +53,25 @@ impl Table {
     /// The table as Markdown.
     pub(crate) fn markdown(&self) -> String {
         let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-        let head: Vec<String> = self.columns.iter().map(|&column| column.to_owned()).collect();
-        let rule: Vec<String> =
-            (0..head.len()).map(|column| if column == 0 { "---" } else { "---:" }.to_owned()).collect();
+        let rule: Vec<String> = (0..self.columns.len())
+            .map(|column| if column == 0 { "---" } else { "---:" }.to_owned())
+            .collect();
         let rows: String = self.rows.iter().map(|row| line(row)).collect();
-        format!("{}{}{rows}", line(&head), line(&rule))
+        format!("{}{}{rows}", line(&self.columns), line(&rule))
     }
+}
+
+/// A row of [`Table::of_figures`]: the name, then the median and the spread of each figure.
+pub(crate) fn row(name: String, figures: impl IntoIterator<Item = Option<Spread>>) -> Vec<String> {
+    let figures = figures.into_iter().flat_map(|spread| cells(spread, number));
+    std::iter::once(name).chain(figures).collect()
+}
+
+/// The median and, unless all values are equal (as in a single turn), the least and the largest value.
+pub(crate) fn cells(spread: Option<Spread>, number: fn(f64) -> String) -> [String; 2] {
+    let Some(Spread { min, median, max }) = spread else { return Default::default() };
+    let range = if min < max { format!("{}..{}", number(min), number(max)) } else { String::new() };
+    [number(median), range]
 }
 
 /// Wraps `words` at 80 columns; longer words keep their own line.
@@ -94,15 +123,19 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let table = Table {
-            columns: vec!["who", "keys/s"],
-            rows: vec![
-                vec!["floor".to_owned(), "7".to_owned()],
-                vec!["a".to_owned(), "1,234,567".to_owned()],
-            ],
-        };
+        let rows = [["floor", "7"], ["a", "1,234,567"]].map(|row| row.map(str::to_owned).into());
+        let table = Table::new(["who", "keys/s"], rows.into());
         assert_eq!(table.text(), "who       keys/s\nfloor          7\na      1,234,567\n");
         assert_eq!(table.markdown(), "| who | keys/s |\n| --- | ---: |\n| floor | 7 |\n| a | 1,234,567 |\n");
+    }
+
+    #[test]
+    fn a_figure_has_its_spread_beside_it() {
+        let spread = Spread::of([2.5, 1_000.0, -0.5]);
+        let rows = vec![row("floor".to_owned(), [spread, None, Spread::of([7.0])])];
+        let table = Table::of_figures("", ["keys/s", "wall s", "MB"], rows);
+        assert_eq!(table.columns, ["", "keys/s", "min..max", "wall s", "min..max", "MB", "min..max"]);
+        assert_eq!(table.rows, [["floor", "2.50", "-0.50..1,000", "", "", "7.00", ""]]);
     }
 
     #[test]
