@@ -56,90 +56,40 @@ impl Options {
     /// paths and waiting times come from `job`, the current configuration. `None` if the spec is incomplete, because
     /// an older version has planned the run.
     ///
-    /// The patterns list all fields of both, so that a new field cannot be forgotten here.
+    /// All options are named, so that a new one forces a decision here.
     #[must_use]
     pub fn retry_of(first: &RunSpec, access: ConnectOptions, job: &Self) -> Option<Self> {
-        let RunSpec {
-            run: _,
-            job: name,
-            alias,
-            cluster: _,
-            db,
-            rules,
-            dry_run,
-            nodes: _,
-            started_at_ms: _,
-            // The limit is a share of the keys at that time, and each attempt has its own time limit.
-            guards: Guards { deletions_max: _, runtime_max_ms, runtime_from_ms: _ },
-            display_name,
-            started_by,
-            scheduled,
-            attempt,
-            activity_source: _,
-            inactive_refused: _,
-            sampled_users: _,
-            scripts_refused: _,
-            application,
-            pacing,
-            read_from,
-            insecure: _,
-            unreachable_nodes: _,
-            backup,
-            measure: _,
-            grants: _,
-            requested: asked,
-        } = first.clone();
-        let RequestedOptions { aggressive, inactive, full_scan, max_delete_percent } = asked?;
-        let Self {
-            job: _,
-            display_name: _,
-            alias: _,
-            access: _,
-            rules: _,
-            aggressive: _,
-            inactive: _,
-            dry_run: _,
-            only_plan: _,
-            full_scan: _,
-            max_delete_percent: _,
-            max_runtime: _,
-            lock_wait,
-            started_by: _,
-            scheduled: _,
-            attempt: _,
-            application: _,
-            state_dir,
-            report_dir,
-            integrations,
-            pacing: _,
-            read_from: _,
-            backup: _,
-        } = job.clone();
+        let RequestedOptions { aggressive, inactive, full_scan, max_delete_percent } =
+            first.requested.clone()?;
         Some(Self {
-            job: name,
-            display_name,
-            alias,
-            access: ConnectOptions { db, ..access },
+            job: first.job.clone(),
+            display_name: first.display_name.clone(),
+            alias: first.alias.clone(),
+            access: ConnectOptions { db: first.db, ..access },
             // The active users are read again.
-            rules: Rules { inactive: None, ..rules },
+            rules: Rules { inactive: None, ..first.rules.clone() },
             aggressive,
             inactive,
-            dry_run,
+            dry_run: first.dry_run,
             only_plan: false,
             full_scan,
+            // A share of the keys that there are then; each attempt has the whole time limit, too.
             max_delete_percent,
-            max_runtime: runtime_max_ms.map(Duration::from_millis),
-            lock_wait,
-            started_by,
-            scheduled,
-            attempt: Attempt { previous: Some(first.run), ..attempt },
-            application,
-            state_dir,
-            report_dir,
-            integrations,
-            pacing,
-            read_from,
-            backup: backup.map(|order| (BackupPlace::written(&order.target), order.value_bytes_max)),
+            max_runtime: first.guards.runtime_max_ms.map(Duration::from_millis),
+            lock_wait: job.lock_wait,
+            started_by: first.started_by.clone(),
+            scheduled: first.scheduled,
+            attempt: Attempt { previous: Some(first.run), ..first.attempt },
+            application: first.application.clone(),
+            state_dir: job.state_dir.clone(),
+            report_dir: job.report_dir.clone(),
+            integrations: job.integrations.clone(),
+            pacing: first.pacing,
+            read_from: first.read_from,
+            backup: first
+                .backup
+                .as_ref()
+                .map(|order| (BackupPlace::written(&order.target), order.value_bytes_max)),
         })
     }
 }

@@ -4,7 +4,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Guards, InactivePolicy, Rules, RunSpec};
-use crate::ids::RunId;
 
 /// The request of a run in addition to its [`Rules`] and limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,12 +23,11 @@ impl RunSpec {
     /// ignored. Two runs differ if an older version planned one of them, because it stored no request.
     #[must_use]
     pub fn has_same_request(&self, other: &Self) -> bool {
-        self.requested.is_some() && self.order(self.run) == other.order(self.run)
+        self.requested.is_some() && self.order() == other.order()
     }
 
-    /// The request as a spec of `run` without anything else. All fields are named, so that a new field forces a
-    /// decision here.
-    fn order(&self, run: RunId) -> Self {
+    /// What the request consists of. All fields are named, so that a new field forces a decision here.
+    fn order(&self) -> impl PartialEq + '_ {
         let Self {
             run: _,
             job,
@@ -58,23 +56,11 @@ impl RunSpec {
             backup,
             measure: _,
             grants: _,
-            requested: asked,
-        } = self.clone();
-        let guards = Guards { runtime_max_ms, ..Guards::default() };
+            requested,
+        } = self;
         // The users who were active when each run was planned.
-        let rules = Rules { inactive: None, ..rules };
-        Self {
-            job,
-            alias,
-            db,
-            dry_run,
-            guards,
-            pacing,
-            read_from,
-            backup,
-            requested: asked,
-            ..Self::plain(run, rules)
-        }
+        let rules = Rules { inactive: None, ..rules.clone() };
+        (job, alias, db, rules, dry_run, runtime_max_ms, pacing, read_from, backup, requested)
     }
 }
 
@@ -82,6 +68,7 @@ impl RunSpec {
 mod tests {
     use super::*;
     use crate::glob::Pattern;
+    use crate::ids::RunId;
     use crate::messages::{Action, Attempt, BackupPolicy, PacingLimits, ReadFrom};
 
     fn spec() -> RunSpec {
