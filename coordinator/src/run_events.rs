@@ -34,7 +34,7 @@ pub fn taken_over(spec: &RunSpec, epoch: u64, who: &str, now_ms: u64) -> Event {
 pub fn progress(spec: &RunSpec, progress: &Progress, now_ms: u64) -> Event {
     let Progress { phase, keys, totals, read } = progress;
     let data = json!({
-        "state": phase.as_str(),
+        "state": <&str>::from(phase),
         "keys": keys,
         "listedKeys": read.listed.saturating_sub(totals.counts.skipped),
         "skippedKeys": totals.counts.skipped,

@@ -2,10 +2,12 @@
 
 use keysweep_model::result::Status;
 use reporter::Fold;
+use strum::{Display, IntoStaticStr};
 use thiserror::Error;
 
 /// The phase of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum RunPhase {
     /// Its tasks are stored.
     #[default]
@@ -17,22 +19,11 @@ pub enum RunPhase {
     /// All batches have receipts; the result is being computed.
     Reporting,
     /// The result is stored.
+    #[strum(serialize = "done")]
     Ended(Status),
 }
 
 impl RunPhase {
-    /// Its name in output.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Planned => "planned",
-            Self::Scanning => "scanning",
-            Self::Reaping => "reaping",
-            Self::Reporting => "reporting",
-            Self::Ended(_) => "done",
-        }
-    }
-
     /// The phase according to the records in `fold`. Never goes back.
     #[must_use]
     pub(crate) fn advanced(self, fold: &Fold) -> Self {

@@ -63,7 +63,7 @@ fn line_json<S: Serializer>(line: &RunLine, serializer: S) -> Result<S::Ok, S::E
 impl From<Progress> for ProgressView {
     fn from(progress: Progress) -> Self {
         Self {
-            state: progress.phase.as_str(),
+            state: progress.phase.into(),
             keys: progress.keys,
             listed_keys: progress.read.listed,
             scanned_keys: progress.read.scanned,

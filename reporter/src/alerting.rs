@@ -56,7 +56,7 @@ pub async fn evaluate_alerts(
     })
     .await?;
     for notification in store.outbox.iter().filter(|notification| notification.sequence > before) {
-        let (word, alert) = (notification.change.as_str(), &notification.alert);
+        let (word, alert) = (notification.change, &notification.alert);
         tracing::warn!(job, alert = alert.alert, "alert {word}: {}", alert.message);
     }
     let mut evaluation = AlertEvaluation { active: store.active, problems: Vec::new() };
@@ -168,7 +168,7 @@ async fn deliver(context: &Context, job: &str) -> Result<Option<Vec<String>>, St
 
 /// Logs a failed attempt. Webhook errors contain only scheme and host.
 fn log_failure(context: &Context, claim: &Claim, result: DeliveryResult, why: &str) {
-    let (alert, change) = (&claim.notification.alert, claim.notification.change.as_str());
+    let (alert, change) = (&claim.notification.alert, claim.notification.change.to_string());
     let tries = claim.notification.deliveries.get(&claim.receiver).map_or(0, |delivery| delivery.tries) + 1;
     if result == DeliveryResult::Refused {
         tracing::error!(

@@ -187,7 +187,7 @@ fn the_architecture_page_lists_every_folder_and_invariant() {
     for folder in crates() {
         assert!(page.contains(&format!("`{folder}/`")), "ARCHITECTURE.md does not name `{folder}/`");
     }
-    for invariant in Invariant::ALL {
+    for &invariant in Invariant::ALL {
         let line = format!("**Invariant {}, {invariant:?}:**", invariant as u8);
         assert!(page.contains(&line), "ARCHITECTURE.md does not say `{line}`");
     }

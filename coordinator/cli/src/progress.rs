@@ -135,7 +135,7 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, pacers: Option
     let first = *progress.borrow();
     let drawn = ProgressBars::start(ProgressBar::new(first.keys), TEMPLATE);
     let bar = &drawn.0;
-    bar.set_message(first.phase.as_str());
+    bar.set_message(<&str>::from(first.phase));
     while progress.changed().await.is_ok() {
         let now = *progress.borrow_and_update();
         bar.set_length(now.keys.max(now.read.listed));
@@ -145,7 +145,7 @@ pub(super) async fn show(mut progress: watch::Receiver<Progress>, pacers: Option
             bar.reset_eta();
         }
         let waits = now.waits();
-        bar.set_message(if waits.is_some() { "waiting" } else { now.phase.as_str() });
+        bar.set_message(if waits.is_some() { "waiting" } else { now.phase.into() });
         if let Some(WaitingBatches { keys, grace_ms, .. }) = waits {
             let grace = duration::show(Duration::from_millis(grace_ms));
             bar.set_prefix(format!(", {} wait (grace {grace})", grouped(keys)));

@@ -81,7 +81,7 @@ async fn show_one(
             let (totals, read) = (progress.totals, progress.read);
             format!(
                 "  {}: {} of about {} keys listed, {} stale, {} deleted\n",
-                progress.phase.as_str(),
+                progress.phase,
                 grouped(read.listed),
                 grouped(progress.keys),
                 grouped(read.stale),
@@ -159,7 +159,7 @@ async fn print_kept(net: &NatsConnection, run: RunId) -> Result<u64, CommandErro
         let mut text = String::new();
         for group in &entry.groups {
             let about = json!({
-                "reason": group.reason.as_str(),
+                "reason": <&str>::from(group.reason),
                 "node": entry.node,
                 "slot": group.slot,
                 "time": rfc3339(entry.at_ms),
@@ -196,11 +196,11 @@ fn lines(entry: &AuditEntry, all: bool) -> String {
                 continue;
             }
             let about = json!({
-                "reason": group.reason.as_str(),
+                "reason": <&str>::from(group.reason),
                 "node": entry.node,
                 "slot": group.slot,
                 "time": rfc3339(entry.at_ms),
-                "outcome": outcome.as_str(),
+                "outcome": <&str>::from(*outcome),
             });
             text.push_str(&line(key, &about));
         }

@@ -81,7 +81,7 @@ pub(super) fn listed(lines: &[RunLine], now: Timestamp) -> String {
 
 /// The word for the state of a run.
 pub(super) fn status_text(status: Option<Status>) -> &'static str {
-    status.map_or("running", Status::as_str)
+    status.map_or("running", Into::into)
 }
 
 #[cfg(test)]

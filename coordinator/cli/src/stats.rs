@@ -96,8 +96,8 @@ pub fn page(statistics: &Statistics) -> String {
         figures.push(Figure::text("Alerts", "none"));
     }
     figures.extend(statistics.alerts.iter().map(|alert| {
-        let severity = alert.severity.as_str();
-        Figure::text("ALERT", format!("{severity}: {} (since {})", alert.message, moment(&alert.since)))
+        let since = moment(&alert.since);
+        Figure::text("ALERT", format!("{}: {} (since {since})", alert.severity, alert.message))
     }));
     terminal::blocks(&[Block::Figures(figures)])
 }
@@ -158,5 +158,5 @@ fn servers(redis: &RedisHealth) -> String {
         None if known => "memory without limit".to_owned(),
         None => "memory unknown".to_owned(),
     };
-    format!("{}, {latency}, {memory}", redis.status.as_str())
+    format!("{}, {latency}, {memory}", redis.status)
 }

@@ -1,6 +1,6 @@
 //! Removes the caches of inactive users with stages that share only a server.
 
-use keysweep_model::messages::Action;
+use keysweep_model::messages::{Action, Reason};
 use keysweep_runtime::context::Timing;
 use keysweep_testkit::kit;
 use keysweep_testkit::kit::net::{self, Counts, Net};
@@ -26,7 +26,7 @@ async fn caches_of_inactive_users_are_removed_over_nats() {
         keysweep_storage::audit::next(&*env.store, result.run_id, revision).await.unwrap()
     {
         revision = at;
-        let inactive = entry.groups.iter().filter(|group| group.reason.as_str() == "inactive");
+        let inactive = entry.groups.iter().filter(|group| group.reason == Reason::Inactive);
         reasons += inactive.map(|group| group.keys.len() as u64).sum::<u64>();
     }
     assert_eq!(reasons, population.inactive.len() as u64, "the audit trail names them, and why");

@@ -88,7 +88,7 @@ async fn every_delivery_twice_on_a_standalone_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_crash_point_in_each_role() {
     let net = Net::start(timing()).await;
-    for point in FailPoint::ALL {
+    for &point in FailPoint::ALL {
         for visit in [1, 2] {
             println!("{point:?}, visit {visit}");
             // Emptied in each iteration.

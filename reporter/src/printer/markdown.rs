@@ -64,8 +64,7 @@ fn figures(page: &mut String, figures: &[Figure]) {
 
 fn findings(page: &mut String, findings: &[FindingView]) {
     for finding in findings {
-        let severity =
-            finding.severity.map(|severity| format!("**{}:** ", severity.as_str())).unwrap_or_default();
+        let severity = finding.severity.map(|severity| format!("**{severity}:** ")).unwrap_or_default();
         let _ = writeln!(page, "- {severity}{}", text(&finding.sentence));
         let rule = finding.rule.as_ref().map(|rule| format!("rule {}", code(rule)));
         let since = finding.since.as_ref().map(|since| format!("since {}", text(since)));

@@ -30,7 +30,7 @@ fn verdict(status: Health) -> Verdict {
         Health::Degraded => Tone::Warning,
         Health::Unhealthy => Tone::Bad,
     };
-    Verdict { tone, word: status.as_str(), sentence: "At the end of the run.".to_owned() }
+    Verdict { tone, word: status.into(), sentence: "At the end of the run.".to_owned() }
 }
 
 fn latency(ms: Option<f64>) -> String {
@@ -64,7 +64,7 @@ fn row(node: &NodeHealth) -> Vec<String> {
     let known = |n: Option<u64>| n.map_or(NONE.to_owned(), grouped);
     vec![
         name.to_owned(),
-        node.status.as_str().to_owned(),
+        node.status.to_string(),
         latency(node.latency),
         memory(node.memory_usage_percent),
         node.used_memory_bytes.map_or(NONE.to_owned(), bytes),

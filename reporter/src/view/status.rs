@@ -38,7 +38,7 @@ impl StatusView {
         };
         Self {
             tone,
-            word: result.status.as_str(),
+            word: result.status.into(),
             took: format!("{when} {}", duration(result.duration_ms)),
             sentence: sentence + &noticed(result),
             dry_run: result.dry_run,

@@ -10,7 +10,6 @@ mod identity;
 mod sources;
 mod url;
 
-use std::fmt;
 use std::path::PathBuf;
 
 pub(super) use self::identity::NatsIdentity;
@@ -23,33 +22,19 @@ use super::parse;
 use super::table::{NatsSettings, NatsSources};
 use super::tls;
 use keysweep_model::secret::Secret;
+use strum::{Display, EnumString};
 
 /// The server of a context without a URL, as in the nats CLI.
 const DEFAULT_URL: &str = "nats://127.0.0.1:4222";
 
 /// Where the server stores streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum Storage {
     /// On disk.
     File,
     /// In memory; they are lost when the server restarts.
     Memory,
-}
-
-impl Storage {
-    /// The storage of a word that the table allows.
-    pub(super) fn from_word(word: &str) -> Self {
-        if word == "memory" { Self::Memory } else { Self::File }
-    }
-}
-
-impl fmt::Display for Storage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::File => "file",
-            Self::Memory => "memory",
-        })
-    }
 }
 
 /// Resolves the connection; `None` if no layer configures one. Reads the context's file and the files of a password

@@ -2,6 +2,7 @@
 //! [`ConfigError::BadValue`](super::ConfigError::BadValue).
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use keysweep_model::address_map::AddressMapping;
@@ -140,6 +141,11 @@ pub(super) fn choice(kind: SettingKind, text: &str) -> Parsed<&'static str> {
         _ => None,
     };
     found.ok_or_else(|| kind.expected())
+}
+
+/// The variant that the word of the table names.
+pub(super) fn variant<T: FromStr>(kind: SettingKind, text: &str) -> Parsed<T> {
+    choice(kind, text)?.parse().map_err(|_| kind.expected())
 }
 
 /// The name of a request field, given as it is (`dryRun`) or in snake_case (`dry_run`).

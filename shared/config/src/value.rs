@@ -99,7 +99,8 @@ displayed! {
     &'static str: word;
     Alias: |kind, text| parse::name(kind, text).map(Alias::new);
     ActivitySetting: |kind, text| parse::source(kind, text).map(|(word, what)| Self { word, what });
-    Storage: |kind, text| parse::choice(kind, text).map(Storage::from_word);
+    Storage: parse::variant;
+    Verify: parse::variant;
     RedisUrl: parse::url;
     NatsUrl: parse::nats_url;
     AddressMapping: parse::address;
@@ -126,16 +127,6 @@ fn word(kind: SettingKind, text: &str) -> Parsed<&'static str> {
     match kind {
         SettingKind::Overrides => parse::field(kind, text),
         _ => parse::choice(kind, text),
-    }
-}
-
-impl SettingValue for Verify {
-    fn parse(kind: SettingKind, text: &str) -> Parsed<Self> {
-        parse::choice(kind, text).map(|word| if word == "value" { Self::Value } else { Self::Ttl })
-    }
-
-    fn show(&self) -> String {
-        self.as_str().to_owned()
     }
 }
 

@@ -1,7 +1,9 @@
 //! The invariants of keysweep, numbered. Asserts, tests and `ARCHITECTURE.md` cite them by these names.
 
+use strum::VariantArray;
+
 /// The properties that hold at any time, under any failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum Invariant {
     /// A run with a gap never reports success.
     Coverage = 1,
@@ -21,13 +23,5 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Coverage,
-        Self::Order,
-        Self::Twice,
-        Self::Conservation,
-        Self::DryRun,
-        Self::Consent,
-        Self::Bounds,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use strum::{Display, IntoStaticStr};
 
 use crate::ids::{NodeId, RunId};
 use crate::messages::AsReplica;
@@ -219,8 +220,22 @@ pub struct PrefixRow {
 }
 
 /// The health of a deployment, or of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    Display,
+    IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Health {
     /// Every primary answers, and none is nearly full.
     Healthy,
@@ -229,18 +244,6 @@ pub enum Health {
     /// None answers.
     #[default]
     Unhealthy,
-}
-
-impl Health {
-    /// Its name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Healthy => "healthy",
-            Self::Degraded => "degraded",
-            Self::Unhealthy => "unhealthy",
-        }
-    }
 }
 
 /// The health of Redis at one time.
@@ -295,8 +298,9 @@ pub enum FindingKind {
 }
 
 /// The severity of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Severity {
     /// For information.
     Info,
@@ -304,18 +308,6 @@ pub enum Severity {
     Warning,
     /// Requires action.
     Critical,
-}
-
-impl Severity {
-    /// Its name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
 }
 
 /// A recommendation or an issue, with its evidence.

@@ -1,65 +1,46 @@
 //! The outcomes of a candidate, and their codes in the ledger.
 
 use serde::{Deserialize, Serialize};
+use strum::{IntoStaticStr, VariantArray};
 
-/// The outcome of one candidate in a reap batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// The outcome of one candidate in a reap batch, with its code in the ledger.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr, VariantArray,
+)]
+#[strum(serialize_all = "camelCase")]
+#[repr(u8)]
 pub enum Outcome {
     /// It was deleted.
     #[serde(rename = "d")]
-    Deleted,
+    Deleted = b'd',
     /// It was given a TTL.
     #[serde(rename = "e")]
-    Expired,
+    Expired = b'e',
     /// It no longer qualified.
     #[serde(rename = "s")]
-    Spared,
+    Spared = b's',
     /// It was a hash whose fields expire.
     #[serde(rename = "t")]
-    FieldTtl,
+    FieldTtl = b't',
     /// It no longer existed.
     #[serde(rename = "v")]
-    Vanished,
+    Vanished = b'v',
     /// The action failed; nothing was changed.
     #[serde(rename = "f")]
-    Failed,
+    Failed = b'f',
     /// The run ended before it was tried; nothing was changed.
     #[serde(rename = "u")]
-    Unreached,
+    Unreached = b'u',
     /// It was tried, and no reply confirms or denies the effect.
     #[serde(rename = "n")]
-    Unconfirmed,
+    Unconfirmed = b'n',
 }
 
 impl Outcome {
-    /// Its name in outputs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Expired => "expired",
-            Self::Spared => "spared",
-            Self::FieldTtl => "fieldTtl",
-            Self::Vanished => "vanished",
-            Self::Failed => "failed",
-            Self::Unreached => "unreached",
-            Self::Unconfirmed => "unconfirmed",
-        }
-    }
-
     /// Its code in the ledger.
     #[must_use]
     pub fn code(self) -> char {
-        match self {
-            Self::Deleted => 'd',
-            Self::Expired => 'e',
-            Self::Spared => 's',
-            Self::FieldTtl => 't',
-            Self::Vanished => 'v',
-            Self::Failed => 'f',
-            Self::Unreached => 'u',
-            Self::Unconfirmed => 'n',
-        }
+        char::from(self as u8)
     }
 
     /// Whether the key was changed.
@@ -77,17 +58,7 @@ impl Outcome {
     /// The outcome with the code `letter`.
     #[must_use]
     pub fn from_code(letter: u8) -> Option<Self> {
-        let all = [
-            Self::Deleted,
-            Self::Expired,
-            Self::Spared,
-            Self::FieldTtl,
-            Self::Vanished,
-            Self::Failed,
-            Self::Unreached,
-            Self::Unconfirmed,
-        ];
-        all.into_iter().find(|o| o.code() as u32 == u32::from(letter))
+        Self::VARIANTS.iter().copied().find(|outcome| *outcome as u8 == letter)
     }
 }
 

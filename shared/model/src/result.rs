@@ -8,6 +8,7 @@ mod pacing;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use strum::IntoStaticStr;
 
 use crate::ids::{NodeId, RunId};
 use crate::memory::ByteEstimate;
@@ -22,8 +23,9 @@ pub use pacing::{PacedNode, Pacing, Waited};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The final status of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum Status {
     /// Everything was covered and every candidate was handled.
     Completed,
@@ -33,19 +35,6 @@ pub enum Status {
     Failed,
     /// It was stopped before its end.
     Cancelled,
-}
-
-impl Status {
-    /// Its name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Partial => "partial",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
 }
 
 /// The final record of a run.

@@ -98,13 +98,13 @@ impl Layout {
     /// The subject of a work queue.
     #[must_use]
     pub fn queue_subject(&self, topic: Topic) -> String {
-        format!("{}.{}", self.access.prefix, topic_name(topic))
+        format!("{}.{}", self.access.prefix, topic.as_str())
     }
 
     /// The stream of a work queue.
     #[must_use]
     pub fn queue_stream(&self, topic: Topic) -> String {
-        self.stream_name(topic_name(topic))
+        self.stream_name(topic.as_str())
     }
 
     /// The subject of a request to the service.
@@ -216,7 +216,7 @@ impl Layout {
             discard: DiscardPolicy::New,
             max_bytes: i64::try_from(bytes).unwrap_or(i64::MAX),
             duplicate_window: DUPLICATE_WINDOW,
-            ..self.stream(topic_name(topic), what)
+            ..self.stream(topic.as_str(), what)
         }
     }
 
@@ -309,14 +309,6 @@ pub(super) fn bucket_stream(name: &str) -> String {
 fn bucket(key: &str) -> Option<&'static str> {
     let first = key.split('/').next()?;
     BUCKETS.iter().find(|(word, _)| *word == first).map(|(_, bucket)| *bucket)
-}
-
-/// The name of a queue in subjects.
-pub(super) fn topic_name(topic: Topic) -> &'static str {
-    match topic {
-        Topic::Tasks => "tasks",
-        Topic::Batches => "batches",
-    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::connect::{Nats, chain};
-use super::layout::{WORKERS, topic_name};
+use super::layout::WORKERS;
 use super::signatures::{self, ReadPath, SIGNATURE, is_redirected};
 
 /// How long a pull waits beyond its expiry for a server that does not reply.
@@ -92,7 +92,7 @@ fn full(error: &PublishError) -> Option<String> {
 impl Queue for NatsQueue {
     fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> QueueFuture<'_, ()> {
         let signature = match topic {
-            Topic::Tasks => signatures::signature(&self.nats.authority, topic_name(topic), &payload),
+            Topic::Tasks => signatures::signature(&self.nats.authority, topic.as_str(), &payload),
             Topic::Batches => Ok(None),
         };
         let message = PublishMessage::build().message_id(id).payload(payload.into());
@@ -184,7 +184,7 @@ fn trust(nats: &Nats, topic: Topic, message: &jetstream::Message) -> Result<(), 
         }
         Topic::Tasks => {
             let signature = header(SIGNATURE).map(HeaderValue::as_str);
-            nats.authority.check(topic_name(topic), &message.payload, signature)
+            nats.authority.check(topic.as_str(), &message.payload, signature)
         }
         Topic::Batches => Ok(()),
     }

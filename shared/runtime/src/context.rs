@@ -138,7 +138,7 @@ impl Context {
         if self.distributed
             && let Err(e) = events::emit(&*self.store, event).await
         {
-            tracing::warn!(error = %e, kind = event.kind.as_str(), "failed to publish an event");
+            tracing::warn!(error = %e, kind = %event.kind, "failed to publish an event");
         }
     }
 

@@ -3,11 +3,12 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use strum::VariantArray;
 use tokio::sync::watch;
 use tokio::task;
 
 /// The points at which a stop matters: before and after each step that must take effect once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum FailPoint {
     /// A scanner has received a task and done nothing yet.
     TaskReceived,
@@ -33,18 +34,7 @@ pub enum FailPoint {
 
 impl FailPoint {
     /// All of them, for tests that visit each.
-    pub const ALL: [Self; 10] = [
-        Self::TaskReceived,
-        Self::BatchesPublished,
-        Self::ReportStored,
-        Self::BatchReceived,
-        Self::BackupWritten,
-        Self::ScriptsRun,
-        Self::ReceiptPending,
-        Self::ReceiptStored,
-        Self::ResultPending,
-        Self::ResultStored,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 }
 
 /// A point, and the visit of it at which a worker is stopped.

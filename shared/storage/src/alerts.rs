@@ -9,6 +9,7 @@ use keysweep_model::metrics::Alert;
 use keysweep_model::wire;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use strum::Display;
 
 use crate::store::{self, Entry, Store, StoreError};
 
@@ -16,24 +17,14 @@ use crate::store::{self, Entry, Store, StoreError};
 pub const ALERTS: &str = "alerts/";
 
 /// A transition of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum AlertTransition {
     /// It started firing.
     Raised,
     /// It stopped firing.
     Resolved,
-}
-
-impl AlertTransition {
-    /// Its name.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Raised => "raised",
-            Self::Resolved => "resolved",
-        }
-    }
 }
 
 /// A transition of an alert, to be delivered to receivers.
@@ -78,7 +69,7 @@ impl AlertNotification {
     /// The id of the notification, the same for each delivery. It is the id of its event, too.
     #[must_use]
     pub fn id(&self) -> String {
-        format!("{}/alert/{}/{}", self.alert.job, self.alert.id, self.change.as_str())
+        format!("{}/alert/{}/{}", self.alert.job, self.alert.id, self.change)
     }
 
     /// The event for subscribers and webhooks.

@@ -7,6 +7,7 @@ use keysweep_model::ids::RunId;
 use keysweep_model::time::rfc3339;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use strum::Display;
 use uuid::Uuid;
 
 use crate::alerts::AlertNotification;
@@ -16,8 +17,9 @@ use crate::store::{Store, StoreError};
 pub const EVENTS: &str = "events/";
 
 /// The kinds of events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum EventKind {
     /// A run started.
     Started,
@@ -44,32 +46,12 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Its name in subjects and types.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::Progress => "progress",
-            Self::TakenOver => "taken_over",
-            Self::Issue => "issue",
-            Self::Alert => "alert",
-            Self::Summary => "summary",
-            Self::Completed => "completed",
-            Self::Partial => "partial",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Missed => "missed",
-        }
-    }
-}
-
-impl EventKind {
     /// The type of the CloudEvent.
     fn event_type(self, which: Option<&str>) -> String {
         match (self, which) {
             (Self::Alert, Some(change)) => format!("dev.keysweep.alert.{change}.v1"),
-            (Self::Alert | Self::Summary, _) => format!("dev.keysweep.{}.v1", self.as_str()),
-            _ => format!("dev.keysweep.run.{}.v1", self.as_str()),
+            (Self::Alert | Self::Summary, _) => format!("dev.keysweep.{self}.v1"),
+            _ => format!("dev.keysweep.run.{self}.v1"),
         }
     }
 }
@@ -105,7 +87,7 @@ impl Event {
             job: job.to_owned(),
             subject: notice.alert.id.to_string(),
             kind: EventKind::Alert,
-            which: Some(notice.change.as_str().to_owned()),
+            which: Some(notice.change.to_string()),
             time_ms: notice.at_ms,
             data: notice.data(),
         }
@@ -137,7 +119,7 @@ impl Event {
     }
 
     fn key(&self) -> String {
-        let base = format!("{EVENTS}{}/{}/{}", self.job, self.kind.as_str(), self.subject);
+        let base = format!("{EVENTS}{}/{}/{}", self.job, self.kind, self.subject);
         self.which.as_ref().map_or(base.clone(), |which| format!("{base}/{which}"))
     }
 

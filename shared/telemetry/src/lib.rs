@@ -14,6 +14,7 @@ use keysweep_model::messages::{Receipt, ScanCounts};
 use keysweep_model::metrics::Alert;
 use keysweep_model::outcome::Outcome;
 use keysweep_model::result::CleanupResult;
+use strum::IntoStaticStr;
 
 use self::labels::{
     AlertLabels, Failure, JobLabels, JobOutcomeLabels, Node, Post, Queue, QueueOutcome, Reason, Redis,
@@ -31,7 +32,8 @@ pub struct Telemetry {
 }
 
 /// The outcome of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum DeliveryOutcome {
     /// It was handled, and acknowledged.
     Done,
@@ -47,21 +49,9 @@ pub enum DeliveryOutcome {
     BadSignature,
 }
 
-impl DeliveryOutcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Requeued => "requeued",
-            Self::Failed => "failed",
-            Self::DeadLettered => "dead_lettered",
-            Self::Undecodable => "undecodable",
-            Self::BadSignature => "bad_signature",
-        }
-    }
-}
-
 /// The kinds of requests to Redis whose duration is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum RequestKind {
     /// A page of keys with the TTLs of others, in one write.
     Window,
@@ -105,7 +95,7 @@ impl Telemetry {
             let labels = JobOutcomeLabels {
                 cleanup_job: job.to_owned(),
                 redis: redis.to_string(),
-                outcome: outcome.as_str(),
+                outcome: outcome.into(),
             };
             self.metrics.keys_reaped.get_or_create(&labels).inc_by(keys);
         }
@@ -113,7 +103,7 @@ impl Telemetry {
 
     /// Counts the end of a delivery, the `deliveries`-th of its message.
     pub fn delivered(&self, queue: &'static str, outcome: DeliveryOutcome, deliveries: u32) {
-        let outcome = outcome.as_str();
+        let outcome = outcome.into();
         self.metrics.deliveries.get_or_create(&QueueOutcome { queue, outcome }).inc();
         if deliveries > 1 {
             self.metrics.redeliveries.get_or_create(&Queue { queue }).inc();
@@ -127,12 +117,7 @@ impl Telemetry {
 
     /// Records the duration of a request to Redis.
     pub fn request(&self, redis: &Alias, asked: RequestKind, took: Duration) {
-        let request = match asked {
-            RequestKind::Window => "window",
-            RequestKind::Values => "values",
-            RequestKind::Script => "script",
-        };
-        let labels = Request { redis: redis.to_string(), request };
+        let labels = Request { redis: redis.to_string(), request: asked.into() };
         self.metrics.redis_request_duration.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
@@ -148,7 +133,7 @@ impl Telemetry {
         let JobLabels { cleanup_job, redis } = labels_of_job.clone();
         metrics
             .runs
-            .get_or_create(&JobOutcomeLabels { cleanup_job, redis, outcome: result.status.as_str() })
+            .get_or_create(&JobOutcomeLabels { cleanup_job, redis, outcome: result.status.into() })
             .inc();
         let seconds = Duration::from_millis(result.duration_ms).as_secs_f64();
         metrics.run_duration.get_or_create(&labels_of_job).observe(seconds);

@@ -41,6 +41,6 @@ pub struct RestoreArgs {
 
 fn reason() -> impl TypedValueParser<Value = Reason> {
     let all = [Reason::Stale, Reason::Inactive];
-    let words = PossibleValuesParser::new(all.map(Reason::as_str));
-    words.map(move |word| if word == all[0].as_str() { all[0] } else { all[1] })
+    let words = PossibleValuesParser::new(all.map(<&str>::from));
+    words.map(move |word| if word == <&str>::from(all[0]) { all[0] } else { all[1] })
 }

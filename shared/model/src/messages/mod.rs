@@ -18,6 +18,7 @@ mod spec;
 mod statistics;
 
 use serde::{Deserialize, Serialize, Serializer};
+use strum::IntoStaticStr;
 
 use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use crate::key::Key;
@@ -123,7 +124,8 @@ pub struct ScanTask {
 }
 
 /// Why a key is a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum Reason {
     /// It has no TTL.
     Stale,
@@ -132,15 +134,6 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// Its name in output.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stale => "stale",
-            Self::Inactive => "inactive",
-        }
-    }
-
     /// Whether candidates with this reason are deleted in a run that does `action` with stale keys.
     #[must_use]
     pub fn is_deleted(self, action: Action) -> bool {

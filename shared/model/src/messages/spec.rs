@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString};
 
 use super::action::Action;
 use super::inactive::{InactiveRule, SampledUsers};
@@ -39,24 +40,14 @@ pub struct Rules {
 }
 
 /// What must be unchanged since the scan for a key to be deleted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Display, EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum Verify {
     /// Its expiry.
     #[default]
     Ttl,
     /// Its expiry and its value, of which the scanner takes a fingerprint.
     Value,
-}
-
-impl Verify {
-    /// Its name in settings.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ttl => "ttl",
-            Self::Value => "value",
-        }
-    }
 }
 
 impl Rules {
