@@ -19,8 +19,9 @@ use keysweep_model::secret::Secret;
 use keysweep_nats::{Nats, NatsAuth, NatsOptions, setup};
 use keysweep_redis::Conn;
 use keysweep_runtime::context::{Context, Timing};
-use keysweep_servers::{NatsServer, Server};
+use keysweep_servers::Server;
 use keysweep_tasks::supervision::TaskGroup;
+use keysweep_testkit::nats_server::NatsServer;
 use tokio_util::sync::CancellationToken;
 
 const HANG: Duration = Duration::from_secs(60);

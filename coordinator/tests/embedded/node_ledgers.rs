@@ -11,6 +11,7 @@ use keysweep_runtime::failpoint::{FailPoint, FailPoints};
 use keysweep_servers::ClusterServers;
 use keysweep_testkit::kit;
 use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
+use keysweep_testkit::reshard::Reshard;
 
 use crate::redelivery::delivered_twice;
 use crate::reshard::{moves_before_deletion, run_and_change};

@@ -16,6 +16,7 @@ use keysweep_storage::queue::Topic;
 use keysweep_testkit::kit::gate::Gate;
 use keysweep_testkit::kit::ground_truth::GroundTruth;
 use keysweep_testkit::kit::{self, keys};
+use keysweep_testkit::reshard::Reshard;
 use tokio::time::sleep;
 
 use super::failover::{PRIMARIES, cluster, cut_off, replica, slots, takes_over};

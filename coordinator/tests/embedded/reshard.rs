@@ -12,6 +12,7 @@ use keysweep_runtime::context::{Context, Timing};
 use keysweep_servers::{ClusterServers, Server};
 use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
 use keysweep_testkit::kit::{self, keys};
+use keysweep_testkit::reshard::Reshard;
 
 /// Keys in the slot that moves: more than one MIGRATE takes along.
 const TAGGED: u64 = 600;

@@ -7,11 +7,12 @@ use coordinator::drive::Progress;
 use keysweep_model::result::Status;
 use keysweep_redis::ConnectOptions;
 use keysweep_runtime::context::Timing;
-use keysweep_servers::{Sentinel, Server};
+use keysweep_servers::Server;
 use keysweep_storage::queue::Topic;
 use keysweep_testkit::kit::gate::Gate;
 use keysweep_testkit::kit::ground_truth::GroundTruth;
 use keysweep_testkit::kit::{self, keys};
+use keysweep_testkit::sentinel::Sentinel;
 use tokio::time::sleep;
 
 use super::failover::{cut_off, takes_over};

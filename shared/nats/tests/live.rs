@@ -7,10 +7,10 @@ use std::time::Duration;
 use keysweep_nats::limits::TASK_QUEUE_PART;
 use keysweep_nats::setup::{PieceState, SetupMode, ensure, setup};
 use keysweep_nats::{Nats, NatsError, NatsOptions, NatsQueue, NatsStore};
-use keysweep_servers::NatsServer;
 use keysweep_storage::queue::{Queue, Topic};
 use keysweep_storage::store::{Created, Store};
 use keysweep_testkit::contracts;
+use keysweep_testkit::nats_server::NatsServer;
 
 const ACK_WAIT: Duration = Duration::from_millis(1_000);
 

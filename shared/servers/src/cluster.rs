@@ -1,4 +1,4 @@
-//! A whole Redis Cluster of local servers. `slots.rs` moves slots between them.
+//! A whole Redis Cluster of local servers.
 
 use std::time::{Duration, Instant};
 
@@ -6,8 +6,11 @@ use futures_util::future::try_join_all;
 use keysweep_model::slot::SLOTS;
 use keysweep_redis::Conn;
 
-use super::process::Role;
+use super::process::have_certificate;
 use super::{Server, ServersError, ask, binary, redis62};
+
+/// Settings of every node that has a certificate.
+const TLS_ARGS: [&str; 4] = ["--tls-cluster", "yes", "--tls-replication", "yes"];
 
 /// How long the nodes may take to agree; generous, because tests share small machines.
 const AGREE_LIMIT: Duration = Duration::from_secs(30);
@@ -39,38 +42,18 @@ impl ClusterServers {
 
     /// [`ClusterServers::start`] with more arguments for every node, and without owners for the slots of `leave_out`
     /// (inclusive). Without `--cluster-require-full-coverage no` such a cluster rejects every key, and this does not
-    /// wait for the state `ok`.
+    /// wait for the state `ok`. With a certificate, the nodes use TLS among each other, and have a second port with
+    /// TLS for clients.
     pub async fn start_with(
         primaries: usize,
         replicas_each: usize,
         extra_args: &[&str],
         leave_out: Option<(u16, u16)>,
     ) -> Result<Self, ServersError> {
-        Self::start_as(primaries, replicas_each, extra_args, (leave_out, false)).await
-    }
-
-    /// [`ClusterServers::start`] with nodes that use TLS among each other, and have a second port with TLS for
-    /// clients; `extra_args` contain the certificates.
-    pub async fn start_tls(
-        primaries: usize,
-        replicas_each: usize,
-        extra_args: &[&str],
-    ) -> Result<Self, ServersError> {
-        let among_each_other = ["--tls-cluster", "yes", "--tls-replication", "yes"];
-        let args: Vec<&str> = among_each_other.iter().chain(extra_args).copied().collect();
-        Self::start_as(primaries, replicas_each, &args, (None, true)).await
-    }
-
-    async fn start_as(
-        primaries: usize,
-        replicas_each: usize,
-        extra_args: &[&str],
-        (leave_out, tls): (Option<(u16, u16)>, bool),
-    ) -> Result<Self, ServersError> {
-        let role = Role { in_cluster: true, tls };
-        let args: Vec<&str> = NODE_ARGS.iter().chain(extra_args).copied().collect();
+        let tls: &[&str] = if have_certificate(extra_args) { &TLS_ARGS } else { &[] };
+        let args = [&NODE_ARGS, tls, extra_args].concat();
         let count = primaries * (1 + replicas_each);
-        let nodes = try_join_all((0..count).map(|_| Server::start_as(&args, role))).await?;
+        let nodes = try_join_all((0..count).map(|_| Server::start_as(&args, true))).await?;
         let conns = try_join_all(nodes.iter().map(Server::conn)).await?;
         let shares = shares(primaries, leave_out);
         for (index, conn) in conns.iter().enumerate() {

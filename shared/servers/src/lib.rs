@@ -1,17 +1,14 @@
-//! Local Redis and NATS servers, on loopback and free ports, that end with this process: for `keysweep demo`, the
-//! tests and xtask. None of it is used with other servers.
+//! Local Redis servers, on loopback and free ports, that end with this process: for `keysweep demo`, the tests and
+//! xtask. None of it is used with other servers. Sentinel and nats-server, which only tests start, are in testkit.
 
 mod binary;
 mod cluster;
 mod dataset;
-mod managed_process;
-mod nats;
+pub mod managed_process;
 mod ports;
 mod process;
 mod redis62;
 mod seed;
-mod sentinel;
-mod slots;
 
 use std::io;
 
@@ -19,10 +16,9 @@ pub use binary::{find_program, nats_server, redis_server};
 pub use cluster::ClusterServers;
 pub use dataset::{Dataset, DatasetEntry, DatasetValue, ExpectedCounts, demo_mixture};
 pub use managed_process::ManagedProcess;
-pub use nats::NatsServer;
-pub use process::Server;
+pub use ports::{free_ports, fresh_dir};
+pub use process::{Server, answers};
 pub use seed::Seeder;
-pub use sentinel::Sentinel;
 
 use keysweep_files::FileError;
 use keysweep_redis::{Conn, RedisError, Reply};
@@ -70,17 +66,14 @@ impl ServersError {
     }
 }
 
-/// A text reply, such as those of INFO and CLUSTER NODES.
-fn text(conn: &Conn, command: &str, reply: &Reply) -> Result<String, RedisError> {
-    match reply {
-        Reply::BulkString(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
-        Reply::SimpleString(text) | Reply::VerbatimString { text, .. } => Ok(text.clone()),
+/// Sends `command` (words separated by blanks) and returns the reply as text.
+///
+/// # Errors
+/// Those of the server, and a reply that is no text.
+pub async fn ask(conn: &Conn, command: &str) -> Result<String, RedisError> {
+    match conn.info_text(command).await? {
+        Reply::BulkString(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Reply::SimpleString(text) | Reply::VerbatimString { text, .. } => Ok(text),
         _ => Err(RedisError::unexpected(conn.address(), command)),
     }
-}
-
-/// Sends `command` (words separated by blanks) and returns the reply as text.
-async fn ask(conn: &Conn, command: &str) -> Result<String, RedisError> {
-    let reply = conn.info_text(command).await?;
-    text(conn, command, &reply)
 }

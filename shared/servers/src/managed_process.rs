@@ -1,5 +1,5 @@
-//! A server process that cannot outlive this one: a shell starts, signals, restarts and ends it. The readiness check
-//! depends on the server and is elsewhere.
+//! A server process that cannot outlive this one: a shell starts, signals, restarts and ends it. How a server shows
+//! that it is ready depends on the server: [`LocalServer`].
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,9 +13,9 @@ use super::ServersError;
 use super::ports::{is_gone, is_running};
 
 /// How often another port is tried if another process took the chosen one before the server could bind it.
-pub(super) const PORT_ATTEMPTS_MAX: u32 = 8;
+pub const PORT_ATTEMPTS_MAX: u32 = 8;
 /// The delay between readiness checks.
-pub(super) const READY_POLL: Duration = Duration::from_millis(10);
+pub const READY_POLL: Duration = Duration::from_millis(10);
 /// How long a server may take until it answers; generous, because tests share small machines.
 const READY_LIMIT: Duration = Duration::from_secs(15);
 /// The number of a log's last lines in errors.
@@ -64,15 +64,60 @@ struct ProcessState {
 }
 
 /// Why a server will not become ready.
-pub(super) struct NotReady {
-    pub(super) what: &'static str,
+pub struct NotReady {
+    what: &'static str,
     /// Whether another port, or the same one a little later, may work.
-    pub(super) port_taken: bool,
+    pub port_taken: bool,
+}
+
+/// A server that [`start`] can start.
+pub trait LocalServer {
+    /// Its process.
+    fn process(&self) -> &ManagedProcess;
+
+    /// Its address, for messages.
+    fn url(&self) -> String;
+
+    /// Whether this server, and not another one on its port, answers.
+    fn answers(&self) -> impl Future<Output = bool> + Send;
+}
+
+/// Starts servers with `spawn` until one has its port for itself; returns when it answers.
+///
+/// # Errors
+/// Those of `spawn`, and [`ServersError::NotReady`].
+pub async fn start<S: LocalServer>(spawn: impl Fn() -> Result<S, ServersError>) -> Result<S, ServersError> {
+    for _ in 0..PORT_ATTEMPTS_MAX {
+        let server = spawn()?;
+        match wait_until_ready(&server).await {
+            Ok(()) => return Ok(server),
+            Err(why) if why.port_taken => {}
+            Err(why) => return Err(server.process().not_ready(&server.url(), &why)),
+        }
+    }
+    Err(ServersError::Unusable(format!(
+        "every port for a local server was taken by others, {PORT_ATTEMPTS_MAX} times in a row"
+    )))
+}
+
+/// Returns when `server` answers.
+///
+/// # Errors
+/// If its process ended, or if the time limit for readiness is over.
+pub async fn wait_until_ready(server: &impl LocalServer) -> Result<(), NotReady> {
+    while !server.answers().await {
+        server.process().check_starting()?;
+        tokio::time::sleep(READY_POLL).await;
+    }
+    Ok(())
 }
 
 impl ManagedProcess {
     /// Starts `binary` with `args`. The shell owns `dir` and removes it.
-    pub(super) fn start(dir: PathBuf, binary: &Path, args: &[String]) -> Result<Self, ServersError> {
+    ///
+    /// # Errors
+    /// If the shell cannot be started.
+    pub fn start(dir: PathBuf, binary: &Path, args: &[String]) -> Result<Self, ServersError> {
         let program = binary.file_name().unwrap_or(binary.as_os_str()).to_string_lossy().into_owned();
         let mut command = Command::new("sh");
         command.args(["-c", KEEPER, "keysweep-keeper"]).arg(&dir).arg(binary).args(args);
@@ -91,7 +136,7 @@ impl ManagedProcess {
     }
 
     /// Sends a signal, such as `STOP`. `KILL` returns when the process has ended; a second one has no effect.
-    pub(super) fn signal(&self, name: &str) -> Result<(), ServersError> {
+    fn signal(&self, name: &str) -> Result<(), ServersError> {
         let mut state = self.state();
         let sent = state.order(name).map(drop);
         sent.map_err(ServersError::system(format!("send SIG{name} to {} {}", self.program, state.pid)))
@@ -119,7 +164,7 @@ impl ManagedProcess {
     }
 
     /// Starts the same program with the same arguments again after a kill; otherwise has no effect.
-    pub(super) fn start_again(&self) -> Result<(), ServersError> {
+    pub fn start_again(&self) -> Result<(), ServersError> {
         let mut state = self.state();
         state.log_from = self.log().len();
         state.since = Instant::now();
@@ -130,7 +175,7 @@ impl ManagedProcess {
     }
 
     /// An error if the current process ended, or if the time limit for readiness is over.
-    pub(super) fn check_starting(&self) -> Result<(), NotReady> {
+    pub fn check_starting(&self) -> Result<(), NotReady> {
         let (pid, since) = {
             let state = self.state();
             (state.pid, state.since)
@@ -149,7 +194,8 @@ impl ManagedProcess {
     }
 
     /// The error for a server at `url` that will not become ready.
-    pub(super) fn not_ready(&self, url: &str, why: &NotReady) -> ServersError {
+    #[must_use]
+    pub fn not_ready(&self, url: &str, why: &NotReady) -> ServersError {
         let what = format!("{} (`{}`) at `{url}` {}", self.program, self.binary.display(), why.what);
         ServersError::NotReady { what, log: self.log_tail() }
     }

@@ -1,18 +1,12 @@
 //! The local resources of a server: ports, a directory, arguments; and whether a process is alive.
 
 use std::fs;
-use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use keysweep_files::Folder;
 
 use super::ServersError;
-
-/// The range that [`lasting_port`] searches.
-const LASTING_PORTS: std::ops::Range<u16> = 20_000..32_768;
-/// How many ports it tries before it takes any free one.
-const LASTING_PORT_ATTEMPTS: u32 = 100;
 
 /// How the port of the cluster bus is passed to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,27 +35,24 @@ pub(super) fn arguments(dir: &Path, port: u16, bus: Bus) -> Vec<String> {
 }
 
 /// Three different ports that are free now. Another process may still take one before the server binds it.
-pub(super) fn free_ports() -> io::Result<[u16; 3]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    // All are bound until all are known, so that they differ.
-    let (first, second, third) = (bind()?, bind()?, bind()?);
-    Ok([first.local_addr()?.port(), second.local_addr()?.port(), third.local_addr()?.port()])
-}
-
-/// A port that is free now and stays available to a server that restarts: it is below the ephemeral ports of the
-/// system (Linux, macOS), which outgoing connections could take while the server is down.
-pub(super) fn lasting_port() -> io::Result<u16> {
-    for _ in 0..LASTING_PORT_ATTEMPTS {
-        let port = fastrand::u16(LASTING_PORTS);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    free_ports().map(|[port, ..]| port)
+///
+/// # Errors
+/// If the system has none.
+pub fn free_ports() -> Result<[u16; 3], ServersError> {
+    let find = || {
+        let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+        // All are bound until all are known, so that they differ.
+        let (first, second, third) = (bind()?, bind()?, bind()?);
+        Ok([first.local_addr()?.port(), second.local_addr()?.port(), third.local_addr()?.port()])
+    };
+    find().map_err(ServersError::system("look for free ports on 127.0.0.1"))
 }
 
 /// A new directory that only this user can read.
-pub(super) fn fresh_dir() -> Result<PathBuf, ServersError> {
+///
+/// # Errors
+/// If it cannot be created.
+pub fn fresh_dir() -> Result<PathBuf, ServersError> {
     Ok(Folder::temporary(&format!("keysweep-server-{}", std::process::id()))?.path().to_owned())
 }
 
@@ -107,7 +98,6 @@ mod tests {
     fn ports_differ_and_directories_are_new() {
         let [one, two, three] = free_ports().unwrap();
         assert!(one != two && two != three && one != three);
-        assert!(LASTING_PORTS.contains(&lasting_port().unwrap()));
         let (a, b) = (fresh_dir().unwrap(), fresh_dir().unwrap());
         assert_ne!(a, b);
         for dir in [a, b] {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use keysweep_redis::{Conn, ConnectOptions, RedisErrorKind};
 
-use super::managed_process::{ManagedProcess, NotReady, PORT_ATTEMPTS_MAX, READY_POLL};
+use super::managed_process::{self, LocalServer, ManagedProcess};
 use super::ports::{Bus, arguments, free_ports, fresh_dir};
 use super::{ServersError, binary, redis62};
 
@@ -17,13 +17,9 @@ pub struct Server {
     tls_port: Option<u16>,
 }
 
-/// The variant of a server.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Role {
-    /// It runs in cluster mode.
-    pub(super) in_cluster: bool,
-    /// It has a second port with TLS.
-    pub(super) tls: bool,
+/// Whether the arguments contain a certificate: then a server has a second port with TLS.
+pub(super) fn have_certificate(args: &[&str]) -> bool {
+    args.contains(&"--tls-cert-file")
 }
 
 impl Deref for Server {
@@ -34,41 +30,39 @@ impl Deref for Server {
     }
 }
 
-impl Server {
-    /// Starts a standalone server; `extra_args` override the default arguments. Returns when it answers (a reply that
-    /// requires a password counts).
-    pub async fn start(extra_args: &[&str]) -> Result<Self, ServersError> {
-        Self::start_as(extra_args, Role::default()).await
+impl LocalServer for Server {
+    fn process(&self) -> &ManagedProcess {
+        &self.process
     }
 
-    /// [`Server::start`] with a second port with TLS: `extra_args` contain the certificates. The readiness check uses
-    /// the first port.
-    pub async fn start_tls(extra_args: &[&str]) -> Result<Self, ServersError> {
-        Self::start_as(extra_args, Role { tls: true, ..Role::default() }).await
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    async fn answers(&self) -> bool {
+        self.process.present_log().contains("Ready to accept connections") && answers(self.conn().await)
+    }
+}
+
+impl Server {
+    /// Starts a standalone server; `extra_args` override the default arguments. With a certificate among them, it has
+    /// a second port with TLS. Returns when the first port answers (a reply that requires a password counts).
+    pub async fn start(extra_args: &[&str]) -> Result<Self, ServersError> {
+        Self::start_as(extra_args, false).await
     }
 
     /// Starts a server, in cluster mode without joining a cluster.
-    pub(super) async fn start_as(extra_args: &[&str], role: Role) -> Result<Self, ServersError> {
+    pub(super) async fn start_as(extra_args: &[&str], in_cluster: bool) -> Result<Self, ServersError> {
         let binary = binary::redis_server()?;
-        for _ in 0..PORT_ATTEMPTS_MAX {
-            let server = Self::spawn(&binary, extra_args, role)?;
-            match server.wait_until_ready().await {
-                Ok(()) => return Ok(server),
-                Err(why) if why.port_taken => {}
-                Err(why) => return Err(server.process.not_ready(&server.url(), &why)),
-            }
-        }
-        Err(ServersError::Unusable(format!(
-            "every port for redis-server was taken by others, {PORT_ATTEMPTS_MAX} times in a row"
-        )))
+        managed_process::start(|| Self::spawn(&binary, extra_args, in_cluster)).await
     }
 
-    fn spawn(binary: &Path, extra_args: &[&str], role: Role) -> Result<Self, ServersError> {
-        let [port, bus_port, tls_port] =
-            free_ports().map_err(ServersError::system("look for free ports on 127.0.0.1"))?;
+    fn spawn(binary: &Path, extra_args: &[&str], in_cluster: bool) -> Result<Self, ServersError> {
+        let [port, bus_port, tls_port] = free_ports()?;
         let older = redis62::is_older(binary);
         let [port, bus_port] = if older { redis62::ports() } else { None }.unwrap_or([port, bus_port]);
-        let (bus_port, tls_port) = (role.in_cluster.then_some(bus_port), role.tls.then_some(tls_port));
+        let bus_port = in_cluster.then_some(bus_port);
+        let tls_port = have_certificate(extra_args).then_some(tls_port);
         let bus = match bus_port {
             None => Bus::None,
             Some(_) if older => Bus::Fixed,
@@ -83,25 +77,6 @@ impl Server {
             args.extend(extra_args.iter().map(|&arg| arg.to_owned()));
         }
         Ok(Self { process: ManagedProcess::start(dir, binary, &args)?, port, bus_port, tls_port })
-    }
-
-    async fn wait_until_ready(&self) -> Result<(), NotReady> {
-        loop {
-            let ready = self.process.present_log().contains("Ready to accept connections");
-            if ready && self.answers().await {
-                return Ok(());
-            }
-            self.process.check_starting()?;
-            tokio::time::sleep(READY_POLL).await;
-        }
-    }
-
-    async fn answers(&self) -> bool {
-        match self.conn().await {
-            Ok(_) => true,
-            Err(ServersError::Redis(fault)) => fault.kind == RedisErrorKind::Authentication,
-            Err(_) => false,
-        }
     }
 
     /// The port for clients.
@@ -138,5 +113,14 @@ impl Server {
     pub async fn conn(&self) -> Result<Conn, ServersError> {
         let url = self.url();
         Ok(ConnectOptions::open(vec![url.clone()]).connect_dedicated(&url).await?)
+    }
+}
+
+/// Whether `conn` shows that a server answers: a reply that requires a password counts.
+pub fn answers(conn: Result<Conn, ServersError>) -> bool {
+    match conn {
+        Ok(_) => true,
+        Err(ServersError::Redis(fault)) => fault.kind == RedisErrorKind::Authentication,
+        Err(_) => false,
     }
 }

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use keysweep_model::slot::{SLOTS, slot_of};
-use keysweep_redis::{Batch, Conn, ConnectOptions, RedisError, Reply};
+use keysweep_redis::{Batch, Conn, ConnectOptions, RedisClient, RedisError, Reply};
 
 use super::{DatasetEntry, DatasetValue, ServersError, ask};
 
@@ -45,10 +45,8 @@ impl Seeder {
         let mut owners = vec![None; usize::from(SLOTS)];
         let mut conns = Vec::new();
         if ask(&seed, "INFO cluster").await?.contains("cluster_enabled:1") {
-            for primary in primaries(&ask(&seed, "CLUSTER NODES").await?) {
-                for slot in primary.slots.iter().flat_map(|&(first, last)| first..=last) {
-                    owners[usize::from(slot)] = Some(conns.len());
-                }
+            for primary in &RedisClient::discover(access.clone()).await?.topology().primaries {
+                primary.slots.iter().for_each(|slot| owners[usize::from(slot)] = Some(conns.len()));
                 conns.push(access.connect_node_dedicated(&primary.host, primary.port).await?);
             }
         } else {
@@ -157,56 +155,4 @@ impl Seeder {
 async fn deliver(conn: Conn, batch: Batch) -> Result<(), RedisError> {
     let replies = conn.batch(batch).await?;
     replies.iter().find_map(|reply| conn.fault(reply)).map_or(Ok(()), Err)
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct SeedPrimary {
-    host: String,
-    port: u16,
-    slots: Vec<(u16, u16)>,
-}
-
-/// The primaries with slots, from the reply to CLUSTER NODES. Invalid lines are skipped.
-fn primaries(nodes: &str) -> Vec<SeedPrimary> {
-    nodes.lines().filter_map(primary).filter(|primary| !primary.slots.is_empty()).collect()
-}
-
-fn primary(line: &str) -> Option<SeedPrimary> {
-    let fields: Vec<&str> = line.split_whitespace().collect();
-    let flags: Vec<&str> = fields.get(2)?.split(',').collect();
-    if !flags.contains(&"master") || flags.contains(&"fail") {
-        return None;
-    }
-    let (host, port) = fields[1].split('@').next()?.rsplit_once(':')?;
-    let host = if host.is_empty() { "127.0.0.1" } else { host };
-    let slots = fields.iter().skip(8).filter_map(|range| slot_range(range)).collect();
-    Some(SeedPrimary { host: host.to_owned(), port: port.parse().ok()?, slots })
-}
-
-/// `7` or `0-5460`; an open slot (`[7->-…]`) is listed among the owned ones as well.
-fn slot_range(text: &str) -> Option<(u16, u16)> {
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last && last < SLOTS).then_some((first, last))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn primaries_are_read_with_their_slots() {
-        let nodes = "a 127.0.0.1:7000@17000,host myself,master - 0 0 1 connected 0-5 9 [7->-b]\n\
-                     b 127.0.0.1:7001@17001 slave a 0 0 1 connected\n\
-                     c 127.0.0.1:7002@17002 master - 0 0 1 connected\n\
-                     d :7003@17003 master - 0 0 1 connected 16383\n\
-                     e 127.0.0.1:7004@17004 master,fail - 0 0 1 connected 10-12\nnonsense\n";
-        let found = primaries(nodes);
-        assert_eq!(found.len(), 2, "{found:?}");
-        assert_eq!((found[0].port, found[0].slots.clone()), (7000, [(0, 5), (9, 9)].into()));
-        assert_eq!(
-            (found[1].host.as_str(), found[1].slots.clone()),
-            ("127.0.0.1", [(16_383, 16_383)].into())
-        );
-    }
 }

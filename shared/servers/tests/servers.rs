@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use keysweep_model::slot::slot_of;
 use keysweep_redis::{ConnectOptions, RedisError, Reply};
-use keysweep_servers::{ClusterServers, NatsServer, Seeder, Server, ServersError, demo_mixture};
+use keysweep_servers::{ClusterServers, Seeder, Server, ServersError, demo_mixture};
+use keysweep_testkit::nats_server::NatsServer;
+use keysweep_testkit::reshard::Reshard;
 
 fn alive(pid: u32) -> bool {
     Path::new(&format!("/proc/{pid}")).exists()

@@ -1,5 +1,5 @@
 //! What tests of several crates share: runs that can be watched, fakes, proxies, random bytes, and the expected result
-//! that a run is compared with. Only tests depend on it.
+//! that a run is compared with; and nats-server and Sentinel, which the bench starts too. No role depends on it.
 
 #[cfg(feature = "contracts")]
 #[expect(
@@ -26,9 +26,12 @@ pub mod hostile;
     reason = "test code fails by panics, and its names speak for themselves"
 )]
 pub mod kit;
+pub mod nats_server;
 #[cfg(feature = "receiver")]
 #[expect(clippy::unwrap_used, reason = "test code fails by panics, and its names speak for themselves")]
 pub mod receiver;
+pub mod reshard;
+pub mod sentinel;
 #[cfg(feature = "runs")]
 #[expect(
     clippy::unwrap_used,

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use keysweep_servers::NatsServer;
+use keysweep_testkit::nats_server::NatsServer;
 use serde_json::Value;
 
 /// Sends a request to `subject`; returns the reply, which is JSON.

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use keysweep_redis::{Conn, Reply};
-use keysweep_servers::{ClusterServers, Sentinel, Server};
+use keysweep_servers::{ClusterServers, Server};
+use keysweep_testkit::sentinel::Sentinel;
 use tokio::task::JoinSet;
 
 use crate::cli::deployment::TestDeployment;

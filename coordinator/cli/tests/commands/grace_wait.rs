@@ -1,6 +1,7 @@
 //! The wait for the grace is logged with its reason, and shown on a terminal.
 
-use keysweep_servers::{NatsServer, Server};
+use keysweep_servers::Server;
+use keysweep_testkit::nats_server::NatsServer;
 use serde_json::Value;
 
 use crate::cli::broker::Broker;

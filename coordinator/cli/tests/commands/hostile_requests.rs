@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use keysweep_redis::Reply;
-use keysweep_servers::NatsServer;
+use keysweep_testkit::nats_server::NatsServer;
 use keysweep_testkit::soak::{Cases, hostile};
 use serde_json::{Value, json};
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use keysweep_servers::NatsServer;
+use keysweep_testkit::nats_server::NatsServer;
 use tokio::net::TcpSocket;
 
 use crate::cli::Running;

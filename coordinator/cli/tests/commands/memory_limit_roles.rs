@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use keysweep_servers::NatsServer;
+use keysweep_testkit::nats_server::NatsServer;
 use tokio::runtime::Handle;
 
 use crate::cli::Running;

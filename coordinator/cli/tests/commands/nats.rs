@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use keysweep_model::ids::RunId;
-use keysweep_servers::NatsServer;
+use keysweep_testkit::nats_server::NatsServer;
 use serde_json::{Value, json};
 
 use crate::cli::broker::{Broker, file};

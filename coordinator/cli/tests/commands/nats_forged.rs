@@ -13,7 +13,8 @@ use keysweep_model::messages::{Action, ListedBatch, ReapBatch, Reason, ScanTask,
 use keysweep_model::time::now_ms;
 use keysweep_model::wire;
 use keysweep_redis::Reply;
-use keysweep_servers::{NatsServer, Seeder};
+use keysweep_servers::Seeder;
+use keysweep_testkit::nats_server::NatsServer;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use keysweep_nats::NatsStore;
 use keysweep_nats::setup::{SetupMode, ensure, setup};
-use keysweep_servers::NatsServer;
 use keysweep_storage::object_store::ObjectStore;
 use keysweep_storage::store::Store;
+use keysweep_testkit::nats_server::NatsServer;
 use serde_json::{Value, json};
 
 use super::nats_rights::{connected, password, server};

@@ -1,7 +1,7 @@
 //! NATS in all configurations: every way to log in, TLS, contexts of its command line tool, domains, prefixes and
 //! kinds of storage, each with a whole run by workers in their own processes.
 
-use keysweep_servers::NatsServer;
+use keysweep_testkit::nats_server::NatsServer;
 
 use crate::cli::broker::{Broker, file};
 use crate::cli::certificates::Certificates;

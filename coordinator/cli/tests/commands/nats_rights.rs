@@ -7,10 +7,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use keysweep_model::secret::Secret;
 use keysweep_nats::{Nats, NatsAuth, NatsOptions, NatsQueue, NatsStore, ask};
-use keysweep_servers::NatsServer;
 use keysweep_storage::object_store::ObjectStore;
 use keysweep_storage::queue::{Queue, Topic};
 use keysweep_storage::store::Store;
+use keysweep_testkit::nats_server::NatsServer;
 
 use crate::cli::broker::{Broker, WORKERS};
 use crate::cli::raw::Client;

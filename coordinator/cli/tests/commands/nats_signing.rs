@@ -11,10 +11,10 @@ use keysweep_model::messages::{
 };
 use keysweep_model::wire;
 use keysweep_nats::{Nats, NatsOptions, NatsQueue, NatsStore};
-use keysweep_servers::NatsServer;
 use keysweep_storage::queue::{Queue, Topic};
 use keysweep_storage::records::{Decision, Record, Records};
 use keysweep_storage::store::{Created, Store};
+use keysweep_testkit::nats_server::NatsServer;
 use tokio::time::{Instant, sleep};
 
 use crate::cli::broker::{Broker, WORKERS, file};

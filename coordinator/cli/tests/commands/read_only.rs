@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use keysweep_redis::{Conn, Reply};
-use keysweep_servers::{ClusterServers, NatsServer, Server};
+use keysweep_servers::{ClusterServers, Server};
+use keysweep_testkit::nats_server::NatsServer;
 
 use crate::cli::broker::{Broker, WORKERS};
 use crate::cli::deployment::{DIGEST, TestDeployment};

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use keysweep_servers::NatsServer;
+use keysweep_testkit::nats_server::NatsServer;
 use serde_json::json;
 
 use crate::cli::broker::{Broker, WORKERS};

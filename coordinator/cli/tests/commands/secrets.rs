@@ -12,8 +12,9 @@ use keysweep_cli::args::command;
 use keysweep_config::{Environment, FlagLayer, JobFile, resolve};
 use keysweep_model::secret::Secret;
 use keysweep_nats::{Nats, NatsAuth, NatsOptions, NatsStore};
-use keysweep_servers::{NatsServer, Server};
+use keysweep_servers::Server;
 use keysweep_storage::store::Store;
+use keysweep_testkit::nats_server::NatsServer;
 
 use crate::cli::broker::{WORKERS, file};
 use crate::cli::deployment::{DIGEST, TestDeployment};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use keysweep_redis::{ConnectOptions, RedisClient};
-use keysweep_servers::{Sentinel, Server};
+use keysweep_servers::Server;
+use keysweep_testkit::sentinel::Sentinel;
 
 use crate::cli::certificates::Certificates;
 use crate::cli::deployment::{DIGEST, TestDeployment};
@@ -126,7 +127,7 @@ async fn sentinels_and_server_over_tls() {
     let ours = Certificates::make();
     let server = ours.redis();
     let args: Vec<&str> = server.iter().map(String::as_str).chain(DIGEST).collect();
-    let server = Server::start_tls(&args).await.unwrap();
+    let server = Server::start(&args).await.unwrap();
     let place = TestDeployment::standalone(&server).await.over_tls(&[&server], &ours);
     let stale = place.seed(300).await;
     let lines = ours.redis();

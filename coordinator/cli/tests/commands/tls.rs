@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use keysweep_servers::{ClusterServers, NatsServer, Server};
+use keysweep_servers::{ClusterServers, Server};
+use keysweep_testkit::nats_server::NatsServer;
 
 use crate::cli::broker::{Broker, file};
 use crate::cli::certificates::Certificates;
@@ -21,7 +22,7 @@ struct Secured {
 impl Secured {
     async fn start() -> Self {
         let ours = Certificates::make();
-        let server = Server::start_tls(&args(&ours)).await.unwrap();
+        let server = Server::start(&args(&ours)).await.unwrap();
         let place = TestDeployment::standalone(&server).await.over_tls(&[&server], &ours);
         let url = place.url().to_owned();
         Self { ours, server, place, url }
@@ -89,7 +90,7 @@ async fn a_server_with_tls_settings_from_file_variables_and_flags() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_of_three_primaries() {
     let ours = Certificates::make();
-    let cluster = ClusterServers::start_tls(3, 0, &args(&ours)).await.unwrap();
+    let cluster = ClusterServers::start_with(3, 0, &args(&ours), None).await.unwrap();
     let nodes: Vec<&Server> = cluster.nodes().iter().collect();
     let place = TestDeployment::cluster(&cluster).await.over_tls(&nodes, &ours);
     let stale = place.seed(3_000).await;

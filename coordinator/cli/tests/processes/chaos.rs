@@ -11,9 +11,9 @@ use futures_util::{StreamExt, stream};
 use keysweep_model::ids::RunId;
 use keysweep_redis::ConnectOptions;
 use keysweep_runtime::context::Context;
-use keysweep_servers::NatsServer;
 use keysweep_testkit::kit;
 use keysweep_testkit::kit::ground_truth::GroundTruth;
+use keysweep_testkit::nats_server::NatsServer;
 use tokio::time::{Instant, sleep};
 
 use crate::fleet::fault_injector::{FaultInjector, Tally};

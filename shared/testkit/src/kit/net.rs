@@ -18,7 +18,6 @@ use keysweep_nats::{Nats, NatsOptions, setup};
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_runtime::failpoint::FailPoints;
 use keysweep_runtime::limits::BATCH_LIFE;
-use keysweep_servers::NatsServer;
 use keysweep_storage::dead_letter::{self, DeadLetter};
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::queue::Topic;
@@ -29,6 +28,7 @@ use scanner::Scanner;
 use tokio_util::sync::CancellationToken;
 
 use super::{in_time, keys, progress};
+use crate::nats_server::NatsServer;
 
 /// The polling interval.
 const LOOK: Duration = Duration::from_millis(20);

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use keysweep_servers::NatsServer;
+use keysweep_testkit::nats_server::NatsServer;
 
 use crate::bench::proc;
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use keysweep_servers::NatsServer;
+use keysweep_testkit::nats_server::NatsServer;
 use tokio::time::Instant;
 
 use super::{ACK_WAIT, Fleet, Role};

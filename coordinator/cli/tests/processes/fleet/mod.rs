@@ -22,7 +22,7 @@ use keysweep_model::ids::Alias;
 use keysweep_nats::{Nats, NatsOptions};
 use keysweep_redis::ConnectOptions;
 use keysweep_runtime::context::{Context, Timing};
-use keysweep_servers::NatsServer;
+use keysweep_testkit::nats_server::NatsServer;
 use tokio::sync::OnceCell;
 
 use self::process_cleanup::ProcessCleanup;

@@ -11,6 +11,7 @@ use keysweep_redis::guard::{
 };
 use keysweep_redis::{Conn, RedisErrorKind, Reply};
 use keysweep_servers::ClusterServers;
+use keysweep_testkit::reshard::Reshard;
 
 use super::bench::window;
 

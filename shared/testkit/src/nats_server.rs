@@ -2,6 +2,7 @@
 //! server is ready when it sends its INFO line.
 
 use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
@@ -10,9 +11,10 @@ use keysweep_files::Folder;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::managed_process::{ManagedProcess, NotReady, PORT_ATTEMPTS_MAX, READY_POLL};
-use super::ports::{fresh_dir, lasting_port};
-use super::{ServersError, binary};
+use keysweep_servers::managed_process::{
+    self, LocalServer, ManagedProcess, PORT_ATTEMPTS_MAX, wait_until_ready,
+};
+use keysweep_servers::{ServersError, free_ports, fresh_dir, nats_server};
 
 /// Time limit for one attempt to read the INFO line.
 const GREETING_LIMIT: Duration = Duration::from_secs(1);
@@ -21,6 +23,11 @@ const PORT_PAUSE: Duration = Duration::from_millis(250);
 /// The limit of all streams together. By default, the server allows three quarters of the free disk, so that a machine
 /// with little of it rejects streams, even if they are nearly empty.
 const STORE: &str = "jetstream { max_file_store: 1TB }";
+
+/// The range that [`lasting_port`] searches.
+const LASTING_PORTS: std::ops::Range<u16> = 20_000..32_768;
+/// How many ports it tries before it takes any free one.
+const LASTING_PORT_ATTEMPTS: u32 = 100;
 
 /// A running nats-server with JetStream. Dropping it kills the server, waits for its end and removes its files.
 pub struct NatsServer {
@@ -38,6 +45,26 @@ impl Deref for NatsServer {
     }
 }
 
+impl LocalServer for NatsServer {
+    fn process(&self) -> &ManagedProcess {
+        &self.process
+    }
+
+    fn url(&self) -> String {
+        self.url()
+    }
+
+    /// It sends the INFO line. JetStream is available by then.
+    async fn answers(&self) -> bool {
+        let greeting = tokio::time::timeout(GREETING_LIMIT, greeting(self.port)).await;
+        greeting.is_ok_and(|line| {
+            line.is_ok_and(|line| {
+                line.starts_with("INFO ") && line.contains(&format!("\"server_name\":\"{}\"", self.name))
+            })
+        })
+    }
+}
+
 impl NatsServer {
     /// Starts a server with the config file `config` (it may be empty); returns when it sends its INFO line. Address,
     /// port, name and store directory are passed as arguments, which override `config`. Monitoring is off, streams may
@@ -47,22 +74,12 @@ impl NatsServer {
     /// [`ServersError::MissingBinary`] and [`ServersError::WrongBinary`]; [`ServersError::NotReady`] if the server
     /// rejects `config`.
     pub async fn start(config: &str) -> Result<Self, ServersError> {
-        let binary = binary::nats_server()?;
-        for _ in 0..PORT_ATTEMPTS_MAX {
-            let server = Self::spawn(&binary, config)?;
-            match server.wait_until_ready().await {
-                Ok(()) => return Ok(server),
-                Err(why) if why.port_taken => {}
-                Err(why) => return Err(server.process.not_ready(&server.url(), &why)),
-            }
-        }
-        Err(ServersError::Unusable(format!(
-            "every port for nats-server was taken by others, {PORT_ATTEMPTS_MAX} times in a row"
-        )))
+        let binary = nats_server()?;
+        managed_process::start(|| Self::spawn(&binary, config)).await
     }
 
     fn spawn(binary: &Path, config: &str) -> Result<Self, ServersError> {
-        let port = lasting_port().map_err(ServersError::system("look for a free port on 127.0.0.1"))?;
+        let port = lasting_port()?;
         let dir = fresh_dir()?;
         let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let args = match arguments(&dir, port, &name, config) {
@@ -76,24 +93,6 @@ impl NatsServer {
         Ok(Self { process: ManagedProcess::start(dir, binary, &args)?, name, port })
     }
 
-    async fn wait_until_ready(&self) -> Result<(), NotReady> {
-        while !self.greets().await {
-            self.process.check_starting()?;
-            tokio::time::sleep(READY_POLL).await;
-        }
-        Ok(())
-    }
-
-    /// Whether this server, and not another one on its port, sends the INFO line. JetStream is available by then.
-    async fn greets(&self) -> bool {
-        let greeting = tokio::time::timeout(GREETING_LIMIT, greeting(self.port)).await;
-        greeting.is_ok_and(|line| {
-            line.is_ok_and(|line| {
-                line.starts_with("INFO ") && line.contains(&format!("\"server_name\":\"{}\"", self.name))
-            })
-        })
-    }
-
     /// Kills the server, if it runs, and starts it again on the same port, with the same config and store directory;
     /// returns when it sends its INFO line. It has another pid then.
     ///
@@ -104,7 +103,7 @@ impl NatsServer {
         loop {
             self.kill()?;
             self.process.start_again()?;
-            match self.wait_until_ready().await {
+            match wait_until_ready(self).await {
                 Ok(()) => return Ok(()),
                 Err(why) if why.port_taken && attempts < PORT_ATTEMPTS_MAX => attempts += 1,
                 Err(why) => return Err(self.process.not_ready(&self.url(), &why)),
@@ -141,4 +140,16 @@ async fn greeting(port: u16) -> std::io::Result<String> {
     let mut line = String::new();
     BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?).read_line(&mut line).await?;
     Ok(line)
+}
+
+/// A port that is free now and stays available to a server that restarts: it is below the ephemeral ports of the
+/// system (Linux, macOS), which outgoing connections could take while the server is down.
+fn lasting_port() -> Result<u16, ServersError> {
+    for _ in 0..LASTING_PORT_ATTEMPTS {
+        let port = fastrand::u16(LASTING_PORTS);
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    free_ports().map(|[port, ..]| port)
 }

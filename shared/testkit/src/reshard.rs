@@ -2,30 +2,71 @@
 //! Nodes are given by their index in [`ClusterServers::nodes`]; both must be primaries.
 
 use keysweep_redis::{Conn, RedisError, Reply};
-
-use super::{ClusterServers, ServersError};
+use keysweep_servers::{ClusterServers, ServersError};
 
 /// Keys per MIGRATE.
 const MIGRATE_KEYS: usize = 100;
 
-impl ClusterServers {
+/// What moves slots.
+pub trait Reshard {
     /// Moves `slot` with its keys from node `from` to node `to`, and notifies all primaries.
-    pub async fn move_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
+    fn move_slot(
+        &self,
+        slot: u16,
+        from: usize,
+        to: usize,
+    ) -> impl Future<Output = Result<(), ServersError>> + Send;
+
+    /// Starts to move `slot`: node `to` imports it, node `from` still owns it and migrates it. No key moves.
+    fn open_slot(
+        &self,
+        slot: u16,
+        from: usize,
+        to: usize,
+    ) -> impl Future<Output = Result<(), ServersError>> + Send;
+
+    /// Moves at most `keys_max` keys of an open slot, and returns their number.
+    fn move_keys(
+        &self,
+        slot: u16,
+        from: usize,
+        to: usize,
+        keys_max: usize,
+    ) -> impl Future<Output = Result<usize, ServersError>> + Send;
+
+    /// Completes the move of an open slot without remaining keys: `to` owns it from now on.
+    fn close_slot(
+        &self,
+        slot: u16,
+        from: usize,
+        to: usize,
+    ) -> impl Future<Output = Result<(), ServersError>> + Send;
+
+    /// Aborts a partial move at the nodes: `from` owns the slot, which is no longer open. Moved keys stay where they
+    /// are.
+    fn calm_slot(
+        &self,
+        slot: u16,
+        from: usize,
+        to: usize,
+    ) -> impl Future<Output = Result<(), ServersError>> + Send;
+}
+
+impl Reshard for ClusterServers {
+    async fn move_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
         self.open_slot(slot, from, to).await?;
         self.move_keys(slot, from, to, usize::MAX).await?;
         self.close_slot(slot, from, to).await
     }
 
-    /// Starts to move `slot`: node `to` imports it, node `from` still owns it and migrates it. No key moves.
-    pub async fn open_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
+    async fn open_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
         let (source, target) = (self.nodes()[from].conn().await?, self.nodes()[to].conn().await?);
         target.info_text(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", self.id(from))).await?;
         source.info_text(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", self.id(to))).await?;
         Ok(())
     }
 
-    /// Moves at most `keys_max` keys of an open slot, and returns their number.
-    pub async fn move_keys(
+    async fn move_keys(
         &self,
         slot: u16,
         from: usize,
@@ -49,8 +90,7 @@ impl ClusterServers {
         Ok(moved)
     }
 
-    /// Completes the move of an open slot without remaining keys: `to` owns it from now on.
-    pub async fn close_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
+    async fn close_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
         let owner = format!("CLUSTER SETSLOT {slot} NODE {}", self.id(to));
         // The target first: if this is interrupted, the slot has an owner that knows it.
         let others = (0..self.primaries().len()).filter(|index| ![from, to].contains(index));
@@ -60,9 +100,7 @@ impl ClusterServers {
         Ok(())
     }
 
-    /// Aborts a partial move at the nodes: `from` owns the slot, which is no longer open. Moved keys stay where they
-    /// are.
-    pub async fn calm_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
+    async fn calm_slot(&self, slot: u16, from: usize, to: usize) -> Result<(), ServersError> {
         for index in [to, from] {
             self.nodes()[index].conn().await?.info_text(&format!("CLUSTER SETSLOT {slot} STABLE")).await?;
         }

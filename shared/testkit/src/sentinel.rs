@@ -2,11 +2,9 @@
 //! alone it is the majority.
 
 use keysweep_files::Folder;
-use keysweep_redis::{Conn, ConnectOptions, RedisErrorKind};
-
-use super::managed_process::{ManagedProcess, PORT_ATTEMPTS_MAX, READY_POLL};
-use super::ports::{free_ports, fresh_dir};
-use super::{Server, ServersError, ask, binary};
+use keysweep_redis::{Conn, ConnectOptions};
+use keysweep_servers::managed_process::{self, LocalServer, ManagedProcess, READY_POLL};
+use keysweep_servers::{Server, ServersError, answers, ask, free_ports, fresh_dir, redis_server};
 
 /// The time without a reply after which the primary counts as down, in milliseconds.
 const DOWN_AFTER_MS: u32 = 500;
@@ -16,6 +14,20 @@ pub struct Sentinel {
     process: ManagedProcess,
     port: u16,
     tls_port: Option<u16>,
+}
+
+impl LocalServer for Sentinel {
+    fn process(&self) -> &ManagedProcess {
+        &self.process
+    }
+
+    fn url(&self) -> String {
+        self.address()
+    }
+
+    async fn answers(&self) -> bool {
+        answers(self.conn().await)
+    }
 }
 
 impl Sentinel {
@@ -32,10 +44,9 @@ impl Sentinel {
     }
 
     async fn start_at(name: &str, (watched, tls): (u16, bool), more: &[&str]) -> Result<Self, ServersError> {
-        let binary = binary::redis_server()?;
-        for _ in 0..PORT_ATTEMPTS_MAX {
-            let [port, other, _] =
-                free_ports().map_err(ServersError::system("look for free ports on 127.0.0.1"))?;
+        let binary = redis_server()?;
+        managed_process::start(|| {
+            let [port, other, _] = free_ports()?;
             let (dir, tls_port) = (fresh_dir()?, tls.then_some(other));
             let tls_line = tls_port.map(|port| format!("tls-port {port}")).unwrap_or_default();
             let config = dir.join("sentinel.conf");
@@ -49,29 +60,9 @@ impl Sentinel {
             );
             Folder::private(&dir)?.put("sentinel.conf", text.as_bytes(), false)?;
             let args = [config.display().to_string(), "--sentinel".to_owned()];
-            let sentinel = Self { process: ManagedProcess::start(dir, &binary, &args)?, port, tls_port };
-            match sentinel.wait_until_ready().await {
-                Ok(()) => return Ok(sentinel),
-                Err(why) if why.port_taken => {}
-                Err(why) => return Err(sentinel.process.not_ready(&sentinel.address(), &why)),
-            }
-        }
-        Err(ServersError::Unusable("every port for a Sentinel was taken by others".to_owned()))
-    }
-
-    async fn wait_until_ready(&self) -> Result<(), super::managed_process::NotReady> {
-        loop {
-            let answers = match self.conn().await {
-                Ok(_) => true,
-                Err(ServersError::Redis(fault)) => fault.kind == RedisErrorKind::Authentication,
-                Err(_) => false,
-            };
-            if answers {
-                return Ok(());
-            }
-            self.process.check_starting()?;
-            tokio::time::sleep(READY_POLL).await;
-        }
+            Ok(Self { process: ManagedProcess::start(dir, &binary, &args)?, port, tls_port })
+        })
+        .await
     }
 
     /// `127.0.0.1:<port>`.
