@@ -39,6 +39,24 @@ pub enum SubmitError {
     Lost(String),
 }
 
+impl SubmitError {
+    /// Whether the job is being run, or a guard refused: then another attempt has the same result.
+    #[must_use]
+    pub fn refused(&self) -> bool {
+        match self {
+            Self::Run(e) => crate::exit::of_error(e) == crate::exit::REFUSED,
+            other => matches!(other, Self::Left(_)),
+        }
+    }
+
+    /// Whether the job's time limit was exceeded. Such a run is not attempted again, like one that is cancelled at its
+    /// limit.
+    #[must_use]
+    pub fn out_of_time(&self) -> bool {
+        matches!(self, Self::Run(e) if e.out_of_time())
+    }
+}
+
 /// The result of starting a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Submitted {

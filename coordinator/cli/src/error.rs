@@ -8,7 +8,7 @@ use coordinator::leader::LeaderError;
 use coordinator::options::OptionsError;
 use coordinator::restore::RestoreError;
 use coordinator::schedule::ScheduleError;
-use coordinator::serve::{ServeError, StartError};
+use coordinator::serve::ServeError;
 use coordinator::submit::SubmitError;
 use keysweep_backup::BackupError;
 use keysweep_config::ConfigError;
@@ -32,9 +32,6 @@ pub enum CommandError {
     /// The run was not started on workers.
     #[error(transparent)]
     Submit(#[from] SubmitError),
-    /// The job could not be started.
-    #[error(transparent)]
-    Start(#[from] StartError),
     /// The plan was not confirmed.
     #[error("{0}")]
     Consent(&'static str),
@@ -136,7 +133,6 @@ impl CommandError {
     pub fn code(&self) -> u8 {
         match self {
             Self::Run(e) | Self::Submit(SubmitError::Run(e)) => exit::of_error(e),
-            Self::Start(StartError::Run(e) | StartError::Submit(SubmitError::Run(e))) => exit::of_error(e),
             Self::Restore(e) => exit::of_restore(e),
             Self::Backup(e) => exit::of_backup(e),
             Self::LeftRestoring(code) => *code,
@@ -169,7 +165,6 @@ impl CommandError {
             | Self::Nats(_)
             | Self::Records(_)
             | Self::Submit(_)
-            | Self::Start(_)
             | Self::Conduct(_)
             | Self::Serve(_)
             | Self::Reporter(_)

@@ -30,7 +30,7 @@ use crate::schedule::Schedule;
 pub use api::STATS_ENDPOINT;
 pub use handlers::{RunAnswer, RunRequest};
 pub use http::HttpApi;
-pub use start::{StartError, record_failure, start_run};
+pub use start::{record_failure, start_run};
 
 /// A job that the service serves.
 #[derive(Clone, Debug)]

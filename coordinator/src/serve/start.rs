@@ -9,53 +9,22 @@ use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::store::StoreError;
 use reporter::alerting;
 use serde_json::json;
-use thiserror::Error;
 
 use crate::embedded::RunError;
 use crate::options::Options;
 use crate::preflight::preflight;
 use crate::submit::{SubmitError, Submitted, check_free, submit};
 
-/// Why a run was not started.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// The preflight failed.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// It could not be stored, or another process runs the job.
-    #[error(transparent)]
-    Submit(#[from] SubmitError),
-}
-
-impl StartError {
-    /// Whether the job is being run, or a guard refused: then another attempt has the same result.
-    #[must_use]
-    pub fn refused(&self) -> bool {
-        let run = match self {
-            Self::Run(e) | Self::Submit(SubmitError::Run(e)) => e,
-            Self::Submit(e) => return matches!(e, SubmitError::Left(_)),
-        };
-        crate::exit::of_error(run) == crate::exit::REFUSED
-    }
-
-    /// Whether the job's time limit was exceeded. Such a run is not attempted again, like one that is cancelled at its
-    /// limit.
-    #[must_use]
-    pub fn out_of_time(&self) -> bool {
-        matches!(self, Self::Run(e) | Self::Submit(SubmitError::Run(e)) if e.out_of_time())
-    }
-}
-
 /// Starts a run on workers, and returns as soon as it is stored and waits for them: the library's way to start a run
 /// over NATS.
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn start_run(context: &Context, options: &Options) -> Result<Submitted, StartError> {
+pub async fn start_run(context: &Context, options: &Options) -> Result<Submitted, SubmitError> {
     check_free(context, options).await?;
     let mut looked = preflight(options, RunId::new(), now_ms()).await.map_err(RunError::from)?;
     looked.try_out(options).await.map_err(RunError::from)?;
-    Ok(submit(context, options, &looked).await?)
+    submit(context, options, &looked).await
 }
 
 /// Records an attempt that failed before it had a run, so that it is visible. Returns its id in the history.
