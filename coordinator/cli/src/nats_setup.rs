@@ -41,14 +41,7 @@ fn missing_protections_text(protections: &[&str]) -> String {
 fn page(pieces: &[Piece], apply: bool) -> String {
     let mut page = String::new();
     for piece in pieces {
-        let state = match piece.state {
-            PieceState::Right => "as needed",
-            PieceState::Missing => "missing",
-            PieceState::Created => "created",
-            PieceState::Different => "different",
-            PieceState::Changed => "changed",
-        };
-        page.push_str(&format!("  {:<30}  {state}\n", piece.name));
+        page.push_str(&format!("  {:<30}  {}\n", piece.name, piece.state));
         for difference in &piece.differences {
             page.push_str(&format!(
                 "      {difference}{}\n",

@@ -178,7 +178,7 @@ impl Nats {
     /// The number of scan tasks whose batches fit into the queue together, with room for the remains of aborted
     /// attempts.
     pub fn max_inflight_tasks(&self) -> usize {
-        let bytes = usize::try_from(self.layout.queue_bytes()).unwrap_or(usize::MAX);
+        let bytes = usize::try_from(self.layout.access.queue_bytes).unwrap_or(usize::MAX);
         (bytes / 4 * 3 / TASK_QUEUE_BYTES).max(1)
     }
 
@@ -201,7 +201,7 @@ impl Nats {
     /// The error for a JetStream that does not reply.
     pub(super) fn no_jetstream(&self) -> NatsError {
         let urls = self.urls.to_string();
-        match self.layout.domain() {
+        match &self.layout.access.domain {
             Some(domain) => NatsError::NoDomain { urls, domain: domain.to_owned() },
             None => NatsError::NoJetStream(urls),
         }

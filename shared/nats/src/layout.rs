@@ -61,7 +61,7 @@ const BUCKETS: [(&str, &str); 15] = [
 /// Names and limits of streams and consumers.
 #[derive(Clone, Debug)]
 pub struct Layout {
-    access: NatsOptions,
+    pub(super) access: NatsOptions,
 }
 
 impl Layout {
@@ -69,30 +69,6 @@ impl Layout {
     #[must_use]
     pub fn new(access: &NatsOptions) -> Self {
         Self { access: access.clone() }
-    }
-
-    /// Bytes of each work queue.
-    #[must_use]
-    pub fn queue_bytes(&self) -> u64 {
-        self.access.queue_bytes
-    }
-
-    /// Whether there are followers, which may reply before they have caught up.
-    #[must_use]
-    pub fn is_replicated(&self) -> bool {
-        self.access.replicas > 1
-    }
-
-    /// The number of replicas of each stream.
-    #[must_use]
-    pub fn replicas(&self) -> usize {
-        self.access.replicas
-    }
-
-    /// The JetStream domain.
-    #[must_use]
-    pub fn domain(&self) -> Option<&str> {
-        self.access.domain.as_deref()
     }
 
     /// The subject of a work queue.

@@ -6,10 +6,11 @@ use std::fmt;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::consumer::{Config as ConsumerConfig, IntoConsumerConfig, PullConsumer};
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind, RequestErrorKind};
-use async_nats::jetstream::stream::{Config, ConsumerError, ConsumerErrorKind, RetentionPolicy};
+use async_nats::jetstream::stream::{Config, ConsumerError, ConsumerErrorKind};
 use keysweep_model::limits::MESSAGE_BYTES_MAX;
 use keysweep_storage::queue::Topic;
 use serde::Serialize;
+use strum::Display;
 
 use super::connect::{Nats, NatsError, chain};
 use super::layout::{WORKERS, bucket_stream};
@@ -31,10 +32,12 @@ pub struct Piece {
 }
 
 /// The state of a stream or consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Display)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum PieceState {
     /// It has the required configuration.
+    #[strum(serialize = "as needed")]
     Right,
     /// It does not exist.
     Missing,
@@ -257,7 +260,8 @@ async fn consumer(nats: &Nats, stream: &str, mode: SetupMode) -> Result<Piece, N
     };
     let differences = match found {
         Ok(found) => {
-            consumer_differences(&wanted.clone().into_consumer_config(), &found.cached_info().config)
+            let wanted = wanted.clone().into_consumer_config();
+            differences(consumer_rows(&wanted), consumer_rows(&found.cached_info().config))
         }
         Err(e) if !is_missing(&e) => {
             return Err(request(nats, &format!("query the consumer `{name}`"), &chain(&e)));
@@ -312,70 +316,65 @@ fn bucket_differences(wanted: &Config, found: &Config) -> Vec<Difference> {
     differences.into_iter().filter(ours).map(weighed).collect()
 }
 
-/// The differences of `found` from `wanted`. Pure.
+/// A setting with its value, and whether keysweep cannot work without it.
+type Row = (&'static str, String, bool);
+
+/// The differences of the settings `found` from `wanted`, which are in the same order. Pure.
+fn differences<const N: usize>(wanted: [Row; N], found: [Row; N]) -> Vec<Difference> {
+    let pairs = wanted.into_iter().zip(found).filter(|((_, wanted, _), (_, found, _))| wanted != found);
+    pairs
+        .map(|((setting, wanted, essential), (_, found, _))| Difference { setting, wanted, found, essential })
+        .collect()
+}
+
 fn stream_differences(wanted: &Config, found: &Config) -> Vec<Difference> {
-    let mut differences = Vec::new();
-    let mut compare = |setting, wanted: String, found: String, essential| {
-        if wanted != found {
-            differences.push(Difference { setting, wanted, found, essential });
-        }
-    };
-    let subjects = |config: &Config| config.subjects.join(" ");
-    compare("subjects", subjects(wanted), subjects(found), true);
-    compare("retention", retention(wanted), retention(found), true);
-    compare("direct get", wanted.allow_direct.to_string(), found.allow_direct.to_string(), true);
-    let per_subject = |config: &Config| unlimited(config.max_messages_per_subject);
-    compare("messages per subject", per_subject(wanted), per_subject(found), true);
-    let discard = |config: &Config| format!("{:?}", config.discard).to_ascii_lowercase();
-    compare("discard", discard(wanted), discard(found), true);
-    let storage = |config: &Config| format!("{:?}", config.storage).to_ascii_lowercase();
-    compare("storage", storage(wanted), storage(found), false);
-    compare("replicas", wanted.num_replicas.to_string(), found.num_replicas.to_string(), false);
-    compare("bytes", unlimited(wanted.max_bytes), unlimited(found.max_bytes), false);
-    compare("messages", unlimited(wanted.max_messages), unlimited(found.max_messages), false);
-    let age = |config: &Config| format!("{} s", config.max_age.as_secs());
-    compare("age", age(wanted), age(found), false);
-    compare("roll-up", allowed(wanted.allow_rollup), allowed(found.allow_rollup), false);
-    compare("deletion", allowed(!wanted.deny_delete), allowed(!found.deny_delete), false);
-    compare("purge", allowed(!wanted.deny_purge), allowed(!found.deny_purge), false);
-    differences
+    differences(stream_rows(wanted), stream_rows(found))
+}
+
+fn stream_rows(config: &Config) -> [Row; 13] {
+    [
+        ("subjects", config.subjects.join(" "), true),
+        ("retention", word(config.retention), true),
+        ("direct get", config.allow_direct.to_string(), true),
+        ("messages per subject", unlimited(config.max_messages_per_subject), true),
+        ("discard", word(config.discard), true),
+        ("storage", word(config.storage), false),
+        ("replicas", config.num_replicas.to_string(), false),
+        ("bytes", unlimited(config.max_bytes), false),
+        ("messages", unlimited(config.max_messages), false),
+        ("age", format!("{} s", config.max_age.as_secs()), false),
+        ("roll-up", allowed(config.allow_rollup), false),
+        ("deletion", allowed(!config.deny_delete), false),
+        ("purge", allowed(!config.deny_purge), false),
+    ]
 }
 
 fn allowed(allowed: bool) -> String {
     if allowed { "allowed" } else { "denied" }.to_owned()
 }
 
-fn retention(config: &Config) -> String {
-    match config.retention {
-        RetentionPolicy::Limits => "limits",
-        RetentionPolicy::Interest => "interest",
-        RetentionPolicy::WorkQueue => "workqueue",
-    }
-    .to_owned()
+/// The name of a policy in NATS.
+fn word(policy: impl fmt::Debug) -> String {
+    format!("{policy:?}").to_ascii_lowercase()
 }
 
 fn unlimited(limit: i64) -> String {
     if limit < 0 { "unlimited".to_owned() } else { limit.to_string() }
 }
 
-fn consumer_differences(wanted: &ConsumerConfig, found: &ConsumerConfig) -> Vec<Difference> {
-    let mut differences = Vec::new();
-    let mut compare = |setting, wanted: String, found: String, essential| {
-        if wanted != found {
-            differences.push(Difference { setting, wanted, found, essential });
-        }
-    };
-    let policy = |config: &ConsumerConfig| format!("{:?}", config.ack_policy).to_ascii_lowercase();
-    compare("acknowledgement", policy(wanted), policy(found), true);
-    compare("filter", wanted.filter_subject.clone(), found.filter_subject.clone(), true);
-    compare("deliveries", unlimited(wanted.max_deliver), unlimited(found.max_deliver), true);
-    let wait = |config: &ConsumerConfig| format!("{} ms", config.ack_wait.as_millis());
-    compare("ack deadline", wait(wanted), wait(found), false);
-    differences
+fn consumer_rows(config: &ConsumerConfig) -> [Row; 4] {
+    [
+        ("acknowledgement", word(config.ack_policy), true),
+        ("filter", config.filter_subject.clone(), true),
+        ("deliveries", unlimited(config.max_deliver), true),
+        ("ack deadline", format!("{} ms", config.ack_wait.as_millis()), false),
+    ]
 }
 
 #[cfg(test)]
 mod tests {
+    use async_nats::jetstream::stream::RetentionPolicy;
+
     use super::super::access::NatsOptions;
     use super::super::layout::Layout;
     use super::*;

@@ -246,7 +246,8 @@ impl Store for NatsStore {
                     Ok(message) => return Ok(self.verified(message)),
                     // A follower may not have it yet. Since absence matters, the leader is queried.
                     Err(e)
-                        if e.kind() == DirectGetErrorKind::NotFound && self.nats.layout.is_replicated() =>
+                        if e.kind() == DirectGetErrorKind::NotFound
+                            && self.nats.layout.access.replicas > 1 =>
                     {
                         return self.latest(&key).await;
                     }
