@@ -1,95 +1,79 @@
 //! Where a setting appears: the group of the documentation and of `--help`, and the commands whose command line has its
 //! flag.
 
+use strum::VariantArray;
+
 use super::setting_def::Section;
 
-/// Settings that are documented together, and that share a heading in `--help`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Settings that are documented together, and that share a heading in `--help`; in the order of the documentation and
+/// of a generated job file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, VariantArray)]
 pub enum Group {
     /// Which keys a job covers.
     Selection,
-    /// How keys of inactive users are found.
-    InactiveUsers,
-    /// Metrics, reports and alerts.
-    Reports,
     /// What happens to stale keys.
     Action,
     /// Checks and limits.
     Safety,
-    /// Schedule and attempts.
-    Schedule,
+    /// How keys of inactive users are found.
+    InactiveUsers,
     /// Load limits.
     Pace,
-    /// The HTTP API.
-    Serve,
+    /// Schedule and attempts.
+    Schedule,
+    /// Metrics, reports and alerts.
+    Reports,
     /// The connection to Redis.
     Redis,
     /// The connection to NATS, and the streams there.
     Nats,
+    /// The HTTP API.
+    Serve,
 }
 
 impl Group {
-    /// Every group, in the order of the documentation and of a generated job file.
-    pub const ALL: [Self; 10] = [
-        Self::Selection,
-        Self::Action,
-        Self::Safety,
-        Self::InactiveUsers,
-        Self::Pace,
-        Self::Schedule,
-        Self::Reports,
-        Self::Redis,
-        Self::Nats,
-        Self::Serve,
-    ];
-
     /// The heading of its flags in `--help`.
     #[must_use]
     pub const fn heading(self) -> &'static str {
-        match self {
-            Self::Selection | Self::InactiveUsers => "Selection",
-            Self::Reports => "Metrics and reports",
-            Self::Action => "Action",
-            Self::Safety | Self::Schedule => "Safety",
-            Self::Pace => "Pace",
-            Self::Serve => "Role",
-            Self::Redis => "Redis",
-            Self::Nats => "NATS",
-        }
+        self.texts().0
     }
 
     /// What its settings are about, in a heading of the documentation; empty if the table's name says it.
     pub(super) const fn subject(self) -> &'static str {
-        match self {
-            Self::Selection => "what is cleaned",
-            Self::InactiveUsers => "inactive users",
-            Self::Reports => "metrics, reports, alerts",
-            Self::Action => "action",
-            Self::Safety => "safety",
-            Self::Pace => "pace",
-            Self::Schedule => "schedule and attempts",
-            Self::Serve | Self::Redis | Self::Nats => "",
-        }
+        self.texts().1
     }
 
     /// Pages to read with it, as Markdown.
     pub(super) const fn pages(self) -> &'static str {
+        self.texts().2
+    }
+
+    /// The heading, the subject and the pages.
+    const fn texts(self) -> (&'static str, &'static str, &'static str) {
         match self {
-            Self::Selection => "",
-            Self::InactiveUsers => "[Inactive users](inactive-users.md)",
-            Self::Reports => {
-                "[Cache metrics](cache-metrics.md), [Results](results.md#the-report) and [Webhooks](webhooks.md)"
-            }
-            Self::Action => "[Safety](safety.md)",
-            Self::Safety => "[Safety](safety.md) and [Backups](backup.md)",
-            Self::Pace => "[Latency budget and rate limits](pacing.md) and [Replica reads](replicas.md)",
-            Self::Schedule => {
+            Self::Selection => ("Selection", "what is cleaned", ""),
+            Self::InactiveUsers => ("Selection", "inactive users", "[Inactive users](inactive-users.md)"),
+            Self::Reports => (
+                "Metrics and reports",
+                "metrics, reports, alerts",
+                "[Cache metrics](cache-metrics.md), [Results](results.md#the-report) and [Webhooks](webhooks.md)",
+            ),
+            Self::Action => ("Action", "action", "[Safety](safety.md)"),
+            Self::Safety => ("Safety", "safety", "[Safety](safety.md) and [Backups](backup.md)"),
+            Self::Pace => (
+                "Pace",
+                "pace",
+                "[Latency budget and rate limits](pacing.md) and [Replica reads](replicas.md)",
+            ),
+            Self::Schedule => (
+                "Safety",
+                "schedule and attempts",
                 "[Distributed mode](distributed.md#schedule-and-retries); for `allow_override`, \
-                 [HTTP](http.md#what-a-request-may-ask-for)"
-            }
-            Self::Serve => "[HTTP](http.md#enable-the-api)",
-            Self::Redis => "[Connecting to Redis](reaching-redis.md)",
-            Self::Nats => "[Distributed mode](distributed.md#connecting-to-nats)",
+                 [HTTP](http.md#what-a-request-may-ask-for)",
+            ),
+            Self::Serve => ("Role", "", "[HTTP](http.md#enable-the-api)"),
+            Self::Redis => ("Redis", "", "[Connecting to Redis](reaching-redis.md)"),
+            Self::Nats => ("NATS", "", "[Distributed mode](distributed.md#connecting-to-nats)"),
         }
     }
 }

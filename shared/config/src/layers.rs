@@ -138,8 +138,7 @@ impl Layers<'_> {
         name: &'static str,
         read: impl Fn(SettingKind, &str) -> Parsed<T>,
     ) -> Result<Setting<Option<T>>, ConfigError> {
-        let none = Setting { value: None, origin: Origin::Default };
-        Ok(self.one(name, read)?.map_or(none, |setting| setting.map(Some)))
+        Ok(self.one(name, read)?.map_or(Setting::none(), |setting| setting.map(Some)))
     }
 
     /// A setting with several values; an empty list by default.
@@ -149,10 +148,8 @@ impl Layers<'_> {
         read: impl Fn(SettingKind, &str) -> Parsed<T>,
     ) -> Result<Setting<Vec<T>>, ConfigError> {
         let spec = row(name)?;
-        let Some(RawValue { texts, origin }) = self.raw(spec) else {
-            return Ok(Setting { value: Vec::new(), origin: Origin::Default });
-        };
         let none = Setting { value: Vec::new(), origin: Origin::Default };
+        let Some(RawValue { texts, origin }) = self.raw(spec) else { return Ok(none) };
         if !spec.takes(texts.len()) {
             return self.tolerate(Err(bad_count(spec, &origin, texts.len())), none);
         }
@@ -271,7 +268,7 @@ fn split_urls(text: &str) -> Vec<String> {
     urls
 }
 
-fn row(name: &'static str) -> Result<&'static SettingDef, ConfigError> {
+pub(super) fn row(name: &'static str) -> Result<&'static SettingDef, ConfigError> {
     table::by_name(name).ok_or(ConfigError::Undefined(name))
 }
 

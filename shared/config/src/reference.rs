@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use strum::VariantArray;
+
 use super::group::Group;
 use super::setting_def::{DefaultValue, SettingDef};
 use super::table::SETTINGS;
@@ -17,7 +19,7 @@ pub fn update_reference(page: &str) -> Option<String> {
 }
 
 fn reference() -> String {
-    Group::ALL.into_iter().map(section).collect()
+    Group::VARIANTS.iter().copied().map(section).collect()
 }
 
 fn section(group: Group) -> String {

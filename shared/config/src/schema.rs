@@ -99,14 +99,7 @@ impl SchemaReader<'_> {
                 self.shape(alias, &format!("`redis.{name}` needs an alias: put it under `[redis.main]`"));
                 continue;
             };
-            self.either(alias, content, REDIS_EITHER);
-            tables.push(RawTable {
-                section: Section::Redis,
-                name: alias.get_ref().to_string(),
-                path: self.path.to_owned(),
-                line: self.lines.line(alias.span().start),
-                entries: self.entries(content, Section::Redis),
-            });
+            tables.push(self.table(alias, content, Section::Redis, REDIS_EITHER));
         }
         tables
     }
@@ -148,21 +141,28 @@ impl SchemaReader<'_> {
             self.shape(key, &format!("`{name}` takes a table: `[{name}]`"));
             return None;
         };
-        self.either(key, content, either);
-        Some(RawTable {
+        Some(self.table(key, content, section, either))
+    }
+
+    /// A table that is called like its key, in which only one of each pair in `either` may be given.
+    fn table(
+        &mut self,
+        key: &Spanned<DeString<'_>>,
+        content: &DeTable<'_>,
+        section: Section,
+        either: &[(&str, &str)],
+    ) -> RawTable {
+        for (one, other) in either {
+            if content.contains_key(*one) && content.contains_key(*other) {
+                self.shape(key, &format!("give either `{one}` or `{other}`, not both"));
+            }
+        }
+        RawTable {
             section,
             name: key.get_ref().to_string(),
             path: self.path.to_owned(),
             line: self.lines.line(key.span().start),
             entries: self.entries(content, section),
-        })
-    }
-
-    fn either(&mut self, table: &Spanned<DeString<'_>>, content: &DeTable<'_>, pairs: &[(&str, &str)]) {
-        for (one, other) in pairs {
-            if content.contains_key(*one) && content.contains_key(*other) {
-                self.shape(table, &format!("give either `{one}` or `{other}`, not both"));
-            }
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use strum::VariantArray;
+
 use super::group::Group;
 use super::setting_def::{DefaultValue, Section, SettingDef};
 use super::setting_kind::SettingKind;
@@ -19,7 +21,7 @@ pub fn job_file() -> String {
     for section in [Section::Redis, Section::Nats, Section::Serve, Section::Job] {
         // Writing into a `String` cannot fail.
         let _ = write!(text, "\n{}\n", section.header().replace("<alias>", "main"));
-        for group in Group::ALL {
+        for &group in Group::VARIANTS {
             let mut rows =
                 SETTINGS.iter().filter(|row| row.section == section && row.group == group).peekable();
             if rows.peek().is_some() && !group.subject().is_empty() {

@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use super::context::NatsContext;
 use super::url::NatsUrl;
 use crate::error::ConfigError;
-use crate::layers::{Layers, bad, split_nats_urls};
+use crate::layers::{Layers, bad, row, split_nats_urls};
 use crate::login::{self, SecretValue};
 use crate::origin::Setting;
 use crate::parse::{self, Parsed};
 use crate::setting_def::SettingDef;
 use crate::setting_kind::SettingKind;
-use crate::table;
 
 /// The order of sources within one layer; the later wins.
 #[derive(Clone, Copy)]
@@ -150,8 +149,4 @@ fn context_key(spec: &'static SettingDef) -> &'static str {
         "domain" => "jetstream_domain",
         key => key,
     }
-}
-
-fn row(name: &'static str) -> Result<&'static SettingDef, ConfigError> {
-    table::by_name(name).ok_or(ConfigError::Undefined(name))
 }
