@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use keysweep_config::BackupPlace;
+use keysweep_model::duration::millis;
 use keysweep_model::ids::RunId;
 use keysweep_model::messages::{Attempt, Guards, Measure, RequestedOptions, Rules, RunSpec};
 use keysweep_redis::ConnectOptions;
@@ -15,7 +16,6 @@ impl Options {
     /// the rule for inactive users.
     #[must_use]
     pub fn spec(&self, run: RunId, started_at_ms: u64) -> RunSpec {
-        let millis = |max: Duration| u64::try_from(max.as_millis()).unwrap_or(u64::MAX);
         RunSpec {
             run,
             job: self.job.clone(),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use keysweep_model::duration;
+use keysweep_model::duration::{self, millis};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
@@ -45,7 +45,7 @@ impl RunTime {
     /// that it does not change if the system clock is set.
     #[must_use]
     pub fn counts_from_ms(&self, now_ms: u64) -> u64 {
-        now_ms.saturating_sub(u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX))
+        now_ms.saturating_sub(millis(self.begun.elapsed()))
     }
 
     /// Waits for an `answer`; the time does not count.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::messages::Attempt;
+pub use keysweep_model::words::grouped;
 use serde_json::Value;
 
 /// Shown in place of a missing figure.
@@ -13,20 +14,6 @@ pub(crate) const NONE: &str = "–";
 
 /// The largest number of list elements shown in evidence.
 const ELEMENTS_MAX: usize = 12;
-
-/// A number with thousands separators: `1,234,567`.
-#[must_use]
-pub fn grouped(n: u64) -> String {
-    let digits = n.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
 
 /// A number with its noun: `1 key`, `2 keys`.
 #[must_use]

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use coordinator::options::Options;
 use coordinator::preflight::Preflight;
+use keysweep_model::words::quoted;
 use reporter::{grouped, wrap};
 use scanner::name_sample::{CommonPrefix, commonest};
 use serde_json::{Value, json};
@@ -34,8 +35,7 @@ pub fn text(plan: &Preflight, options: &Options) -> String {
 /// One sentence, also for a log line.
 #[must_use]
 pub fn sentence(plan: &Preflight, options: &Options) -> String {
-    let patterns: Vec<String> = options.rules.patterns.iter().map(|pattern| format!("`{pattern}`")).collect();
-    let (patterns, keys, sampled) = (patterns.join(", "), keys(plan), sampled(plan));
+    let (patterns, keys, sampled) = (quoted(&options.rules.patterns), keys(plan), sampled(plan));
     let database = match (options.access.db, plan.spec.cluster) {
         (0, true) => "the cluster".to_owned(),
         (db, _) => format!("database {db}"),

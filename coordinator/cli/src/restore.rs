@@ -7,6 +7,7 @@ use keysweep_backup::BackupTarget;
 use keysweep_config::{Destinations, NatsSettings, RedisSettings};
 use keysweep_model::glob::Pattern;
 use keysweep_model::ids::Alias;
+use keysweep_model::words::quoted;
 use keysweep_nats::{Nats, NatsOptions};
 use reporter::printer::terminal;
 use reporter::view::{Block, Figure};
@@ -69,7 +70,7 @@ async fn choose<'a>(
     args: &RestoreArgs,
 ) -> Result<(&'a Alias, &'a RedisSettings), CommandError> {
     let known = &to.deployments;
-    let all = || names(known.keys());
+    let all = || quoted(known.keys());
     let mut candidates = known.iter();
     if let (Some(only), None) = (candidates.next(), candidates.next()) {
         return Ok(only);
@@ -80,21 +81,17 @@ async fn choose<'a>(
         [only] => return Ok(*only),
         [] if found.is_empty() => "has no file that names its deployment".to_owned(),
         [] => {
-            let found = names(&found);
+            let found = quoted(&found);
             format!("has keys of {found}, and the job file has only {}", all())
         }
         several => {
-            let several = names(several.iter().map(|(alias, _)| *alias));
+            let several = quoted(several.iter().map(|(alias, _)| *alias));
             format!("has keys of several deployments: {several}")
         }
     };
     Err(CommandError::Usage(format!(
         "`{place}` {problem}; name a job with `--job`, or set KEYSWEEP_REDIS_ALIAS"
     )))
-}
-
-fn names<'a>(aliases: impl IntoIterator<Item = &'a Alias>) -> String {
-    aliases.into_iter().map(|alias| format!("`{alias}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn order(

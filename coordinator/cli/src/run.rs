@@ -9,7 +9,6 @@ use keysweep_model::printable;
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_model::time::now_ms;
 use keysweep_runtime::context::Context;
-use reporter::printer::terminal;
 use reporter::wrap;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -157,22 +156,14 @@ async fn attempt_once(
     if looked.estimate.matching_keys == 0 {
         tracing::warn!("{}", no_match::line(&looked, options));
     }
-    let lines = RunLog::of(&looked.spec);
-    lines.start(&looked.spec);
+    RunLog::of(&looked.spec).start(&looked.spec);
     if let (Some(net), Some((_, starter))) = (&net, start.workers) {
         return remote::run(net, options, &looked, start.detach, starter, signals, show).await;
     }
     let (result, signal) = run_watched(&env, options, &looked, signals, show).await?;
-    lines.end(&result);
-    if !tried_again(&result, options) {
-        show.print(&result, || terminal::page(&result, &options.display_name))?;
-    }
+    let code = remote::printed(&env.records(run), &result, options, show).await?;
     report::write(&result, options).await;
-    let cancel = env.records(run).cancel().await.ok().flatten();
-    Ok(match signal {
-        Some(code) if result.status == Status::Cancelled => code,
-        _ => exit::of_result(&result, cancel.map(|cancel| cancel.kind)),
-    })
+    Ok(signal.filter(|_| result.status == Status::Cancelled).unwrap_or(code))
 }
 
 /// The connection to NATS, if no other process works on the job.

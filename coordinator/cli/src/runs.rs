@@ -7,16 +7,16 @@ use coordinator::options::Options;
 use coordinator::process_id::myself;
 use coordinator::runs::{ProgressView, so_far};
 use jiff::Timestamp;
-use keysweep_model::ids::RunId;
+use keysweep_model::ids::{NodeId, RunId};
 use keysweep_model::key::Key;
-use keysweep_model::messages::RunSpec;
+use keysweep_model::messages::{Reason, RunSpec};
 use keysweep_model::printable;
 use keysweep_model::time::rfc3339;
 use keysweep_storage::audit::{self, AuditEntry};
 use keysweep_storage::history;
 use reporter::grouped;
 use scanner::limits::KEPT_NAMES_BYTES_MAX;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::RunsCommand;
 use super::connections::{Connections, NatsConnection, PATIENCE};
@@ -158,14 +158,8 @@ async fn print_kept(net: &NatsConnection, run: RunId) -> Result<u64, CommandErro
         (revision, entries, unnamed) = (at, entries + 1, unnamed.saturating_add(entry.unnamed));
         let mut text = String::new();
         for group in &entry.groups {
-            let about = json!({
-                "reason": <&str>::from(group.reason),
-                "node": entry.node,
-                "slot": group.slot,
-                "time": rfc3339(entry.at_ms),
-                "outcome": group.why.as_str(),
-            });
-            group.keys.iter().for_each(|key| text.push_str(&line(key, &about)));
+            let found = (group.reason, &entry.node, group.slot, entry.at_ms);
+            group.keys.iter().for_each(|key| text.push_str(&line(key, found, group.why.as_str())));
         }
         print(&text)?;
     }
@@ -179,11 +173,21 @@ async fn print_kept(net: &NatsConnection, run: RunId) -> Result<u64, CommandErro
     Ok(entries)
 }
 
-/// The line of a key with its details.
-fn line(key: &Key, about: &Value) -> String {
-    let mut line = about.clone();
-    let (name, value) = named(key);
-    line[name] = value;
+/// The line of a key, with why, where and when it was a candidate.
+fn line(key: &Key, (reason, node, slot, at_ms): (Reason, &NodeId, u16, u64), outcome: &str) -> String {
+    // As `keyBase64` if it is not UTF-8, so that it is exact in both cases.
+    let (name, value) = match str::from_utf8(key.as_bytes()) {
+        Ok(text) => ("key", text.to_owned()),
+        Err(_) => ("keyBase64", STANDARD.encode(key.as_bytes())),
+    };
+    let line = json!({
+        "reason": <&str>::from(reason),
+        "node": node,
+        "slot": slot,
+        "time": rfc3339(at_ms),
+        "outcome": outcome,
+        name: value,
+    });
     printable::json(&line.to_string()) + "\n"
 }
 
@@ -191,37 +195,20 @@ fn line(key: &Key, about: &Value) -> String {
 fn lines(entry: &AuditEntry, all: bool) -> String {
     let mut text = String::new();
     for group in &entry.groups {
-        for (key, outcome) in &group.keys {
-            if !all && !outcome.is_changed() {
-                continue;
-            }
-            let about = json!({
-                "reason": <&str>::from(group.reason),
-                "node": entry.node,
-                "slot": group.slot,
-                "time": rfc3339(entry.at_ms),
-                "outcome": <&str>::from(*outcome),
-            });
-            text.push_str(&line(key, &about));
+        let found = (group.reason, &entry.node, group.slot, entry.at_ms);
+        for (key, outcome) in group.keys.iter().filter(|(_, outcome)| all || outcome.is_changed()) {
+            text.push_str(&line(key, found, outcome.into()));
         }
     }
     text
 }
 
-/// The key as `key`, or as `keyBase64` if it is not UTF-8, so that it is exact in both cases.
-fn named(key: &Key) -> (&'static str, Value) {
-    match str::from_utf8(key.as_bytes()) {
-        Ok(text) => ("key", json!(text)),
-        Err(_) => ("keyBase64", json!(STANDARD.encode(key.as_bytes()))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use keysweep_model::ids::{BatchId, NodeId};
-    use keysweep_model::messages::Reason;
+    use keysweep_model::ids::BatchId;
     use keysweep_model::outcome::Outcome;
     use keysweep_storage::audit::AuditGroup;
+    use serde_json::Value;
 
     use super::*;
 

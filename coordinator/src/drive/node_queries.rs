@@ -79,15 +79,18 @@ async fn answer(client: &RedisClient, query: &NodeQuery) -> Result<NodeAnswer, R
 /// The keys of a standalone server. A server that only its cursors reveal not to be Redis is noticed by the task that
 /// scans it.
 async fn database(client: &RedisClient, node: &NodeId) -> Result<NodeKeys, RedisError> {
-    let status = client.status(node).await?;
-    Ok(NodeKeys {
+    Ok(keys_of(node, client.status(node).await?, Vec::new()))
+}
+
+fn keys_of(node: &NodeId, status: node::NodeStatus, slots: Vec<(u16, u64)>) -> NodeKeys {
+    NodeKeys {
         node: node.clone(),
         keys: status.keys,
         process: status.process,
         listing: status.listing,
         one_lane: status.foreign.is_some(),
-        slots: Vec::new(),
-    })
+        slots,
+    }
 }
 
 /// The present owners of slots, with their numbers of keys.
@@ -102,14 +105,8 @@ async fn owners(client: &RedisClient, slots: &SlotSet) -> Result<NodeAnswer, Red
         unserved = unserved.difference(&here);
         let conn = client.conn(&primary.node).await?;
         let status = node::status(&conn, client.db()).await?;
-        nodes.push(NodeKeys {
-            node: primary.node.clone(),
-            keys: status.keys,
-            process: status.process,
-            listing: status.listing,
-            one_lane: status.foreign.is_some(),
-            slots: node::slot_counts(&conn, &here, Throttle::NONE).await?,
-        });
+        let counts = node::slot_counts(&conn, &here, Throttle::NONE).await?;
+        nodes.push(keys_of(&primary.node, status, counts));
     }
     Ok(NodeAnswer { nodes, unserved })
 }

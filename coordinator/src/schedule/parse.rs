@@ -4,6 +4,7 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::{DateTime, date};
 use jiff::tz::{self, TimeZone, TimeZoneDatabase};
+use keysweep_model::words::quoted;
 use thiserror::Error;
 
 /// Why a schedule cannot be used.
@@ -21,7 +22,7 @@ pub enum ScheduleError {
         fields: usize,
     },
     /// Not a nickname.
-    #[error("schedule `{0}` is not a cron nickname; use one of {names}", names = nicknames())]
+    #[error("schedule `{0}` is not a cron nickname; use one of {names}", names = quoted(NICKNAMES.map(|(name, _)| name)))]
     Nickname(String),
     /// An invalid field.
     #[error(
@@ -55,10 +56,6 @@ const NICKNAMES: [(&str, &str); 7] = [
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
 ];
-
-fn nicknames() -> String {
-    NICKNAMES.map(|(name, _)| format!("`{name}`")).join(", ")
-}
 
 /// A field of an expression.
 struct Field {

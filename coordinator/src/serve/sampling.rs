@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use keysweep_model::duration::millis;
 use keysweep_model::time::{now_ms, rfc3339};
 use keysweep_redis::RedisClient;
 use keysweep_redis::health::check_health;
@@ -28,7 +29,7 @@ const FIRST_MONDAY_MS: u64 = 4 * 86_400_000;
 /// Takes samples for job `number` until the shutdown.
 pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), StoreError> {
     let Some(job) = shared.jobs.get(number) else { return Ok(()) };
-    let every_ms = u64::try_from(job.sample_every.as_millis()).unwrap_or(u64::MAX).max(1_000);
+    let every_ms = millis(job.sample_every).max(1_000);
     loop {
         let slot = now_ms() / every_ms;
         tokio::select! {

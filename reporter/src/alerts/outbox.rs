@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use keysweep_model::duration::millis;
 use keysweep_storage::alerts::{AlertNotification, AlertStore, NotificationDelivery};
 
 use crate::limits::{NOTIFICATION_CLAIM, NOTIFICATION_LIFE, NOTIFICATION_PAUSE_MAX};
@@ -112,7 +113,7 @@ pub fn record_delivery(
     delivery.claimed_at_ms = None;
     delivery.tries += u32::from(tried != DeliveryResult::Delivered);
     delivery.done |= tried != DeliveryResult::Failed || over;
-    delivery.again_at_ms = now_ms.saturating_add(ms(pause(delivery.tries, first)));
+    delivery.again_at_ms = now_ms.saturating_add(millis(pause(delivery.tries, first)));
 }
 
 /// The delay after `tries` failed attempts.
@@ -122,17 +123,15 @@ pub fn pause(tries: u32, first: Duration) -> Duration {
 }
 
 fn is_over(notification: &AlertNotification, now_ms: u64) -> bool {
-    now_ms.saturating_sub(notification.at_ms) > ms(NOTIFICATION_LIFE)
+    now_ms.saturating_sub(notification.at_ms) > millis(NOTIFICATION_LIFE)
 }
 
 /// Whether an undelivered notification may be attempted. A time too far away comes from a clock that was changed since.
 fn is_free(delivery: &NotificationDelivery, now_ms: u64) -> bool {
     match delivery.claimed_at_ms {
-        Some(claimed) => claimed.abs_diff(now_ms) > ms(NOTIFICATION_CLAIM),
-        None => delivery.again_at_ms <= now_ms || delivery.again_at_ms - now_ms > ms(NOTIFICATION_PAUSE_MAX),
+        Some(claimed) => claimed.abs_diff(now_ms) > millis(NOTIFICATION_CLAIM),
+        None => {
+            delivery.again_at_ms <= now_ms || delivery.again_at_ms - now_ms > millis(NOTIFICATION_PAUSE_MAX)
+        }
     }
-}
-
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -87,12 +87,10 @@ fn hit_rate(input: &RuleInput<'_>) -> Vec<Finding> {
 }
 
 fn hit_rate_problem(input: &RuleInput<'_>) -> Vec<Finding> {
-    let problem = input.result.metrics.hit_rates.problem.iter();
-    problem
-        .map(|problem| {
-            issue("hit-rate-unknown", Severity::Warning, format!("The hit rate is unknown: {problem}"), [])
-        })
-        .collect()
+    let found = |problem: &String| {
+        issue("hit-rate-unknown", Severity::Warning, format!("The hit rate is unknown: {problem}"), [])
+    };
+    input.result.metrics.hit_rates.problem.iter().map(found).collect()
 }
 
 fn low_ttl(input: &RuleInput<'_>) -> Vec<Finding> {
@@ -103,10 +101,10 @@ fn low_ttl(input: &RuleInput<'_>) -> Vec<Finding> {
     let configured = ms as f64 / 1_000.0;
     let limit = configured * LOW_TTL_PERCENT / 100.0;
     let low = input.result.current_metrics.avg_ttl.filter(|avg| *avg <= limit);
-    let message = |avg: f64| {
-        format!("Most caches are near expiration (avg TTL: {avg:.0}s). This suggests high invalidation rate.")
-    };
     let found = |avg: f64| {
+        let message = format!(
+            "Most caches are near expiration (avg TTL: {avg:.0}s). This suggests high invalidation rate."
+        );
         let evidence = [
             ("avgTTL", json!(avg)),
             ("keys", json!(keys)),
@@ -114,7 +112,7 @@ fn low_ttl(input: &RuleInput<'_>) -> Vec<Finding> {
             ("configuredTtlSeconds", json!(configured)),
             ("limit", json!(limit)),
         ];
-        recommendation("ttl-low", Severity::Warning, message(avg), evidence)
+        recommendation("ttl-low", Severity::Warning, message, evidence)
     };
     low.map(found).into_iter().collect()
 }
@@ -124,13 +122,11 @@ fn read_late(input: &RuleInput<'_>) -> Vec<Finding> {
     let configured_ms = input.spec.application.known_ttl_ms();
     let Some(ms) = configured_ms.filter(|_| keys >= TTLS_MIN) else { return Vec::new() };
     let late = input.result.metrics.ttl.read_late_percent.filter(|late| *late > READ_LATE_PERCENT);
-    let message = |late: f64| {
-        format!(
+    let found = |late: f64| {
+        let message = format!(
             "{late:.0}% of the keys in the last fifth of their TTL are still being read. Consider a TTL longer than {}.",
             ttl(ms)
-        )
-    };
-    let found = |late: f64| {
+        );
         let evidence = [
             ("readLatePercent", json!(late)),
             ("keys", json!(keys)),
@@ -138,7 +134,7 @@ fn read_late(input: &RuleInput<'_>) -> Vec<Finding> {
             ("limit", json!(READ_LATE_PERCENT)),
             ("configuredTtlSeconds", json!(ms / 1_000)),
         ];
-        recommendation("ttl-short", Severity::Info, message(late), evidence)
+        recommendation("ttl-short", Severity::Info, message, evidence)
     };
     late.map(found).into_iter().collect()
 }

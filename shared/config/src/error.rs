@@ -4,6 +4,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use keysweep_model::words::quoted;
+
 use super::origin::Origin;
 
 /// A line of the job file; shown as `keysweep.toml:12`.
@@ -130,10 +132,4 @@ pub(super) fn subject(origin: &Origin, name: &str) -> String {
         Origin::File { .. } | Origin::Context { .. } => format!("{origin}: `{name}`"),
         Origin::Default => format!("the default of `{name}`"),
     }
-}
-
-/// Names in backticks, separated by commas.
-pub(super) fn quoted(names: &[String]) -> String {
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    quoted.join(", ")
 }

@@ -5,9 +5,10 @@ use std::iter::repeat;
 use std::path::{Path, PathBuf};
 
 use keysweep_files::read_text;
+use keysweep_model::words::quoted;
 
 use super::environment::{CONFIG_FILE_VARIABLE, Environment};
-use super::error::{ConfigError, FilePosition, quoted};
+use super::error::{ConfigError, FilePosition};
 use super::layers::{bad, bad_count, split};
 use super::origin::Origin;
 use super::parse;

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use keysweep_model::ids::Alias;
 use keysweep_model::secret::Secret;
+use keysweep_model::words::quoted;
 
 use super::deployment::{self, choose_redis, deployments, is_addressed};
 use super::environment::{Environment, HOME, XDG_STATE_HOME};
-use super::error::{ConfigError, quoted, subject};
+use super::error::{ConfigError, subject};
 use super::file::JobFile;
 use super::layers::{FlagLayer, Layers, Problems};
 use super::login;
@@ -169,7 +170,7 @@ fn one_deployment_at_a_time(all: &[Settings]) -> Result<(), ConfigError> {
     Err(ConfigError::Contradiction(format!(
         "{urls} gives one Redis deployment, but the jobs use several: {}; leave it out, or name one job \
          with `--job`",
-        quoted(&aliases)
+        quoted(aliases)
     )))
 }
 
@@ -249,17 +250,14 @@ fn choose_job<'f>(
         (Origin::Default, Some(file), _) => {
             Err(ConfigError::SeveralJobs { path: file.path().to_owned(), names: file.job_names() })
         }
-        (_, Some(file), _) => match file.job(&named.value) {
-            Some(job) => Ok(Some(job)),
-            None => Err(no_such_job(named, file)),
-        },
+        (_, Some(file), _) => file.job(&named.value).map(Some).ok_or_else(|| no_such_job(&named, file)),
     }
 }
 
 /// The error for a name that is not in the file: the default job under that name would clean other keys than expected.
-fn no_such_job(named: Setting<String>, file: &JobFile) -> ConfigError {
-    let found = format!("the jobs of {} are {}", file.path().display(), quoted(&file.job_names()));
-    ConfigError::NoSuchJob { origin: named.origin, wanted: named.value, found }
+fn no_such_job(named: &Setting<String>, file: &JobFile) -> ConfigError {
+    let found = format!("the jobs of {} are {}", file.path().display(), quoted(file.job_names()));
+    ConfigError::NoSuchJob { origin: named.origin.clone(), wanted: named.value.clone(), found }
 }
 
 /// `permission-cache-cleanup` becomes `PermissionCacheCleanup`.

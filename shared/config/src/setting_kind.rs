@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use keysweep_model::duration;
+use keysweep_model::words::{grouped, quoted};
 
 use super::size;
 use super::table::overrides;
@@ -154,7 +155,7 @@ impl SettingKind {
                 duration::show(max)
             ),
             Self::Choice(words) => format!("one of {}", quoted(words)),
-            Self::Overrides => format!("some of {}", quoted(&overrides())),
+            Self::Overrides => format!("some of {}", quoted(overrides())),
             Self::Name => {
                 format!("up to {NAME_BYTES_MAX} letters, digits, `-` and `_`, and at least one")
             }
@@ -189,16 +190,4 @@ impl SettingKind {
             ),
         }
     }
-}
-
-fn quoted(words: &[&str]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-    quoted.join(", ")
-}
-
-/// Digits in groups of three: `1,000,000`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
-    groups.collect::<Vec<_>>().join(",")
 }

@@ -30,3 +30,4 @@ pub mod sketch;
 pub mod slot;
 pub mod time;
 pub mod wire;
+pub mod words;

@@ -64,9 +64,9 @@ impl Outcome {
 
 /// A list of outcomes on the wire: one letter each, because there are as many as candidates.
 pub mod codes {
-    use std::fmt;
+    use std::borrow::Cow;
 
-    use serde::de::{self, Deserializer, Visitor};
+    use serde::de::{Deserialize, Deserializer, Error, Unexpected};
 
     use super::Outcome;
 
@@ -81,25 +81,9 @@ pub mod codes {
     /// # Errors
     /// If it is not text, or contains an unknown letter.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Outcome>, D::Error> {
-        deserializer.deserialize_str(CodesVisitor)
-    }
-
-    struct CodesVisitor;
-
-    impl Visitor<'_> for CodesVisitor {
-        type Value = Vec<Outcome>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("the letters of outcomes")
-        }
-
-        fn visit_str<E: de::Error>(self, letters: &str) -> Result<Self::Value, E> {
-            let outcome = |letter: u8| {
-                Outcome::from_code(letter)
-                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(letters), &self))
-            };
-            letters.bytes().map(outcome).collect()
-        }
+        let letters = <Cow<'_, str>>::deserialize(deserializer)?;
+        let unknown = || D::Error::invalid_value(Unexpected::Str(&letters), &"the letters of outcomes");
+        letters.bytes().map(|letter| Outcome::from_code(letter).ok_or_else(unknown)).collect()
     }
 }
 
