@@ -217,7 +217,7 @@ async fn a_run_that_is_cancelled_at_once_reads_nothing() {
 async fn a_run_ends_when_its_time_is_over() {
     let cluster = kit::cluster().await;
     let mut options = kit::options(cluster.urls());
-    (options.rules.grace_ms, options.max_runtime) = (LONG_GRACE_MS, Some(Duration::from_secs(1)));
+    (options.rules.grace_ms, options.max_runtime) = (LONG_GRACE_MS, Some(Duration::from_secs(3)));
     let truth = GroundTruth::mixture(5_000, "");
     truth.seed(&options.access).await;
     let preflight = kit::preflight_of(&options).await;
