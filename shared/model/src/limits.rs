@@ -84,7 +84,7 @@ pub const DETAILS_MAX: usize = 10;
 
 /// In tasks of more than 10,000 keys, prefixes to the second colon are counted for one key in this many: counting them
 /// for all takes as much time as all other work on a key.
-pub const PREFIX_DEEP_ONE_IN: u64 = 8;
+pub const PREFIX_DEEP_ONE_IN: u64 = 16;
 
 /// Keys that are measured in one write.
 pub const MEASURED_AT_ONCE: u64 = 500;
