@@ -34,6 +34,7 @@ fn runtime() -> std::io::Result<Runtime> {
 }
 
 fn main() -> ExitCode {
+    keysweep_allocator::return_memory_early();
     let cli = match Cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(e) => return unparsed(&e),
