@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use keysweep_backup::{BackupError, BackupTarget, BackupTargets};
 use keysweep_config::BackupPlace;
-use keysweep_files::FileError;
 use keysweep_http::Integrations;
 use keysweep_model::ids::{NodeId, RunId};
 use keysweep_model::ledger::Ledger;
@@ -19,8 +18,9 @@ use keysweep_redis::guard;
 use keysweep_redis::{RedisClient, RedisError, RedisErrorKind, Throttle};
 use keysweep_runtime::context::Context;
 use keysweep_runtime::failpoint::FailPoints;
+use keysweep_state::StateError;
 use keysweep_storage::records::{Record, RecordError, Records};
-use keysweep_storage::store::FileStore;
+use keysweep_storage::store::MemoryStore;
 use keysweep_tasks::concurrency::join_bounded;
 use keysweep_tasks::supervision::{Exit, TaskGroup};
 use reaper::Reaper;
@@ -38,6 +38,7 @@ use crate::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 use crate::options::Options;
 use crate::preflight::{Preflight, PreflightError, preflight};
 use crate::report;
+use crate::state;
 
 /// Maximum attempts to remove ledger keys in moving slots.
 const LEDGER_ROUNDS_MAX: u32 = 10;
@@ -76,6 +77,12 @@ pub enum RunError {
     /// The backup target cannot be written.
     #[error("{0}; nothing was deleted, because `--backup` requires a save")]
     Backup(#[from] BackupError),
+    /// The state file cannot be used.
+    #[error("{0}; nothing was deleted, because what is deleted is recorded there")]
+    State(#[from] StateError),
+    /// The run could not be recorded before it began.
+    #[error("{0}; nothing was deleted, because the run could not be recorded")]
+    Unrecorded(RecordError),
     /// The run could not be driven.
     #[error(transparent)]
     Drive(#[from] DriveError),
@@ -102,41 +109,25 @@ impl RunError {
 pub async fn run_cleanup_now(options: &Options) -> Result<CleanupResult, RunError> {
     let mut plan = preflight(options, RunId::new(), now_ms()).await?;
     plan.try_out(options).await?;
-    let context = context(options);
+    let context = state::context(options).await?;
     let (progress, _) = watch::channel(Progress::start(keys(&plan)));
     let result = run(&context, options, &plan, progress).await?;
     report::write(&result, options).await;
     Ok(result)
 }
 
-/// The context of an embedded run.
+/// The context of an embedded run that keeps nothing; [`crate::state::context`] keeps what outlives it.
 #[must_use]
 pub fn context(options: &Options) -> Context {
     let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
     let outside = Integrations::new([(options.job.clone(), options.integrations.clone())]);
     let backups =
         Arc::new(BackupTargets::new(backup_place(options).map(|place| (options.job.clone(), place)), None));
-    let context = Context {
+    Context {
         integrations: Arc::new(outside),
         backups,
         ..Context::in_process(access, keysweep_runtime::context::Timing::default())
-    };
-    match past(options) {
-        Ok(Some(past)) => Context { history_store: Arc::new(past), ..context },
-        Ok(None) => context,
-        Err(e) => {
-            tracing::warn!("the history of runs is not kept: {e}; set a folder for it with `--state-dir`");
-            context
-        }
     }
-}
-
-/// The file with the history of runs, if the options have a folder for it.
-///
-/// # Errors
-/// When it cannot be used.
-pub fn past(options: &Options) -> Result<Option<FileStore>, FileError> {
-    options.history_file().map(|path| FileStore::open(&path)).transpose()
 }
 
 /// Where a run in this process saves the keys that it deletes.
@@ -201,7 +192,21 @@ pub async fn run(
             Ok::<(), RedisError>(())
         });
     }
+    let kept = context.is_kept();
+    // A dry run has no lock, so it cannot tell whether another one goes on: it appears with its result.
+    if kept
+        && options.rules.action.writes()
+        && let Err(e) = state::begin(context, plan).await
+    {
+        unlock.cancel();
+        keeper.join().await;
+        return Err(RunError::Unrecorded(e));
+    }
     let result = stages(context, options, plan, progress).await;
+    if let (Ok(result), true) = (&result, kept) {
+        state::end(context, result).await;
+        state::prune(options).await;
+    }
     // Without a result, the records have no end to read up to.
     if result.is_ok()
         && options.rules.action.writes()
@@ -236,7 +241,7 @@ async fn stages(
         tasks.start(format!("reaper {n}"), restarted(crash, async move || reaper.run(1).await));
     }
     let (own, run) = (context.clone(), plan.spec.run);
-    let report = async move || reporter::report(&own, run, now_ms).await.map(drop);
+    let report = async move || reported(&own, run).await;
     tasks.start("reporter", restarted(Arc::clone(&context.failpoints), report));
     plan.note(context).await;
     plan.store(&context.records(run)).await.map_err(DriveError::from)?;
@@ -256,6 +261,19 @@ async fn stages(
     match tasks.join().await.pop() {
         Some((name, exit)) => Err(RunError::Stage(name, exit)),
         None => Ok(result),
+    }
+}
+
+/// Reports the run; without what the state file has, if that has become unusable: the run has its result all the same.
+async fn reported(context: &Context, run: RunId) -> Result<(), ReporterError> {
+    match reporter::report(context, run, now_ms).await {
+        Err(ReporterError::Store(e)) if context.is_kept() => {
+            tracing::error!("the result of the run is not compared with earlier ones, and not kept: {e}");
+            let without =
+                Context { history_store: Arc::new(MemoryStore::default()), audit: None, ..context.clone() };
+            reporter::report(&without, run, now_ms).await.map(drop)
+        }
+        reported => reported.map(drop),
     }
 }
 

@@ -53,6 +53,8 @@ pub fn of_error(error: &RunError) -> u8 {
         RunError::Preflight(PreflightError::Rights { .. } | PreflightError::Commands { .. })
         | RunError::TooMany { .. } => REFUSED,
         RunError::Lock(LockError::Held { .. } | LockError::Foreign { .. }) => REFUSED,
+        RunError::State(e) if e.is_setting() => USAGE,
+        RunError::State(_) | RunError::Unrecorded(_) => FAILED,
         RunError::Preflight(
             PreflightError::Replica { .. } | PreflightError::TooOld { .. } | PreflightError::NoSlots,
         )

@@ -59,6 +59,7 @@ mod sample_node;
 mod sampled_users;
 pub mod schedule;
 pub mod serve;
+pub mod state;
 pub mod statistics;
 pub mod submit;
 pub mod task_ids;

@@ -9,6 +9,7 @@ use keysweep_nats::{Nats, NatsQueue, NatsStore};
 use keysweep_pacing::Pacers;
 use keysweep_redis::ConnectOptions;
 use keysweep_runtime::context::{Context, Timing};
+use keysweep_storage::audit::EntryAudit;
 use keysweep_storage::store::Store;
 use keysweep_storage::task_notes::TaskNotes;
 
@@ -20,6 +21,7 @@ pub fn nats_context(nats: &Nats, access: BTreeMap<Alias, ConnectOptions>, timing
     Context {
         queue: Arc::new(NatsQueue::new(nats.clone())),
         history_store: Arc::clone(&store),
+        audit: Some(Arc::new(EntryAudit(Arc::clone(&store)))),
         store,
         distributed: true,
         max_inflight_tasks: nats.max_inflight_tasks(),

@@ -20,6 +20,7 @@ use thiserror::Error;
 use crate::inactive_policy::{self, ActivitySource, InactivePolicy, InactivePolicyError};
 use crate::integrations::{IntegrationError, integrations};
 use crate::process_id::myself;
+use crate::state::StatePlace;
 
 /// The options of one run.
 #[derive(Clone, Debug)]
@@ -58,8 +59,8 @@ pub struct Options {
     pub attempt: Attempt,
     /// The application's configuration, for recommendations.
     pub application: Application,
-    /// Where the history of runs is kept without NATS; `None` if it is not.
-    pub state_dir: Option<PathBuf>,
+    /// What is kept without NATS, and where.
+    pub state: StatePlace,
     /// Where a report of the run is written; `None` if it is not.
     pub report_dir: Option<PathBuf>,
     /// The webhooks for alerts, and the Prometheus server that counts the application's lookups.
@@ -117,7 +118,7 @@ impl Options {
             scheduled: false,
             attempt: Attempt::default(),
             application: Application::default(),
-            state_dir: None,
+            state: StatePlace::default(),
             report_dir: None,
             integrations: JobIntegrations::default(),
             pacing: PacingLimits::default(),
@@ -175,7 +176,7 @@ impl Options {
                 ttl_configured: settings.configured_ttl.origin != Origin::Default,
                 hit_rate: hit_rate(settings),
             },
-            state_dir: settings.state_dir.value.clone(),
+            state: StatePlace::of(settings),
             report_dir: settings.report_dir.value.clone().filter(|_| settings.generate_report.value),
             integrations: integrations(settings)?,
             pacing: pace(settings),
@@ -219,21 +220,6 @@ impl Options {
     #[must_use]
     pub fn selection(&self) -> Selection {
         Selection::of(&self.alias, self.access.db, &self.rules)
-    }
-}
-
-impl Options {
-    /// The file with the history of runs, one per alias and address, so that servers with the same alias are not mixed
-    /// up.
-    #[must_use]
-    pub fn history_file(&self) -> Option<PathBuf> {
-        let url = self.access.urls.first().map(String::as_str).unwrap_or_default();
-        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-        let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-        let host = host.split('?').next().unwrap_or_default().trim_matches('/');
-        let plain = |c: char| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '_' };
-        let name: String = format!("{}@{host}", self.alias).chars().map(plain).take(150).collect();
-        Some(self.state_dir.as_ref()?.join(format!("{name}.jsonl")))
     }
 }
 

@@ -81,7 +81,7 @@ impl Options {
             scheduled: first.scheduled,
             attempt: Attempt { previous: Some(first.run), ..first.attempt },
             application: first.application.clone(),
-            state_dir: job.state_dir.clone(),
+            state: job.state.clone(),
             report_dir: job.report_dir.clone(),
             integrations: job.integrations.clone(),
             pacing: first.pacing,

@@ -79,7 +79,7 @@ impl From<Progress> for ProgressView {
 /// When the store fails.
 pub async fn find(context: &Context, run: RunId) -> Result<Option<RunView>, RecordError> {
     let records = context.records(run);
-    let lines = history::read(&*context.store).await?;
+    let lines = history::read(&*context.history_store).await?;
     let line = match lines.into_iter().find(|line| line.run_id == run) {
         Some(line) => Some(line),
         // It has just been stored.
@@ -103,7 +103,8 @@ pub async fn so_far(context: &Context, run: RunId) -> Result<Option<Progress>, R
             fold.apply(&record);
         }
     }
-    let Some(spec) = fold.spec() else { return Ok(None) };
+    // The process of a run without workers keeps its records for itself, except the spec and the result.
+    let Some(spec) = fold.spec().filter(|_| fold.planned()) else { return Ok(None) };
     let read = records.so_far().await?.unwrap_or_default();
     Ok(Some(Progress::new(RunPhase::Planned.advanced(&fold), spec.keys(), fold.totals(), read)))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use keysweep_model::ids::NodeId;
 use keysweep_model::messages::{ReapBatch, RunSpec};
 use keysweep_model::slot::SlotSet;
+use keysweep_model::time::now_ms;
 use keysweep_redis::guard::{Act, GuardMode, GuardReply, GuardVerdict};
 use keysweep_redis::{RedisClient, RedisError, RedisErrorKind, Topology, same_deployment};
 use keysweep_runtime::context::Context;
@@ -197,10 +198,14 @@ impl<'a> BatchAttempt<'a> {
         Ok(self.result.record(work, &known, self.of.counts_idle(), fingerprints))
     }
 
-    /// Records the attempt, unless this was done before. Returns whether it is the first attempt at the batch.
+    /// Records the attempt, unless this was done before: in the audit trail first, so that no key is changed that is not
+    /// named there. Returns whether it is the first attempt at the batch.
     async fn begin(&mut self) -> Result<bool, Failure> {
         if let Some(first) = self.first {
             return Ok(first);
+        }
+        if let (Some(audit), GuardMode::Act(_)) = (&self.of.context.audit, self.of.mode) {
+            audit.begin(self.of.batch, now_ms()).await.map_err(Failure::Unrecorded)?;
         }
         let first = match self.of.records.create_attempt(self.of.batch.batch).await? {
             AttemptMark::First => true,

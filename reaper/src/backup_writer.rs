@@ -251,10 +251,14 @@ pub(crate) fn too_large(spec: &RunSpec, saved: Option<&BackupStats>) -> Option<S
     (!causes.is_empty()).then(|| causes.join("; "))
 }
 
-/// Requests the cancellation of the run if `failure` means that nothing can be saved: later batches would fail, too.
+/// Requests the cancellation of the run if `failure` means that nothing can be saved or recorded: later batches would
+/// fail, too.
 pub(crate) async fn stop_if_impossible(failure: &Failure, records: &Records) -> Result<(), RecordError> {
-    let Failure::Backup(e) = failure else { return Ok(()) };
-    let cause = format!("no key is deleted without a backup, and none can be written: {e}");
+    let cause = match failure {
+        Failure::Backup(e) => format!("no key is deleted without a backup, and none can be written: {e}"),
+        Failure::Unrecorded(e) => format!("no key is deleted that cannot be recorded: {e}"),
+        _ => return Ok(()),
+    };
     records.create_unsaved(&cause).await?;
     // If the batch were finalized now, its candidates would count as failed, not as unreached.
     let until = Instant::now() + STOP_WAIT;

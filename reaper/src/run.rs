@@ -13,7 +13,7 @@ use keysweep_runtime::failpoint::FailPoint;
 use keysweep_runtime::redis_clients::RedisClients;
 use keysweep_runtime::spec_cache::SpecCache;
 use keysweep_runtime::worker::{self, Disposition, Failure, Handler};
-use keysweep_storage::audit::{self, AuditEntry};
+use keysweep_storage::audit::AuditEntry;
 use keysweep_storage::queue::{Delivery, QueueError, Topic};
 use keysweep_storage::records::RecordError;
 use tokio_util::sync::CancellationToken;
@@ -119,11 +119,20 @@ impl Reaper {
         BatchAttempt::new(of, &self.clients, &self.nodes).await?.run().await
     }
 
-    /// Stores the outcomes of a batch: in the audit trail first, so that it contains every key that counts.
+    /// Stores the outcomes of a batch: in the audit trail first, so that it contains every key that counts. In a state
+    /// file that cannot be written any more, its keys remain as the attempt has named them: the run is stopped, but has
+    /// its result.
     async fn store(&self, spec: &RunSpec, batch: &ReapBatch, receipt: &Receipt) -> Result<(), RecordError> {
         backup_writer::note(&self.context, spec, batch, receipt).await;
-        if self.context.distributed {
-            audit::write(&*self.context.store, batch.run, &AuditEntry::of(batch, receipt, now_ms())).await?;
+        if let Some(audit) = &self.context.audit {
+            match audit.finish(batch.run, &AuditEntry::of(batch, receipt, now_ms())).await {
+                Err(e) if !self.context.distributed => {
+                    tracing::error!(batch = %batch.batch, error = %e, "the outcomes of a batch are not recorded");
+                    let cause = format!("no key is deleted that cannot be recorded: {e}");
+                    self.context.records(batch.run).create_unsaved(&cause).await?;
+                }
+                recorded => recorded?,
+            }
         }
         if self.context.records(batch.run).create_receipt(receipt).await? {
             self.context.telemetry.reaped(&spec.job, &spec.alias, receipt, batch.keys());

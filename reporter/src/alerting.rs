@@ -197,7 +197,7 @@ async fn post(
 ) -> Result<(), (DeliveryResult, String)> {
     let Some(hook) = hook else {
         let event = Event::about_alert(&notification.alert.job, notification);
-        return events::emit(&*context.store, &event)
+        return events::emit(&*context.history_store, &event)
             .await
             .map_err(|e| (DeliveryResult::Failed, e.to_string()));
     };
@@ -225,7 +225,7 @@ fn hooks(context: &Context, job: &str) -> BTreeMap<String, Webhook> {
 fn receivers(context: &Context, job: &str) -> Receivers {
     let mut names: BTreeSet<String> = hooks(context, job).into_keys().collect();
     let all = !context.distributed || !names.is_empty();
-    names.extend(context.distributed.then(|| SUBSCRIBERS.to_owned()));
+    names.extend(context.is_kept().then(|| SUBSCRIBERS.to_owned()));
     Receivers { names, all }
 }
 

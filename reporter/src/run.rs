@@ -131,7 +131,7 @@ pub async fn report(
     if !first && context.distributed && has_ended(context, run).await? {
         return Ok(result);
     }
-    if context.distributed {
+    if context.is_kept() {
         emit_events(context, spec, &result).await?;
     }
     // The line is written last: if a reporter crashes before, the next one does the rest.
@@ -159,7 +159,7 @@ async fn emit_events(context: &Context, spec: &RunSpec, result: &CleanupResult) 
     let event = |kind, data| Event::once(&spec.job, spec.run, kind, now_ms(), data);
     for (n, issue) in result.issues.iter().enumerate() {
         let issue = event(EventKind::Issue, json!({ "issue": issue })).one_of(n.to_string());
-        events::emit(&*context.store, &issue).await?;
+        events::emit(&*context.history_store, &issue).await?;
     }
     let kind = match result.status {
         Status::Completed => EventKind::Completed,
@@ -168,7 +168,7 @@ async fn emit_events(context: &Context, spec: &RunSpec, result: &CleanupResult) 
         Status::Cancelled => EventKind::Cancelled,
     };
     // Events contain no keys.
-    events::emit(&*context.store, &event(kind, json!(result.clone().without_keys()))).await?;
+    events::emit(&*context.history_store, &event(kind, json!(result.clone().without_keys()))).await?;
     Ok(())
 }
 

@@ -115,7 +115,7 @@ impl Scanner {
             spec.measure.whole,
             spec.application.known_ttl_ms().unwrap_or_default(),
         );
-        let tally = Tally::new(statistics).naming(self.context.distributed);
+        let tally = Tally::new(statistics).naming(self.context.is_kept());
         let mut reading = TaskScan::new(tally, &self.context);
         // A task that runs for too long looks lost: the keys not read by then are handed back.
         let until =
@@ -141,7 +141,7 @@ impl Scanner {
         let now_ms = node::time_ms(&conn).await?;
         let Scanned { mut report, batches, kept } =
             reading.report(task, spec, &walk.reached(), &before, &after, now_ms);
-        kept_keys::enter(&*self.context.store, task.run, &kept).await;
+        kept_keys::enter(&*self.context.history_store, task.run, &kept).await;
         *report.pacing = pacer.stats();
         report.replication_id = history;
         let mut report = source.verify_unchanged(report).await?;

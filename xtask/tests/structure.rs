@@ -79,7 +79,7 @@ fn stages_know_no_broker_no_settings_and_no_other_stage() {
         let all = all_dependencies(stage);
         assert!(all.contains("shared/model"), "`{stage}`: this test looks in the wrong place");
         let foreign = all.iter().filter(|other| {
-            ["shared/nats", "shared/config", "shared/servers"].contains(&other.as_str())
+            ["shared/nats", "shared/state", "shared/config", "shared/servers"].contains(&other.as_str())
                 || !other.starts_with("shared/")
         });
         let foreign: Vec<_> = foreign.collect();

@@ -13,8 +13,8 @@ use keysweep_config::{FlagLayer, Group, Section, SettingDef};
 
 pub use self::restore::RestoreArgs;
 pub use self::settings::{
-    ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, RestoreSettings, ServeSettings,
-    StatsSettings,
+    ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, RestoreSettings, RunsSettings,
+    ServeSettings, StatsSettings,
 };
 pub use self::workers::{
     AttachArgs, DriveArgs, EventsArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs, RoleArgs,
@@ -80,14 +80,14 @@ pub enum Command {
     /// Queue, cache health, Redis health
     #[command(after_help = examples::STATS)]
     Stats(StatsArgs),
-    /// List, show, follow, cancel, report and audit runs on workers
+    /// List, show, report and audit runs; follow and cancel those on workers
     #[command(after_help = examples::RUNS)]
     Runs {
         /// What to do with the runs.
         #[command(subcommand)]
         command: RunsCommand,
     },
-    /// Follow the events of runs on workers
+    /// Show or follow the events of runs
     #[command(after_help = examples::EVENTS)]
     Events(EventsArgs),
     /// Show or create what keysweep keeps in NATS

@@ -15,6 +15,7 @@ use keysweep_config::ConfigError;
 use keysweep_model::ids::RunId;
 use keysweep_nats::NatsError;
 use keysweep_servers::ServersError;
+use keysweep_state::StateError;
 use keysweep_storage::queue::QueueError;
 use keysweep_storage::records::RecordError;
 use keysweep_storage::store::StoreError;
@@ -89,6 +90,9 @@ pub enum CommandError {
     /// NATS cannot be used.
     #[error(transparent)]
     Nats(#[from] NatsError),
+    /// The state file cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -160,7 +164,9 @@ impl CommandError {
             Self::Submit(SubmitError::Store(_) | SubmitError::Records(RecordError::Store(_))) => {
                 exit::UNREACHABLE
             }
-            Self::Io(_)
+            Self::State(e) if e.is_setting() => exit::USAGE,
+            Self::State(_)
+            | Self::Io(_)
             | Self::Servers(_)
             | Self::Nats(_)
             | Self::Records(_)

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use keysweep_model::duration;
 use keysweep_model::printable::{self, Printable};
 use keysweep_model::wire;
+use keysweep_runtime::context::Context;
 use keysweep_storage::events::{EVENTS, time_of};
 use keysweep_storage::store::Entry;
 use reporter::wrap;
@@ -18,7 +19,7 @@ use super::error::CommandError;
 use super::run::{OutputMode, print};
 use super::signals::Signals;
 
-/// `keysweep events`.
+/// `keysweep events` over NATS.
 ///
 /// # Errors
 /// When NATS cannot be used.
@@ -27,10 +28,21 @@ pub async fn events(
     args: &EventsArgs,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
-    let since = args.since.as_deref().map(oldest).transpose()?;
     let net = connections.connect("cli", Some(PATIENCE)).await?;
+    let shown = print_events(&net.context, args, show).await;
+    net.nats.close().await;
+    shown
+}
+
+/// Prints the events of `context`: those that are kept, and with `--follow` those that come.
+pub(super) async fn print_events(
+    context: &Context,
+    args: &EventsArgs,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    let since = args.since.as_deref().map(oldest).transpose()?;
     let run = match &args.run {
-        Some(run) => Some(run.find(&net.context).await?),
+        Some(run) => Some(run.find(context).await?),
         None => None,
     };
     let mut signals = Signals::catch()?;
@@ -38,14 +50,14 @@ pub async fn events(
         since.is_none_or(|since| time_of(event).is_some_and(|time| time >= since))
             && run.is_none_or(|run| event["subject"] == run.to_string())
     };
-    let mut watch = net.context.store.watch(EVENTS).await?;
+    let mut watch = context.history_store.watch(EVENTS).await?;
     let mut revision = 0;
     loop {
         let next = async {
             if args.follow {
                 watch.next().await.map(Some)
             } else {
-                net.context.store.next_after(EVENTS, revision).await
+                context.history_store.next_after(EVENTS, revision).await
             }
         };
         let entry = tokio::select! {
@@ -58,7 +70,6 @@ pub async fn events(
             break;
         }
     }
-    net.nats.close().await;
     Ok(exit::DONE)
 }
 
@@ -129,7 +140,7 @@ fn sentence(event: &Value) -> String {
     };
     let line = std::iter::once(job.to_owned()).chain(said).collect::<Vec<_>>().join(", ");
     let time = text("time").get(..19).unwrap_or(text("time")).replace('T', " ");
-    // The texts come from NATS: escape control characters, so that they cannot move the cursor.
+    // The texts come from elsewhere: escape control characters, so that they cannot move the cursor.
     let shown = |text: &str| Printable(text.as_bytes()).to_string();
     let head = shown(&format!("{time}  {kind:<9}  {}", text("subject")));
     format!("{head}\n    {}", wrap(&shown(&line), 4))

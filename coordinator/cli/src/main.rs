@@ -14,10 +14,12 @@ use keysweep_cli::connections::Connections;
 use keysweep_cli::error::CommandError;
 use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
-use keysweep_cli::{check, demo, events, log, nats_keys, nats_setup, restore, roles, run, runs, show, stats};
+use keysweep_cli::{
+    check, demo, events, here, log, nats_keys, nats_setup, restore, roles, run, runs, show, stats,
+};
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
-use keysweep_config::{BackupPlace, Environment, FlagLayer, JobFile, Origin};
+use keysweep_config::{BackupPlace, Environment, FlagLayer, JobFile, Origin, Settings};
 use keysweep_files as files;
 use keysweep_files::read_text;
 use keysweep_model::messages::Attempt;
@@ -110,8 +112,14 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
                 _ => stats::stats(&connections(cli)?, how).await,
             }
         }
-        Command::Runs { command } => runs::runs(&connections(cli)?, command, &starter(cli), how).await,
-        Command::Events(args) => events::events(&connections(cli)?, args, how).await,
+        Command::Runs { command } => match here(cli)? {
+            Some(jobs) => here::runs(&jobs, command, how).await,
+            None => runs::runs(&connections(cli)?, command, &starter(cli), how).await,
+        },
+        Command::Events(args) => match here(cli)? {
+            Some(jobs) => here::events(&jobs, args, how).await,
+            None => events::events(&connections(cli)?, args, how).await,
+        },
         Command::Nats { command: NatsCommand::Setup(args) } => {
             nats_setup::nats_setup(&connections(cli)?, args, how).await
         }
@@ -202,6 +210,12 @@ where
     let environment = Environment::snapshot()?;
     let file = JobFile::find(cli.config_file.as_deref(), &environment)?;
     Ok(resolve(&cli.settings, &environment, file.as_ref())?)
+}
+
+/// The settings of the jobs, if they have no address of NATS: then the runs of this machine are meant.
+fn here(cli: &Cli) -> Result<Option<Vec<Settings>>, CommandError> {
+    let jobs = resolved(cli, config::resolve_all)?;
+    Ok(jobs.iter().all(|job| job.nats.is_none()).then_some(jobs))
 }
 
 /// The connections of commands over NATS.

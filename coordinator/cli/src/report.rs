@@ -5,20 +5,20 @@ use std::io;
 use coordinator::{exit, run_log};
 use keysweep_files as files;
 use keysweep_model::ids::RunId;
+use keysweep_runtime::context::Context;
 use keysweep_storage::history;
 use reporter::printer::{html, markdown};
 
 use super::args::ReportArgs;
-use super::connections::NatsConnection;
 use super::error::CommandError;
 use super::run::{OutputMode, print};
 
 /// Prints the page, or writes it to the file from the flags.
 ///
 /// # Errors
-/// When there is no such run, or it has not ended; when NATS cannot be used, or the file not be written.
+/// When there is no such run, or it has not ended; when the store fails, or the file cannot be written.
 pub(super) async fn report(
-    net: &NatsConnection,
+    context: &Context,
     run: RunId,
     args: &ReportArgs,
     show: OutputMode,
@@ -28,11 +28,11 @@ pub(super) async fn report(
             "a report is Markdown or HTML; `keysweep runs show --json` prints the result as JSON".to_owned(),
         ));
     }
-    let records = net.context.records(run);
+    let records = context.records(run);
     let (result, spec) = (records.result().await?, records.spec().await?);
     let Some(result) = result else {
-        let known =
-            spec.is_some() || history::read(&*net.context.store).await?.iter().any(|line| line.run_id == run);
+        let known = spec.is_some()
+            || history::read(&*context.history_store).await?.iter().any(|line| line.run_id == run);
         return Err(if known { CommandError::NoReport(run) } else { CommandError::NoRun(run) });
     };
     let name = spec.map_or_else(|| result.job.clone(), |spec| spec.display_name);

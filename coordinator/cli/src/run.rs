@@ -29,7 +29,7 @@ use coordinator::run_log::RunLog;
 use coordinator::run_time::RunTime;
 use coordinator::serve::record_failure;
 use coordinator::submit::check_free;
-use coordinator::{exit, report, schedule};
+use coordinator::{exit, report, schedule, state};
 
 /// The error when there is no terminal to confirm on.
 const NO_TERMINAL: &str = "this run changes keys, and there is no terminal to confirm on: check it with `keysweep plan`, then add `--yes`";
@@ -52,7 +52,7 @@ pub async fn plan(options: &Options, show: OutputMode) -> Result<u8, CommandErro
     let time = RunTime::begin(now_ms(), options.max_runtime);
     let plan = preflight_with_terminal(options, RunId::new(), time, show).await?;
     // The plan's own lookups must not count as the application's.
-    plan.note_plan(&embedded::context(options)).await;
+    plan.note_plan(&state::context_to_read(options).await).await;
     show.print(&plan_page::json(&plan, options), || plan_page::text(&plan, options))?;
     Ok(if plan.is_whole() { exit::DONE } else { exit::PARTIAL })
 }
@@ -103,7 +103,7 @@ pub async fn run(
         if let (Err(e), true, None, false) = (&ended, failed, start.workers, by_hand) {
             // Record an attempt without a result as failed. Over NATS, services record theirs. An interactive user
             // sees the error, and may just have mistyped an address.
-            let noted = record_failure(&embedded::context(&once), &once, &e.to_string()).await;
+            let noted = record_failure(&state::context_to_read(&once).await, &once, &e.to_string()).await;
             if let Err(e) = noted {
                 tracing::warn!(error = %e, "failed to record a failed attempt");
             }
@@ -138,10 +138,15 @@ async fn attempt_once(
     // This command makes the attempts, not a service: for other processes each one is the last.
     let last =
         Options { attempt: Attempt { of: options.attempt.number, ..options.attempt }, ..options.clone() };
+    // Before the plan: a run that could not record what it deletes should not be planned either.
+    let env = match &net {
+        Some(net) => net.context.clone(),
+        None if options.rules.action.writes() => state::context(options).await.map_err(RunError::from)?,
+        None => state::context_to_read(options).await,
+    };
     let look = preflight_with_terminal(if net.is_some() { &last } else { options }, run, time, show);
     // Nothing has been changed yet, so a signal may end the preflight, or the question, at once.
     let mut looked = signals.or_stop(look).await??;
-    let env = net.as_ref().map_or_else(|| embedded::context(options), |net| net.context.clone());
     looked.note(&env).await;
     check_deletions(options, &looked.estimate)?;
     if options.rules.action.writes() && !start.yes {

@@ -1,4 +1,4 @@
-//! `keysweep runs`: the remembered runs on workers.
+//! `keysweep runs`: the remembered runs, on workers or of this machine.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,11 +7,14 @@ use coordinator::options::Options;
 use coordinator::process_id::myself;
 use coordinator::runs::{ProgressView, so_far};
 use jiff::Timestamp;
+use keysweep_config::Settings;
 use keysweep_model::ids::{NodeId, RunId};
 use keysweep_model::key::Key;
 use keysweep_model::messages::{Reason, RunSpec};
+use keysweep_model::outcome::Outcome;
 use keysweep_model::printable;
 use keysweep_model::time::rfc3339;
+use keysweep_runtime::context::Context;
 use keysweep_storage::audit::{self, AuditEntry};
 use keysweep_storage::history;
 use reporter::grouped;
@@ -28,7 +31,7 @@ use super::run_ref::RunRef;
 use super::runs_list::{list, listed};
 use super::signals::Signals;
 
-/// `keysweep runs …`.
+/// `keysweep runs …` over NATS.
 ///
 /// # Errors
 /// When NATS cannot be used, or there is no such run.
@@ -39,42 +42,63 @@ pub async fn runs(
     show: OutputMode,
 ) -> Result<u8, CommandError> {
     let net = connections.connect("cli", Some(PATIENCE)).await?;
-    let done = done(connections, &net, command, starter, show).await;
+    let found = async |run: &RunRef| run.find(&net.context).await;
+    let done = async {
+        match command {
+            RunsCommand::Attach(args) => {
+                attach(connections, &net, found(&args.run).await?, starter, show).await
+            }
+            RunsCommand::Cancel(args) => cancel(&net, found(&args.run).await?, show).await,
+            reads => remembered(&net.context, &connections.jobs, reads, show).await,
+        }
+    };
+    let done = done.await;
     net.nats.close().await;
     done
 }
 
-async fn done(
-    connections: &Connections,
-    net: &NatsConnection,
+/// The commands that only read what is remembered, over NATS or in the state file of this machine.
+pub(super) async fn remembered(
+    context: &Context,
+    jobs: &[Settings],
     command: &RunsCommand,
-    starter: &DriverSpawner,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
-    let found = async |run: &RunRef| run.find(&net.context).await;
+    let found = async |run: &RunRef| run.find(context).await;
     match command {
-        RunsCommand::List(args) => list(net, args, show).await,
-        RunsCommand::Show(args) => show_one(connections, net, found(&args.run).await?, show).await,
-        RunsCommand::Attach(args) => attach(connections, net, found(&args.run).await?, starter, show).await,
-        RunsCommand::Cancel(args) => cancel(net, found(&args.run).await?, show).await,
-        RunsCommand::Report(args) => report::report(net, found(&args.run.run).await?, args, show).await,
-        RunsCommand::Audit { run, all } => print_audit(net, found(&run.run).await?, *all).await,
+        RunsCommand::List(args) => list(context, args, show).await,
+        RunsCommand::Show(args) => show_one(context, jobs, found(&args.run).await?, show).await,
+        RunsCommand::Report(args) => report::report(context, found(&args.run.run).await?, args, show).await,
+        RunsCommand::Audit { run, all } => print_audit(context, found(&run.run).await?, *all).await,
+        RunsCommand::Attach(_) | RunsCommand::Cancel(_) => over_nats(command),
+    }
+}
+
+/// The commands that act on a run in another process.
+///
+/// # Errors
+/// If `command` is one of them.
+pub(super) fn over_nats(command: &RunsCommand) -> Result<u8, CommandError> {
+    match command {
+        RunsCommand::Attach(_) => Err(CommandError::NoNats("runs attach".to_owned())),
+        RunsCommand::Cancel(_) => Err(CommandError::NoNats("runs cancel".to_owned())),
+        _ => Ok(exit::DONE),
     }
 }
 
 async fn show_one(
-    connections: &Connections,
-    net: &NatsConnection,
+    context: &Context,
+    jobs: &[Settings],
     run: RunId,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
-    let records = net.context.records(run);
+    let records = context.records(run);
     if let (Some(result), Some(spec)) = (records.result().await?, records.spec().await?) {
-        return remote::printed(&records, &result, &options(connections, &spec)?, show).await;
+        return remote::printed(&records, &result, &options(jobs, &spec)?, show).await;
     }
-    let line = history::read(&*net.context.history_store).await?.into_iter().find(|line| line.run_id == run);
+    let line = history::read(&*context.history_store).await?.into_iter().find(|line| line.run_id == run);
     let line = line.ok_or(CommandError::NoRun(run))?;
-    let progress = so_far(&net.context, run).await?;
+    let progress = so_far(context, run).await?;
     let document = json!({ "run": line, "progress": progress.map(ProgressView::from) });
     show.print(&document, || {
         let at = progress.filter(|_| line.status.is_none()).map(|progress| {
@@ -101,7 +125,7 @@ async fn attach(
     show: OutputMode,
 ) -> Result<u8, CommandError> {
     let spec = net.context.records(run).spec().await?.ok_or(CommandError::NoRun(run))?;
-    let options = options(connections, &spec)?;
+    let options = options(&connections.jobs, &spec)?;
     let mut signals = Signals::catch()?;
     let watched = Box::pin(remote::watched(net, &options, run, starter, None, show));
     tokio::select! {
@@ -111,8 +135,8 @@ async fn attach(
 }
 
 /// The options that a run was started with, as far as its display needs them.
-fn options(connections: &Connections, spec: &RunSpec) -> Result<Options, CommandError> {
-    let any = connections.jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
+fn options(jobs: &[Settings], spec: &RunSpec) -> Result<Options, CommandError> {
+    let any = jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
     Ok(Options {
         job: spec.job.clone(),
         display_name: spec.display_name.clone(),
@@ -136,25 +160,34 @@ async fn cancel(net: &NatsConnection, run: RunId, show: OutputMode) -> Result<u8
     Ok(exit::DONE)
 }
 
-async fn print_audit(net: &NatsConnection, run: RunId, all: bool) -> Result<u8, CommandError> {
-    let (mut revision, mut entries) = (0, 0_u64);
-    while let Some((at, entry)) = audit::next(&*net.context.store, run, revision).await? {
+async fn print_audit(context: &Context, run: RunId, all: bool) -> Result<u8, CommandError> {
+    let (mut revision, mut entries, mut doubtful) = (0, 0_u64, 0_u64);
+    while let Some(audit) = &context.audit
+        && let Some((at, entry)) = audit.next(run, revision).await?
+    {
         (revision, entries) = (at, entries + 1);
+        let outcomes = entry.groups.iter().flat_map(|group| &group.keys);
+        doubtful += outcomes.filter(|(_, outcome)| *outcome == Outcome::Unconfirmed).count() as u64;
         if !print(&lines(&entry, all))? {
             return Ok(exit::DONE);
         }
     }
     if all {
-        entries += print_kept(net, run).await?;
+        entries += print_kept(context, run).await?;
+    } else if doubtful > 0 {
+        tracing::warn!(
+            "{} more keys may have been deleted, which nothing confirms: `--all` names them as unconfirmed",
+            grouped(doubtful)
+        );
     }
-    let known = entries > 0 || net.context.records(run).spec().await?.is_some();
+    let known = entries > 0 || context.records(run).spec().await?.is_some();
     if known { Ok(exit::DONE) } else { Err(CommandError::NoRun(run)) }
 }
 
 /// Prints the candidates that were kept; returns how many audit entries contain them.
-async fn print_kept(net: &NatsConnection, run: RunId) -> Result<u64, CommandError> {
+async fn print_kept(context: &Context, run: RunId) -> Result<u64, CommandError> {
     let (mut revision, mut entries, mut unnamed) = (0, 0_u64, 0_u64);
-    while let Some((at, entry)) = audit::next_kept(&*net.context.store, run, revision).await? {
+    while let Some((at, entry)) = audit::next_kept(&*context.history_store, run, revision).await? {
         (revision, entries, unnamed) = (at, entries + 1, unnamed.saturating_add(entry.unnamed));
         let mut text = String::new();
         for group in &entry.groups {
@@ -206,7 +239,6 @@ fn lines(entry: &AuditEntry, all: bool) -> String {
 #[cfg(test)]
 mod tests {
     use keysweep_model::ids::BatchId;
-    use keysweep_model::outcome::Outcome;
     use keysweep_storage::audit::AuditGroup;
     use serde_json::Value;
 

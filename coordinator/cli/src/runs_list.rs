@@ -3,12 +3,12 @@
 use coordinator::exit;
 use jiff::Timestamp;
 use keysweep_model::result::Status;
+use keysweep_runtime::context::Context;
 use keysweep_storage::history::{self, RunLine};
 use reporter::{attempt, duration, grouped, wrap};
 use serde_json::{Value, json};
 
 use super::args::ListArgs;
-use super::connections::NatsConnection;
 use super::error::CommandError;
 use super::run::OutputMode;
 
@@ -16,12 +16,8 @@ use super::run::OutputMode;
 ///
 /// # Errors
 /// When the store fails.
-pub(super) async fn list(
-    net: &NatsConnection,
-    args: &ListArgs,
-    show: OutputMode,
-) -> Result<u8, CommandError> {
-    let mut lines = history::read(&*net.context.history_store).await?;
+pub(super) async fn list(context: &Context, args: &ListArgs, show: OutputMode) -> Result<u8, CommandError> {
+    let mut lines = history::read(&*context.history_store).await?;
     lines.retain(|line| {
         args.job.as_ref().is_none_or(|job| *job == line.job)
             && args.status.as_ref().is_none_or(|status| status == status_text(line.status))

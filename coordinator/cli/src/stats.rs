@@ -1,16 +1,15 @@
 //! `keysweep stats`: state of queue, cache and Redis: from a service, or computed here if none runs.
 
-use coordinator::embedded;
 use coordinator::exit;
 use coordinator::options::Options;
 use coordinator::serve::STATS_ENDPOINT;
+use coordinator::state;
 use coordinator::statistics::{CacheHealth, JobQueue, Statistics, cleanup_statistics, with_sample};
 use keysweep_config::{Origin, Settings};
 use keysweep_model::metrics::{HitRateWindow, RedisHealth};
 use keysweep_model::selection::Selection;
 use keysweep_model::wire;
 use keysweep_nats::{ServiceReply, ask};
-use keysweep_storage::store::StoreError;
 use reporter::printer::terminal;
 use reporter::summary::Summary;
 use reporter::view::{Block, Figure};
@@ -58,14 +57,10 @@ pub async fn stats(connections: &Connections, show: OutputMode) -> Result<u8, Co
 pub async fn local_stats(settings: &Settings, show: OutputMode) -> Result<u8, CommandError> {
     let options = Options::from_settings(settings)?;
     // Fail without the history: the statistics would report that nothing has run.
-    embedded::past(&options).map_err(std::io::Error::from)?;
-    let env = embedded::context(&options);
+    let env = state::context(&options).await?;
     let (job, source) = (Some(options.job.as_str()), &options.application.hit_rate);
     let selection = named(settings, &options);
     let found = cleanup_statistics(&env, &options.alias, job, source, selection.as_ref()).await?;
-    if let Some(why) = env.history_store.trouble() {
-        return Err(StoreError(why).into());
-    }
     shown(&with_sample(found, &env, &options).await, show)
 }
 

@@ -80,7 +80,8 @@ pub async fn drive(
         epoch,
         timing: context.timing,
         max_inflight_tasks: context.max_inflight_tasks,
-        distributed: context.distributed,
+        publishes: context.is_kept(),
+        one_process: !context.distributed,
         runtime_before: spec.runtime(now_ms()),
         task_ids: TaskIds::random(),
     };

@@ -37,7 +37,9 @@ pub struct LeaderConfig {
     /// Scan tasks that may be in flight at a time, over all nodes.
     pub max_inflight_tasks: usize,
     /// Whether other processes read the progress.
-    pub distributed: bool,
+    pub publishes: bool,
+    /// Whether all workers are in this process.
+    pub one_process: bool,
     /// The runtime that counted against the limit before this leader began.
     pub runtime_before: Duration,
     /// Ids for new tasks.

@@ -69,9 +69,10 @@ impl RunState {
         self.effects.push(Effect::CreateReceipt(Box::new(receipt)));
     }
 
-    /// Cancels a run whose keys cannot be backed up, if it requires a backup. Workers can cancel a run in no other way.
+    /// Cancels a run whose keys cannot be backed up, if it requires a backup, or cannot be recorded in the state file.
+    /// Workers can cancel a run in no other way, and those of other processes keep no state file.
     pub(super) fn backup_failed(&mut self, cause: &str) {
-        if self.spec.backup.is_some() {
+        if self.spec.backup.is_some() || self.config.one_process {
             self.cancel(Cancel { kind: CancelKind::Backup, cause: wire::shortened(cause) });
         }
     }
@@ -86,7 +87,7 @@ impl RunState {
 
     /// Publishes the progress for other processes.
     fn report_progress(&mut self) {
-        if !self.config.distributed {
+        if !self.config.publishes {
             return;
         }
         let progress = self.progress(self.spec.keys());

@@ -14,6 +14,7 @@ use keysweep_model::wire;
 use proptest::prelude::*;
 
 use super::*;
+use crate::state::StatePlace;
 
 fn some<T>(rng: &mut Rng, make: impl FnOnce(&mut Rng) -> T) -> Option<T> {
     if rng.bool() { Some(make(rng)) } else { None }
@@ -90,7 +91,11 @@ fn options(rng: &mut Rng) -> Options {
             ttl_configured: rng.bool(),
             hit_rate: if rng.bool() { HitRateSource::Hash(key(rng)) } else { HitRateSource::Prometheus },
         },
-        state_dir: some(rng, |rng| PathBuf::from(format!("/state/{}", rng.u8(..)))),
+        state: StatePlace {
+            dir: some(rng, |rng| PathBuf::from(format!("/state/{}", rng.u8(..)))),
+            scope: format!("main_{}", rng.u8(..)),
+            ..StatePlace::default()
+        },
         report_dir: some(rng, |rng| PathBuf::from(format!("/reports/{}", rng.u8(..)))),
         integrations: JobIntegrations::default(),
         pacing: PacingLimits {
@@ -125,7 +130,7 @@ proptest! {
             prop_assert_eq!(&next.display_name, &first.display_name);
             prop_assert_eq!(next.scheduled, first.scheduled);
             prop_assert_eq!(&again.access.urls, &job.access.urls);
-            prop_assert_eq!((&again.state_dir, again.lock_wait), (&job.state_dir, job.lock_wait));
+            prop_assert_eq!((&again.state, again.lock_wait), (&job.state, job.lock_wait));
             first = next;
         }
     }

@@ -15,7 +15,9 @@ use keysweep_model::time::now_ms;
 use keysweep_redis::ConnectOptions;
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_servers::{ClusterServers, Server};
+use keysweep_storage::audit::{AuditTrail, EntryAudit};
 use keysweep_storage::records::{Decision, Record, Records};
+use keysweep_storage::store::Store;
 use keysweep_tasks::supervision::{Exit, TaskGroup};
 use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
 use keysweep_testkit::kit::{self, keys};
@@ -144,7 +146,9 @@ impl Case<'_> {
         }
         let allowed = planned.spec.guards.deletions_max.expect("there is a limit");
         let timing = Timing { batch_lost_after: Duration::from_secs(4), ..kit::hasty() };
-        let env = Context { distributed: self.lane % 2 == 1, ..kit::env(&options, timing) };
+        let (env, distributed) = (kit::env(&options, timing), self.lane % 2 == 1);
+        let audit = distributed.then(|| audit_in(&env.store));
+        let env = Context { distributed, audit, ..env };
         let begun = Instant::now();
         let result = tokio::time::timeout(END, self.stages(&env, &planned)).await;
         let Ok(result) = result else {
@@ -169,6 +173,7 @@ impl Case<'_> {
         let tamper = &self.tamper;
         let store = |inner| Arc::new(TamperedStore { inner, tamper: Arc::clone(tamper) });
         (env.store, env.history_store) = (store(env.store), store(env.history_store));
+        env.audit = env.audit.map(|_| audit_in(&env.store));
         if role.reads_queues() && self.tamper.way != Way::AtRest {
             env.queue = tamper.queue(&env.queue);
         }
@@ -253,6 +258,11 @@ impl Case<'_> {
         }
         Some(result.status)
     }
+}
+
+/// The audit trail as over NATS.
+fn audit_in(store: &Arc<dyn Store>) -> Arc<dyn AuditTrail> {
+    Arc::new(EntryAudit(Arc::clone(store)))
 }
 
 /// What a run still waits for.

@@ -1,6 +1,8 @@
 //! Ids that keys write differently from the activity source, in all of the keyspace or in a part of it: no active user
 //! loses a cache, and the result and the audit trail report what was kept.
 
+use std::sync::Arc;
+
 use coordinator::options::Options;
 use keysweep_model::key::Key;
 use keysweep_model::messages::{Action, Reason};
@@ -9,7 +11,7 @@ use keysweep_model::slot::slot_of;
 use keysweep_model::time::now_ms;
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_servers::Seeder;
-use keysweep_storage::audit::next_kept;
+use keysweep_storage::audit::{EntryAudit, next_kept};
 use keysweep_testkit::kit::population::{self, TTL_MS, WARMING};
 use keysweep_testkit::kit::{self, keys};
 
@@ -94,7 +96,8 @@ async fn the_audit_trail_of_a_dry_run_does_not_name_what_would_be_left() {
     let mut options = with_identity(cluster.urls(), "permissions:*:{user}:x");
     (options.dry_run, options.rules.action) = (true, Action::Report);
     let half = Half::seeded(&options).await;
-    let env = Context { distributed: true, ..kit::env(&options, Timing::default()) };
+    let env = kit::env(&options, Timing::default());
+    let env = Context { audit: Some(Arc::new(EntryAudit(Arc::clone(&env.history_store)))), ..env };
     let preflight = kit::preflight_of(&options).await;
     let result = kit::run_in(&env, &options, &preflight).await.unwrap();
     assert_eq!(
@@ -104,7 +107,7 @@ async fn the_audit_trail_of_a_dry_run_does_not_name_what_would_be_left() {
         result.issues
     );
     let (mut named, mut revision) = (Vec::new(), 0);
-    while let Some((at, entry)) = next_kept(&*env.store, result.run_id, revision).await.unwrap() {
+    while let Some((at, entry)) = next_kept(&*env.history_store, result.run_id, revision).await.unwrap() {
         revision = at;
         assert_eq!(entry.unnamed, 0);
         assert!(entry.groups.iter().all(|group| group.reason == Reason::Inactive));

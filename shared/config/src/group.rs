@@ -95,6 +95,8 @@ pub enum Scope {
     Restore,
     /// `stats` only.
     Stats,
+    /// `runs` and `events` only.
+    Runs,
     /// `drive` only.
     Drive,
 }
@@ -116,7 +118,7 @@ impl Scope {
         match self {
             Self::Job | Self::Redis | Self::Nats => None,
             Self::Serve | Self::Reaper => Some("Role"),
-            Self::Restore | Self::Stats | Self::Drive => Some("Selection"),
+            Self::Restore | Self::Stats | Self::Runs | Self::Drive => Some("Selection"),
         }
     }
 }

@@ -12,6 +12,7 @@ use keysweep_model::ids::{Alias, RunId};
 use keysweep_pacing::Pacers;
 use keysweep_redis::ConnectOptions;
 use keysweep_storage::alerts::AlertNotification;
+use keysweep_storage::audit::AuditTrail;
 use keysweep_storage::events::{self, Event};
 use keysweep_storage::queue::{MemoryQueue, Queue};
 use keysweep_storage::records::Records;
@@ -32,16 +33,18 @@ pub struct Context {
     pub queue: Arc<dyn Queue>,
     /// The records of runs.
     pub store: Arc<dyn Store>,
-    /// Data that outlives a run: run history, counter snapshots, alerts. Over NATS it is the same store.
+    /// Data that outlives a run: run history, counter snapshots, alerts, events, names of keys that were kept. Over NATS
+    /// it is the same store.
     pub history_store: Arc<dyn Store>,
+    /// Where the keys that runs delete are recorded by name; `None` if they are not.
+    pub audit: Option<Arc<dyn AuditTrail>>,
     /// The connection options of each deployment. Never part of a message.
     pub access: Arc<BTreeMap<Alias, ConnectOptions>>,
     /// Time limits and retry rules.
     pub timing: Timing,
     /// The failpoints at which tests stop workers.
     pub failpoints: Arc<FailPoints>,
-    /// Whether other processes read the data next to the records: events, history and audit trail. No process does in
-    /// embedded mode.
+    /// Whether other processes work on the same runs, with settings of their own.
     pub distributed: bool,
     /// Scan tasks that may be in flight at a time. All of their batches must fit into the queue together: a batch acts
     /// only after its task's report is stored, and the report is stored after the last batch is queued. Scanners that
@@ -119,6 +122,7 @@ impl Context {
             queue: Arc::new(queue),
             store: Arc::new(MemoryStore::default()),
             history_store: Arc::new(MemoryStore::default()),
+            audit: None,
             access: Arc::new(access),
             timing,
             failpoints: Arc::default(),
@@ -133,10 +137,17 @@ impl Context {
         }
     }
 
-    /// Publishes an event, in distributed mode. A failure is logged and does not stop the run.
+    /// Whether anyone can read what is kept next to the records: events, the history, names of keys. With no state file
+    /// and no NATS, it is gone with the process.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        self.audit.is_some()
+    }
+
+    /// Publishes an event, if it is kept. A failure is logged and does not stop the run.
     pub async fn emit_event(&self, event: &Event) {
-        if self.distributed
-            && let Err(e) = events::emit(&*self.store, event).await
+        if self.is_kept()
+            && let Err(e) = events::emit(&*self.history_store, event).await
         {
             tracing::warn!(error = %e, kind = %event.kind, "failed to publish an event");
         }

@@ -16,6 +16,7 @@ use keysweep_signing::SignatureError;
 use keysweep_storage::dead_letter::{self, DeadLetter};
 use keysweep_storage::queue::{Delivery, QueueError, Topic};
 use keysweep_storage::records::{Failures, RecordError, Records};
+use keysweep_storage::store::StoreError;
 use keysweep_telemetry::DeliveryOutcome;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -53,6 +54,9 @@ pub enum Failure {
     /// The keys could not be backed up before they are deleted.
     #[error(transparent)]
     Backup(#[from] BackupError),
+    /// The keys could not be recorded in the audit trail before they are deleted.
+    #[error("the keys cannot be recorded before they are deleted: {0}")]
+    Unrecorded(StoreError),
     /// The message is valid, but cannot be carried out.
     #[error("{0}")]
     Message(String),
@@ -80,7 +84,8 @@ impl Failure {
             // Another worker may have a backup target. A target that failed was retried for long enough.
             Self::Backup(e) => matches!(e, BackupError::NoTarget(_)),
             Self::Records(_) | Self::Queue(_) => true,
-            Self::Message(_) | Self::Refused(_) => false,
+            // Nothing else was wrong, and the store has waited for its disk or lock already.
+            Self::Unrecorded(_) | Self::Message(_) | Self::Refused(_) => false,
         }
     }
 

@@ -1,7 +1,11 @@
-//! The audit log: for each key when, why, and with what outcome it was handled. A reaper stores one entry per batch
-//! before its receipt, so that all keys that a result counts are listed by name. Under `audit/<run>/<batch>`. Scanners
-//! record keys that qualified and were kept under `kept/<run>/<task>`, up to a size.
+//! The audit trail: for each key when, why, and with what outcome it was handled. A reaper names the keys of a batch
+//! before it changes the first of them, and stores their outcomes before the receipt, so that all keys that a result
+//! counts are listed by name. Scanners record keys that qualified and were kept under `kept/<run>/<task>`, up to a size.
 
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use keysweep_model::ids::{BatchId, NodeId, RunId, TaskId};
 use keysweep_model::key::Key;
 use keysweep_model::messages::{ReapBatch, Reason, Receipt};
@@ -10,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::records::{RecordError, decode, encode};
-use crate::store::Store;
+use crate::store::{Store, StoreFuture};
 
 /// The candidates of one batch, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,24 +57,43 @@ impl AuditEntry {
     }
 }
 
-/// Stores the entry of a batch; an existing one is kept.
-///
-/// # Errors
-/// If the store fails.
-pub async fn write(store: &dyn Store, run: RunId, entry: &AuditEntry) -> Result<(), RecordError> {
-    create(store, &format!("audit/{run}/{}", entry.batch), entry).await
+/// Where the candidates of batches are recorded.
+pub trait AuditTrail: Send + Sync {
+    /// Records the candidates of a batch durably. Called before the first of them may be changed; if it fails, none may
+    /// be. Until [`AuditTrail::finish`], the batch is read with the outcome [`Outcome::Unconfirmed`].
+    fn begin<'a>(&'a self, batch: &'a ReapBatch, now_ms: u64) -> StoreFuture<'a, ()>;
+
+    /// Records the outcomes of a batch, begun or not. The first outcomes stay.
+    fn finish<'a>(&'a self, run: RunId, entry: &'a AuditEntry) -> BoxFuture<'a, Result<(), RecordError>>;
+
+    /// The next entry of `run` after `revision`, with its own revision.
+    fn next(
+        &self,
+        run: RunId,
+        revision: u64,
+    ) -> BoxFuture<'_, Result<Option<(u64, AuditEntry)>, RecordError>>;
 }
 
-/// The next entry of `run` after `revision`, with its own revision.
-///
-/// # Errors
-/// If the store fails.
-pub async fn next(
-    store: &dyn Store,
-    run: RunId,
-    revision: u64,
-) -> Result<Option<(u64, AuditEntry)>, RecordError> {
-    next_below(store, &format!("audit/{run}/"), revision).await
+/// The audit trail of a store that other machines share: entries under `audit/<run>/<batch>`. A batch in flight is in
+/// the queue, which keeps it until its outcomes are stored, so its beginning needs no record.
+pub struct EntryAudit(pub Arc<dyn Store>);
+
+impl AuditTrail for EntryAudit {
+    fn begin<'a>(&'a self, _batch: &'a ReapBatch, _now_ms: u64) -> StoreFuture<'a, ()> {
+        std::future::ready(Ok(())).boxed()
+    }
+
+    fn finish<'a>(&'a self, run: RunId, entry: &'a AuditEntry) -> BoxFuture<'a, Result<(), RecordError>> {
+        async move { create(&*self.0, &format!("audit/{run}/{}", entry.batch), entry).await }.boxed()
+    }
+
+    fn next(
+        &self,
+        run: RunId,
+        revision: u64,
+    ) -> BoxFuture<'_, Result<Option<(u64, AuditEntry)>, RecordError>> {
+        async move { next_below(&*self.0, &format!("audit/{run}/"), revision).await }.boxed()
+    }
 }
 
 async fn create(store: &dyn Store, key: &str, entry: &impl Serialize) -> Result<(), RecordError> {

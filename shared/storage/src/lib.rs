@@ -1,5 +1,5 @@
 //! The queue and the store that stages communicate through, and the records in them. Traits, and the implementations
-//! in memory and in a file; `keysweep-nats` has those over JetStream.
+//! in memory; `keysweep-nats` has those over JetStream, `keysweep-state` the store in a SQLite file.
 
 pub mod alerts;
 pub mod audit;

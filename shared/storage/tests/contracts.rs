@@ -1,27 +1,15 @@
-//! The queue and the stores of this crate keep the contracts.
+//! The queue and the store of this crate keep the contracts.
 
 use std::time::Duration;
 
 use keysweep_storage::queue::MemoryQueue;
-use keysweep_storage::store::{FileStore, MemoryStore};
+use keysweep_storage::store::MemoryStore;
 use keysweep_testkit::contracts::{queue, store};
 
 const ACK_WAIT: Duration = Duration::from_millis(200);
 
 fn memory_queue() -> MemoryQueue {
     MemoryQueue::new(ACK_WAIT, 10_000, 10_000)
-}
-
-/// Calls each function of the contract with a store that `$make` creates.
-macro_rules! passes_the_store_contract {
-    ($make:expr) => {
-        store::the_first_create_wins(&$make).await;
-        store::updates_are_fenced_by_revision(&$make).await;
-        store::a_watch_returns_existing_and_new_entries(&$make).await;
-        store::a_dropped_next_loses_no_entry(&$make).await;
-        store::concurrent_writers_agree(&$make).await;
-        store::entries_follow_each_other(&$make).await;
-    };
 }
 
 #[tokio::test(start_paused = true)]
@@ -38,15 +26,10 @@ async fn the_queue_in_memory_passes_the_contract() {
 
 #[tokio::test(start_paused = true)]
 async fn the_store_in_memory_passes_the_contract() {
-    passes_the_store_contract!(MemoryStore::default());
-}
-
-#[tokio::test]
-async fn the_store_in_a_file_passes_the_contract() {
-    let folder = std::env::temp_dir().join(format!("keysweep-contract-{}", uuid::Uuid::now_v7()));
-    passes_the_store_contract!({
-        let name = uuid::Uuid::now_v7().to_string();
-        FileStore::open(&folder.join(name)).expect("a store can be opened")
-    });
-    std::fs::remove_dir_all(&folder).expect("the folder can be removed");
+    store::the_first_create_wins(&MemoryStore::default()).await;
+    store::updates_are_fenced_by_revision(&MemoryStore::default()).await;
+    store::a_watch_returns_existing_and_new_entries(&MemoryStore::default()).await;
+    store::a_dropped_next_loses_no_entry(&MemoryStore::default()).await;
+    store::concurrent_writers_agree(&MemoryStore::default()).await;
+    store::entries_follow_each_other(&MemoryStore::default()).await;
 }

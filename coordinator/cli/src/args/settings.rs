@@ -52,6 +52,8 @@ setting_args! {
     RestoreSettings, RestoreScopes: &[Scope::Restore];
     /// Settings of a job that `stats` has.
     StatsSettings, StatsScopes: &[Scope::Stats];
+    /// Settings of a job that `runs` and `events` have.
+    RunsSettings, RunsScopes: &[Scope::Runs];
     /// Settings of a job that `drive` has.
     DriveSettings, DriveScopes: &[Scope::Drive];
 }

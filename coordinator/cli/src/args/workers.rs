@@ -9,7 +9,8 @@ use keysweep_model::ids::RunId;
 
 use super::super::run_ref::RunRef;
 use super::{
-    ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, SELECTION, ServeSettings, StatsSettings,
+    ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, RunsSettings, SELECTION, ServeSettings,
+    StatsSettings,
 };
 
 const ROLE: &str = "Role";
@@ -105,6 +106,9 @@ pub struct ListArgs {
     /// The connection.
     #[command(flatten)]
     pub connection: NatsArgs,
+    /// The state file, without NATS.
+    #[command(flatten)]
+    pub settings: RunsSettings,
 }
 
 /// The states of runs, as on the command line and in JSON.
@@ -119,6 +123,9 @@ pub struct RunArg {
     /// The connection.
     #[command(flatten)]
     pub connection: NatsArgs,
+    /// The state file, without NATS.
+    #[command(flatten)]
+    pub settings: RunsSettings,
 }
 
 /// Flags of `runs attach`.
@@ -166,6 +173,9 @@ pub struct EventsArgs {
     /// The connection.
     #[command(flatten)]
     pub connection: NatsArgs,
+    /// The state file, without NATS.
+    #[command(flatten)]
+    pub settings: RunsSettings,
     /// Go on with those that come
     #[arg(long)]
     pub follow: bool,

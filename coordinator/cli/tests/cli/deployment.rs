@@ -1,5 +1,7 @@
 //! A real deployment for tests of the command line: its keys, and a digest to detect changes.
 
+use std::collections::BTreeSet;
+
 use std::path::PathBuf;
 
 use keysweep_redis::{Conn, ConnectOptions, Reply, Tls, TlsFiles, node};
@@ -74,6 +76,15 @@ impl TestDeployment {
         stale
     }
 
+    /// Writes `keys` matching keys without a TTL.
+    pub async fn seed_stale(&self, keys: u64) {
+        let mut seeder = Seeder::open(&self.access).await.expect("it can be seeded");
+        for n in 0..keys {
+            seeder.set(&entry(n).0, b"granted", None).await.expect("it is written");
+        }
+        seeder.finish().await.expect("all is written");
+    }
+
     /// Creates a user on every server, with `rules` except for commands that an older server does not support.
     pub async fn user(&self, name: &str, rules: &str) {
         self.all(&format!("ACL SETUSER {name} {}", self.known_rules(rules).await)).await;
@@ -120,6 +131,19 @@ impl TestDeployment {
             digests.push(digest);
         }
         digests
+    }
+
+    /// The keys of all servers that match `pattern`.
+    pub async fn names(&self, pattern: &str) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
+        for conn in &self.conns {
+            let Ok(Reply::Array(keys)) = conn.info_text(&format!("KEYS {pattern}")).await else { continue };
+            names.extend(keys.into_iter().map(|key| match key {
+                Reply::BulkString(bytes) => String::from_utf8(bytes).expect("the tests' keys are text"),
+                other => panic!("not a key: {other:?}"),
+            }));
+        }
+        names
     }
 
     /// The number of keys that match `pattern` on all servers that still answer.

@@ -17,6 +17,7 @@ pub mod hostile;
 pub mod jwt;
 pub mod proxy;
 pub mod raw;
+pub mod state;
 
 use std::fmt;
 use std::io::{Read, Write};

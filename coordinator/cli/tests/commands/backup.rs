@@ -79,7 +79,7 @@ async fn a_disk_that_is_full_stops_the_run_and_nothing_is_lost() {
     let stale = place.seed(20_000).await;
     let before = place.digest().await;
     // No file may be larger than 8 KiB: the first write fits, the keys of a batch do not.
-    let ended = with_small_files(8 << 10, &run(&place, &folder, &[])).run();
+    let ended = with_small_files(8 << 10, &run(&place, &folder, &["--state-dir", "none"])).run();
     let result = ended.exits(3).result("cancelled");
     let accounting = &result["accounting"];
     let undone = accounting["failed"].as_u64().unwrap() + accounting["unreached"].as_u64().unwrap();

@@ -44,6 +44,8 @@ mod roles;
 mod secrets;
 mod sentinel;
 mod signals;
+mod state_faults;
+mod state_file;
 mod stats;
 mod tls;
 mod unreachable;

@@ -22,14 +22,13 @@ fn a_missing_nats_url_is_named() {
         &["reaper"],
         &["reporter"],
         &["serve"],
-        &["events"],
-        &["runs", "list"],
-        &["runs", "show", &run],
+        &["runs", "attach", &run],
+        &["runs", "cancel", &run],
         &["nats", "setup"],
     ];
     for words in commands {
         let ended = keysweep(&[words, &["--json"]].concat()).run();
-        ended.fails(2, &[&format!("`keysweep {}`", words[0]), "`--nats URL`", "`NATS_URL`", "`[nats]`"]);
+        ended.fails(2, &[&format!("`keysweep {}", words[0]), "`--nats URL`", "`NATS_URL`", "`[nats]`"]);
     }
     let detached = keysweep(&["run", "--yes", "--json", "--detach"]).run();
     detached.fails(2, &["`--detach` needs workers", "`--nats URL`", "`NATS_URL`"]);

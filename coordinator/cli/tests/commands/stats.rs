@@ -1,38 +1,11 @@
 //! `keysweep stats` without NATS: from the history of runs on this machine.
 
-use std::path::PathBuf;
-
 use keysweep_servers::Server;
 use serde_json::{Value, json};
 
 use crate::cli::deployment::{DIGEST, TestDeployment};
-use crate::cli::{Ended, Keysweep, keysweep};
-
-/// A state directory that is removed at the end.
-struct State(PathBuf);
-
-impl State {
-    fn new() -> Self {
-        let name = format!("keysweep-state-{}", uuid::Uuid::now_v7());
-        Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
-    }
-
-    fn command(&self, args: &[&str]) -> Keysweep {
-        keysweep(args).env("KEYSWEEP_STATE_DIR", self.0.to_str().unwrap()).env("KEYSWEEP_GRACE", "0s")
-    }
-
-    fn json(&self, args: &[&str]) -> (Ended, Value) {
-        let ended = self.command(&[args, &["--json"]].concat()).run();
-        let value = serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {ended}"));
-        (ended, value)
-    }
-}
-
-impl Drop for State {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use crate::cli::keysweep;
+use crate::cli::state::State;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_history_of_a_machine() {
@@ -143,9 +116,9 @@ async fn two_failures_in_a_row_are_an_alert() {
     );
 }
 
-/// An unusable state directory stops no run.
+/// An unusable state directory stops no run that changes nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_unusable_state_directory_stops_no_run() {
+async fn an_unusable_state_directory_stops_no_dry_run() {
     let server = Server::start(&DIGEST).await.unwrap();
     let place = TestDeployment::standalone(&server).await;
     place.seed(100).await;

@@ -92,7 +92,8 @@ pub fn config(records: &[Record]) -> LeaderConfig {
         },
         timing: Timing::default(),
         max_inflight_tasks: usize::MAX,
-        distributed: false,
+        publishes: false,
+        one_process: false,
         runtime_before: Duration::ZERO,
         task_ids: TaskIds::random(),
     }

@@ -118,11 +118,15 @@ settings! {
         report_dir: Option<PathBuf>, by resolve::report_dir =>
             SettingDef::job("report_dir", "KEYSWEEP_REPORT_DIR", SettingKind::Path)
             .flag("--report-dir").value_name("DIR").derived("`reports` in `state_dir`");
-        /// Directory of the history of runs without NATS; `none` keeps none
+        /// Directory of the state file without NATS: history of runs, deleted keys, events; `none` keeps nothing
         state_dir: Option<PathBuf>, by resolve::state_dir =>
             SettingDef::job("state_dir", "KEYSWEEP_STATE_DIR", SettingKind::Path)
-            .flag("--state-dir").value_name("DIR").also(&[Scope::Stats])
+            .flag("--state-dir").value_name("DIR").also(&[Scope::Stats, Scope::Runs])
             .derived("`keysweep` in `$XDG_STATE_HOME`, or in `~/.local/state`");
+        /// How long the state file names the keys that were deleted
+        audit_retention: Duration => SettingDef::job(
+                "audit_retention", "KEYSWEEP_AUDIT_RETENTION", SettingKind::seconds(1, 365 * DAY_S))
+            .default("7d");
         /// How often `serve` reads the counters of the cache between runs
         sample_every: Duration => SettingDef::job("sample_every", "KEYSWEEP_SAMPLE_EVERY", SettingKind::seconds(1, DAY_S))
             .default("1h");

@@ -1,8 +1,7 @@
 //! The store of what stages record: entries that are created once, and a few that are replaced by revision. The
-//! in-memory and file stores are here, the NATS store in `shared/nats/src/`. Every implementation of [`Store`] must
-//! pass the contract in `shared/testkit/src/contracts/store.rs`.
+//! in-memory store is here, the NATS store in `shared/nats/src/`, the store in a SQLite file in `shared/state/src/`.
+//! Every implementation of [`Store`] must pass the contract in `shared/testkit/src/contracts/store.rs`.
 
-mod file;
 mod memory;
 mod table;
 
@@ -10,7 +9,6 @@ use futures_util::future::BoxFuture;
 use keysweep_signing::SignatureError;
 use thiserror::Error;
 
-pub use file::FileStore;
 pub use memory::MemoryStore;
 
 /// Why the store failed.
@@ -61,11 +59,6 @@ pub trait Store: Send + Sync {
     /// Watches the entries whose key starts with `prefix`: existing ones, then new ones, each at its latest revision,
     /// in the order of revisions.
     fn watch(&self, prefix: &str) -> StoreFuture<'_, Box<dyn Watch>>;
-
-    /// Why entries are not durable and older ones may be missing, if so.
-    fn trouble(&self) -> Option<String> {
-        None
-    }
 }
 
 /// Writes an entry if its revision is still `expected`, or if it still does not exist. Returns the new revision, or

@@ -1,4 +1,4 @@
-//! Entries by key and by revision, in memory: shared by the in-memory store and the file store.
+//! Entries by key and by revision, for the in-memory store.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -36,7 +36,7 @@ impl EntryTable {
     }
 
     /// Inserts an entry with its revision.
-    pub(super) fn put(&mut self, key: &str, value: Vec<u8>, revision: u64) {
+    fn put(&mut self, key: &str, value: Vec<u8>, revision: u64) {
         if let Some((old, _)) = self.entries.insert(key.to_owned(), (revision, value)) {
             self.order.remove(&old);
         }
@@ -56,23 +56,6 @@ impl EntryTable {
             .map(|(_, key)| key)
             .find(|key| key.starts_with(prefix))?;
         self.entry(key)
-    }
-
-    /// All entries, newest first.
-    pub(super) fn newest(&self) -> impl Iterator<Item = Entry> {
-        self.order.values().rev().filter_map(|key| self.entry(key))
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Removes the oldest entries beyond `count`.
-    pub(super) fn keep_newest(&mut self, count: usize) {
-        while self.entries.len() > count {
-            let Some((_, key)) = self.order.pop_first() else { break };
-            self.entries.remove(&key);
-        }
     }
 
     pub(super) fn latest(&self) -> u64 {

@@ -1,0 +1,68 @@
+//! A state directory of a test, and its file as `sqlite3` shows it.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::{Ended, Keysweep, keysweep};
+
+/// A state directory that is removed at the end.
+pub struct State(pub PathBuf);
+
+impl State {
+    pub fn new() -> Self {
+        let name = format!("keysweep-state-{}", uuid::Uuid::now_v7());
+        Self(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name))
+    }
+
+    /// The directory, as text.
+    pub fn dir(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// The state file.
+    pub fn file(&self) -> PathBuf {
+        self.0.join("keysweep.db")
+    }
+
+    pub fn command(&self, args: &[&str]) -> Keysweep {
+        keysweep(args).env("KEYSWEEP_STATE_DIR", self.dir()).env("KEYSWEEP_GRACE", "0s")
+    }
+
+    pub fn json(&self, args: &[&str]) -> (Ended, Value) {
+        let ended = self.command(&[args, &["--json"]].concat()).run();
+        let value = serde_json::from_str(&ended.stdout).unwrap_or_else(|e| panic!("{e}: {ended}"));
+        (ended, value)
+    }
+
+    /// What `sqlite3` prints.
+    #[track_caller]
+    pub fn sql(&self, sql: &str) -> String {
+        let ended =
+            Command::new("sqlite3").arg("-cmd").arg(".timeout 5000").arg(self.file()).arg(sql).output();
+        let ended = ended.expect("sqlite3 is installed");
+        assert!(ended.status.success(), "{sql}: {}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stdout).unwrap().trim_end().to_owned()
+    }
+
+    /// The rows of a query with one column.
+    #[track_caller]
+    pub fn rows(&self, sql: &str) -> BTreeSet<String> {
+        self.sql(sql).lines().map(str::to_owned).collect()
+    }
+
+    /// The file must be whole.
+    #[track_caller]
+    pub fn is_whole(&self) {
+        assert_eq!(self.sql("PRAGMA integrity_check"), "ok");
+        assert_eq!(self.sql("PRAGMA foreign_key_check"), "");
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,202 @@
+//! The state file of this machine, as runs in one process use it: what outlives a run is kept there, and other processes
+//! read it while the run goes on.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keysweep_config::{Origin, RedisUrl, Settings};
+use keysweep_model::ids::{Alias, RunId};
+use keysweep_model::outcome::Outcome;
+use keysweep_model::result::{CleanupResult, Status};
+use keysweep_model::time::{now_ms, rfc3339};
+use keysweep_runtime::context::Context;
+use keysweep_state::{FILE_NAME, Retention, StateError, StateFile};
+use keysweep_storage::audit::AuditTrail;
+use keysweep_storage::history::{self, RunLine};
+use keysweep_storage::records::{RecordError, Records};
+use keysweep_storage::store::Store;
+use tokio::task::spawn_blocking;
+
+use crate::embedded;
+use crate::options::Options;
+use crate::preflight::Preflight;
+
+/// What runs without NATS keep, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatePlace {
+    /// The folder of the state file; `None` if nothing is kept.
+    pub dir: Option<PathBuf>,
+    /// Distinguishes runs that share a file: empty if the job file names the deployment, and otherwise its alias and
+    /// address. A job file names its deployments once for all; without one, every server is `main`.
+    pub scope: String,
+    /// How earlier versions called the history file of this deployment.
+    pub old_name: String,
+    /// How long the names of deleted keys are kept.
+    pub audit_kept: Duration,
+}
+
+impl Default for StatePlace {
+    /// Nothing is kept.
+    fn default() -> Self {
+        let (scope, old_name) = Default::default();
+        Self { dir: None, scope, old_name, audit_kept: Duration::from_secs(7 * 86_400) }
+    }
+}
+
+impl StatePlace {
+    /// As the settings of a job say.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let urls = &settings.redis.urls;
+        let address = urls.value.first().map(RedisUrl::expose).unwrap_or_default();
+        let deployment = deployment(&settings.alias.value, address);
+        let named = matches!(urls.origin, Origin::File { .. });
+        Self {
+            dir: settings.state_dir.value.clone(),
+            scope: if named { String::new() } else { deployment.clone() },
+            old_name: format!("{deployment}.jsonl"),
+            audit_kept: settings.audit_retention.value,
+        }
+    }
+
+    /// The history file of earlier versions, if it is there.
+    #[must_use]
+    pub fn old_history(&self) -> Option<PathBuf> {
+        self.dir.as_ref().map(|dir| dir.join(&self.old_name)).filter(|old| old.is_file())
+    }
+}
+
+/// The alias and the address of a deployment, as part of a file name: without login and options.
+fn deployment(alias: &Alias, url: &str) -> String {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let host = host.split('?').next().unwrap_or_default().trim_matches('/');
+    let plain = |c: char| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '_' };
+    format!("{alias}@{host}").chars().map(plain).take(150).collect()
+}
+
+/// Opens the state file of `options`; `None` if they have no folder for one. Takes over the history of earlier versions.
+///
+/// # Errors
+/// When it cannot be used.
+pub async fn open(options: &Options) -> Result<Option<StateFile>, StateError> {
+    let Some(path) = options.state.dir.as_ref().map(|dir| dir.join(FILE_NAME)) else { return Ok(None) };
+    let opened = spawn_blocking(move || StateFile::open(&path)).await;
+    let file = opened.map_err(|e| StateError::Folder(e.to_string()))??;
+    if let Some(old) = options.state.old_history() {
+        file.import(&old, &options.state.scope).await?;
+    }
+    Ok(Some(file))
+}
+
+/// The context of an embedded run that keeps what outlives it in the state file, if the options have a folder for one.
+///
+/// # Errors
+/// When the file cannot be used.
+pub async fn context(options: &Options) -> Result<Context, StateError> {
+    let context = embedded::context(options);
+    Ok(match open(options).await? {
+        Some(file) => attached(context, &file, &options.state.scope),
+        None => context,
+    })
+}
+
+/// The same for what changes no key: without a usable file, nothing is kept, and the log says why.
+pub async fn context_to_read(options: &Options) -> Context {
+    context(options).await.unwrap_or_else(|e| {
+        tracing::warn!("the history of runs is not kept: {e}");
+        embedded::context(options)
+    })
+}
+
+/// `context` with what outlives a run in `scope` of `file`.
+#[must_use]
+pub fn attached(context: Context, file: &StateFile, scope: &str) -> Context {
+    let audit: Arc<dyn AuditTrail> = Arc::new(file.clone());
+    Context { history_store: Arc::new(file.store(scope)), audit: Some(audit), ..context }
+}
+
+/// The context of commands that read the runs of all scopes of `file`. Nothing can be written through it.
+#[must_use]
+pub fn reading(file: &StateFile, context: Context) -> Context {
+    let all: Arc<dyn Store> = Arc::new(file.all());
+    Context { store: Arc::clone(&all), history_store: all, audit: Some(Arc::new(file.clone())), ..context }
+}
+
+/// Makes a run that writes visible to other processes, before it changes the first key. Earlier runs of its job that
+/// have no end are closed: the caller has the job's lock, so their processes are gone.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(crate) async fn begin(context: &Context, plan: &Preflight) -> Result<(), RecordError> {
+    let spec = &plan.spec;
+    for line in history::read(&*context.history_store).await? {
+        if line.status.is_none()
+            && line.job == spec.job
+            && line.redis == spec.alias
+            && line.run_id != spec.run
+        {
+            close(context, line).await?;
+        }
+    }
+    kept_records(context, spec.run).create_spec(spec).await?;
+    Ok(history::begin(&*context.history_store, spec).await?)
+}
+
+/// Ends the line of a run whose process is gone, with what the audit trail confirms.
+///
+/// # Errors
+/// When the file cannot be used.
+pub async fn close(context: &Context, line: RunLine) -> Result<RunLine, RecordError> {
+    let (mut deleted, mut doubtful, mut revision) = (0_u64, 0_u64, 0);
+    while let Some(audit) = &context.audit
+        && let Some((at, entry)) = audit.next(line.run_id, revision).await?
+    {
+        revision = at;
+        for (_, outcome) in entry.groups.iter().flat_map(|group| &group.keys) {
+            match outcome {
+                Outcome::Deleted => deleted += 1,
+                Outcome::Unconfirmed => doubtful += 1,
+                _ => {}
+            }
+        }
+    }
+    let more = match doubtful {
+        0 => String::new(),
+        keys => {
+            format!(", and {keys} keys may have been: `keysweep runs audit {} --all` names them", line.run_id)
+        }
+    };
+    let cause = format!("interrupted: its process ended without a result; {deleted} keys were deleted{more}");
+    tracing::warn!(run = %line.run_id, "closed a run that was {cause}");
+    let line = RunLine {
+        status: Some(Status::Failed),
+        finished_at: Some(rfc3339(now_ms())),
+        cleaned_keys: deleted,
+        cause: Some(cause),
+        ..line
+    };
+    history::write(&*context.history_store, &line).await?;
+    Ok(line)
+}
+
+/// Keeps the result of a run for other processes. A failure is logged: the run has its result all the same.
+pub(crate) async fn end(context: &Context, result: &CleanupResult) {
+    if let Err(e) = kept_records(context, result.run_id).create_result(result).await {
+        tracing::warn!(error = %e, "the result of the run is not kept");
+    }
+}
+
+/// Removes what is too old to be kept. A failure is logged.
+pub(crate) async fn prune(options: &Options) {
+    let Ok(Some(file)) = open(options).await else { return };
+    if let Err(e) = file.prune(Retention::of(options.state.audit_kept), now_ms()).await {
+        tracing::warn!("old entries were not removed: {e}");
+    }
+}
+
+/// The records of a run that outlive it: its spec and its result.
+fn kept_records(context: &Context, run: RunId) -> Records {
+    Records::new(Arc::clone(&context.history_store), run)
+}
