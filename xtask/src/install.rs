@@ -31,6 +31,9 @@ pub(crate) const NATS: Tool =
 /// Creates the certificates of the tests.
 pub(crate) const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", find: None };
 
+/// Reads state files as a user would.
+pub(crate) const SQLITE: Tool = Tool { program: "sqlite3", package: "sqlite3", find: None };
+
 /// Shows reports in the tests; without it, those tests are skipped with a message.
 const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium", find: None };
 
@@ -38,7 +41,7 @@ const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium", find: No
 const BROWSERS: [&str; 2] = ["chromium-browser", "google-chrome"];
 
 /// All programs that the tests need.
-pub(crate) const FOR_TESTS: [Tool; 3] = [REDIS, NATS, OPENSSL];
+pub(crate) const FOR_TESTS: [Tool; 4] = [REDIS, NATS, OPENSSL, SQLITE];
 
 /// Installs package `$1` without starting its service now or at boot. An existing policy file of the system is kept;
 /// the temporary one is always removed.

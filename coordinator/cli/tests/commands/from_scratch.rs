@@ -112,7 +112,7 @@ async fn the_same_with_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_temporary_nats_server_lists_the_keys_of_a_dry_run() {
+async fn a_dry_run_lists_its_keys_by_name() {
     let commands = Commands::new().await;
     let blocks = blocks("docs/safety.md", "List the key names a dry run would delete");
     let port = commands.server.port();
