@@ -1,5 +1,6 @@
-//! The layers of configuration: flags over environment over job file over defaults. A layer returns raw texts with
-//! their origins. They are parsed in one place, so every bad value gives the same kind of message.
+//! The layers of configuration: flags over environment over job file over defaults; for a list that adds up, all of them
+//! together. A layer returns raw texts with their origins. They are parsed in one place, so every bad value gives the
+//! same kind of message.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -161,10 +162,10 @@ impl Layers<'_> {
     }
 
     fn raw(&self, spec: &'static SettingDef) -> Option<RawValue> {
-        self.in_flags(spec)
-            .or_else(|| self.in_environment(spec))
-            .or_else(|| self.in_file(spec))
-            .or_else(|| default_of(spec))
+        let layers = [Self::in_flags, Self::in_environment, Self::in_file];
+        let mut given = layers.into_iter().filter_map(|layer| layer(self, spec));
+        let highest = given.next();
+        if spec.adds_up { given.fold(highest, RawValue::and) } else { highest }.or_else(|| default_of(spec))
     }
 
     /// Whether a flag or a variable sets it.
@@ -200,6 +201,13 @@ impl Layers<'_> {
 }
 
 impl RawValue {
+    /// The texts of this layer, and of a lower one; the origin is that of the higher.
+    fn and(higher: Option<Self>, lower: Self) -> Option<Self> {
+        let Some(mut both) = higher else { return Some(lower) };
+        both.texts.extend(lower.texts);
+        Some(both)
+    }
+
     /// The value of a layer without arrays: a list is separated by commas.
     fn same_origin(spec: &SettingDef, text: &str, origin: Origin) -> Self {
         let texts = match spec.kind {

@@ -36,6 +36,9 @@ pub struct SettingDef {
     pub example: Option<&'static str>,
     /// The values it takes.
     pub kind: SettingKind,
+    /// Whether the values of all layers count together, instead of those of the highest: a guard is never lost because
+    /// another one is added.
+    pub adds_up: bool,
     /// Whether `config show` leaves it out: the file of a secret shows as the origin of the secret.
     pub is_secret_file: bool,
     /// One line of help in Markdown, without a full stop.
@@ -107,6 +110,7 @@ impl SettingDef {
             default: DefaultValue::Absent,
             example: None,
             kind,
+            adds_up: false,
             is_secret_file: false,
             help: "",
         }
@@ -129,6 +133,10 @@ impl SettingDef {
 
     pub(super) const fn flag(self, flag: &'static str) -> Self {
         Self { flag: Some(flag), ..self }
+    }
+
+    pub(super) const fn adds_up(self) -> Self {
+        Self { adds_up: true, ..self }
     }
 
     pub(super) const fn heading(self, heading: &'static str) -> Self {

@@ -63,9 +63,9 @@ settings! {
         /// Keys to clean; repeatable
         patterns: Vec<String> => SettingDef::job("patterns", "KEYSWEEP_PATTERN", SettingKind::Patterns)
             .flag("--pattern").default("permissions:*");
-        /// Keys that are never touched; repeatable; wins over every other setting
+        /// Keys that are never touched, whatever else is set; repeatable; flag, variable and job file add up
         protect: Vec<String> => SettingDef::job("protect", "KEYSWEEP_PROTECT", SettingKind::Patterns)
-            .flag("--protect");
+            .flag("--protect").adds_up();
         /// Scan every key, also on nodes where no key is without TTL
         full_scan: bool => SettingDef::job("full_scan", "KEYSWEEP_FULL_SCAN", SettingKind::Switch)
             .flag("--full-scan").default("false");

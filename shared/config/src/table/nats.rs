@@ -115,7 +115,7 @@ settings! {
         audit_bytes: u64 => SettingDef::nats(
                 "nats.audit_bytes", "KEYSWEEP_NATS_AUDIT_BYTES", SettingKind::Bytes { min: MIB, max: TIB })
             .default("58720256");
-        /// Maximum bytes of the queue of reap batches; the queue of scan tasks has an eighth more. The server reserves them. 10
+        /// Maximum bytes of the queue of reap batches; the queue of scan tasks has a further eighth of that. The server reserves them. 10
         /// MiB hold the batches of one scan task, of which two are in flight per node
         queue_bytes: u64 => SettingDef::nats("nats.queue_bytes", "KEYSWEEP_NATS_QUEUE_BYTES",
                 SettingKind::Bytes { min: QUEUE_BYTES_MIN as u64, max: TIB })

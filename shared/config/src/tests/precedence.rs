@@ -17,6 +17,22 @@ fn flags_win_over_environment_over_file_over_defaults() {
 }
 
 #[test]
+fn protected_patterns_of_all_layers_add_up() {
+    let text = format!("{JOB}protect = [\"file:*\"]\n");
+    let (flag, env) = ([("--protect", "flag:*")], [("KEYSWEEP_PROTECT", "env:*, too:*")]);
+    let check = |flag: &[(&'static str, &str)], env: &[(&str, &str)], expected: &str| {
+        assert_eq!(shown("protect", flag, env, Some(&text)), expected);
+    };
+    check(&flag, &env, "flag:*, env:*, too:*, file:* (flag --protect)");
+    check(&[], &env, "env:*, too:*, file:* (environment KEYSWEEP_PROTECT)");
+    check(&flag, &[], "flag:*, file:* (flag --protect)");
+    check(&[], &[], "file:* (keysweep.toml:3)");
+    // Other lists are replaced.
+    let patterns = format!("{JOB}patterns = [\"a:*\"]\n");
+    assert_eq!(shown("patterns", &[("--pattern", "b:*")], &[], Some(&patterns)), "b:* (flag --pattern)");
+}
+
+#[test]
 fn every_setting_can_be_given_by_its_variable_and_its_flag() {
     let other_tests = |spec: &&SettingDef| {
         spec.section == Section::Nats
