@@ -19,7 +19,7 @@ use keysweep_storage::audit::{self, AuditEntry};
 use keysweep_storage::history;
 use reporter::grouped;
 use scanner::limits::KEPT_NAMES_BYTES_MAX;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::RunsCommand;
 use super::connections::{Connections, NatsConnection, PATIENCE};
@@ -191,8 +191,8 @@ async fn print_kept(context: &Context, run: RunId) -> Result<u64, CommandError> 
         (revision, entries, unnamed) = (at, entries + 1, unnamed.saturating_add(entry.unnamed));
         let mut text = String::new();
         for group in &entry.groups {
-            let found = (group.reason, &entry.node, group.slot, entry.at_ms);
-            group.keys.iter().for_each(|key| text.push_str(&line(key, found, group.why.as_str())));
+            let shared = shared(group.reason, &entry.node, group.slot, entry.at_ms);
+            group.keys.iter().for_each(|key| text.push_str(&line(key, &shared, group.why.as_str())));
         }
         print(&text)?;
     }
@@ -206,21 +206,20 @@ async fn print_kept(context: &Context, run: RunId) -> Result<u64, CommandError> 
     Ok(entries)
 }
 
-/// The line of a key, with why, where and when it was a candidate.
-fn line(key: &Key, (reason, node, slot, at_ms): (Reason, &NodeId, u16, u64), outcome: &str) -> String {
+/// Why, where and when the keys of a group were candidates.
+fn shared(reason: Reason, node: &NodeId, slot: u16, at_ms: u64) -> Value {
+    json!({ "reason": <&str>::from(reason), "node": node, "slot": slot, "time": rfc3339(at_ms) })
+}
+
+/// The line of a key, with what it shares with its group.
+fn line(key: &Key, shared: &Value, outcome: &str) -> String {
     // As `keyBase64` if it is not UTF-8, so that it is exact in both cases.
     let (name, value) = match str::from_utf8(key.as_bytes()) {
         Ok(text) => ("key", text.to_owned()),
         Err(_) => ("keyBase64", STANDARD.encode(key.as_bytes())),
     };
-    let line = json!({
-        "reason": <&str>::from(reason),
-        "node": node,
-        "slot": slot,
-        "time": rfc3339(at_ms),
-        "outcome": outcome,
-        name: value,
-    });
+    let mut line = shared.clone();
+    (line["outcome"], line[name]) = (outcome.into(), value.into());
     printable::json(&line.to_string()) + "\n"
 }
 
@@ -228,9 +227,9 @@ fn line(key: &Key, (reason, node, slot, at_ms): (Reason, &NodeId, u16, u64), out
 fn lines(entry: &AuditEntry, all: bool) -> String {
     let mut text = String::new();
     for group in &entry.groups {
-        let found = (group.reason, &entry.node, group.slot, entry.at_ms);
+        let shared = shared(group.reason, &entry.node, group.slot, entry.at_ms);
         for (key, outcome) in group.keys.iter().filter(|(_, outcome)| all || outcome.is_changed()) {
-            text.push_str(&line(key, found, outcome.into()));
+            text.push_str(&line(key, &shared, outcome.into()));
         }
     }
     text
@@ -240,7 +239,6 @@ fn lines(entry: &AuditEntry, all: bool) -> String {
 mod tests {
     use keysweep_model::ids::BatchId;
     use keysweep_storage::audit::AuditGroup;
-    use serde_json::Value;
 
     use super::*;
 
