@@ -10,8 +10,8 @@ use keysweep_model::messages::{ReapBatch, Reason};
 use keysweep_model::outcome::Outcome;
 use keysweep_storage::audit::{AuditEntry, AuditGroup, AuditTrail};
 use keysweep_storage::records::RecordError;
-use keysweep_storage::store::StoreFuture;
-use rusqlite::{Connection, OptionalExtension, Result, params};
+use keysweep_storage::store::{StoreError, StoreFuture};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::entries::{Bytes, bytes};
 use crate::error::StateError;
@@ -48,7 +48,7 @@ impl Candidates {
     }
 
     /// Writes the batch unless it is there.
-    fn begin(&self, conn: &Connection) -> Result<()> {
+    fn begin(&self, conn: &Connection) -> rusqlite::Result<()> {
         let (run, batch) = (self.run.to_string(), self.batch.to_string());
         conn.execute("INSERT INTO audit_runs (run) VALUES (?1) ON CONFLICT DO NOTHING", [&run])?;
         let added = conn.execute(
@@ -79,18 +79,7 @@ impl AuditTrail for StateFile {
     }
 
     fn finish<'a>(&'a self, run: RunId, entry: &'a AuditEntry) -> BoxFuture<'a, Result<(), RecordError>> {
-        let candidates = Candidates::finished(run, entry);
-        let outcomes = entry.groups.iter().flat_map(|group| &group.keys);
-        let outcomes: String = outcomes.map(|(_, outcome)| outcome.code()).collect();
-        let finish = move |conn: &Connection| {
-            candidates.begin(conn)?;
-            let sql =
-                "UPDATE audit_batches SET ended_ms = ?2, outcomes = ?3 WHERE batch = ?1 AND outcomes IS NULL";
-            let (batch, at_ms) = (candidates.batch.to_string(), candidates.at_ms.cast_signed());
-            conn.execute(sql, params![batch, at_ms, outcomes.as_bytes()]).map(drop)
-        };
-        async move { Ok(self.write(finish).await.map_err(keysweep_storage::store::StoreError::from)?) }
-            .boxed()
+        async move { Ok(self.record_outcomes(run, entry).await.map_err(StoreError::from)?) }.boxed()
     }
 
     fn next(
@@ -99,29 +88,32 @@ impl AuditTrail for StateFile {
         revision: u64,
     ) -> BoxFuture<'_, Result<Option<(u64, AuditEntry)>, RecordError>> {
         let read = move |conn: &Connection| next(conn, run, revision.cast_signed());
-        async move { Ok(self.read(read).await.map_err(keysweep_storage::store::StoreError::from)?) }.boxed()
+        async move { Ok(self.read(read).await.map_err(StoreError::from)?) }.boxed()
     }
 }
 
 impl StateFile {
-    /// The batches of `run` that have no outcomes, and their keys: it was ended between a deletion and its record.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub async fn in_flight(&self, run: RunId) -> Result<(u64, u64), StateError> {
-        let sql = "SELECT count(DISTINCT b.id), count(k.n)
-                   FROM audit_runs r JOIN audit_batches b ON b.run = r.id LEFT JOIN audit_keys k ON k.batch = b.id
-                   WHERE r.run = ?1 AND b.outcomes IS NULL";
-        let count = move |conn: &Connection| {
-            conn.query_row(sql, [run.to_string()], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))
+    /// The keys of a batch were nearly always written when it began, so they are copied for the thread that writes only
+    /// if no row was changed: then the batch was not tried, or has its outcomes.
+    async fn record_outcomes(&self, run: RunId, entry: &AuditEntry) -> Result<(), StateError> {
+        let outcomes = entry.groups.iter().flat_map(|group| &group.keys);
+        let outcomes: String = outcomes.map(|(_, outcome)| outcome.code()).collect();
+        let (batch, at_ms) = (entry.batch.to_string(), entry.at_ms.cast_signed());
+        let end = move |conn: &Connection| {
+            let sql =
+                "UPDATE audit_batches SET ended_ms = ?2, outcomes = ?3 WHERE batch = ?1 AND outcomes IS NULL";
+            conn.execute(sql, params![batch, at_ms, outcomes.as_bytes()])
         };
-        let (batches, keys) = self.read(count).await?;
-        Ok((batches.unsigned_abs(), keys.unsigned_abs()))
+        if self.write(end.clone()).await? == 0 {
+            let candidates = Candidates::finished(run, entry);
+            self.write(move |conn| candidates.begin(conn).and_then(|()| end(conn))).await?;
+        }
+        Ok(())
     }
 }
 
 /// The first batch of `run` after the row `after`.
-fn next(conn: &Connection, run: RunId, after: i64) -> Result<Option<(u64, AuditEntry)>> {
+fn next(conn: &Connection, run: RunId, after: i64) -> rusqlite::Result<Option<(u64, AuditEntry)>> {
     let sql = "SELECT b.id, b.batch, b.node, coalesce(b.ended_ms, b.begun_ms), b.outcomes
                FROM audit_runs r JOIN audit_batches b ON b.run = r.id
                WHERE r.run = ?1 AND b.id > ?2 ORDER BY b.id LIMIT 1";
