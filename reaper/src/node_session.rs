@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
+use keysweep_model::duration::millis;
 use keysweep_model::ids::{Alias, NodeId};
 use keysweep_model::messages::{DeleteBackend, UnreplicatedWrites};
 use keysweep_model::slot::SlotSet;
@@ -124,7 +125,7 @@ impl NodeState {
             }
             Some(ClockJump::Forward(_)) | None => {}
         }
-        let ours = u64::try_from(clock.grace_left(grace, now).as_millis()).unwrap_or(u64::MAX);
+        let ours = millis(clock.grace_left(grace, now));
         Some(ours.max(not_before_ms.saturating_sub(now_ms))).filter(|left| *left > 0)
     }
 

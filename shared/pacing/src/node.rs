@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use keysweep_model::duration::millis;
 use keysweep_model::ids::Alias;
 use keysweep_model::messages::NodePacing;
 use keysweep_telemetry::Telemetry;
@@ -182,8 +183,4 @@ impl NodePacer {
 
 pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-pub(super) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use keysweep_model::duration::millis;
 use keysweep_model::ids::{Alias, NodeId, RunId};
 use keysweep_model::messages::{NodePacing, RunSpec};
 use keysweep_redis::RedisClient;
@@ -23,7 +24,7 @@ use tokio::sync::{SemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::controller::WorkKind;
-use super::node::{NodePacer, millis};
+use super::node::NodePacer;
 use super::probe::{self, ProbeTarget};
 use super::token_bucket::TokenBucket;
 use crate::limits::{PACERS_KEPT, PAUSE_MIN, PERMIT_POLL, TASKS_PER_NODE};

@@ -162,7 +162,7 @@ impl ReplicaReader {
                 Err(NotInSync::Behind(_)) => sleep(REPLICA_POLL).await,
             }
         }
-        self.source.waited_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.source.waited_ms = duration::millis(began.elapsed());
         Ok(())
     }
 

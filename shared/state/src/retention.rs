@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use keysweep_model::duration::millis;
 use rusqlite::{Connection, Result, params};
 
 use crate::error::StateError;
@@ -78,8 +79,7 @@ fn used_bytes(conn: &Connection) -> Result<u64> {
 }
 
 fn before(now_ms: u64, kept: Duration) -> i64 {
-    let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
-    now_ms.saturating_sub(kept).cast_signed()
+    now_ms.saturating_sub(millis(kept)).cast_signed()
 }
 
 /// Removes some batches that were begun before a time, the oldest first; returns how many.
