@@ -9,8 +9,8 @@ use keysweep_nats::setup::{PieceState, SetupMode, ensure, setup};
 use keysweep_nats::{Nats, NatsError, NatsOptions, NatsQueue, NatsStore};
 use keysweep_storage::queue::{Queue, Topic};
 use keysweep_storage::store::{Created, Store};
-use keysweep_testkit::contracts;
 use keysweep_testkit::nats_server::NatsServer;
+use keysweep_testkit::{contracts, each_store_contract};
 
 const ACK_WAIT: Duration = Duration::from_millis(1_000);
 
@@ -64,14 +64,7 @@ async fn the_queue_keeps_the_contract() {
 #[tokio::test]
 async fn the_store_keeps_the_contract() {
     use contracts::store as contract_of;
-    contract!(NatsStore::new;
-        the_first_create_wins,
-        updates_are_fenced_by_revision,
-        a_watch_returns_existing_and_new_entries,
-        a_dropped_next_loses_no_entry,
-        concurrent_writers_agree,
-        entries_follow_each_other,
-    );
+    each_store_contract!(contract NatsStore::new;);
 }
 
 /// No acknowledged write is lost, and waiting operations continue.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use keysweep_storage::queue::MemoryQueue;
 use keysweep_storage::store::MemoryStore;
 use keysweep_testkit::contracts::{queue, store};
+use keysweep_testkit::each_store_contract;
 
 const ACK_WAIT: Duration = Duration::from_millis(200);
 
@@ -26,10 +27,8 @@ async fn the_queue_in_memory_passes_the_contract() {
 
 #[tokio::test(start_paused = true)]
 async fn the_store_in_memory_passes_the_contract() {
-    store::the_first_create_wins(&MemoryStore::default()).await;
-    store::updates_are_fenced_by_revision(&MemoryStore::default()).await;
-    store::a_watch_returns_existing_and_new_entries(&MemoryStore::default()).await;
-    store::a_dropped_next_loses_no_entry(&MemoryStore::default()).await;
-    store::concurrent_writers_agree(&MemoryStore::default()).await;
-    store::entries_follow_each_other(&MemoryStore::default()).await;
+    macro_rules! passes {
+        ($($name:ident),* $(,)?) => { $(store::$name(&MemoryStore::default()).await;)* };
+    }
+    each_store_contract!(passes);
 }

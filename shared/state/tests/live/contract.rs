@@ -3,6 +3,7 @@
 use keysweep_state::StateFile;
 use keysweep_storage::store::{Created, Store};
 use keysweep_testkit::contracts::store;
+use keysweep_testkit::each_store_contract;
 
 use crate::Scratch;
 
@@ -18,14 +19,7 @@ macro_rules! passes_the_store_contract {
 
 #[tokio::test]
 async fn the_store_in_a_state_file_passes_the_contract() {
-    passes_the_store_contract!(
-        the_first_create_wins,
-        updates_are_fenced_by_revision,
-        a_watch_returns_existing_and_new_entries,
-        a_dropped_next_loses_no_entry,
-        concurrent_writers_agree,
-        entries_follow_each_other,
-    );
+    each_store_contract!(passes_the_store_contract);
 }
 
 /// What one handle writes, another one of the same file reads: another process has the same view.

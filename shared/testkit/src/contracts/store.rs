@@ -8,6 +8,22 @@ use futures_util::future::join_all;
 use keysweep_storage::store::{Created, Store};
 use tokio::time::timeout;
 
+/// Calls the macro `$each` with what follows it and the names of all functions of the contract, so that no
+/// implementation lacks one.
+#[macro_export]
+macro_rules! each_store_contract {
+    ($each:ident $($first:tt)*) => {
+        $each!($($first)*
+            the_first_create_wins,
+            updates_are_fenced_by_revision,
+            a_watch_returns_existing_and_new_entries,
+            a_dropped_next_loses_no_entry,
+            concurrent_writers_agree,
+            entries_follow_each_other,
+        )
+    };
+}
+
 const SHORT: Duration = Duration::from_millis(100);
 
 /// Create-once: the first value stays, and the second caller gets it.
