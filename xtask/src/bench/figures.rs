@@ -82,8 +82,8 @@ impl Figures {
     /// `measure` of this contender divided by that of `other`, turn by turn. Runs of the same turn see the same machine
     /// speed; runs of different turns may not.
     pub(crate) fn ratios(&self, other: &Self, measure: Measure) -> Vec<f64> {
-        let pairs = self.values(measure).into_iter().zip(other.values(measure));
-        pairs.map(|(ours, theirs)| ours / theirs).collect()
+        let turns = self.runs.iter().zip(&other.runs);
+        turns.filter_map(|(ours, theirs)| Some(ours.value(measure)? / theirs.value(measure)?)).collect()
     }
 
     /// Usage by role, if there are several.
