@@ -287,12 +287,12 @@ async fn a_paused_coordinator_yields_after_a_takeover() {
     service.stop().await;
 }
 
-/// Without its lease: only the records prevent its decisions.
+/// Only the records prevent its decisions: it does not watch its lease.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_of_a_former_coordinator_are_refused() {
     let scene = Scene::start().await;
     let env = scene.net.env(&scene.options).await;
-    let mut held = net::submitted(&env, &scene.options, &scene.planned, "first").await;
+    let held = net::submitted(&env, &scene.options, &scene.planned, "first").await;
     let service = Service::start(&scene, "second").await;
     scene.gate.allow(2);
     let (frozen, freeze) = watch::channel(false);
@@ -300,8 +300,14 @@ async fn writes_of_a_former_coordinator_are_refused() {
     let (progress, _) = kit::progress(&scene.planned);
     let first = freezing(drive(&env, run, "first", progress), freeze);
     let second = async {
-        scene.until_reported(2).await;
-        frozen.send(true).unwrap();
+        let drives = CancellationToken::new();
+        let until_frozen = async {
+            scene.until_reported(2).await;
+            frozen.send(true).unwrap();
+            drives.cancel();
+        };
+        let (held, ()) = tokio::join!(held.renew_until(&*env.store, LEASE, &drives), until_frozen);
+        let mut held = held.expect("it renews its lease until it is frozen");
         let left = scene.taken_over(Instant::now()).await;
         let records = env.records(run);
         let next = scene.place_of("first").await + 1;

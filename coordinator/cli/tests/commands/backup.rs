@@ -130,7 +130,8 @@ async fn kill_9_in_the_middle_of_a_run_and_of_a_restoration() {
     let (place, folder, keys) = (TestDeployment::standalone(&server).await, folder("killed"), 60_000_u64);
     place.all(&format!("DEBUG POPULATE {keys} permissions 40")).await;
     let before = place.digest().await;
-    let more = ["--max-delete-percent", "100"];
+    // On a busy machine the pace would be that of minutes.
+    let more = ["--max-delete-percent", "100", "--max-speed"];
     let running = keysweep(&run(&place, &folder, &more)).start();
     killed(running, async || files(&folder, "save") > 1).await;
     tidy(&server).await;

@@ -17,8 +17,22 @@ pub mod tamper;
 
 pub use crate::hostile;
 
-/// Panics of this process since the first call of [`cases`].
-static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Panics of this process since the first call of [`Cases::run`].
+static PANICS: Mutex<Vec<Panic>> = Mutex::new(Vec::new());
+
+/// A panic, and the name of its thread.
+struct Panic {
+    thread: Option<String>,
+    text: String,
+}
+
+impl Panic {
+    /// If it ended another test, which reports it itself: test threads have the path of their test as a name.
+    fn is_of_another_test(&self) -> bool {
+        let thread = self.thread.as_deref();
+        thread.is_some_and(|name| name.contains("::")) && thread != std::thread::current().name()
+    }
+}
 
 /// The number of cases of a test, and how many run at a time.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +91,9 @@ impl Cases {
             begun.elapsed().as_secs_f64(),
             peak_kib("self") >> 10,
         );
-        let reported = panics()[before..].join("\n");
+        let ours = |panic: &&Panic| !panic.is_of_another_test();
+        let reported: Vec<String> = panics()[before..].iter().filter(ours).map(|p| p.text.clone()).collect();
+        let reported = reported.join("\n");
         assert!(
             failed.is_empty() && reported.is_empty(),
             "{}: of the seeds {failed:?} each can be tried alone with KEYSWEEP_CHAOS_SEED=<seed> KEYSWEEP_SOAK_SEEDS=1; \
@@ -88,7 +104,7 @@ impl Cases {
 }
 
 /// The panics so far.
-fn panics() -> MutexGuard<'static, Vec<String>> {
+fn panics() -> MutexGuard<'static, Vec<Panic>> {
     PANICS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -101,7 +117,8 @@ fn longer(one: (f64, u64), other: (f64, u64)) -> (f64, u64) {
 fn note_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        panics().push(info.to_string());
+        let thread = std::thread::current().name().map(str::to_owned);
+        panics().push(Panic { thread, text: info.to_string() });
         before(info);
     }));
 }
