@@ -6,67 +6,62 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use keysweep_model::ids::{BatchId, NodeId, RunId};
 use keysweep_model::key::Key;
-use keysweep_model::messages::{ReapBatch, Reason};
+use keysweep_model::messages::ReapBatch;
 use keysweep_model::outcome::Outcome;
 use keysweep_storage::audit::{AuditEntry, AuditGroup, AuditTrail};
 use keysweep_storage::records::RecordError;
 use keysweep_storage::store::{StoreError, StoreFuture};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::FromSqlError;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::entries::{Bytes, bytes};
 use crate::error::StateError;
 use crate::file::StateFile;
-use crate::schema::{IN_FLIGHT, code, reason};
+use crate::names::{self, SlotKeys};
+use crate::schema::IN_FLIGHT;
 
-/// The keys of a batch as they are written.
+/// What is written of a batch before its keys are changed.
 struct Candidates {
-    run: RunId,
-    batch: BatchId,
-    node: NodeId,
-    at_ms: u64,
-    /// Slot, reason and key, in the order of the batch.
-    keys: Vec<(u16, Reason, Key)>,
+    run: String,
+    batch: String,
+    node: String,
+    at_ms: i64,
+    names: String,
 }
 
 impl Candidates {
-    fn of(batch: &ReapBatch, at_ms: u64) -> Self {
-        let of_group = |group: &keysweep_model::messages::Group| {
-            let (slot, reason) = (group.slot, group.reason);
-            group.keys.iter().map(move |key| (slot, reason, key.clone())).collect::<Vec<_>>()
-        };
-        let keys = batch.groups.iter().flat_map(of_group).collect();
-        Self { run: batch.run, batch: batch.batch, node: batch.node.clone(), at_ms, keys }
+    fn of(batch: &ReapBatch, at_ms: u64) -> serde_json::Result<Self> {
+        let groups = batch.groups.iter();
+        let groups =
+            groups.map(|group| SlotKeys { slot: group.slot, reason: group.reason, keys: group.keys.iter() });
+        let names = names::write(groups)?;
+        Ok(Self::new(batch.run, batch.batch, &batch.node, at_ms, names))
     }
 
-    fn finished(run: RunId, entry: &AuditEntry) -> Self {
-        let of_group = |group: &AuditGroup| {
-            let (slot, reason) = (group.slot, group.reason);
-            group.keys.iter().map(move |(key, _)| (slot, reason, key.clone())).collect::<Vec<_>>()
-        };
-        let keys = entry.groups.iter().flat_map(of_group).collect();
-        Self { run, batch: entry.batch, node: entry.node.clone(), at_ms: entry.at_ms, keys }
+    fn finished(run: RunId, entry: &AuditEntry) -> serde_json::Result<Self> {
+        let names = names::write(entry.groups.iter().map(|group| {
+            let keys = group.keys.iter().map(|(key, _)| key);
+            SlotKeys { slot: group.slot, reason: group.reason, keys }
+        }))?;
+        Ok(Self::new(run, entry.batch, &entry.node, entry.at_ms, names))
+    }
+
+    fn new(run: RunId, batch: BatchId, node: &NodeId, at_ms: u64, names: String) -> Self {
+        let (run, batch, node) = (run.to_string(), batch.to_string(), node.to_string());
+        Self { run, batch, node, at_ms: at_ms.cast_signed(), names }
     }
 
     /// Writes the batch unless it is there.
     fn begin(&self, conn: &Connection) -> rusqlite::Result<()> {
-        let (run, batch) = (self.run.to_string(), self.batch.to_string());
-        conn.execute("INSERT INTO audit_runs (run) VALUES (?1) ON CONFLICT DO NOTHING", [&run])?;
+        let Self { run, batch, node, at_ms, names } = self;
+        conn.execute("INSERT INTO audit_runs (run) VALUES (?1) ON CONFLICT DO NOTHING", [run])?;
         let added = conn.execute(
             "INSERT INTO audit_batches (run, batch, node, begun_ms)
              SELECT id, ?2, ?3, ?4 FROM audit_runs WHERE run = ?1 ON CONFLICT DO NOTHING",
-            params![run, batch, self.node.as_str(), self.at_ms.cast_signed()],
+            params![run, batch, node, at_ms],
         )?;
-        if added == 0 {
-            return Ok(());
-        }
-        let id = conn.last_insert_rowid();
-        // In the order of the table: the pages are filled one after the other.
-        let mut keys: Vec<_> = (0_i64..).zip(&self.keys).collect();
-        keys.sort_by(|(_, (.., one)), (_, (.., other))| one.cmp(other));
-        let sql = "INSERT INTO audit_keys (batch, key, n, slot, reason) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let mut insert = conn.prepare(sql)?;
-        for (n, (slot, reason, key)) in keys {
-            insert.execute(params![id, Bytes(key.as_bytes()), n, slot, code(*reason)])?;
+        if added > 0 {
+            let keys = params![conn.last_insert_rowid(), names];
+            conn.execute("INSERT INTO audit_keys (batch, names) VALUES (?1, ?2)", keys)?;
         }
         Ok(())
     }
@@ -74,8 +69,11 @@ impl Candidates {
 
 impl AuditTrail for StateFile {
     fn begin<'a>(&'a self, batch: &'a ReapBatch, now_ms: u64) -> StoreFuture<'a, ()> {
-        let candidates = Candidates::of(batch, now_ms);
-        async move { Ok(self.write(move |conn| candidates.begin(conn)).await?) }.boxed()
+        async move {
+            let candidates = Candidates::of(batch, now_ms).map_err(|e| StoreError(e.to_string()))?;
+            Ok(self.write(move |conn| candidates.begin(conn)).await?)
+        }
+        .boxed()
     }
 
     fn finish<'a>(&'a self, run: RunId, entry: &'a AuditEntry) -> BoxFuture<'a, Result<(), RecordError>> {
@@ -105,7 +103,7 @@ impl StateFile {
             conn.execute(sql, params![batch, at_ms, outcomes.as_bytes()])
         };
         if self.write(end.clone()).await? == 0 {
-            let candidates = Candidates::finished(run, entry);
+            let candidates = Candidates::finished(run, entry).map_err(|e| self.failed(&e.to_string()))?;
             self.write(move |conn| candidates.begin(conn).and_then(|()| end(conn))).await?;
         }
         Ok(())
@@ -114,29 +112,32 @@ impl StateFile {
 
 /// The first batch of `run` after the row `after`.
 fn next(conn: &Connection, run: RunId, after: i64) -> rusqlite::Result<Option<(u64, AuditEntry)>> {
-    let sql = "SELECT b.id, b.batch, b.node, coalesce(b.ended_ms, b.begun_ms), b.outcomes
-               FROM audit_runs r JOIN audit_batches b ON b.run = r.id
-               WHERE r.run = ?1 AND b.id > ?2 ORDER BY b.id LIMIT 1";
-    let found = conn.query_row(sql, params![run.to_string(), after], |row| {
-        let (id, batch, node): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok((id, batch, node, row.get::<_, i64>(3)?, row.get::<_, Option<Vec<u8>>>(4)?))
-    });
-    let Some((id, batch, node, at_ms, outcomes)) = found.optional()? else { return Ok(None) };
-    let mut select = conn.prepare("SELECT key, slot, reason FROM audit_keys WHERE batch = ?1 ORDER BY n")?;
-    let mut rows = select.query([id])?;
-    let (mut groups, mut n) = (Vec::<AuditGroup>::new(), 0);
-    while let Some(row) = rows.next()? {
-        let (key, slot, reason) = (Key::new(bytes(row.get_ref(0)?)), row.get(1)?, reason(row.get(2)?));
-        let letter = outcomes.as_ref().and_then(|outcomes| outcomes.get(n).copied());
-        let outcome = letter.and_then(Outcome::from_code).unwrap_or(IN_FLIGHT);
-        n += 1;
-        match groups.last_mut() {
-            Some(group) if (group.slot, group.reason) == (slot, reason) => group.keys.push((key, outcome)),
-            _ => groups.push(AuditGroup { slot, reason, keys: vec![(key, outcome)] }),
-        }
-    }
-    // An id that is none was not written by us; the entry keeps its keys.
-    let batch = batch.parse().unwrap_or_else(|_| BatchId::new());
-    let entry = AuditEntry { batch, node: NodeId::new(node), at_ms: at_ms.unsigned_abs(), groups };
-    Ok(Some((id.unsigned_abs(), entry)))
+    let sql = format!("{BATCHES} WHERE r.run = ?1 AND b.id > ?2 ORDER BY b.id LIMIT 1");
+    let read = |row: &Row<'_>| Ok((row.get::<_, i64>("id")?.unsigned_abs(), entry(row)?));
+    conn.query_row(&sql, params![run.to_string(), after], read).optional()
+}
+
+/// The columns of a batch, as [`entry`] reads them, and its run.
+pub(crate) const BATCHES: &str = "
+    SELECT b.id, b.batch, b.node, coalesce(b.ended_ms, b.begun_ms) AS at_ms, b.outcomes, k.names, r.run
+    FROM audit_batches b CROSS JOIN audit_runs r ON r.id = b.run JOIN audit_keys k ON k.batch = b.id";
+
+/// The batch of a row of [`BATCHES`].
+pub(crate) fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    let outcomes: Option<Vec<u8>> = row.get("outcomes")?;
+    let names = names::read(row.get_ref("names")?.as_str()?).map_err(|e| FromSqlError::Other(e.into()))?;
+    // A letter that is missing or unknown is that of a batch in flight.
+    let mut letters = outcomes.iter().flatten().map(|code| Outcome::from_code(*code));
+    let mut outcome = || letters.next().flatten().unwrap_or(IN_FLIGHT);
+    let mut group = |SlotKeys { slot, reason, keys }: SlotKeys<Vec<Key>>| {
+        let keys = keys.into_iter().map(|key| (key, outcome())).collect();
+        AuditGroup { slot, reason, keys }
+    };
+    Ok(AuditEntry {
+        // An id that is none was not written by us; the entry keeps its keys.
+        batch: row.get_ref("batch")?.as_str()?.parse().unwrap_or_else(|_| BatchId::new()),
+        node: NodeId::new(row.get::<_, String>("node")?),
+        at_ms: row.get::<_, i64>("at_ms")?.unsigned_abs(),
+        groups: names.into_iter().map(&mut group).collect(),
+    })
 }

@@ -119,7 +119,7 @@ impl StateFile {
         }
     }
 
-    fn failed(&self, detail: &str) -> StateError {
+    pub(crate) fn failed(&self, detail: &str) -> StateError {
         StateError::Other { path: self.0.path.clone(), detail: detail.to_owned() }
     }
 

@@ -15,6 +15,7 @@ mod file;
 mod import;
 pub mod limits;
 mod lock_holder;
+mod names;
 mod open;
 mod retention;
 mod schema;

@@ -1,15 +1,12 @@
 //! The tables and views of the state file, and their versions (`PRAGMA user_version`).
 //!
 //! `entries` has what the trait `Store` stores, JSON as text; the views `runs`, `samples`, `alerts` and `events` show it
-//! in columns. The audit trail has tables of its own, because it is nearly all of the file. Measured with a million keys
-//! of 27 bytes in batches of 1,000 (SQLite 3.40): 44 MiB as bare rows, 83 with an index by key, 48 as a table ordered by
-//! run and key, 47 as it is here, ordered by batch and key. A batch is appended in one piece; the batches of a run are
-//! found by an index of batches; a prefix is searched in each batch by itself (16 ms in that million).
+//! in columns. The audit trail has tables of its own, because it is nearly all of the file.
 //!
-//! The outcomes of a batch are in its own row, a letter per key. So the keys are written once, before the first of them
-//! is deleted, and what follows the deletion is one short update.
+//! The keys of a batch are one text (see `names.rs`) in a row of its own, which is written once, before the first of them
+//! is deleted. Their outcomes are in the row of the batch, a letter per key: what follows the deletion is one short
+//! update.
 
-use keysweep_model::messages::Reason;
 use keysweep_model::outcome::Outcome;
 use rusqlite::{Connection, Result};
 
@@ -46,13 +43,9 @@ CREATE TABLE audit_batches (
 ) STRICT;
 CREATE INDEX audit_batches_of_a_run ON audit_batches (run, id);
 CREATE TABLE audit_keys (
-    batch INTEGER NOT NULL REFERENCES audit_batches ON DELETE CASCADE,
-    key ANY NOT NULL,
-    n INTEGER NOT NULL,
-    slot INTEGER NOT NULL,
-    reason INTEGER NOT NULL,
-    PRIMARY KEY (batch, key, n)
-) STRICT, WITHOUT ROWID;
+    batch INTEGER PRIMARY KEY REFERENCES audit_batches ON DELETE CASCADE,
+    names TEXT NOT NULL
+) STRICT;
 ";
 
 const VIEWS: &str = "
@@ -80,37 +73,24 @@ CREATE VIEW events AS SELECT
 FROM entries WHERE family = 'events';
 ";
 
-/// The code of a reason in `audit_keys`.
-pub(crate) fn code(reason: Reason) -> i64 {
-    match reason {
-        Reason::Stale => 0,
-        Reason::Inactive => 1,
-    }
-}
-
-/// The reason with a code.
-pub(crate) fn reason(code: i64) -> Reason {
-    if code == 0 { Reason::Stale } else { Reason::Inactive }
-}
-
-/// The views of the audit trail: `audit` with all candidates, `deleted_keys` with those that were deleted. The joins are
-/// in this order so that a search for keys goes through the batches and not through all keys.
+/// The views of the audit trail: `audit` with all candidates, `deleted_keys` with those that were deleted. Keys that are no
+/// text look like blobs of SQL: `x'ff00'`.
 fn audit_views() -> String {
     let outcomes: String = (0..=u8::MAX)
         .filter_map(Outcome::from_code)
         .map(|outcome| format!(" WHEN '{}' THEN '{}'", outcome.code(), <&str>::from(outcome)))
         .collect();
-    let reasons: String = [Reason::Stale, Reason::Inactive]
-        .map(|reason| format!(" WHEN {} THEN '{}'", code(reason), <&str>::from(reason)))
-        .concat();
     let in_flight: &str = IN_FLIGHT.into();
     format!(
-        "CREATE VIEW audit AS SELECT r.run AS run, k.key AS key,
-             CASE CAST(substr(b.outcomes, k.n + 1, 1) AS TEXT){outcomes} ELSE '{in_flight}' END AS outcome,
-             CASE k.reason{reasons} END AS reason, b.node AS node, k.slot AS slot,
+        "CREATE VIEW audit AS SELECT r.run AS run,
+             CASE k.type WHEN 'text' THEN k.value ELSE 'x''' || (k.value ->> '$.hex') || '''' END AS key,
+             CASE CAST(substr(b.outcomes, (g.value ->> 2) + k.key + 1, 1) AS TEXT){outcomes} ELSE '{in_flight}' END
+                 AS outcome,
+             lower(g.value ->> 1) AS reason, b.node AS node, g.value ->> 0 AS slot,
              strftime('%Y-%m-%dT%H:%M:%SZ', coalesce(b.ended_ms, b.begun_ms) / 1000, 'unixepoch') AS at,
              b.batch AS batch
-         FROM audit_runs r CROSS JOIN audit_batches b ON b.run = r.id CROSS JOIN audit_keys k ON k.batch = b.id;
+         FROM audit_runs r JOIN audit_batches b ON b.run = r.id JOIN audit_keys n ON n.batch = b.id,
+             json_each(n.names) g, json_each(g.value, '$[3]') k;
          CREATE VIEW deleted_keys AS SELECT run, key, reason, node, slot, at FROM audit WHERE outcome = 'deleted';"
     )
 }
