@@ -4,47 +4,37 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
-use std::time::Duration;
 
 use keysweep_backup::{BackupError, BackupTarget, BackupTargets};
 use keysweep_config::BackupPlace;
 use keysweep_http::Integrations;
-use keysweep_model::ids::{NodeId, RunId};
-use keysweep_model::ledger::Ledger;
+use keysweep_model::ids::RunId;
 use keysweep_model::result::CleanupResult;
-use keysweep_model::slot::SlotSet;
 use keysweep_model::time::now_ms;
-use keysweep_redis::guard;
-use keysweep_redis::{RedisClient, RedisError, RedisErrorKind, Throttle};
+use keysweep_redis::RedisError;
 use keysweep_runtime::context::Context;
 use keysweep_runtime::failpoint::FailPoints;
 use keysweep_state::StateError;
-use keysweep_storage::records::{Record, RecordError, Records};
+use keysweep_storage::records::RecordError;
 use keysweep_storage::store::MemoryStore;
-use keysweep_tasks::concurrency::join_bounded;
 use keysweep_tasks::supervision::{Exit, TaskGroup};
 use reaper::Reaper;
 use reporter::ReporterError;
 use scanner::Scanner;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::drive::{DriveError, Progress, drive};
 use crate::estimate::Estimate;
 use crate::job_lock::{self, JobLock, LockError};
+use crate::ledgers;
 use crate::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 use crate::options::Options;
 use crate::preflight::{Preflight, PreflightError, preflight};
 use crate::report;
+use crate::shared_run;
 use crate::state;
-
-/// Maximum attempts to remove ledger keys in moving slots.
-const LEDGER_ROUNDS_MAX: u32 = 10;
-
-/// The pause between these attempts.
-const LEDGER_PAUSE: Duration = Duration::from_millis(200);
 
 /// Why a run has no result.
 #[derive(Debug, Error)]
@@ -163,7 +153,7 @@ pub fn check_deletions(options: &Options, estimate: &Estimate) -> Result<(), Run
 }
 
 /// Runs `plan` in this process, after it was confirmed and its permissions were checked ([`Preflight::try_out`]). A
-/// cancel record in `context` stops the run.
+/// cancel record in `context`, or in its state file, stops the run.
 ///
 /// # Errors
 /// See [`run_cleanup_now`].
@@ -173,6 +163,30 @@ pub async fn run(
     plan: &Preflight,
     progress: watch::Sender<Progress>,
 ) -> Result<CleanupResult, RunError> {
+    let claim = claim(context, options, plan).await?;
+    carry_out(context, options, plan, claim, progress).await
+}
+
+/// What a run holds until its end: its job's lock, if it changes keys.
+pub(crate) struct Claim {
+    keeper: TaskGroup,
+    unlock: CancellationToken,
+}
+
+impl Claim {
+    async fn free(self) {
+        self.unlock.cancel();
+        for (name, exit) in self.keeper.join().await {
+            tracing::warn!(name, %exit, "the lock remains until its lease ends");
+        }
+    }
+}
+
+/// The checks before a run; its job's lock; and its line in the history, so that other processes see it.
+///
+/// # Errors
+/// When the run must not begin.
+pub(crate) async fn claim(context: &Context, options: &Options, plan: &Preflight) -> Result<Claim, RunError> {
     plan.time.check("the run began").map_err(PreflightError::from)?;
     check_deletions(options, &plan.estimate)?;
     if let Some(order) = &plan.spec.backup {
@@ -180,44 +194,60 @@ pub async fn run(
         context.backups.of(&options.job, order).ok_or_else(no_place)?.check().await?;
     }
     let records = context.records(plan.spec.run);
-    let unlock = CancellationToken::new();
-    let mut keeper = TaskGroup::default();
+    let mut claim = Claim { keeper: TaskGroup::default(), unlock: CancellationToken::new() };
     if options.rules.action.writes() {
         let lock = job_lock::take_for(plan, options, records.clone()).await?;
-        let (records, unlock) = (records.clone(), unlock.clone());
-        keeper.start("lock", async move {
+        let unlock = claim.unlock.clone();
+        claim.keeper.start("lock", async move {
             if let Some(why) = JobLock::renew_until(lock, unlock).await? {
                 job_lock::stop(&records, why).await;
             }
             Ok::<(), RedisError>(())
         });
     }
-    let kept = context.is_kept();
-    // A dry run has no lock, so it cannot tell whether another one goes on: it appears with its result.
-    if kept
-        && options.rules.action.writes()
+    if context.is_kept()
         && let Err(e) = state::begin(context, plan).await
     {
-        unlock.cancel();
-        keeper.join().await;
-        return Err(RunError::Unrecorded(e));
+        if options.rules.action.writes() {
+            claim.free().await;
+            return Err(RunError::Unrecorded(e));
+        }
+        tracing::warn!("the run is not recorded: {e}");
     }
+    Ok(claim)
+}
+
+/// Carries out a run that has its claim.
+///
+/// # Errors
+/// When it has no result.
+pub(crate) async fn carry_out(
+    context: &Context,
+    options: &Options,
+    plan: &Preflight,
+    claim: Claim,
+    progress: watch::Sender<Progress>,
+) -> Result<CleanupResult, RunError> {
+    let (records, kept) = (context.records(plan.spec.run), context.is_kept());
+    let shared = kept.then(|| shared_run::start(context, plan.spec.run, progress.subscribe()));
     let result = stages(context, options, plan, progress).await;
-    if let (Ok(result), true) = (&result, kept) {
-        state::end(context, result).await;
-        state::prune(options).await;
+    drop(shared);
+    match &result {
+        Ok(result) if kept => {
+            state::end(context, result).await;
+            state::prune(options).await;
+        }
+        Err(e) if kept => state::close_failed(context, plan.spec.run, &e.to_string()).await,
+        _ => {}
     }
     // Without a result, the records have no end to read up to.
     if result.is_ok()
         && options.rules.action.writes()
-        && let Err(e) = drop_ledgers(options, &records).await
+        && let Err(e) = ledgers::drop_of_run(options, &records).await
     {
         tracing::warn!(error = %e, "ledger keys remain; they expire automatically");
     }
-    unlock.cancel();
-    for (name, exit) in keeper.join().await {
-        tracing::warn!(name, %exit, "the lock remains until its lease ends");
-    }
+    claim.free().await;
     result
 }
 
@@ -288,82 +318,4 @@ async fn restarted<E: Display>(
             () = crash.fired() => tracing::warn!("worker cut off, as planned"),
         }
     }
-}
-
-/// Why ledger keys could not be removed.
-#[derive(Debug, Error)]
-enum LedgerError {
-    #[error(transparent)]
-    Redis(#[from] RedisError),
-    #[error(transparent)]
-    Records(#[from] RecordError),
-}
-
-/// Removes the ledger keys of a run whose workers have all been joined: no worker can read them any more.
-async fn drop_ledgers(options: &Options, records: &Records) -> Result<(), LedgerError> {
-    let Some(spec) = records.spec().await? else { return Ok(()) };
-    let client = RedisClient::discover(options.access.clone()).await?;
-    let mut left = ledgers(records).await?;
-    for _ in 0..LEDGER_ROUNDS_MAX {
-        left = drop_where_served(&client, spec.run, left, Throttle::of(&options.pacing)).await;
-        if left.is_empty() {
-            return Ok(());
-        }
-        sleep(LEDGER_PAUSE).await;
-        client.refresh().await?;
-    }
-    let slots: SlotSet = left.iter().map(|ledger| ledger.slot).collect();
-    tracing::warn!(%slots, "ledger keys remain in moving slots; they expire automatically");
-    Ok(())
-}
-
-/// The ledgers that a run may have left.
-async fn ledgers(records: &Records) -> Result<Vec<Ledger>, RecordError> {
-    let mut ledgers = Vec::new();
-    let mut watch = records.watch().await?;
-    loop {
-        match watch.next().await? {
-            Record::Receipt(receipt) => ledgers.extend(receipt.ledgers()),
-            Record::Result(_) => return Ok(ledgers),
-            _ => {}
-        }
-    }
-}
-
-/// Removes ledger keys at the nodes that serve their slots. Returns the ledgers of nodes with moving slots.
-async fn drop_where_served(
-    client: &RedisClient,
-    run: RunId,
-    ledgers: Vec<Ledger>,
-    breaks: Throttle,
-) -> Vec<Ledger> {
-    let topology = client.topology();
-    let mut nodes: BTreeMap<NodeId, Vec<Ledger>> = BTreeMap::new();
-    let mut left = Vec::new();
-    for ledger in ledgers {
-        match topology.owner(ledger.slot) {
-            Some(owner) => nodes.entry(owner.node.clone()).or_default().push(ledger),
-            None => left.push(ledger),
-        }
-    }
-    let dropping = nodes.into_iter().map(async |(node, ledgers)| {
-        let dropped = match client.conn(&node).await {
-            Ok(conn) => guard::drop_ledgers(&conn, run, &ledgers, breaks).await,
-            Err(fault) => Err(fault),
-        };
-        match dropped {
-            Ok(dropped) => tracing::debug!(%node, dropped, "ledger keys removed"),
-            // While a slot moves, its owner may be unknown for a moment.
-            Err(fault) if matches!(fault.kind, RedisErrorKind::Moved | RedisErrorKind::Unavailable) => {
-                return ledgers;
-            }
-            // A node that is down must not prevent the cleanup of the others.
-            Err(fault) => {
-                tracing::warn!(error = %fault, "ledger keys remain; they expire automatically");
-            }
-        }
-        Vec::new()
-    });
-    left.extend(join_bounded(dropping.collect()).await.into_iter().flatten());
-    left
 }

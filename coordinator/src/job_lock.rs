@@ -112,6 +112,17 @@ pub(crate) async fn take_for(
     })
 }
 
+/// Takes the lock of the job of a run whose process may be gone. Waits for its lease, and a little longer.
+pub(crate) async fn take_after_lease(
+    options: &Options,
+    records: Records,
+    spec: &RunSpec,
+) -> Result<JobLock, LockError> {
+    let (job, access) = (options.job.clone(), options.access.clone());
+    let until = Instant::now() + LOCK_LEASE + LOCK_LEASE / 12;
+    take(&LockRequest { job, access, until, end: None, adopt: false }, records, spec).await
+}
+
 /// Takes the lock of the job; waits for it as long as the request allows and the run is not cancelled. The lock is
 /// stored on one of the nodes that the preflight found usable.
 pub(crate) async fn take(

@@ -2,11 +2,13 @@
 
 use keysweep_model::result::Status;
 use reporter::Fold;
+use serde::{Deserialize, Serialize};
 use strum::{Display, IntoStaticStr};
 use thiserror::Error;
 
 /// The phase of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Display, IntoStaticStr, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum RunPhase {
     /// Its tasks are stored.

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::drive::Progress;
 use crate::run_phase::RunPhase;
+use crate::shared_run;
 
 /// A run, as far as it is remembered.
 #[derive(Clone, Debug, Serialize)]
@@ -103,8 +104,10 @@ pub async fn so_far(context: &Context, run: RunId) -> Result<Option<Progress>, R
             fold.apply(&record);
         }
     }
-    // The process of a run without workers keeps its records for itself, except the spec and the result.
-    let Some(spec) = fold.spec().filter(|_| fold.planned()) else { return Ok(None) };
+    let Some(spec) = fold.spec().filter(|_| fold.planned()) else {
+        // The process of a run without workers keeps its records for itself, and shares what they amount to.
+        return Ok(shared_run::read(context, run).await?.map(|shared| shared.progress));
+    };
     let read = records.so_far().await?.unwrap_or_default();
     Ok(Some(Progress::new(RunPhase::Planned.advanced(&fold), spec.keys(), fold.totals(), read)))
 }

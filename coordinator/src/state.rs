@@ -21,6 +21,7 @@ use tokio::task::spawn_blocking;
 use crate::embedded;
 use crate::options::Options;
 use crate::preflight::Preflight;
+use crate::shared_run::is_silent;
 
 /// What runs without NATS keep, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,31 +125,50 @@ pub fn reading(file: &StateFile, context: Context) -> Context {
     Context { store: Arc::clone(&all), history_store: all, audit: Some(Arc::new(file.clone())), ..context }
 }
 
-/// Makes a run that writes visible to other processes, before it changes the first key. Earlier runs of its job that
-/// have no end are closed: the caller has the job's lock, so their processes are gone.
+/// Makes a run visible to other processes, before it changes the first key. Earlier runs of its job that have no end and
+/// whose processes are gone are closed.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub(crate) async fn begin(context: &Context, plan: &Preflight) -> Result<(), RecordError> {
     let spec = &plan.spec;
-    for line in history::read(&*context.history_store).await? {
-        if line.status.is_none()
-            && line.job == spec.job
-            && line.redis == spec.alias
-            && line.run_id != spec.run
-        {
-            close(context, line).await?;
+    for line in unfinished(context, &spec.job, &spec.alias).await? {
+        // A run that writes has the job's lock. Now we have it.
+        let is_gone = if line.writes && spec.rules.action.writes() {
+            line.run_id != spec.run
+        } else {
+            !line.writes && is_silent(context, &line, now_ms()).await?
+        };
+        if is_gone {
+            close(context, line, GONE).await?;
         }
     }
     kept_records(context, spec.run).create_spec(spec).await?;
     Ok(history::begin(&*context.history_store, spec).await?)
 }
 
-/// Ends the line of a run whose process is gone, with what the audit trail confirms.
+/// The runs of a job that have no end.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) async fn unfinished(
+    context: &Context,
+    job: &str,
+    redis: &Alias,
+) -> Result<Vec<RunLine>, RecordError> {
+    let mut lines = history::read(&*context.history_store).await?;
+    lines.retain(|line| line.status.is_none() && line.job == job && line.redis == *redis);
+    Ok(lines)
+}
+
+/// Why a run without a result is closed by another process.
+pub(crate) const GONE: &str = "interrupted: its process ended without a result";
+
+/// Ends the line of a run that has no result because of `cause`, with what the audit trail confirms.
 ///
 /// # Errors
 /// When the file cannot be used.
-pub async fn close(context: &Context, line: RunLine) -> Result<RunLine, RecordError> {
+pub(crate) async fn close(context: &Context, line: RunLine, cause: &str) -> Result<(), RecordError> {
     let (mut deleted, mut doubtful, mut revision) = (0_u64, 0_u64, 0);
     while let Some(audit) = &context.audit
         && let Some((at, entry)) = audit.next(line.run_id, revision).await?
@@ -168,8 +188,8 @@ pub async fn close(context: &Context, line: RunLine) -> Result<RunLine, RecordEr
             format!(", and {keys} keys may have been: `keysweep runs audit {} --all` names them", line.run_id)
         }
     };
-    let cause = format!("interrupted: its process ended without a result; {deleted} keys were deleted{more}");
-    tracing::warn!(run = %line.run_id, "closed a run that was {cause}");
+    let cause = format!("{cause}; {deleted} keys were deleted{more}");
+    tracing::warn!(run = %line.run_id, "closed a run without a result: {cause}");
     let line = RunLine {
         status: Some(Status::Failed),
         finished_at: Some(rfc3339(now_ms())),
@@ -177,8 +197,20 @@ pub async fn close(context: &Context, line: RunLine) -> Result<RunLine, RecordEr
         cause: Some(cause),
         ..line
     };
-    history::write(&*context.history_store, &line).await?;
-    Ok(line)
+    Ok(history::write(&*context.history_store, &line).await?)
+}
+
+/// The same for a run that this process could not finish. A failure is logged.
+pub(crate) async fn close_failed(context: &Context, run: RunId, cause: &str) {
+    let closed = async {
+        match history::of(&*context.history_store, run).await? {
+            Some(line) if line.status.is_none() => close(context, line, cause).await,
+            _ => Ok(()),
+        }
+    };
+    if let Err(e) = closed.await {
+        tracing::error!(%run, error = %e, "the end of the run is not recorded");
+    }
 }
 
 /// Keeps the result of a run for other processes. A failure is logged: the run has its result all the same.
@@ -196,7 +228,7 @@ pub(crate) async fn prune(options: &Options) {
     }
 }
 
-/// The records of a run that outlive it: its spec and its result.
-fn kept_records(context: &Context, run: RunId) -> Records {
+/// The records of a run that other processes see: its spec, its result, and a request to stop it.
+pub(crate) fn kept_records(context: &Context, run: RunId) -> Records {
     Records::new(Arc::clone(&context.history_store), run)
 }

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::lease::{self, LeasePhase};
 use crate::options::Options;
 use crate::preflight::preflight;
+use crate::shared_run;
 
 /// The document's shape, with additional fields.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -160,7 +161,9 @@ async fn queue(context: &Context, lines: &[RunLine]) -> Result<JobQueue, RecordE
                 let hold = lease::read_lease(&*context.store, &line.job).await?;
                 let driven =
                     |hold: &lease::LeaseRecord| hold.run == line.run_id && hold.phase == LeasePhase::Driven;
-                if hold.is_some_and(|(hold, _)| driven(&hold)) {
+                let is_active = hold.is_some_and(|(hold, _)| driven(&hold))
+                    || shared_run::goes_on(context, line.run_id, now_ms()).await?;
+                if is_active {
                     queue.active += 1;
                 } else {
                     queue.waiting += 1;

@@ -19,6 +19,7 @@ use crate::batches::{Batches, CountedBatch};
 use crate::coverage::CoverageTracker;
 use crate::durability::DurabilityTracker;
 use crate::read_sources::ReadSources;
+use serde::{Deserialize, Serialize};
 
 /// The state of a run according to its records.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,7 +55,7 @@ pub struct Fold {
 }
 
 /// Totals of a run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Counts of all covered parts.
     pub counts: ScanCounts,
@@ -73,7 +74,7 @@ pub struct Totals {
 }
 
 /// Batches that wait for the end of their grace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingBatches {
     /// The number of batches.
     pub batches: u64,

@@ -23,15 +23,16 @@ use super::listen;
 /// The state of this process that readiness depends on.
 #[derive(Default)]
 pub(super) struct Health {
-    nats: OnceLock<Nats>,
+    /// The connection to NATS, if it needs one.
+    ready: OnceLock<Option<Nats>>,
     draining: AtomicBool,
 }
 
 impl Health {
-    /// Records that NATS is connected and its streams and buckets exist.
-    pub(super) fn connected(&self, nats: Nats) {
+    /// Records that the process can work; over NATS: that it is connected, and its streams and buckets exist.
+    pub(super) fn ready(&self, nats: Option<Nats>) {
         // Set once; a second call has no effect.
-        let _ = self.nats.set(nats);
+        let _ = self.ready.set(nats);
     }
 
     /// Records that the process takes no more work.
@@ -42,10 +43,10 @@ impl Health {
     fn readiness(&self) -> (StatusCode, &'static str) {
         let ready = (StatusCode::OK, "ready\n");
         let not = |why| (StatusCode::SERVICE_UNAVAILABLE, why);
-        match self.nats.get() {
+        match self.ready.get() {
             _ if self.draining.load(Ordering::Relaxed) => not("draining\n"),
             None => not("waiting for NATS\n"),
-            Some(nats) if !nats.is_connected() => not("the connection to NATS is lost\n"),
+            Some(Some(nats)) if !nats.is_connected() => not("the connection to NATS is lost\n"),
             Some(_) => ready,
         }
     }

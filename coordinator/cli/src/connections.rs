@@ -10,7 +10,7 @@ use coordinator::options::{self, OptionsError};
 use coordinator::process_id::hostname;
 use keysweep_backup::{BackupTarget, BackupTargets};
 use keysweep_config as config;
-use keysweep_config::{BackupPlace, Environment, FlagLayer, JobFile, NatsSettings, SecretSource, Settings};
+use keysweep_config::{BackupPlace, Environment, FlagLayer, JobFile, NatsSettings, Settings};
 use keysweep_http::Integrations;
 use keysweep_model::ids::Alias;
 use keysweep_nats::{Nats, NatsError, NatsOptions, setup};
@@ -37,8 +37,6 @@ pub struct Connections {
     pub access: BTreeMap<Alias, ConnectOptions>,
     /// The HTTP integrations of each job.
     pub integrations: Arc<Integrations>,
-    /// The bearer token that clients of the HTTP API must send.
-    pub api_token: Option<SecretSource>,
     /// How to connect to NATS.
     pub nats: NatsSettings,
 }
@@ -74,8 +72,7 @@ impl Connections {
         let access: BTreeMap<Alias, ConnectOptions> = access.collect::<Result<_, OptionsError>>()?;
         let reach = |job: &Settings| Ok((job.job.value.clone(), integrations(job)?));
         let outside = jobs.iter().map(reach).collect::<Result<Vec<_>, OptionsError>>()?;
-        let api_token = jobs.iter().find_map(|job| job.api_token.value.clone());
-        Ok(Self { jobs, access, integrations: Arc::new(Integrations::new(outside)), api_token, nats })
+        Ok(Self { jobs, access, integrations: Arc::new(Integrations::new(outside)), nats })
     }
 
     /// Connects as `role` and checks that the streams and buckets exist. Waits up to `patience` for NATS; without

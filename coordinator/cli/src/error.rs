@@ -120,6 +120,14 @@ pub enum CommandError {
     /// The run has no result to show.
     #[error("run `{0}` has no result: `keysweep runs attach {0}` follows it if it goes on")]
     NoReport(RunId),
+    /// A run that was followed has ended without a result.
+    #[error("run `{run}` has no result: {cause}")]
+    NoResult {
+        /// The run.
+        run: RunId,
+        /// Why.
+        cause: String,
+    },
     /// Work was in progress when the shutdown deadline passed.
     #[error("work in progress was not finished within {0} s; it is redelivered to other workers")]
     NotDrained(u64),
@@ -174,6 +182,7 @@ impl CommandError {
             | Self::Conduct(_)
             | Self::Serve(_)
             | Self::Reporter(_)
+            | Self::NoResult { .. }
             | Self::NotDrained(_) => exit::FAILED,
         }
     }

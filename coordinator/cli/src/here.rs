@@ -1,27 +1,125 @@
-//! Commands about runs without NATS: they read the state file of this machine, also while runs go on.
+//! Commands about runs without NATS: they read the state file of this machine, also while runs go on, and ask the process
+//! of a run to stop it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use coordinator::drive::Progress;
 use coordinator::options::Options;
-use coordinator::state;
+use coordinator::{shared_run, state};
 use keysweep_config::Settings;
+use keysweep_model::ids::RunId;
+use keysweep_model::result::CleanupResult;
+use keysweep_model::time::now_ms;
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_state::{FILE_NAME, StateFile};
+use keysweep_storage::history;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
 
 use super::args::{EventsArgs, RunsCommand};
 use super::error::CommandError;
 use super::run::OutputMode;
-use super::{events, runs};
+use super::signals::Signals;
+use super::{events, progress, remote, runs};
+
+/// How often a run of another process is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long after its end in the history the result of a run may follow.
+const RESULT_FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
 
 /// `keysweep runs …`.
 ///
 /// # Errors
-/// When the state file cannot be used, there is no such run, or the command needs NATS.
+/// When the state file cannot be used, there is no such run, or a run that is followed has no result.
 pub async fn runs(jobs: &[Settings], command: &RunsCommand, show: OutputMode) -> Result<u8, CommandError> {
-    runs::over_nats(command)?;
-    runs::remembered(&context(jobs).await?, jobs, command, show).await
+    let context = context(jobs).await?;
+    match command {
+        RunsCommand::Cancel(args) => cancel(jobs, args.run.find(&context).await?, show).await,
+        RunsCommand::Attach(args) => attach(&context, jobs, args.run.find(&context).await?, show).await,
+        reads => runs::remembered(&context, jobs, reads, show).await,
+    }
+}
+
+/// Asks the process of a run to stop it, through the state file.
+async fn cancel(jobs: &[Settings], run: RunId, show: OutputMode) -> Result<u8, CommandError> {
+    let path = folder(jobs)?.join(FILE_NAME);
+    let opened = spawn_blocking(move || StateFile::open(&path)).await;
+    let file = opened.map_err(|e| CommandError::Usage(e.to_string()))??;
+    let scope = file.scope_of(&history::key(run)).await?.ok_or(CommandError::NoRun(run))?;
+    let context = state::attached(Context::in_process(BTreeMap::new(), Timing::default()), &file, &scope);
+    let context = Context { store: Arc::clone(&context.history_store), ..context };
+    let line = history::of(&*context.history_store, run).await?;
+    if let Some(line) = line.filter(|line| line.status.is_none())
+        && shared_run::is_silent(&context, &line, now_ms()).await?
+    {
+        tracing::warn!("{}", silent());
+    }
+    runs::cancel(&context, run, show).await
+}
+
+fn silent() -> String {
+    let seconds = shared_run::SILENT_AFTER.as_secs();
+    format!(
+        "the process of the run has written nothing for {seconds} s; if it is gone, the next run of its job closes it"
+    )
+}
+
+/// Follows a run of another process to its result.
+async fn attach(
+    context: &Context,
+    jobs: &[Settings],
+    run: RunId,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    let records = context.records(run);
+    let spec = records.spec().await?.ok_or(CommandError::NoRun(run))?;
+    let (options, mut signals) = (runs::options(jobs, &spec)?, Signals::catch()?);
+    let (sender, receiver) = watch::channel(Progress::start(spec.keys()));
+    let following = async {
+        let result = follow(context, run, &sender).await;
+        drop(sender);
+        result
+    };
+    let shown = async { tokio::join!(following, progress::show(receiver, None, show.quiet)).0 };
+    let result = tokio::select! {
+        result = shown => result?,
+        (code, _) = signals.next() => return Err(CommandError::Detached(code, run)),
+    };
+    remote::printed(&records, &result, &options, show).await
+}
+
+/// Waits for the result of a run, and sends its progress.
+async fn follow(
+    context: &Context,
+    run: RunId,
+    progress: &watch::Sender<Progress>,
+) -> Result<CleanupResult, CommandError> {
+    let mut ended: Option<Instant> = None;
+    loop {
+        if let Some(result) = context.records(run).result().await? {
+            return Ok(result);
+        }
+        let line = history::of(&*context.history_store, run).await?.ok_or(CommandError::NoRun(run))?;
+        // The result follows the end in the history.
+        let is_over = line.status.is_some()
+            && ended.get_or_insert_with(Instant::now).elapsed() >= RESULT_FOLLOWS_WITHIN;
+        if is_over {
+            let cause = line.cause.unwrap_or_else(|| "it was not kept".to_owned());
+            return Err(CommandError::NoResult { run, cause });
+        }
+        if line.status.is_none() && shared_run::is_silent(context, &line, now_ms()).await? {
+            return Err(CommandError::NoResult { run, cause: silent() });
+        }
+        if let Some(shared) = shared_run::read(context, run).await? {
+            progress.send_replace(shared.progress);
+        }
+        sleep(LOOK).await;
+    }
 }
 
 /// `keysweep events`.
@@ -45,7 +143,7 @@ async fn context(jobs: &[Settings]) -> Result<Context, CommandError> {
 }
 
 /// The history of an earlier version is part of what is read. A folder that cannot be written has none to take over.
-async fn import(job: &Settings) {
+pub(super) async fn import(job: &Settings) {
     if let Ok(options) = Options::from_settings(job)
         && options.state.old_history().is_some()
         && let Err(e) = state::open(&options).await
@@ -55,7 +153,7 @@ async fn import(job: &Settings) {
 }
 
 /// The folder of the state file that all jobs share.
-fn folder(jobs: &[Settings]) -> Result<&Path, CommandError> {
+pub(super) fn folder(jobs: &[Settings]) -> Result<&Path, CommandError> {
     let folders: BTreeSet<Option<&PathBuf>> = jobs.iter().map(|job| job.state_dir.value.as_ref()).collect();
     match folders.into_iter().collect::<Vec<_>>().as_slice() {
         [Some(folder)] => Ok(folder),

@@ -28,6 +28,7 @@ pub mod run;
 pub mod run_ref;
 pub mod runs;
 mod runs_list;
+pub mod serve_here;
 pub mod show;
 mod signals;
 pub mod stats;

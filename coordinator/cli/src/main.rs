@@ -15,7 +15,7 @@ use keysweep_cli::error::CommandError;
 use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{
-    check, demo, events, here, log, nats_keys, nats_setup, restore, roles, run, runs, show, stats,
+    check, demo, events, here, log, nats_keys, nats_setup, restore, roles, run, runs, serve_here, show, stats,
 };
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
@@ -98,7 +98,10 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
         }
         Command::Demo(args) => demo::demo(args, how).await,
         Command::Config { command } => configuration(cli, command, how),
-        Command::Serve(args) => Box::pin(roles::coordinator(&connections(cli)?, args)).await,
+        Command::Serve(args) => match here(cli)? {
+            Some(jobs) => Box::pin(serve_here::serve(&jobs, args)).await,
+            None => Box::pin(roles::coordinator(&connections(cli)?, args)).await,
+        },
         Command::Scanner(args) => Box::pin(roles::scanner(&connections(cli)?, args)).await,
         Command::Reaper(args) => Box::pin(roles::reaper(&connections(cli)?, args)).await,
         Command::Reporter(args) => Box::pin(roles::reporter(&connections(cli)?, args)).await,

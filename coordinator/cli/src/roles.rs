@@ -10,7 +10,7 @@ use coordinator::options::Options;
 use coordinator::process_id::myself;
 use coordinator::schedule::Schedule;
 use coordinator::serve::{HttpApi, ServedJob, serve_with_http};
-use keysweep_config::SecretSource;
+use keysweep_config::{SecretSource, Settings};
 use keysweep_nats::missing_protections;
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_telemetry::Telemetry;
@@ -64,16 +64,14 @@ pub async fn reporter(connections: &Connections, args: &RoleArgs) -> Result<u8, 
     .await
 }
 
-/// `keysweep serve`.
+/// `keysweep serve` over NATS.
 ///
 /// # Errors
 /// As for a scanner, or when a job's settings cannot be used.
 pub async fn coordinator(connections: &Connections, args: &ServeArgs) -> Result<u8, CommandError> {
-    let jobs: Vec<ServedJob> = connections.jobs.iter().map(job).collect::<Result<_, _>>()?;
+    let jobs = served_jobs(&connections.jobs)?;
     let who = myself();
-    let token = connections.api_token.as_ref().map(SecretSource::read).transpose();
-    let token = token.map_err(|e| CommandError::Usage(e.to_string()))?;
-    let http = HttpApi::new(token);
+    let http = http_api(&connections.jobs)?;
     let router = http.router();
     role(
         "coordinator",
@@ -86,7 +84,19 @@ pub async fn coordinator(connections: &Connections, args: &ServeArgs) -> Result<
     .await
 }
 
-fn job(settings: &keysweep_config::Settings) -> Result<ServedJob, CommandError> {
+/// The HTTP API with the token that the jobs share.
+pub(super) fn http_api(jobs: &[Settings]) -> Result<Arc<HttpApi>, CommandError> {
+    let token = jobs.iter().find_map(|job| job.api_token.value.as_ref());
+    let token = token.map(SecretSource::read).transpose();
+    Ok(HttpApi::new(token.map_err(|e| CommandError::Usage(e.to_string()))?))
+}
+
+/// The jobs as a service runs them.
+pub(super) fn served_jobs(jobs: &[Settings]) -> Result<Vec<ServedJob>, CommandError> {
+    jobs.iter().map(job).collect()
+}
+
+fn job(settings: &Settings) -> Result<ServedJob, CommandError> {
     let schedule = Schedule::parse(&settings.schedule.value, &settings.timezone.value);
     let unusable = |source| CommandError::Schedule { job: settings.job.value.clone(), source };
     Ok(ServedJob {
@@ -118,34 +128,47 @@ async fn role(
     };
     net.context.telemetry = telemetry;
     let (nats, queue) = (net.nats.clone(), Arc::clone(&net.context.queue));
-    health.connected(nats.clone());
+    health.ready(Some(nats.clone()));
     tracing::info!("{name} is ready, NATS at {}", nats.urls());
     for protection in missing_protections(&nats, name == "coordinator") {
         tracing::info!("missing protection: {protection}");
     }
-    let shutdown = CancellationToken::new();
-    let mut working = Box::pin(work(net, shutdown.clone()));
-    let worked = tokio::select! {
-        worked = &mut working => worked,
-        (_, signal) = signals.next() => {
-            tracing::info!("{signal}: {name} finishes the work in progress");
-            health.drain();
-            shutdown.cancel();
-            tokio::select! {
-                worked = timeout(DRAIN_TIMEOUT, working) => {
-                    worked.unwrap_or(Err(CommandError::NotDrained(DRAIN_TIMEOUT.as_secs())))
-                }
-                (code, _) = signals.next() => return Ok(code),
-            }
-        }
-    };
+    let worked = until_drained(name, &mut signals, &health, |shutdown| work(net, shutdown)).await;
     // Requeue the messages that NATS has prefetched to us; do not wait for a NATS that is down.
     tokio::select! {
         () = queue.close() => {}
         () = sleep(DRAIN_TIMEOUT / 4) => {}
     }
     nats.close().await;
-    worked?;
+    worked
+}
+
+/// Works until a signal, and then finishes the work in progress.
+pub(super) async fn until_drained<W>(
+    name: &str,
+    signals: &mut Signals,
+    health: &Health,
+    work: impl FnOnce(CancellationToken) -> W,
+) -> Result<u8, CommandError>
+where
+    W: Future<Output = Result<(), CommandError>>,
+{
+    let shutdown = CancellationToken::new();
+    let mut working = Box::pin(work(shutdown.clone()));
+    tokio::select! {
+        worked = &mut working => worked?,
+        (_, signal) = signals.next() => {
+            tracing::info!("{signal}: {name} finishes the work in progress");
+            health.drain();
+            shutdown.cancel();
+            tokio::select! {
+                worked = timeout(DRAIN_TIMEOUT, working) => {
+                    worked.unwrap_or(Err(CommandError::NotDrained(DRAIN_TIMEOUT.as_secs())))?;
+                }
+                (code, _) = signals.next() => return Ok(code),
+            }
+        }
+    }
     tracing::info!("{name} ends");
     Ok(exit::DONE)
 }

@@ -48,7 +48,7 @@ pub async fn runs(
             RunsCommand::Attach(args) => {
                 attach(connections, &net, found(&args.run).await?, starter, show).await
             }
-            RunsCommand::Cancel(args) => cancel(&net, found(&args.run).await?, show).await,
+            RunsCommand::Cancel(args) => cancel(&net.context, found(&args.run).await?, show).await,
             reads => remembered(&net.context, &connections.jobs, reads, show).await,
         }
     };
@@ -70,19 +70,8 @@ pub(super) async fn remembered(
         RunsCommand::Show(args) => show_one(context, jobs, found(&args.run).await?, show).await,
         RunsCommand::Report(args) => report::report(context, found(&args.run.run).await?, args, show).await,
         RunsCommand::Audit { run, all } => print_audit(context, found(&run.run).await?, *all).await,
-        RunsCommand::Attach(_) | RunsCommand::Cancel(_) => over_nats(command),
-    }
-}
-
-/// The commands that act on a run in another process.
-///
-/// # Errors
-/// If `command` is one of them.
-pub(super) fn over_nats(command: &RunsCommand) -> Result<u8, CommandError> {
-    match command {
-        RunsCommand::Attach(_) => Err(CommandError::NoNats("runs attach".to_owned())),
-        RunsCommand::Cancel(_) => Err(CommandError::NoNats("runs cancel".to_owned())),
-        _ => Ok(exit::DONE),
+        // The callers carry these out.
+        RunsCommand::Attach(_) | RunsCommand::Cancel(_) => Ok(exit::DONE),
     }
 }
 
@@ -135,7 +124,7 @@ async fn attach(
 }
 
 /// The options that a run was started with, as far as its display needs them.
-fn options(jobs: &[Settings], spec: &RunSpec) -> Result<Options, CommandError> {
+pub(super) fn options(jobs: &[Settings], spec: &RunSpec) -> Result<Options, CommandError> {
     let any = jobs.first().ok_or_else(|| CommandError::Usage("there is no job".to_owned()))?;
     Ok(Options {
         job: spec.job.clone(),
@@ -145,9 +134,9 @@ fn options(jobs: &[Settings], spec: &RunSpec) -> Result<Options, CommandError> {
     })
 }
 
-async fn cancel(net: &NatsConnection, run: RunId, show: OutputMode) -> Result<u8, CommandError> {
-    let cancelled =
-        coordinator::runs::cancel(&net.context, run, format!("requested by {}", myself())).await?;
+/// `keysweep runs cancel`, by the records in `context`.
+pub(super) async fn cancel(context: &Context, run: RunId, show: OutputMode) -> Result<u8, CommandError> {
+    let cancelled = coordinator::runs::cancel(context, run, format!("requested by {}", myself())).await?;
     let cancelled = cancelled.ok_or(CommandError::NoRun(run))?;
     let text = match (cancelled.ended, cancelled.cancelled) {
         (true, _) => format!("run {run} has ended already\n"),

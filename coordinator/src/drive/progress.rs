@@ -2,11 +2,12 @@
 
 use keysweep_storage::task_notes::ReadSoFar;
 use reporter::{Totals, WaitingBatches};
+use serde::{Deserialize, Serialize};
 
 use crate::run_phase::RunPhase;
 
 /// The progress of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// The phase.
     pub phase: RunPhase,

@@ -50,7 +50,7 @@ pub(super) async fn run(shared: &Arc<ServiceState>, nats: &Nats) -> Result<(), N
     }
 }
 
-async fn answer(shared: &ServiceState, request: &Request) -> ApiResult<Vec<u8>> {
+async fn answer(shared: &Arc<ServiceState>, request: &Request) -> ApiResult<Vec<u8>> {
     let body = &request.payload;
     match request.endpoint {
         "run" => write(&handlers::start(shared, &parse(body)?).await?),

@@ -2,6 +2,7 @@
 //! (`api.rs`) and HTTP (`http.rs`) both call them.
 
 use std::fmt::Display;
+use std::sync::Arc;
 
 use keysweep_config as config;
 use keysweep_config::is_name;
@@ -12,7 +13,7 @@ use keysweep_storage::history::{self, RunLine};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ServedJob, ServiceState, override_policy, pacing_limits, start_run};
+use super::{ServedJob, ServiceState, override_policy, pacing_limits};
 use crate::inactive_policy;
 use crate::limits::REQUEST_TEXT_BYTES_MAX;
 use crate::options::Options;
@@ -135,10 +136,11 @@ fn text(name: &str, text: Option<String>) -> ApiResult<Option<String>> {
 }
 
 /// Starts a run, and returns as soon as it is stored and waits for workers.
-pub(super) async fn start(shared: &ServiceState, request: &RunRequest) -> ApiResult<RunAnswer> {
+pub(super) async fn start(shared: &Arc<ServiceState>, request: &RunRequest) -> ApiResult<RunAnswer> {
     let job = choose(shared, request.job.as_deref())?;
     let options = options(job, request)?;
-    let submitted = start_run(&shared.context, &options)
+    let submitted = shared
+        .start(&options)
         .await
         .map_err(|e| ApiError { code: if e.refused() { 409 } else { 500 }, why: e.to_string() })?;
     let left = matches!(submitted, Submitted::Resumed(_));

@@ -3,6 +3,7 @@
 
 mod api;
 mod handlers;
+mod here;
 mod http;
 mod override_policy;
 mod pacing_limits;
@@ -18,14 +19,19 @@ use std::time::Duration;
 use keysweep_model::messages::Action;
 use keysweep_nats::{Nats, NatsError};
 use keysweep_runtime::context::Context;
+use keysweep_state::StateFile;
+use keysweep_storage::records::RecordError;
 use keysweep_storage::store::StoreError;
 use keysweep_tasks::supervision::{Exit, TaskGroup};
 use reporter::alerting;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
+use self::here::RunsHere;
 use crate::options::Options;
 use crate::schedule::Schedule;
+use crate::state;
+use crate::submit::{SubmitError, Submitted};
 
 pub use api::STATS_ENDPOINT;
 pub use handlers::{RunAnswer, RunRequest};
@@ -67,12 +73,22 @@ pub enum ServeError {
     Part(String, Exit),
 }
 
+/// Where a service without NATS keeps what outlives it.
+pub struct KeptIn<'a> {
+    /// The state file.
+    pub file: StateFile,
+    /// The scope of its jobs, see [`crate::state::StatePlace`].
+    pub scope: &'a str,
+}
+
 /// What the parts of the service share.
 pub(crate) struct ServiceState {
     pub(crate) context: Context,
     pub(crate) jobs: Vec<ServedJob>,
     pub(crate) process_id: String,
     pub(crate) shutdown: CancellationToken,
+    /// The runs in this process; `None` if workers carry them out.
+    here: Option<RunsHere>,
 }
 
 impl ServiceState {
@@ -82,6 +98,14 @@ impl ServiceState {
 
     fn job(&self, name: &str) -> Option<&ServedJob> {
         self.jobs.get(self.number(name)?)
+    }
+
+    /// Starts a run: on workers, or in this process.
+    async fn start(self: &Arc<Self>, options: &Options) -> Result<Submitted, SubmitError> {
+        match &self.here {
+            Some(here) => here.start(self, options).await.map(Submitted::New),
+            None => start_run(&self.context, options).await,
+        }
     }
 }
 
@@ -111,32 +135,72 @@ pub async fn serve_with_http(
     shutdown: CancellationToken,
     http: &HttpApi,
 ) -> Result<(), ServeError> {
-    let shared = Arc::new(ServiceState {
-        context: context.clone(),
-        jobs,
-        process_id: who.to_owned(),
-        shutdown: shutdown.clone(),
-    });
-    http.attach(Arc::clone(&shared));
-    let mut tasks = TaskGroup::default();
+    let process_id = who.to_owned();
+    let shared = ServiceState { context: context.clone(), jobs, process_id, shutdown, here: None };
+    let (shared, mut tasks) = begin(shared, http);
     let claims = Arc::clone(&shared);
     tasks.start("the part that drives runs", async move { takeover::run(&claims).await });
+    let (answers, nats) = (Arc::clone(&shared), nats.clone());
+    tasks.start("the part that answers programs", async move { api::run(&answers, &nats).await });
+    until_shutdown(&shared, tasks).await
+}
+
+/// Serves `jobs` without NATS until `shutdown`: their runs are carried out in this process, and are `kept` in a
+/// state file. At the shutdown, runs stop at a safe point.
+///
+/// # Errors
+/// When the file cannot be used.
+pub async fn serve_here(
+    context: &Context,
+    kept: KeptIn<'_>,
+    jobs: Vec<ServedJob>,
+    who: &str,
+    shutdown: CancellationToken,
+    http: &HttpApi,
+) -> Result<(), ServeError> {
+    let context = state::attached(context.clone(), &kept.file, kept.scope);
+    // Other processes see a run, and stop it, through the file.
+    let context = Context { store: Arc::clone(&context.history_store), ..context };
+    let (process_id, here) = (who.to_owned(), Some(RunsHere::new(kept.file)));
+    let (shared, mut tasks) = begin(ServiceState { context, jobs, process_id, shutdown, here }, http);
+    for number in 0..shared.jobs.len() {
+        let shared = Arc::clone(&shared);
+        tasks.start("the part that closes interrupted runs", async move {
+            here::recover(&shared, number).await?;
+            shared.shutdown.cancelled().await;
+            Ok::<(), RecordError>(())
+        });
+    }
+    let ended = until_shutdown(&shared, tasks).await;
+    if let Some(here) = &shared.here {
+        here.join().await;
+    }
+    ended
+}
+
+/// Starts the parts of the service that do not depend on where runs are carried out.
+fn begin(shared: ServiceState, http: &HttpApi) -> (Arc<ServiceState>, TaskGroup) {
+    let (shared, mut tasks) = (Arc::new(shared), TaskGroup::default());
+    http.attach(Arc::clone(&shared));
     for number in 0..shared.jobs.len() {
         let schedules = Arc::clone(&shared);
         tasks.start("the part that starts runs", async move { schedules::run(&schedules, number).await });
         let samples = Arc::clone(&shared);
         tasks.start("the part that takes samples", async move { sampling::run(&samples, number).await });
     }
-    let (notices, until) = (Arc::clone(&shared), shutdown.clone());
+    let notices = Arc::clone(&shared);
     let names: Vec<String> = shared.jobs.iter().map(|job| job.options.job.clone()).collect();
     tasks.start("the part that delivers alerts", async move {
-        alerting::deliver_pending(&notices.context, &names, &until).await
+        alerting::deliver_pending(&notices.context, &names, &notices.shutdown).await
     });
-    let (answers, nats) = (Arc::clone(&shared), nats.clone());
-    tasks.start("the part that answers programs", async move { api::run(&answers, &nats).await });
+    (shared, tasks)
+}
+
+/// Waits for the parts of the service. One that ends before the shutdown ends the service.
+async fn until_shutdown(shared: &ServiceState, mut tasks: TaskGroup) -> Result<(), ServeError> {
     while let Some((part, exit)) = tasks.next().await {
-        if !shutdown.is_cancelled() {
-            shutdown.cancel();
+        if !shared.shutdown.is_cancelled() {
+            shared.shutdown.cancel();
             tasks.join().await;
             return Err(ServeError::Part(part, exit));
         }

@@ -1,6 +1,7 @@
 //! The part of the service that starts scheduled runs. Several services may run: the first one to claim a due time
 //! starts its run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,7 +21,7 @@ use crate::options::Options;
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Starts the runs of job `number` when they are due, until the shutdown.
-pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), StoreError> {
+pub(super) async fn run(shared: &Arc<ServiceState>, number: usize) -> Result<(), StoreError> {
     let Some(job) = shared.jobs.get(number) else { return Ok(()) };
     let name = &job.options.display_name;
     let due = job.schedule.describe();
@@ -47,7 +48,7 @@ fn next_text(job: &ServedJob) -> String {
 
 /// Reports the due times since the last claimed one, and starts one run for them if the job requires it. Returns the
 /// time from which due times are awaited.
-async fn catch_up(shared: &ServiceState, job: &ServedJob) -> Result<Timestamp, StoreError> {
+async fn catch_up(shared: &Arc<ServiceState>, job: &ServedJob) -> Result<Timestamp, StoreError> {
     let now = Timestamp::now();
     let Some(last) = last_claimed(shared, job).await? else { return Ok(now) };
     let Some(missed) = job.schedule.missed(last, now) else { return Ok(now) };
@@ -56,9 +57,7 @@ async fn catch_up(shared: &ServiceState, job: &ServedJob) -> Result<Timestamp, S
         return Ok(now);
     }
     let name = &job.options.display_name;
-    tracing::warn!(
-        "[{name}] {count} runs were due while no coordinator was running, from {first} to {latest}"
-    );
+    tracing::warn!("[{name}] {count} runs were due while no service was running, from {first} to {latest}");
     let data = json!({ "count": count, "first": first.to_string(), "last": latest.to_string(), "caughtUp": job.catch_up });
     let event = Event::once(&job.options.job, RunId::new(), EventKind::Missed, now_ms(), data);
     shared.context.emit_event(&event).await;
@@ -68,7 +67,7 @@ async fn catch_up(shared: &ServiceState, job: &ServedJob) -> Result<Timestamp, S
     Ok(now)
 }
 
-async fn start(shared: &ServiceState, job: &ServedJob, why: &str) {
+async fn start(shared: &Arc<ServiceState>, job: &ServedJob, why: &str) {
     let first = Attempt { number: 1, of: job.attempts, previous: None };
     let options = Options { scheduled: true, ..job.options.clone() };
     let job = &ServedJob { options, ..job.clone() };
@@ -78,7 +77,7 @@ async fn start(shared: &ServiceState, job: &ServedJob, why: &str) {
 }
 
 /// Waits until the clock reaches `when`. `false` if the shutdown came first.
-async fn wait_until(shared: &ServiceState, when: Timestamp) -> bool {
+async fn wait_until(shared: &Arc<ServiceState>, when: Timestamp) -> bool {
     loop {
         let left = Duration::try_from(when.duration_since(Timestamp::now())).unwrap_or_default();
         if left.is_zero() {
@@ -92,16 +91,16 @@ async fn wait_until(shared: &ServiceState, when: Timestamp) -> bool {
 }
 
 /// Claims a due time of a job; `false` if another service has claimed it.
-async fn claim(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> Result<bool, StoreError> {
+async fn claim(shared: &Arc<ServiceState>, job: &ServedJob, due: Timestamp) -> Result<bool, StoreError> {
     let key = format!("{}{}", prefix(job), due.as_millisecond());
     let value = shared.process_id.clone().into_bytes();
-    Ok(matches!(shared.context.store.create(&key, value).await?, Created::Now(_)))
+    Ok(matches!(shared.context.history_store.create(&key, value).await?, Created::Now(_)))
 }
 
 /// The latest due time of a job that a service claimed.
-async fn last_claimed(shared: &ServiceState, job: &ServedJob) -> Result<Option<Timestamp>, StoreError> {
+async fn last_claimed(shared: &Arc<ServiceState>, job: &ServedJob) -> Result<Option<Timestamp>, StoreError> {
     let (prefix, mut revision, mut last) = (prefix(job), 0, None);
-    while let Some(entry) = shared.context.store.next_after(&prefix, revision).await? {
+    while let Some(entry) = shared.context.history_store.next_after(&prefix, revision).await? {
         revision = entry.revision;
         let ms = entry.key.strip_prefix(&prefix).and_then(|ms| ms.parse().ok());
         last = last.max(ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()));

@@ -1,6 +1,7 @@
 //! The part of the service that drives runs: those that wait for a driver, and those whose coordinator has died.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use keysweep_model::messages::{Attempt, RunSpec};
@@ -10,7 +11,7 @@ use keysweep_tasks::supervision::TaskGroup;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::{ServedJob, ServiceState, record_failure, start_run};
+use super::{ServedJob, ServiceState, record_failure};
 use crate::drive::DriveError;
 use crate::leader::{LeaderError, LeaderExit, run_as_leader};
 use crate::lease::{self, LEASES, Lease, LeasePhase, LeaseRecord, ObservedLease};
@@ -21,7 +22,7 @@ use crate::schedule::backoff;
 const TICK: Duration = Duration::from_millis(200);
 
 /// Drives runs until the shutdown.
-pub(super) async fn run(shared: &std::sync::Arc<ServiceState>) -> Result<(), StoreError> {
+pub(super) async fn run(shared: &Arc<ServiceState>) -> Result<(), StoreError> {
     let mut watch = shared.context.store.watch(LEASES).await?;
     let mut seen: BTreeMap<String, ObservedLease> = BTreeMap::new();
     let (mut tasks, mut driving) = (TaskGroup::default(), BTreeSet::new());
@@ -39,7 +40,7 @@ pub(super) async fn run(shared: &std::sync::Arc<ServiceState>) -> Result<(), Sto
             }
             Some((job, _)) = tasks.next() => drop(driving.remove(&job)),
             Some(FailedRun { job, attempt }) = failures.recv() => {
-                let shared = std::sync::Arc::clone(shared);
+                let shared = Arc::clone(shared);
                 tasks.start("another attempt", async move { retry(&shared, &job, attempt).await });
             }
             () = sleep(TICK) => {}
@@ -54,7 +55,7 @@ pub(super) async fn run(shared: &std::sync::Arc<ServiceState>) -> Result<(), Sto
             });
             if let Some(held) = taken {
                 driving.insert(job.clone());
-                let (shared, failed) = (std::sync::Arc::clone(shared), failed.clone());
+                let (shared, failed) = (Arc::clone(shared), failed.clone());
                 tasks.start(job.clone(), async move { drive(&shared, held, &failed).await });
             }
         }
@@ -126,7 +127,7 @@ async fn drive(
 }
 
 /// The options of another attempt at the run `first`: those of that run, even if the job has changed.
-fn retry_options(shared: &ServiceState, first: &RunSpec, job: &ServedJob) -> Option<Options> {
+pub(super) fn retry_options(shared: &ServiceState, first: &RunSpec, job: &ServedJob) -> Option<Options> {
     let access = shared.context.access(&first.alias, first.db);
     let options = access.and_then(|access| Options::retry_of(first, access, &job.options));
     if options.is_none() {
@@ -138,7 +139,7 @@ fn retry_options(shared: &ServiceState, first: &RunSpec, job: &ServedJob) -> Opt
 
 /// Starts the attempts after a failed one, until one starts or none is left. The driver of the run handles its result.
 pub(super) async fn retry(
-    shared: &ServiceState,
+    shared: &Arc<ServiceState>,
     job: &ServedJob,
     mut failed: Attempt,
 ) -> Result<(), std::convert::Infallible> {
@@ -174,14 +175,14 @@ pub(super) enum StartOutcome {
 
 /// Starts one attempt at a job.
 pub(super) async fn begin(
-    shared: &ServiceState,
+    shared: &Arc<ServiceState>,
     job: &ServedJob,
     attempt: Attempt,
     why: &str,
 ) -> StartOutcome {
     let started_by = format!("{why}, by {}", shared.process_id);
     let options = Options { attempt, started_by, ..job.options.clone() };
-    match start_run(&shared.context, &options).await {
+    match shared.start(&options).await {
         Ok(submitted) => {
             tracing::info!(run = %submitted.run(), job = options.job, "started a run");
             StartOutcome::Done

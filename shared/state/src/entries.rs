@@ -70,6 +70,12 @@ fn insert(conn: &Connection, scope: &str, key: &str, value: &[u8], now_ms: u64) 
     Ok(conn.last_insert_rowid().unsigned_abs())
 }
 
+/// The scope of the entry `key`; of the newest one, if there are several.
+pub(crate) fn scope_of(conn: &Connection, key: &str) -> Result<Option<String>> {
+    let sql = "SELECT scope FROM entries WHERE key = ?1 ORDER BY revision DESC LIMIT 1";
+    conn.query_row(sql, [key], |row| row.get(0)).optional()
+}
+
 /// The first entry below `prefix` after a revision.
 pub(crate) fn next_after(
     conn: &Connection,

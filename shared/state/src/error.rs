@@ -16,6 +16,14 @@ pub enum StateError {
     /// The folder, or a file in it, cannot be used.
     #[error("{0}; name another folder with `--state-dir`, or keep nothing with `--state-dir none`")]
     Folder(String),
+    /// A service uses it.
+    #[error("{holder} uses the state file in `{}`: stop it, or name another folder with `--state-dir`", path.display())]
+    Served {
+        /// The folder.
+        path: PathBuf,
+        /// The process.
+        holder: String,
+    },
     /// There is no file to read.
     #[error("there is no state file `{}`: no run was recorded there; `--state-dir` names another folder", .0.display())]
     Missing(PathBuf),

@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::commit::Committer;
+use crate::entries;
 use crate::error::StateError;
 use crate::limits::OPERATION_TIMEOUT;
 use crate::open;
@@ -74,6 +75,15 @@ impl StateFile {
     #[must_use]
     pub fn all(&self) -> StateStore {
         StateStore::new(self.clone(), None)
+    }
+
+    /// The scope of the entry `key`; `None` if there is no such entry.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub async fn scope_of(&self, key: &str) -> Result<Option<String>, StateError> {
+        let key = key.to_owned();
+        self.read(move |conn| entries::scope_of(conn, &key)).await
     }
 
     /// Runs `what` in a transaction, together with other writes. Returns when it is durable.

@@ -20,9 +20,11 @@ mod open;
 mod retention;
 mod schema;
 mod search;
+mod service_lock;
 mod store;
 
 pub use error::StateError;
 pub use file::{FILE_NAME, StateFile};
 pub use retention::Retention;
 pub use search::{AuditQuery, AuditRow};
+pub use service_lock::ServiceLock;

@@ -29,6 +29,9 @@ pub const SAMPLES_KEPT: Duration = Duration::from_secs(100 * 86_400);
 /// How long specs and results of runs are kept, for `runs show` and `runs report`.
 pub const RESULTS_KEPT: Duration = Duration::from_secs(100 * 86_400);
 
+/// How long it is kept that a run was started at its due time: longer than the time between two of a yearly schedule.
+pub const DUE_TIMES_KEPT: Duration = Duration::from_secs(400 * 86_400);
+
 /// Runs whose line in the history is kept, as in NATS by default.
 pub const HISTORY_RUNS_KEPT: u64 = 10_000;
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, Result, params};
 use crate::error::StateError;
 use crate::file::StateFile;
 use crate::limits::{
-    EVENTS_KEPT, FILE_BYTES_MAX, HISTORY_RUNS_KEPT, RESULTS_KEPT, SAMPLES_KEPT, VACUUM_PAGES,
+    DUE_TIMES_KEPT, EVENTS_KEPT, FILE_BYTES_MAX, HISTORY_RUNS_KEPT, RESULTS_KEPT, SAMPLES_KEPT, VACUUM_PAGES,
 };
 
 /// Batches that one transaction removes: at most some ten thousand keys, so that no other write waits for long.
@@ -95,6 +95,8 @@ fn prune_entries(conn: &Connection, audit: Duration, now_ms: u64) -> Result<()> 
         ("samples", SAMPLES_KEPT),
         ("summaries", SAMPLES_KEPT),
         ("runs", RESULTS_KEPT),
+        ("progress", EVENTS_KEPT),
+        ("due", DUE_TIMES_KEPT),
         ("kept", audit),
     ];
     let sql = "DELETE FROM entries WHERE family = ?1 AND written_ms < ?2";

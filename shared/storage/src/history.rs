@@ -44,6 +44,9 @@ pub struct RunLine {
     pub attempt: Attempt,
     /// Whether actions were turned into reports.
     pub dry_run: bool,
+    /// Whether it changes keys, and so has the job's lock until its end; false in lines of earlier versions.
+    #[serde(default)]
+    pub writes: bool,
     /// Matching keys.
     pub scanned_keys: u64,
     /// Those without TTL.
@@ -91,6 +94,7 @@ impl RunLine {
             scheduled: spec.scheduled,
             attempt: spec.attempt,
             dry_run: spec.dry_run,
+            writes: spec.rules.action.writes(),
             ..Self::blank(spec.run, &spec.job, &spec.alias, spec.started_at_ms)
         }
     }
@@ -119,6 +123,7 @@ impl RunLine {
             scheduled: false,
             attempt: Attempt::default(),
             dry_run: false,
+            writes: false,
             scanned_keys: 0,
             stale_ttl_keys: 0,
             stale_unprotected_keys: None,
@@ -189,7 +194,9 @@ impl RunLine {
     }
 }
 
-fn key(run: RunId) -> String {
+/// The key of the line of a run.
+#[must_use]
+pub fn key(run: RunId) -> String {
     format!("{HISTORY}{run}")
 }
 

@@ -9,6 +9,7 @@
     reason = "every test file uses its own part of the kit, and stops at what it did not expect"
 )]
 
+pub mod api;
 pub mod broker;
 pub mod certificates;
 pub mod deployment;

@@ -1,92 +1,12 @@
 //! The HTTP API of the service, on the real binary: authorization, the operations, and the metrics of the roles.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
-
+use keysweep_servers::Server;
 use keysweep_testkit::nats_server::NatsServer;
 use serde_json::{Value, json};
 
+use crate::cli::api::Api;
 use crate::cli::broker::{Broker, KEYS, WORKERS, file};
 use crate::cli::{Running, SECRET};
-
-/// An answer over HTTP.
-#[derive(Debug)]
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    #[track_caller]
-    fn json(&self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{self:?}");
-        assert!(self.has("content-type: application/json"), "{self:?}");
-        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
-    }
-
-    /// Refused with `status`, for a reason that contains `text`.
-    #[track_caller]
-    fn refused(&self, status: u16, text: &str) {
-        let answer = self.json(status);
-        let error = answer["error"].as_str().unwrap_or_default();
-        assert!(error.contains(text), "`{text}` is not in {self:?}");
-    }
-
-    fn has(&self, header: &str) -> bool {
-        self.head.to_ascii_lowercase().lines().any(|line| line.starts_with(header))
-    }
-}
-
-/// A service with an address.
-struct Api {
-    address: String,
-    token: Option<&'static str>,
-}
-
-impl Api {
-    fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
-        let token = self.token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        let length = body.len();
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: keysweep\r\nConnection: close\r\n");
-        // A server that rejects early need not read it all.
-        let _ = write!(stream, "{head}{token}Content-Length: {length}\r\n\r\n{body}");
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Answer { status: status.unwrap_or_default(), head: head.to_owned(), body: body.to_owned() }
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.ask("GET", path, "")
-    }
-
-    fn post(&self, path: &str, body: &Value) -> Answer {
-        self.ask("POST", path, &body.to_string())
-    }
-
-    fn with(&self, token: Option<&'static str>) -> Self {
-        Self { address: self.address.clone(), token }
-    }
-
-    /// The run once it has its result.
-    fn ended(&self, run: &Value) -> Value {
-        let path = format!("/api/runs/{}", run.as_str().expect("an id"));
-        let until = Instant::now() + Duration::from_secs(60);
-        loop {
-            let view = self.get(&path).json(200);
-            if !view["result"].is_null() && !view["run"]["status"].is_null() {
-                return view;
-            }
-            assert!(Instant::now() < until, "{view}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-}
 
 /// A role that listens, with `more` flags.
 fn role(broker: &Broker, name: &str, more: &[&str]) -> (Running, Api) {
@@ -214,7 +134,13 @@ async fn requests_without_a_valid_reply_get_a_json_error() {
     let broker = broker.env("KEYSWEEP_API_TOKEN", SECRET);
     let (mut service, api) = role(&broker, "serve", &[]);
     service.wait_for(" is ready, NATS at");
-    let api = api.with(Some(SECRET));
+    invalid_requests(&api.with(Some(SECRET)), &broker.redis);
+    service.signal("TERM");
+    service.end().exits(0);
+}
+
+/// Requests that a service without runs rejects. Ends the server.
+pub fn invalid_requests(api: &Api, redis: &Server) {
     let nowhere = "/api/runs/01980a1c-0000-7000-8000-000000000000";
     api.get(nowhere).refused(404, "there is no run");
     api.post(&format!("{nowhere}/cancel"), &json!({})).refused(404, "there is no run");
@@ -244,9 +170,7 @@ async fn requests_without_a_valid_reply_get_a_json_error() {
     api.post("/api/runs", &named).refused(400, "`startedBy` is longer than 500 bytes");
     api.ask("POST", "/api/runs", &"[".repeat(60_000)).refused(400, "cannot be parsed");
     assert_eq!(api.get("/api/runs").json(200), json!({ "runs": [] }));
-    broker.redis.kill().unwrap();
+    redis.kill().unwrap();
     api.post("/api/runs", &json!({})).refused(500, "");
     assert_eq!(api.get("/api/stats").json(200)["redisHealth"]["status"], "unhealthy");
-    service.signal("TERM");
-    service.end().exits(0);
 }

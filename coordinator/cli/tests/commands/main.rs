@@ -43,6 +43,7 @@ mod rights;
 mod roles;
 mod secrets;
 mod sentinel;
+mod service;
 mod signals;
 mod state_faults;
 mod state_file;

@@ -1,0 +1,84 @@
+//! `keysweep serve` without NATS: one process with the schedules, the runs, the samples, the alerts and the API of this
+//! machine, on its state file.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use coordinator::process_id::myself;
+use coordinator::serve::{KeptIn, ServedJob, serve_here};
+use keysweep_config::Settings;
+use keysweep_http::Integrations;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_state::{FILE_NAME, ServiceLock, StateError, StateFile};
+use keysweep_tasks::supervision::TaskGroup;
+use keysweep_telemetry::Telemetry;
+use tokio::task::spawn_blocking;
+
+use super::admin::{self, Health};
+use super::args::ServeArgs;
+use super::error::CommandError;
+use super::here::{folder, import};
+use super::roles::{http_api, served_jobs, until_drained};
+use super::signals::Signals;
+
+/// What the log calls this process.
+const NAME: &str = "the service";
+
+/// `keysweep serve` without NATS.
+///
+/// # Errors
+/// When a job's settings or the state file cannot be used, or runs are not stopped in time.
+pub async fn serve(settings: &[Settings], args: &ServeArgs) -> Result<u8, CommandError> {
+    let mut signals = Signals::catch()?;
+    let (jobs, folder) = (served_jobs(settings)?, folder(settings)?);
+    let scope = scope(&jobs)?;
+    for job in settings {
+        import(job).await;
+    }
+    let (file, _lock) = opened(folder).await?;
+    let (health, telemetry, http) =
+        (Arc::new(Health::default()), Arc::new(Telemetry::default()), http_api(settings)?);
+    let mut tasks = TaskGroup::default();
+    let (shown, measured) = (Arc::clone(&health), Arc::clone(&telemetry));
+    admin::start(&mut tasks, args.admin_addr, shown, measured, Some(http.router())).await?;
+    let context = Context { telemetry, ..context(&jobs) };
+    health.ready(None);
+    tracing::info!("{NAME} is ready, with its state in `{}`", file.path().display());
+    let work = async |shutdown| {
+        Ok(serve_here(&context, KeptIn { file, scope: &scope }, jobs, &myself(), shutdown, &http).await?)
+    };
+    until_drained(NAME, &mut signals, &health, work).await
+}
+
+/// The state file, and the right to be its only service.
+async fn opened(folder: &Path) -> Result<(StateFile, ServiceLock), CommandError> {
+    let folder = folder.to_owned();
+    let opened = spawn_blocking(move || {
+        let file = StateFile::open(&folder.join(FILE_NAME))?;
+        Ok::<_, StateError>((file, ServiceLock::take(&folder)?))
+    });
+    Ok(opened.await.map_err(|e| CommandError::Usage(e.to_string()))??)
+}
+
+/// The scope that all jobs have.
+fn scope(jobs: &[ServedJob]) -> Result<String, CommandError> {
+    let scopes: BTreeSet<&String> = jobs.iter().map(|job| &job.options.state.scope).collect();
+    match scopes.into_iter().collect::<Vec<_>>().as_slice() {
+        [one] => Ok((*one).clone()),
+        _ => Err(CommandError::Usage(
+            "some jobs have their Redis address in the job file, and others do not: name all of them there"
+                .to_owned(),
+        )),
+    }
+}
+
+/// How all jobs reach their Redis deployments, webhooks and metrics.
+fn context(jobs: &[ServedJob]) -> Context {
+    let options = || jobs.iter().map(|job| &job.options);
+    let access: BTreeMap<_, _> =
+        options().map(|options| (options.alias.clone(), options.access.clone())).collect();
+    let outside = options().map(|options| (options.job.clone(), options.integrations.clone()));
+    let integrations = Arc::new(Integrations::new(outside.collect::<Vec<_>>()));
+    Context { integrations, ..Context::in_process(access, Timing::default()) }
+}

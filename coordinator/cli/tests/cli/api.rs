@@ -1,0 +1,85 @@
+//! A client of the HTTP API of a service.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn json(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        assert!(self.has("content-type: application/json"), "{self:?}");
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// Refused with `status`, for a reason that contains `text`.
+    #[track_caller]
+    pub fn refused(&self, status: u16, text: &str) {
+        let answer = self.json(status);
+        let error = answer["error"].as_str().unwrap_or_default();
+        assert!(error.contains(text), "`{text}` is not in {self:?}");
+    }
+
+    pub fn has(&self, header: &str) -> bool {
+        self.head.to_ascii_lowercase().lines().any(|line| line.starts_with(header))
+    }
+}
+
+/// A service with an address.
+pub struct Api {
+    pub address: String,
+    pub token: Option<&'static str>,
+}
+
+impl Api {
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        let token = self.token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: keysweep\r\nConnection: close\r\n");
+        // A server that rejects early need not read it all.
+        let _ = write!(stream, "{head}{token}Content-Length: {length}\r\n\r\n{body}");
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let text = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+        Answer { status: status.unwrap_or_default(), head: head.to_owned(), body: body.to_owned() }
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, "")
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        self.ask("POST", path, &body.to_string())
+    }
+
+    pub fn with(&self, token: Option<&'static str>) -> Self {
+        Self { address: self.address.clone(), token }
+    }
+
+    /// The run once it has its result.
+    pub fn ended(&self, run: &Value) -> Value {
+        let path = format!("/api/runs/{}", run.as_str().expect("an id"));
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let view = self.get(&path).json(200);
+            if !view["result"].is_null() && !view["run"]["status"].is_null() {
+                return view;
+            }
+            assert!(Instant::now() < until, "{view}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}

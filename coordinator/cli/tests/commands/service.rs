@@ -1,0 +1,211 @@
+//! `keysweep serve` without NATS: runs of one machine in one process, on its state file.
+
+use std::time::{Duration, Instant};
+
+use keysweep_servers::Server;
+use serde_json::{Value, json};
+
+use super::http::invalid_requests;
+use crate::cli::api::Api;
+use crate::cli::deployment::TestDeployment;
+use crate::cli::state::State;
+use crate::cli::{Running, SECRET};
+
+/// Keys of a run that is stopped: many short calls, so that its deletion takes a while.
+const KEYS: u64 = 20_000;
+
+/// A machine with a service, whose job has no due time in the test.
+struct Machine {
+    state: State,
+    server: Server,
+    place: TestDeployment,
+}
+
+impl Machine {
+    async fn start() -> Self {
+        let server = Server::start(&[]).await.unwrap();
+        let place = TestDeployment::standalone(&server).await;
+        Self { state: State::new(), server, place }
+    }
+
+    /// The service, when it is ready.
+    fn service(&self, more: &[&str]) -> (Running, Api) {
+        let args = ["serve", "--redis", self.place.url(), "--admin-addr", "127.0.0.1:0"];
+        let command = self.state.command(&[&args[..], more].concat());
+        let command = command.env("KEYSWEEP_SCHEDULE", "0 0 1 1 *").env("KEYSWEEP_RETRY_BACKOFF", "100ms").env("KEYSWEEP_CATCH_UP", "true");
+        let mut service = command.env("KEYSWEEP_API_TOKEN", SECRET).start();
+        service.wait_for("the service is ready");
+        let address = service.admin_address();
+        (service, Api { address, token: Some(SECRET) })
+    }
+
+    /// A service whose run of [`KEYS`] stale keys has begun to delete, and the id of that run.
+    async fn deleting(&self) -> (Running, Api, Value) {
+        self.place.seed_stale(KEYS).await;
+        let (service, api) = self.service(&["--delete-batch-size", "10", "--max-delete-percent", "100"]);
+        let run = api.post("/api/runs", &json!({})).json(202)["runId"].clone();
+        while self.keys().await == KEYS {}
+        (service, api, run)
+    }
+
+    async fn keys(&self) -> u64 {
+        self.place.keys("permissions:*").await as u64
+    }
+
+    /// The number of keys that the audit trail names with `outcome`.
+    fn named(&self, run: &Value, outcome: &str) -> u64 {
+        let run = run.as_str().unwrap();
+        let sql = format!("SELECT count(*) FROM audit WHERE run = '{run}' AND outcome = '{outcome}'");
+        self.state.sql(&sql).parse().unwrap()
+    }
+}
+
+fn stopped(service: Running) {
+    service.signal("TERM");
+    service.end().exits(0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_process_runs_records_and_answers() {
+    let machine = Machine::start().await;
+    machine.place.seed(1_000).await;
+    let (service, api) = machine.service(&[]);
+    assert_eq!(api.get("/readyz").body, "ready\n");
+    let dry = api.post("/api/runs", &json!({ "dryRun": true })).json(202)["runId"].clone();
+    let looked = api.ended(&dry);
+    assert_eq!((&looked["result"]["staleTTLKeys"], machine.keys().await), (&json!(100), 1_000), "{looked:#}");
+    let run = api.post("/api/runs", &json!({ "startedBy": "a test" })).json(202)["runId"].clone();
+    let ended = api.ended(&run);
+    assert_eq!(
+        (&ended["result"]["cleanedKeys"], &ended["run"]["startedBy"]),
+        (&json!(100), &json!("a test"))
+    );
+    assert_eq!((machine.keys().await, machine.named(&run, "deleted")), (900, 100));
+    let stats = api.get("/api/stats").json(200);
+    assert_eq!((&stats["jobQueue"]["completed"], &stats["jobQueue"]["active"]), (&json!(2), &json!(0)));
+    let metrics = api.get("/metrics").body;
+    let line = "keysweep_keys_reaped_total{cleanup_job=\"permission-cache-cleanup\",redis=\"main\",outcome=\"deleted\"} 100";
+    assert!(metrics.lines().any(|found| found == line), "{metrics}");
+    // Other processes see the same.
+    let (_, list) = machine.state.json(&["runs", "list"]);
+    assert_eq!((&list["runs"][0]["runId"], &list["runs"][1]["runId"]), (&run, &dry), "{list:#}");
+    let report = machine.state.command(&["runs", "report", "last"]).run();
+    assert!(report.exits(0).stdout.contains("100 keys were deleted"), "{report}");
+    // One service per state file.
+    let second = machine.state.command(&["serve", "--redis", machine.place.url()]).run();
+    let holder = format!("`keysweep serve` of process {}", service.pid());
+    second.exits(2).log_contains(&[&holder, "`--state-dir`"]);
+    stopped(service);
+    machine.state.is_whole();
+    let (service, _) = machine.service(&[]);
+    stopped(service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn invalid_requests_are_rejected_as_over_nats() {
+    let machine = Machine::start().await;
+    machine.place.seed(100).await;
+    let (service, api) = machine.service(&[]);
+    invalid_requests(&api, &machine.server);
+    stopped(service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_processes_follow_and_stop_a_run() {
+    let machine = Machine::start().await;
+    let (service, api, run) = machine.deleting().await;
+    let followed = machine.state.command(&["runs", "attach", "last", "--json"]).start();
+    let (_, shown) = machine.state.json(&["runs", "show", "last"]);
+    assert_eq!((&shown["run"]["runId"], shown["progress"]["keys"].as_u64()), (&run, Some(KEYS)), "{shown:#}");
+    assert_eq!(api.get("/api/stats").json(200)["jobQueue"]["active"], 1);
+    api.post("/api/runs", &json!({})).refused(409, "is being run by process");
+    let command = ["run", "--yes", "--json", "--max-delete-percent", "100", "--redis", machine.place.url()];
+    machine.state.command(&command).run().fails(4, &["is being run by process", run.as_str().unwrap()]);
+    let (_, cancelled) = machine.state.json(&["runs", "cancel", "last"]);
+    assert_eq!(cancelled, json!({ "runId": run, "cancelled": true, "ended": false }));
+    let result = followed.end().exits(3).result("cancelled");
+    let gone = KEYS - machine.keys().await;
+    assert!(gone > 0 && gone < KEYS, "{gone}");
+    assert_eq!((&result["cleanedKeys"], machine.named(&run, "deleted")), (&json!(gone), gone), "{result:#}");
+    assert_eq!(api.ended(&run)["result"], result);
+    stopped(service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_service_that_is_stopped_ends_its_run_at_a_safe_point() {
+    let machine = Machine::start().await;
+    let (service, _, run) = machine.deleting().await;
+    stopped(service);
+    let gone = KEYS - machine.keys().await;
+    let (_, result) = machine.state.json(&["runs", "show", "last"]);
+    assert_eq!((&result["runId"], &result["status"]), (&run, &json!("cancelled")), "{result:#}");
+    assert_eq!((&result["cleanedKeys"], machine.named(&run, "deleted")), (&json!(gone), gone), "{result:#}");
+    assert!(gone < KEYS && result.to_string().contains("the service was stopped"), "{result:#}");
+    assert!(machine.place.names("keysweep:*").await.is_empty(), "neither lock nor ledgers are left");
+}
+
+/// The run is closed with what the audit trail confirms, and the next attempt does the rest.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_service_closes_its_run_and_tries_again() {
+    let machine = Machine::start().await;
+    let (service, _, run) = machine.deleting().await;
+    let said = service.kill();
+    let left = machine.keys().await;
+    assert!(left > 0, "{said}");
+    // The lock of the job remains until its lease ends.
+    machine.place.all("EVAL return(redis.call('DEL',unpack(redis.call('KEYS','keysweep:*')))) 0").await;
+    let (service, api) = machine.service(&["--max-delete-percent", "100", "--max-speed"]);
+    let until = Instant::now() + Duration::from_secs(60);
+    let second = loop {
+        let runs = api.get("/api/runs").json(200)["runs"].clone();
+        if let Some(second) = runs[1]["runId"].as_str() {
+            break api.ended(&json!(second));
+        }
+        assert!(Instant::now() < until, "{runs:#}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let attempt = &second["run"]["attempt"];
+    assert_eq!((&attempt["number"], &attempt["previous"]), (&json!(2), &run), "{second:#}");
+    assert_eq!((&second["result"]["cleanedKeys"], machine.keys().await), (&json!(left), 0), "{second:#}");
+    let first = api.get("/api/runs").json(200)["runs"][0].clone();
+    let cause = format!(
+        "interrupted: its process ended without a result; {} keys were deleted",
+        machine.named(&run, "deleted")
+    );
+    assert!(first["status"] == "failed" && first["cause"].as_str().unwrap().starts_with(&cause), "{first:#}");
+    assert!(machine.named(&run, "deleted") <= KEYS - left, "{first:#}");
+    assert!(machine.named(&run, "deleted") + machine.named(&run, "unconfirmed") >= KEYS - left, "{first:#}");
+    stopped(service);
+    machine.state.is_whole();
+}
+
+/// What was due while no service was running is reported, and caught up with by one run.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn missed_due_times_are_caught_up_with_by_one_run() {
+    let machine = Machine::start().await;
+    machine.place.seed(1_000).await;
+    stopped(machine.service(&[]).0);
+    // Claimed in January 2024; two more were due since then.
+    let scope = machine.state.sql("SELECT scope FROM entries WHERE family = 'samples' LIMIT 1");
+    machine.state.sql(&format!(
+        "INSERT INTO entries (scope, family, key, written_ms, value) VALUES
+         ('{scope}', 'due', 'due/permission-cache-cleanup/1704067200000', 1704067200000, 'a test')"
+    ));
+    let (mut service, api) = machine.service(&[]);
+    service.wait_for("runs were due while no service was running");
+    let until = Instant::now() + Duration::from_secs(60);
+    while api.get("/api/stats").json(200)["jobQueue"]["completed"] != 1 {
+        assert!(Instant::now() < until, "{}", service.so_far());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let runs = api.get("/api/runs").json(200)["runs"].clone();
+    assert_eq!((&runs[0]["scheduled"], &runs[0]["cleanedKeys"]), (&json!(true), &json!(100)), "{runs:#}");
+    assert_eq!((runs.as_array().unwrap().len(), machine.keys().await), (1, 900));
+    let events = machine.state.command(&["events", "--json"]).run();
+    assert_eq!(events.exits(0).stdout.matches("keysweep.run.missed.v1").count(), 1, "{events}");
+    stopped(service);
+    // They are not caught up with twice.
+    let (service, api) = machine.service(&[]);
+    assert_eq!(api.get("/api/runs").json(200)["runs"].as_array().unwrap().len(), 1);
+    stopped(service);
+}
