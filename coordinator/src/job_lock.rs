@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
 use keysweep_model::duration;
 use keysweep_model::ids::NodeId;
 use keysweep_model::key::Key;
 use keysweep_model::messages::{Cancel, CancelKind, PlannedNode, RunSpec};
 use keysweep_model::slot::slot_of;
+use keysweep_model::time;
 use keysweep_model::wire::shortened;
 use keysweep_redis::lock::{self, Holder, Lock, LockState};
 use keysweep_redis::{Conn, ConnectOptions, RedisClient, RedisError, RedisErrorKind};
@@ -130,7 +130,7 @@ pub(crate) async fn take(
     records: Records,
     spec: &RunSpec,
 ) -> Result<JobLock, LockError> {
-    let since = Timestamp::now().to_string();
+    let since = time::now().to_string();
     let ours = Holder { run: spec.run, host: hostname(), pid: std::process::id(), since };
     let mut tries = 1;
     loop {

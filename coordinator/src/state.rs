@@ -16,6 +16,7 @@ use keysweep_storage::audit::AuditTrail;
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::records::{RecordError, Records};
 use keysweep_storage::store::Store;
+use reporter::counted;
 use tokio::task::spawn_blocking;
 
 use crate::embedded;
@@ -185,10 +186,11 @@ pub(crate) async fn close(context: &Context, line: RunLine, cause: &str) -> Resu
     let more = match doubtful {
         0 => String::new(),
         keys => {
-            format!(", and {keys} keys may have been: `keysweep runs audit {} --all` names them", line.run_id)
+            let keys = counted(keys, "key", "keys");
+            format!(", and {keys} may have been: `keysweep runs audit {} --all` names them", line.run_id)
         }
     };
-    let cause = format!("{cause}; {deleted} keys were deleted{more}");
+    let cause = format!("{cause}; {} deleted{more}", counted(deleted, "key was", "keys were"));
     tracing::warn!(run = %line.run_id, "closed a run without a result: {cause}");
     let line = RunLine {
         status: Some(Status::Failed),

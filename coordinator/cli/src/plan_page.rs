@@ -173,8 +173,10 @@ fn verdict(plan: &Preflight, options: &Options) -> String {
     let percent = estimate.percent_of(deletions);
     let limit = options.max_delete_percent;
     let verb = if percent > f64::from(limit) { "REFUSED by" } else { "within" };
-    let deleted =
-        format!("{} keys would be deleted ({percent:.1}%), {verb} the limit of {limit}%", grouped(deletions));
+    let deleted = format!(
+        "{} would be deleted ({percent:.1}%), {verb} the limit of {limit}%",
+        counted(deletions, "key", "keys")
+    );
     let changed = |keys: u64| {
         let changed = question::phrase(action.row().prediction, action, &format!("{} keys", grouped(keys)));
         format!("{changed} ({:.1}%)", estimate.percent_of(keys))

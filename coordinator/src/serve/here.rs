@@ -76,11 +76,16 @@ impl RunsHere {
         tasks.start(name, work.map(Ok::<(), Infallible>));
     }
 
-    /// Waits for the runs, which stop at the shutdown.
+    /// Waits for the runs, which stop at the shutdown, and for those that were just being started.
     pub(super) async fn join(&self) {
-        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for (name, exit) in tasks.join().await {
-            tracing::error!("{name} {exit}; this is a bug, please report it");
+        loop {
+            let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+            if tasks.is_empty() {
+                return;
+            }
+            for (name, exit) in tasks.join().await {
+                tracing::error!("{name} {exit}; this is a bug, please report it");
+            }
         }
     }
 }

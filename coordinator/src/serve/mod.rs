@@ -16,7 +16,9 @@ mod takeover;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use keysweep_model::messages::Action;
+use keysweep_model::time::now;
 use keysweep_nats::{Nats, NatsError};
 use keysweep_runtime::context::Context;
 use keysweep_state::StateFile;
@@ -25,6 +27,7 @@ use keysweep_storage::store::StoreError;
 use keysweep_tasks::supervision::{Exit, TaskGroup};
 use reporter::alerting;
 use thiserror::Error;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::here::RunsHere;
@@ -98,6 +101,21 @@ impl ServiceState {
 
     fn job(&self, name: &str) -> Option<&ServedJob> {
         self.jobs.get(self.number(name)?)
+    }
+
+    /// Waits until the clock reaches `when`. `false` if the shutdown came first. The clock is read again and again,
+    /// because it may be set, and stands still while the machine is suspended.
+    async fn wait_until(&self, when: Timestamp) -> bool {
+        loop {
+            let left = Duration::try_from(when.duration_since(now())).unwrap_or_default();
+            if left.is_zero() {
+                return true;
+            }
+            tokio::select! {
+                () = self.shutdown.cancelled() => return false,
+                () = sleep(left.min(self.context.timing.clock_check)) => {}
+            }
+        }
     }
 
     /// Starts a run: on workers, or in this process.

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use keysweep_model::duration::millis;
 use keysweep_model::time::{now_ms, rfc3339};
 use keysweep_redis::RedisClient;
@@ -41,10 +42,10 @@ pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), Stor
             () = out_of_time(shared) => return Ok(()),
         }
         // All services take theirs at the same times.
-        let left = ((slot + 1) * every_ms).saturating_sub(now_ms()).max(1);
-        tokio::select! {
-            () = shared.shutdown.cancelled() => return Ok(()),
-            () = sleep(Duration::from_millis(left)) => {}
+        let next = i64::try_from((slot + 1) * every_ms).ok();
+        let next = next.and_then(|next| Timestamp::from_millisecond(next).ok()).unwrap_or(Timestamp::MAX);
+        if !shared.wait_until(next).await {
+            return Ok(());
         }
     }
 }

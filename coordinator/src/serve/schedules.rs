@@ -2,23 +2,19 @@
 //! starts its run.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use keysweep_model::ids::RunId;
 use keysweep_model::messages::Attempt;
-use keysweep_model::time::now_ms;
+use keysweep_model::time::{now, now_ms};
 use keysweep_storage::events::{Event, EventKind};
 use keysweep_storage::store::{Created, StoreError};
+use reporter::counted;
 use serde_json::json;
-use tokio::time::sleep;
 
 use super::takeover::{StartOutcome, begin, retry};
 use super::{ServedJob, ServiceState};
 use crate::options::Options;
-
-/// The longest sleep between two reads of the clock, which may have been set.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Starts the runs of job `number` when they are due, until the shutdown.
 pub(super) async fn run(shared: &Arc<ServiceState>, number: usize) -> Result<(), StoreError> {
@@ -27,12 +23,12 @@ pub(super) async fn run(shared: &Arc<ServiceState>, number: usize) -> Result<(),
     let due = job.schedule.describe();
     tracing::info!("[{name}] ✓ Scheduled cleanup job ({due}; next: {})", next_text(job));
     let mut last = catch_up(shared, job).await?;
-    while let Some(next) = job.schedule.next_after(last.min(Timestamp::now())) {
-        if !wait_until(shared, next).await {
+    while let Some(next) = job.schedule.next_after(last.min(now())) {
+        if !shared.wait_until(next).await {
             break;
         }
         // The machine may have been suspended over several due times: they are one run.
-        let now = Timestamp::now().max(next);
+        let now = now().max(next);
         let due = job.schedule.missed(last, now).map_or(next, |missed| missed.last);
         last = now;
         if claim(shared, job, due).await? {
@@ -43,13 +39,13 @@ pub(super) async fn run(shared: &Arc<ServiceState>, number: usize) -> Result<(),
 }
 
 fn next_text(job: &ServedJob) -> String {
-    job.schedule.next_after(Timestamp::now()).map_or_else(|| "never".to_owned(), |next| next.to_string())
+    job.schedule.next_after(now()).map_or_else(|| "never".to_owned(), |next| next.to_string())
 }
 
 /// Reports the due times since the last claimed one, and starts one run for them if the job requires it. Returns the
 /// time from which due times are awaited.
 async fn catch_up(shared: &Arc<ServiceState>, job: &ServedJob) -> Result<Timestamp, StoreError> {
-    let now = Timestamp::now();
+    let now = now();
     let Some(last) = last_claimed(shared, job).await? else { return Ok(now) };
     let Some(missed) = job.schedule.missed(last, now) else { return Ok(now) };
     let (count, first, latest) = (missed.count, missed.first, missed.last);
@@ -57,7 +53,10 @@ async fn catch_up(shared: &Arc<ServiceState>, job: &ServedJob) -> Result<Timesta
         return Ok(now);
     }
     let name = &job.options.display_name;
-    tracing::warn!("[{name}] {count} runs were due while no service was running, from {first} to {latest}");
+    tracing::warn!(
+        "[{name}] {} due while no service was running, from {first} to {latest}",
+        counted(count, "run was", "runs were")
+    );
     let data = json!({ "count": count, "first": first.to_string(), "last": latest.to_string(), "caughtUp": job.catch_up });
     let event = Event::once(&job.options.job, RunId::new(), EventKind::Missed, now_ms(), data);
     shared.context.emit_event(&event).await;
@@ -73,20 +72,6 @@ async fn start(shared: &Arc<ServiceState>, job: &ServedJob, why: &str) {
     let job = &ServedJob { options, ..job.clone() };
     if let StartOutcome::Failed(previous) = begin(shared, job, first, why).await {
         let Ok(()) = retry(shared, job, Attempt { previous, ..first }).await;
-    }
-}
-
-/// Waits until the clock reaches `when`. `false` if the shutdown came first.
-async fn wait_until(shared: &Arc<ServiceState>, when: Timestamp) -> bool {
-    loop {
-        let left = Duration::try_from(when.duration_since(Timestamp::now())).unwrap_or_default();
-        if left.is_zero() {
-            return true;
-        }
-        tokio::select! {
-            () = shared.shutdown.cancelled() => return false,
-            () = sleep(left.min(LOOK_AGAIN)) => {}
-        }
     }
 }
 

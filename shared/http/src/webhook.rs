@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use keysweep_model::secret::Secret;
-use keysweep_model::time::now_ms;
+use keysweep_model::time::{self, now_ms};
 use keysweep_storage::alerts::AlertNotification;
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::{Response, Url};
@@ -122,5 +122,5 @@ fn retry_after(response: &Response) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     let date = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
-    Some(Duration::try_from(date.duration_since(jiff::Timestamp::now())).unwrap_or_default())
+    Some(Duration::try_from(date.duration_since(time::now())).unwrap_or_default())
 }

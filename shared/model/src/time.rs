@@ -1,11 +1,29 @@
 //! The system clock, for code that cannot get the time as an argument.
 
-use jiff::Timestamp;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+
+/// How far [`now`] is ahead of the system clock, in milliseconds.
+static AHEAD_MS: AtomicI64 = AtomicI64::new(0);
+
+/// The time.
+#[must_use]
+pub fn now() -> Timestamp {
+    Timestamp::now() + SignedDuration::from_millis(AHEAD_MS.load(Ordering::Relaxed))
+}
 
 /// The time, in milliseconds since the epoch.
 #[must_use]
 pub fn now_ms() -> u64 {
-    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
+    u64::try_from(now().as_millisecond()).unwrap_or_default()
+}
+
+/// Sets the clock of this process to `time`, for tests that go through weeks.
+#[doc(hidden)]
+pub fn set(time: Timestamp) {
+    let ahead = time.duration_since(Timestamp::now());
+    AHEAD_MS.store(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX), Ordering::Relaxed);
 }
 
 /// A time in milliseconds since the epoch, as RFC 3339 in UTC.

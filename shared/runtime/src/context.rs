@@ -81,6 +81,8 @@ pub struct Timing {
     pub primary_wait: Duration,
     /// See [`limits::NOTIFICATION_PAUSE`].
     pub notification_retry_delay: Duration,
+    /// The longest wait between two reads of the clock, while something is due later.
+    pub clock_check: Duration,
     /// How long records of runs are kept.
     pub retention: Duration,
     /// How long to wait for a receipt once the batch's grace is over. After that, its message counts as lost.
@@ -97,6 +99,7 @@ impl Default for Timing {
             lease: limits::DRIVE_LEASE,
             primary_wait: limits::PRIMARY_WAIT,
             notification_retry_delay: limits::NOTIFICATION_PAUSE,
+            clock_check: limits::CLOCK_CHECK,
             retention: Duration::MAX,
             batch_lost_after: limits::BATCH_LIFE + BATCH_SLACK,
         }

@@ -42,3 +42,6 @@ pub const MEMBER_BYTES_MAX: usize = 4_096;
 
 /// The pause after the first failed attempt; it doubles.
 pub const NOTIFICATION_PAUSE: Duration = Duration::from_secs(10);
+
+/// The longest wait between two reads of the clock: it may be set, and the machine suspended.
+pub const CLOCK_CHECK: Duration = Duration::from_secs(10);

@@ -259,6 +259,13 @@ impl Running {
         text.lines().find_map(peak).unwrap_or(0)
     }
 
+    /// Its memory now, in KiB; 0 once it has ended.
+    pub fn resident_kib(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let now = |line: &str| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok();
+        text.lines().find_map(now).unwrap_or(0)
+    }
+
     /// Its command line and its output so far.
     pub fn so_far(&self) -> String {
         format!("$ {}\n--- stdout\n{}\n--- stderr\n{}", self.line, self.stdout.text(), self.stderr.text())

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use keysweep_servers::Server;
+use reporter::counted;
 use serde_json::{Value, json};
 
 use super::http::invalid_requests;
@@ -32,7 +33,10 @@ impl Machine {
     fn service(&self, more: &[&str]) -> (Running, Api) {
         let args = ["serve", "--redis", self.place.url(), "--admin-addr", "127.0.0.1:0"];
         let command = self.state.command(&[&args[..], more].concat());
-        let command = command.env("KEYSWEEP_SCHEDULE", "0 0 1 1 *").env("KEYSWEEP_RETRY_BACKOFF", "100ms").env("KEYSWEEP_CATCH_UP", "true");
+        let command = command
+            .env("KEYSWEEP_SCHEDULE", "0 0 1 1 *")
+            .env("KEYSWEEP_RETRY_BACKOFF", "100ms")
+            .env("KEYSWEEP_CATCH_UP", "true");
         let mut service = command.env("KEYSWEEP_API_TOKEN", SECRET).start();
         service.wait_for("the service is ready");
         let address = service.admin_address();
@@ -50,6 +54,13 @@ impl Machine {
 
     async fn keys(&self) -> u64 {
         self.place.keys("permissions:*").await as u64
+    }
+
+    /// Writes `count` keys.
+    async fn set(&self, from: &str, count: u64, ttl: &str) {
+        let set = format!("redis.call('SET', 'permissions:{from}:' .. i, 'x'{ttl})");
+        let script = format!("for i = 1, {count} do {set} end");
+        self.place.conns()[0].command(&[b"EVAL", script.as_bytes(), b"0"]).await.unwrap();
     }
 
     /// The number of keys that the audit trail names with `outcome`.
@@ -169,8 +180,8 @@ async fn a_killed_service_closes_its_run_and_tries_again() {
     assert_eq!((&second["result"]["cleanedKeys"], machine.keys().await), (&json!(left), 0), "{second:#}");
     let first = api.get("/api/runs").json(200)["runs"][0].clone();
     let cause = format!(
-        "interrupted: its process ended without a result; {} keys were deleted",
-        machine.named(&run, "deleted")
+        "interrupted: its process ended without a result; {} deleted",
+        counted(machine.named(&run, "deleted"), "key was", "keys were")
     );
     assert!(first["status"] == "failed" && first["cause"].as_str().unwrap().starts_with(&cause), "{first:#}");
     assert!(machine.named(&run, "deleted") <= KEYS - left, "{first:#}");
@@ -208,4 +219,50 @@ async fn missed_due_times_are_caught_up_with_by_one_run() {
     let (service, api) = machine.service(&[]);
     assert_eq!(api.get("/api/runs").json(200)["runs"].as_array().unwrap().len(), 1);
     stopped(service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_state_file_is_reported_before_the_start() {
+    let machine = Machine::start().await;
+    std::fs::create_dir_all(&machine.state.0).unwrap();
+    std::fs::write(machine.state.file(), b"no database".repeat(1_000)).unwrap();
+    let ended = machine.state.command(&["serve", "--redis", machine.place.url()]).run();
+    assert!(ended.code.is_some_and(|code| code != 0), "{ended}");
+    ended.log_contains(&["keysweep.db", "--state-dir"]);
+}
+
+/// Minutes of the soak: the second half is compared with the first one.
+const SOAK_MINUTES: usize = 120;
+
+/// Stale keys in each minute of the soak.
+const SOAK_STALE: u64 = 2_000;
+
+/// Two hours with a run each minute over 200,000 keys: exact, each deleted key named, and no growth.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes two hours; cargo xtask soak runs it"]
+async fn soak_two_hours_with_a_run_each_minute() {
+    let machine = Machine::start().await;
+    machine.set("kept", 200_000, ", 'EX', 1000000").await;
+    let (service, api) = machine.service(&[]);
+    let mut memory = Vec::new();
+    for minute in 0..SOAK_MINUTES {
+        let began = Instant::now();
+        machine.set(&format!("stale-{minute}"), SOAK_STALE, "").await;
+        let run = api.post("/api/runs", &json!({})).json(202)["runId"].clone();
+        let result = api.ended(&run)["result"].clone();
+        assert_eq!((&result["status"], &result["cleanedKeys"]), (&json!("completed"), &json!(SOAK_STALE)));
+        let id = run.as_str().unwrap();
+        let named = machine.state.rows(&format!("SELECT key FROM deleted_keys WHERE run = '{id}'"));
+        let expected = (1..=SOAK_STALE).map(|n| format!("permissions:stale-{minute}:{n}")).collect();
+        assert_eq!(named, expected, "minute {minute}");
+        memory.push(service.resident_kib());
+        std::thread::sleep(Duration::from_secs(60).saturating_sub(began.elapsed()));
+    }
+    let (first, second) = memory.split_at(SOAK_MINUTES / 2);
+    let mean = |part: &[u64]| part.iter().sum::<u64>() as f64 / part.len() as f64;
+    println!("{:.0} KiB in the first half, {:.0} KiB in the second one", mean(first), mean(second));
+    assert!(mean(second) < mean(first) * 1.05, "{memory:?}");
+    assert_eq!(machine.keys().await, 200_000);
+    stopped(service);
+    machine.state.is_whole();
 }

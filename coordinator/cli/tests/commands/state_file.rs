@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use keysweep_servers::Server;
+use reporter::counted;
 use serde_json::{Value, json};
 
 use crate::cli::deployment::TestDeployment;
@@ -87,15 +88,29 @@ async fn processes_share_a_file_and_keep_their_servers_apart() {
     state.is_whole();
 }
 
-/// Whatever is gone from the server is named in the file: as deleted, or as unconfirmed if the process was killed between
-/// a deletion and its record.
+/// How often a run is killed: in a test run, and in a soak.
+const KILLS: usize = 5;
+const SOAK_KILLS: usize = 50;
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_run_leaves_no_deletion_unnamed() {
+    killed_runs(KILLS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes minutes; cargo xtask soak runs it"]
+async fn soak_killed_runs_leave_no_deletion_unnamed() {
+    killed_runs(SOAK_KILLS).await;
+}
+
+/// Whatever is gone from the server is named in the file: as deleted, or as unconfirmed if the process was killed between
+/// a deletion and its record.
+async fn killed_runs(rounds: usize) {
     let server = Server::start(&[]).await.unwrap();
     let (place, state) = (TestDeployment::standalone(&server).await, State::new());
     let mut rng = fastrand::Rng::with_seed(fastrand::u64(..));
     println!("seed {}", rng.get_seed());
-    for round in 0..4 {
+    for round in 0..rounds {
         place.seed_stale(KEYS).await;
         let before = place.names("permissions:*").await;
         // Many short calls, so that the deletion takes a while.
@@ -130,9 +145,13 @@ async fn a_killed_run_leaves_no_deletion_unnamed() {
         let rest = state.command(&all).run();
         let rest = rest.exits(0).result("completed");
         assert_eq!((place.keys("permissions:*").await, &rest["cleanedKeys"]), (0, &json!(after.len())));
-        assert_eq!(state.sql("SELECT count(*) FROM runs WHERE status = 'running'"), "0");
+        let lines = state.sql("SELECT count(*), count(finished) FROM runs");
+        assert_eq!(lines, format!("{0}|{0}", 2 * (round + 1)), "no run is lost, and none is left open");
         let cause = state.sql(&format!("SELECT cause FROM runs WHERE run = '{last}' AND status = 'failed'"));
-        let words = format!("interrupted: its process ended without a result; {} keys were", deleted.len());
+        let words = format!(
+            "interrupted: its process ended without a result; {} deleted",
+            counted(deleted.len() as u64, "key was", "keys were")
+        );
         assert!(cause.starts_with(&words), "{cause}");
     }
 }

@@ -1,0 +1,250 @@
+//! A service without NATS through a month, in a minute: the clock of this process is set forward, hour by hour, and the
+//! servers and the disk are real. A test binary of its own, because the whole process has that clock.
+#![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "tests write the files that they try out")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use coordinator::options::Options;
+use coordinator::schedule::Schedule;
+use coordinator::serve::{HttpApi, KeptIn, ServeError, ServedJob, serve_here};
+use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+use keysweep_config::{Environment, FlagLayer, JobFile, resolve};
+use keysweep_model::result::Status;
+use keysweep_model::time;
+use keysweep_redis::ConnectOptions;
+use keysweep_runtime::context::{Context, Timing};
+use keysweep_servers::Server;
+use keysweep_state::{AuditQuery, FILE_NAME, StateFile};
+use keysweep_storage::history::{self, RunLine};
+use keysweep_storage::store::Store;
+use keysweep_testkit::kit;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Stale keys before each due time.
+const KEYS: usize = 100;
+
+/// Days of the test. Summer time ends in this month, on the 28th.
+const FIRST: Date = date(2040, 10, 8);
+const DAYS: i64 = 30;
+
+/// The service is stopped at the first hour, and started again at the second one: three runs are due in between.
+const DOWN: [i64; 2] = [12 * 24 + 17, 13 * 24 + 7];
+
+/// A month of one job.
+struct Month {
+    dir: PathBuf,
+    job: ServedJob,
+    access: ConnectOptions,
+    service: Option<(JoinHandle<Result<(), ServeError>>, CancellationToken)>,
+}
+
+impl Month {
+    fn new(server: &Server) -> Self {
+        let dir = std::env::temp_dir().join(format!("keysweep-month-{}", std::process::id()));
+        let text = format!(
+            "[redis.main]\nurls = [\"redis://127.0.0.1:{}\"]\n[[job]]\nname = \"nightly\"\n\
+             patterns = [\"permissions:*\"]\nschedule = \"30 */6 * * *\"\ntimezone = \"Europe/Berlin\"\n\
+             grace = \"0s\"\nmax_delete_percent = 100\nmax_speed = true\nsample_every = \"1h\"\ncatch_up = true\n\
+             state_dir = \"{}\"\ngenerate_report = false\n",
+            server.port(),
+            dir.display()
+        );
+        let file = JobFile::parse(&dir.join("keysweep.toml"), &text).unwrap();
+        let settings = resolve(&FlagLayer::default(), &Environment::default(), Some(&file)).unwrap();
+        let options = Options::from_settings(&settings).unwrap();
+        let job = ServedJob {
+            action: settings.configured_action(),
+            allow_override: Vec::new(),
+            schedule: Schedule::parse(&settings.schedule.value, &settings.timezone.value).unwrap(),
+            attempts: settings.attempts.value,
+            backoff: settings.retry_backoff.value,
+            sample_every: settings.sample_every.value,
+            catch_up: settings.catch_up.value,
+            options,
+        };
+        let access = job.options.access.clone();
+        Self { dir, job, access, service: None }
+    }
+
+    fn file(&self) -> StateFile {
+        StateFile::open(&self.dir.join(FILE_NAME)).unwrap()
+    }
+
+    fn start(&mut self) {
+        let timing = Timing { clock_check: Duration::from_millis(2), ..Timing::default() };
+        let access = BTreeMap::from([(self.job.options.alias.clone(), self.access.clone())]);
+        let context = Context::in_process(access, timing);
+        let (file, job, shutdown) = (self.file(), self.job.clone(), CancellationToken::new());
+        let until = shutdown.clone();
+        let serving = tokio::spawn(async move {
+            let kept = KeptIn { file, scope: "" };
+            serve_here(&context, kept, vec![job], "a test", until, &HttpApi::new(None)).await
+        });
+        self.service = Some((serving, shutdown));
+    }
+
+    async fn stop(&mut self) {
+        let (serving, shutdown) = self.service.take().expect("it is running");
+        shutdown.cancel();
+        serving.await.unwrap().unwrap();
+    }
+
+    async fn seed(&self, round: i64) {
+        let keys: Vec<Vec<u8>> = (0..KEYS).map(|n| format!("permissions:{round}:{n}").into_bytes()).collect();
+        kit::keys::ask(&self.access, "INCR", &keys).await;
+    }
+
+    async fn runs(&self, file: &StateFile) -> Vec<RunLine> {
+        history::read(&file.store("")).await.unwrap()
+    }
+}
+
+impl Drop for Month {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+async fn until(what: &str, reached: impl AsyncFn() -> bool) {
+    let began = Instant::now();
+    while !reached().await {
+        assert!(began.elapsed() < Duration::from_secs(60), "{what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Entries below `prefix`, as text.
+async fn entries(file: &StateFile, prefix: &str) -> Vec<(String, String)> {
+    let (store, mut revision, mut found) = (file.store(""), 0, Vec::new());
+    while let Some(entry) = store.next_after(prefix, revision).await.unwrap() {
+        revision = entry.revision;
+        found.push((entry.key, String::from_utf8(entry.value).unwrap()));
+    }
+    found
+}
+
+fn started(line: &RunLine) -> Timestamp {
+    line.started_at.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_month_of_schedules_samples_summaries_and_retention() {
+    let server = Server::start(&[]).await.unwrap();
+    let mut month = Month::new(&server);
+    let zone = TimeZone::get("Europe/Berlin").unwrap();
+    let begin = FIRST.to_zoned(zone.clone()).unwrap().timestamp();
+    time::set(begin);
+    let file = month.file();
+    month.start();
+    let (mut due, mut seeded) = (0, 0);
+    for hour in 0..DAYS * 24 {
+        let now = begin + SignedDuration::from_hours(hour);
+        let is_down = (DOWN[0]..DOWN[1]).contains(&hour);
+        if hour == DOWN[0] {
+            time::set(now);
+            month.stop().await;
+        }
+        // Half an hour after midnight, 6, 12 and 18 o'clock in Berlin, which is not the number of hours since the start.
+        let is_due = now.to_zoned(zone.clone()).hour() % 6 == 0;
+        if is_due || hour == DOWN[1] {
+            month.seed(hour).await;
+            seeded += KEYS;
+        }
+        time::set(now + SignedDuration::from_mins(45));
+        if hour == DOWN[1] {
+            month.start();
+        }
+        if is_due && !is_down || hour == DOWN[1] {
+            due += 1;
+            let ended = async || {
+                let runs = month.runs(&file).await;
+                runs.len() == due && runs.iter().all(|line| line.status.is_some())
+            };
+            until(&format!("run {due}, due at {now}"), ended).await;
+        }
+        if hour == DOWN[1] {
+            missed_due_times_are_one_run(&file).await;
+        }
+        if !is_down {
+            let key = format!("samples/main/at-{}", now.as_second() / 3_600);
+            let store = file.store("");
+            until(&key, async || store.get(&key).await.unwrap().is_some()).await;
+        }
+    }
+    month.stop().await;
+    let runs = month.runs(&file).await;
+    assert_eq!(runs.len(), due);
+    assert!(runs.iter().all(|line| line.status == Some(Status::Completed)), "{runs:#?}");
+    assert_eq!(runs.iter().map(|line| line.cleaned_keys).sum::<u64>(), seeded as u64);
+    schedules_follow_the_local_time(&runs, &zone);
+    names_are_kept_for_a_week(&file, &runs).await;
+    weeks_have_summaries(&file).await;
+}
+
+/// Four runs on each day, at the same local times before and after the end of summer time.
+fn schedules_follow_the_local_time(runs: &[RunLine], zone: &TimeZone) {
+    let mut days: BTreeMap<Date, Vec<i8>> = BTreeMap::new();
+    for line in runs {
+        let local = started(line).to_zoned(zone.clone());
+        days.entry(local.date()).or_default().push(local.hour());
+    }
+    let down = FIRST + 12.days();
+    for day in FIRST.series(1.day()).take(DAYS as usize) {
+        let expected = match day {
+            day if day == down => vec![0, 6, 12],
+            // 18:30 and 0:30 were missed, and 6:30 too: the service starts at 7:45.
+            day if day == down + 1.day() => vec![7, 12, 18],
+            _ => vec![0, 6, 12, 18],
+        };
+        assert_eq!(days[&day], expected, "{day}");
+    }
+}
+
+/// Those of 18:30, 0:30 and 6:30.
+async fn missed_due_times_are_one_run(file: &StateFile) {
+    let missed = entries(file, "events/nightly/missed/").await;
+    let [(_, event)] = missed.as_slice() else { panic!("{missed:?}") };
+    let event: serde_json::Value = serde_json::from_str(event).unwrap();
+    let (count, first) = (&event["data"]["count"], &event["data"]["first"]);
+    assert_eq!((count, first), (&3.into(), &"2040-10-20T16:30:00Z".into()), "{event:#}");
+    let last = history::read(&file.store("")).await.unwrap().pop().unwrap();
+    assert_eq!(last.cleaned_keys, 4 * KEYS as u64, "what was left while the service was down");
+}
+
+/// The names of deleted keys are those of the last seven days; events, too.
+async fn names_are_kept_for_a_week(file: &StateFile, runs: &[RunLine]) {
+    let last = started(runs.last().unwrap());
+    let week = last - SignedDuration::from_hours(7 * 24);
+    let since = |time: Timestamp| -> BTreeSet<String> {
+        runs.iter().filter(|line| started(line) > time).map(|line| line.run_id.to_string()).collect()
+    };
+    let rows = file.search(AuditQuery { limit: 100_000, ..AuditQuery::default() }).await.unwrap();
+    let named: BTreeSet<String> = rows.iter().map(|row| row.run.clone()).collect();
+    // The run of just a week ago may be on either side.
+    let hour = SignedDuration::from_hours(1);
+    assert!(named.is_superset(&since(week + hour)) && named.is_subset(&since(week - hour)), "{named:?}");
+    assert!(
+        named.len() >= 27 && rows.len() == named.len() * KEYS,
+        "{} keys of {} runs",
+        rows.len(),
+        named.len()
+    );
+    for (key, value) in entries(file, "events/").await {
+        let event: serde_json::Value = serde_json::from_str(&value).unwrap();
+        let at: Timestamp = event["time"].as_str().unwrap().parse().unwrap();
+        assert!(at >= week - SignedDuration::from_hours(1), "{key} of {at}");
+    }
+}
+
+/// One for each week that has ended, with the runs of that week.
+async fn weeks_have_summaries(file: &StateFile) {
+    let summaries = entries(file, "summaries/nightly/").await;
+    let mondays: Vec<&str> = summaries.iter().map(|(key, _)| &key["summaries/nightly/".len()..]).collect();
+    assert_eq!(mondays, ["2040-10-15", "2040-10-22", "2040-10-29", "2040-11-05"]);
+}
