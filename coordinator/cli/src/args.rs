@@ -80,7 +80,7 @@ pub enum Command {
     /// Queue, cache health, Redis health
     #[command(after_help = examples::STATS)]
     Stats(StatsArgs),
-    /// List, show, report and audit runs; follow and cancel those on workers
+    /// List, show, follow, cancel, report and audit runs
     #[command(after_help = examples::RUNS)]
     Runs {
         /// What to do with the runs.

@@ -94,8 +94,10 @@ Examples:
 /// After the help of `keysweep runs`.
 pub(super) const RUNS: &str = "\
 Examples:
+  keysweep runs list
   keysweep runs list --nats nats://nats:4222
-  keysweep runs attach 01a20311-0c78-779c-ba00-8a828b8f0604
+  keysweep runs attach last
+  keysweep runs cancel last
   keysweep runs report 01a20311-0c78-779c-ba00-8a828b8f0604 --html -o run.html
   keysweep runs audit 01a20311-0c78-779c-ba00-8a828b8f0604 > deleted.jsonl";
 

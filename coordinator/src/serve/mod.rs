@@ -13,6 +13,7 @@ mod schedules;
 mod start;
 mod takeover;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,6 @@ use keysweep_model::time::now;
 use keysweep_nats::{Nats, NatsError};
 use keysweep_runtime::context::Context;
 use keysweep_state::StateFile;
-use keysweep_storage::records::RecordError;
 use keysweep_storage::store::StoreError;
 use keysweep_tasks::supervision::{Exit, TaskGroup};
 use reporter::alerting;
@@ -184,9 +184,11 @@ pub async fn serve_here(
     for number in 0..shared.jobs.len() {
         let shared = Arc::clone(&shared);
         tasks.start("the part that closes interrupted runs", async move {
-            here::recover(&shared, number).await?;
+            if let Err(e) = here::recover(&shared, number).await {
+                tracing::error!(error = %e, "interrupted runs are not closed; the next run of their job closes them");
+            }
             shared.shutdown.cancelled().await;
-            Ok::<(), RecordError>(())
+            Ok::<(), Infallible>(())
         });
     }
     let ended = until_shutdown(&shared, tasks).await;

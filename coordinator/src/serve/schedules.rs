@@ -11,6 +11,7 @@ use keysweep_storage::events::{Event, EventKind};
 use keysweep_storage::store::{Created, StoreError};
 use reporter::counted;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::takeover::{StartOutcome, begin, retry};
 use super::{ServedJob, ServiceState};
@@ -31,11 +32,25 @@ pub(super) async fn run(shared: &Arc<ServiceState>, number: usize) -> Result<(),
         let now = now().max(next);
         let due = job.schedule.missed(last, now).map_or(next, |missed| missed.last);
         last = now;
-        if claim(shared, job, due).await? {
+        if claim_soon(shared, job, due).await {
             start(shared, job, "schedule").await;
         }
     }
     Ok(())
+}
+
+/// Claims a due time, as soon as the store can be written: a full disk must not end the service.
+async fn claim_soon(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> bool {
+    loop {
+        match claim(shared, job, due).await {
+            Ok(claimed) => return claimed,
+            Err(e) => tracing::error!(job = job.options.job, error = %e, "a run is due and cannot be recorded, will retry"),
+        }
+        tokio::select! {
+            () = shared.shutdown.cancelled() => return false,
+            () = sleep(shared.context.timing.clock_check) => {}
+        }
+    }
 }
 
 fn next_text(job: &ServedJob) -> String {

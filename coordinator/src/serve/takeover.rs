@@ -187,17 +187,15 @@ pub(super) async fn begin(
             tracing::info!(run = %submitted.run(), job = options.job, "started a run");
             StartOutcome::Done
         }
-        Err(e) if e.refused() => {
-            tracing::warn!(job = options.job, error = %e, "no run was started");
-            StartOutcome::Done
-        }
         Err(e) => {
             tracing::error!(job = options.job, error = %e, "no run could be started");
             let noted = record_failure(&shared.context, &options, &e.to_string()).await;
             if let Err(e) = &noted {
                 tracing::error!(error = %e, "failed to record a failed attempt");
             }
-            if e.out_of_time() { StartOutcome::Done } else { StartOutcome::Failed(noted.ok()) }
+            // Another attempt would be refused, too.
+            let is_final = e.refused() || e.out_of_time();
+            if is_final { StartOutcome::Done } else { StartOutcome::Failed(noted.ok()) }
         }
     }
 }
