@@ -44,7 +44,9 @@ async fn claim_soon(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> b
     loop {
         match claim(shared, job, due).await {
             Ok(claimed) => return claimed,
-            Err(e) => tracing::error!(job = job.options.job, error = %e, "a run is due and cannot be recorded, will retry"),
+            Err(e) => {
+                tracing::error!(job = job.options.job, error = %e, "a run is due and cannot be recorded, will retry")
+            }
         }
         tokio::select! {
             () = shared.shutdown.cancelled() => return false,
@@ -91,14 +93,14 @@ async fn start(shared: &Arc<ServiceState>, job: &ServedJob, why: &str) {
 }
 
 /// Claims a due time of a job; `false` if another service has claimed it.
-async fn claim(shared: &Arc<ServiceState>, job: &ServedJob, due: Timestamp) -> Result<bool, StoreError> {
+async fn claim(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> Result<bool, StoreError> {
     let key = format!("{}{}", prefix(job), due.as_millisecond());
     let value = shared.process_id.clone().into_bytes();
     Ok(matches!(shared.context.history_store.create(&key, value).await?, Created::Now(_)))
 }
 
 /// The latest due time of a job that a service claimed.
-async fn last_claimed(shared: &Arc<ServiceState>, job: &ServedJob) -> Result<Option<Timestamp>, StoreError> {
+async fn last_claimed(shared: &ServiceState, job: &ServedJob) -> Result<Option<Timestamp>, StoreError> {
     let (prefix, mut revision, mut last) = (prefix(job), 0, None);
     while let Some(entry) = shared.context.history_store.next_after(&prefix, revision).await? {
         revision = entry.revision;
