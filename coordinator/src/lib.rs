@@ -59,6 +59,7 @@ pub mod runs;
 mod sample_node;
 mod sampled_users;
 pub mod schedule;
+pub mod schemas;
 pub mod serve;
 pub mod shared_run;
 pub mod state;

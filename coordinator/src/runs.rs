@@ -7,6 +7,7 @@ use keysweep_runtime::context::Context;
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::records::RecordError;
 use reporter::Fold;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::drive::Progress;
@@ -14,11 +15,12 @@ use crate::run_phase::RunPhase;
 use crate::shared_run;
 
 /// A run, as far as it is remembered.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunView {
     /// Its line in the history.
     #[serde(serialize_with = "line_json")]
+    #[schemars(with = "RunLine")]
     pub run: RunLine,
     /// Its progress; null once its records are gone.
     pub progress: Option<ProgressView>,
@@ -27,10 +29,10 @@ pub struct RunView {
 }
 
 /// The progress of a run. Counts of keys include tasks that have ended, and running ones as far as they report.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProgressView {
-    /// Its state.
+    /// Its state: `planned`, `scanning`, `reaping`, `reporting` or `done`.
     pub state: &'static str,
     /// Keys that the plan expects to list.
     pub keys: u64,
@@ -46,7 +48,7 @@ pub struct ProgressView {
 }
 
 /// The result of a cancellation.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Cancelled {
     /// The run.

@@ -17,6 +17,7 @@ use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::records::RecordError;
 use reporter::hit_rate::{CounterSnapshots, INCLUDES};
 use reporter::summary::{Summary, WEEK_MS, summary};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lease::{self, LeasePhase};
@@ -24,8 +25,8 @@ use crate::options::Options;
 use crate::preflight::preflight;
 use crate::shared_run;
 
-/// The document's shape, with additional fields.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// The state of job queue, cache and Redis, with the specification's field names and further fields.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {
     /// Counts of remembered runs.
@@ -46,7 +47,7 @@ pub struct Statistics {
 }
 
 /// Runs by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct JobQueue {
     /// Stored, and without a driver at the moment.
@@ -64,7 +65,7 @@ pub struct JobQueue {
 }
 
 /// The cache.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheHealth {
     /// 0 to 100 % of the application's lookups since the previous run; null without traffic or run.
@@ -72,7 +73,7 @@ pub struct CacheHealth {
     /// Matching keys after the run; without a run of these keys, an estimate from a sample; null without either, and
     /// if the sample has none.
     pub total_keys: Option<u64>,
-    /// Whether `total_keys` is approximate: from a sample, or from a run that says so (or does not say, being one of
+    /// Whether `totalKeys` is approximate: from a sample, or from a run that says so (or does not say, being one of
     /// an earlier version).
     #[serde(default)]
     pub approximate: bool,

@@ -16,7 +16,7 @@ use keysweep_runtime::context::Context;
 use keysweep_runtime::failpoint::FailPoint;
 use keysweep_storage::counter_snapshot::{self, CounterSnapshot, SnapshotPhase};
 use keysweep_storage::dead_letter;
-use keysweep_storage::events::{self, Event, EventKind};
+use keysweep_storage::events::{self, Event, EventKind, IssueData};
 use keysweep_storage::history::{self, HISTORY, RunLine};
 use keysweep_storage::records::RecordError;
 use keysweep_storage::store::StoreError;
@@ -158,7 +158,7 @@ async fn has_ended(context: &Context, run: RunId) -> Result<bool, StoreError> {
 async fn emit_events(context: &Context, spec: &RunSpec, result: &CleanupResult) -> Result<(), ReporterError> {
     let event = |kind, data| Event::once(&spec.job, spec.run, kind, now_ms(), data);
     for (n, issue) in result.issues.iter().enumerate() {
-        let issue = event(EventKind::Issue, json!({ "issue": issue })).one_of(n.to_string());
+        let issue = event(EventKind::Issue, json!(IssueData { issue })).one_of(n.to_string());
         events::emit(&*context.history_store, &issue).await?;
     }
     let kind = match result.status {

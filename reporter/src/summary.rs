@@ -6,6 +6,7 @@ use keysweep_model::selection::Selection;
 use keysweep_model::time::rfc3339;
 use keysweep_storage::counter_snapshot::CounterSnapshot;
 use keysweep_storage::history::RunLine;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::findings::LOOKUPS_MIN;
@@ -16,7 +17,7 @@ use crate::key_statistics::{About, change};
 pub const WEEK_MS: u64 = 7 * DAY_MS;
 
 /// The summary of a period. Rates and shares are percentages.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Summary {
     /// The start of the period.

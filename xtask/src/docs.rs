@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: the pages as a book, in `target/book`, and the generated part of a page. Links and citations in
+//! `cargo xtask docs`: the pages as a book, in `target/book`, and what is generated in `docs/`. Links and citations in
 //! the pages are checked by `xtask/tests/pages.rs`, without mdBook.
 
 use std::fs;
@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
+use coordinator::schemas::documents;
 use keysweep_config::update_reference;
 
 use crate::cargo::{exit_code, root, status};
@@ -16,7 +17,7 @@ pub(crate) const MDBOOK: PinnedTool =
     PinnedTool { program: "mdbook", package: "mdbook", version: "0.5.4", wheel: None };
 
 /// The folders whose pages and other files are in the book, below the workspace's root.
-const FOLDERS: [&str; 4] = ["", "docs", "docs/design", "deploy"];
+const FOLDERS: [&str; 5] = ["", "docs", "docs/design", "docs/schemas", "deploy"];
 
 /// Where the book is built from, below the workspace's root.
 const GATHERED: &str = "target/book-pages";
@@ -64,5 +65,14 @@ pub(crate) fn configuration() -> Result<ExitCode> {
     let page = fs::read_to_string(&path)?;
     let page = update_reference(&page).context("docs/configuration.md has no line where its tables begin")?;
     fs::write(&path, page)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the JSON Schemas and the OpenAPI document.
+#[expect(clippy::disallowed_methods, reason = "a developer's own work tree")]
+pub(crate) fn schemas() -> Result<ExitCode> {
+    for (name, text) in documents()? {
+        fs::write(root().join("docs").join(name), text)?;
+    }
     Ok(ExitCode::SUCCESS)
 }

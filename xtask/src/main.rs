@@ -58,6 +58,9 @@ enum Command {
         /// Write `docs/limits.md` from the `limits.rs` files instead.
         #[arg(long, conflicts_with = "configuration")]
         limits: bool,
+        /// Write `docs/schemas/` and `docs/openapi.json` from the types instead.
+        #[arg(long, conflicts_with_all = ["configuration", "limits"])]
+        schemas: bool,
     },
     /// Write the binary's components as CycloneDX: `target/keysweep.cdx.json`.
     Sbom {
@@ -110,6 +113,7 @@ fn main() -> ExitCode {
         Command::Typos => typos::run(),
         Command::Docs { configuration: true, .. } => docs::configuration(),
         Command::Docs { limits: true, .. } => limits_page::run(),
+        Command::Docs { schemas: true, .. } => docs::schemas(),
         Command::Docs { .. } => docs::run(),
         Command::Sbom { target } => sbom::run(&target),
         Command::Bench(options) => bench::run(&options),

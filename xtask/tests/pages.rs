@@ -189,6 +189,17 @@ fn the_configuration_page_is_that_of_the_settings_table() {
 }
 
 #[test]
+fn the_schemas_are_those_of_the_types() {
+    let documents = coordinator::schemas::documents().expect("JSON");
+    for (name, text) in &documents {
+        let written = fs::read_to_string(root().join("docs").join(name)).unwrap_or_default();
+        assert!(written == *text, "docs/{name} is out of date: run `cargo xtask docs --schemas`");
+    }
+    let listed = documents.iter().filter(|(name, _)| name.starts_with("schemas/")).count();
+    assert_eq!(files(&root().join("docs/schemas"), "json").len(), listed, "no other files are there");
+}
+
+#[test]
 fn the_book_lists_every_page() {
     let docs = root().join("docs");
     let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();

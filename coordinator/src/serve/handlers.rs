@@ -10,6 +10,7 @@ use keysweep_model::ids::{Alias, RunId};
 use keysweep_model::messages::{Action, Attempt, HitRateSource};
 use keysweep_model::printable::Printable;
 use keysweep_storage::history::{self, RunLine};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,7 +24,7 @@ use crate::submit::Submitted;
 
 /// The request to start a run, with the specification's option names. It may only be gentler than the job, except in the
 /// fields that the job's `allow_override` lists.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RunRequest {
     /// The job; optional if there is only one.
@@ -51,7 +52,7 @@ pub struct RunRequest {
 }
 
 /// The response to a [`RunRequest`].
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunAnswer {
     /// The run.
@@ -61,10 +62,12 @@ pub struct RunAnswer {
 }
 
 /// The deployment or job to return statistics for.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct StatsRequest {
+    /// The job; without it, all jobs of the deployment.
     pub(super) job: Option<String>,
+    /// The alias of the Redis deployment; without it, that of the job, or of the first job.
     pub(super) redis: Option<Alias>,
 }
 
@@ -77,16 +80,21 @@ pub(super) struct CancelRequest {
 }
 
 /// The runs to list.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(super) struct RunsRequest {
+    /// The job; without it, all jobs.
     pub(super) job: Option<String>,
+    /// Return only the newest runs, this many; without it, all.
+    #[schemars(with = "Option<u32>")]
     pub(super) limit: Option<usize>,
 }
 
 /// Runs, newest last.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct Runs {
+    /// The runs in the history, the newest last.
+    #[schemars(with = "Vec<RunLine>")]
     runs: Vec<Value>,
 }
 

@@ -11,11 +11,12 @@ use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, W
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, on};
 use keysweep_http::constant_time_eq;
 use keysweep_model::ids::RunId;
 use keysweep_model::secret::Secret;
 use keysweep_tasks::supervision::TaskGroup;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -24,6 +25,7 @@ use tokio::time::timeout;
 use super::ServiceState;
 use super::handlers::{self, ApiError, ApiResult, CancelRequest, bad_request, refused, write};
 use super::request::{FieldKind, RequestField, RequestFields, of_query, parse};
+use super::routes::{API, Operation};
 use crate::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
 
 /// Maximum concurrent starts of runs. Each one begins with a preflight.
@@ -32,6 +34,9 @@ const STARTS_MAX: usize = 16;
 /// The response if no token is set.
 const OFF: &str = "the HTTP API is off; to turn it on, set a token with `--api-token-file`, \
                    `KEYSWEEP_API_TOKEN`, or `api_token_file` under `[serve]` in the job file";
+
+/// The API's description: see `openapi.rs`.
+const OPENAPI: &str = include_str!("../../../docs/openapi.json");
 
 /// The HTTP API of a service. It is created before the service, and rejects requests until the service is attached.
 pub struct HttpApi {
@@ -64,17 +69,31 @@ impl HttpApi {
 
     /// All routes below `/api`.
     pub fn router(self: &Arc<Self>) -> Router {
-        let api = Router::new()
-            .route("/stats", get(stats))
-            .route("/runs", get(runs).post(start))
-            .route("/runs/{id}", get(run))
-            .route("/runs/{id}/cancel", post(cancel))
+        let with_token = routes(true)
             .fallback(|| async { error_response(404, "there is no such path; see `docs/http.md`") })
-            .method_not_allowed_fallback(|| async { error_response(405, "this path takes another method") })
             .layer(middleware::from_fn_with_state(Arc::clone(self), authorize))
-            .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
-            .with_state(Arc::clone(self));
-        Router::new().nest("/api", api)
+            .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
+        Router::new().nest(API, with_token.merge(routes(false)).with_state(Arc::clone(self)))
+    }
+}
+
+/// The routes of the operations that need a token, or of those that need none.
+fn routes(token: bool) -> Router<Arc<HttpApi>> {
+    let operations = Operation::ALL.iter().filter(|operation| operation.needs_token() == token);
+    operations
+        .fold(Router::new(), |router, operation| router.route(operation.path(), handler(*operation)))
+        .method_not_allowed_fallback(|| async { error_response(405, "this path takes another method") })
+}
+
+fn handler(operation: Operation) -> MethodRouter<Arc<HttpApi>> {
+    let method = operation.method();
+    match operation {
+        Operation::Stats => on(method, stats),
+        Operation::ListRuns => on(method, runs),
+        Operation::StartRun => on(method, start),
+        Operation::ShowRun => on(method, run),
+        Operation::CancelRun => on(method, cancel),
+        Operation::OpenApi => on(method, openapi),
     }
 }
 
@@ -139,10 +158,16 @@ async fn cancel(
     answered(200, cancelled.await)
 }
 
+/// The API's description. It is the same for every installation, so that it needs no token.
+async fn openapi() -> Response {
+    ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+}
+
 /// The body of a request to cancel a run.
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct CancelBody {
+pub(super) struct CancelBody {
+    /// Why, for the result and the history.
     cause: Option<String>,
 }
 
@@ -207,9 +232,16 @@ fn answered<T: Serialize>(status: u16, answer: ApiResult<T>) -> Response {
     }
 }
 
-/// An error as JSON.
+/// An error response.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Error")]
+pub(super) struct ErrorBody<'a> {
+    /// The reason, for people. Its wording can change between versions.
+    error: &'a str,
+}
+
 fn error_response(code: u16, why: &str) -> Response {
-    page(code, json!({ "error": why }).to_string().into_bytes())
+    page(code, json!(ErrorBody { error: why }).to_string().into_bytes())
 }
 
 fn page(status: u16, mut body: Vec<u8>) -> Response {

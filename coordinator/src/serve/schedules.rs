@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use keysweep_model::ids::RunId;
 use keysweep_model::messages::Attempt;
 use keysweep_model::time::{now, now_ms};
-use keysweep_storage::events::{Event, EventKind};
+use keysweep_storage::events::{Event, EventKind, MissedData};
 use keysweep_storage::store::{Created, StoreError};
 use reporter::counted;
 use serde_json::json;
@@ -74,8 +74,9 @@ async fn catch_up(shared: &Arc<ServiceState>, job: &ServedJob) -> Result<Timesta
         "[{name}] {} due while no service was running, from {first} to {latest}",
         counted(count, "run was", "runs were")
     );
-    let data = json!({ "count": count, "first": first.to_string(), "last": latest.to_string(), "caughtUp": job.catch_up });
-    let event = Event::once(&job.options.job, RunId::new(), EventKind::Missed, now_ms(), data);
+    let data =
+        MissedData { count, first: first.to_string(), last: latest.to_string(), caught_up: job.catch_up };
+    let event = Event::once(&job.options.job, RunId::new(), EventKind::Missed, now_ms(), json!(data));
     shared.context.emit_event(&event).await;
     if job.catch_up {
         start(shared, job, "schedule, late").await;

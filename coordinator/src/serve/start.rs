@@ -4,7 +4,7 @@ use keysweep_model::ids::RunId;
 use keysweep_model::result::Status;
 use keysweep_model::time::now_ms;
 use keysweep_runtime::context::Context;
-use keysweep_storage::events::{Event, EventKind};
+use keysweep_storage::events::{Event, EventKind, FailedAttemptData};
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::store::StoreError;
 use reporter::alerting;
@@ -40,8 +40,8 @@ pub async fn record_failure(context: &Context, options: &Options, cause: &str) -
         dry_run: options.dry_run,
         ..RunLine::failed(run, &options.job, &options.alias, now, cause)
     };
-    let data = json!({ "issues": [cause], "attempt": options.attempt, "status": Status::Failed });
-    context.emit_event(&Event::once(&options.job, run, EventKind::Failed, now, data)).await;
+    let data = FailedAttemptData { status: Status::Failed, issues: [cause], attempt: options.attempt };
+    context.emit_event(&Event::once(&options.job, run, EventKind::Failed, now, json!(data))).await;
     history::write(&*context.history_store, &line).await?;
     let runs = alerting::runs_of(context, &options.job).await?;
     alerting::evaluate_alerts(context, &options.job, &runs, (&[], &options.application.hit_rate), None)

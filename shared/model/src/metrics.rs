@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{Display, IntoStaticStr};
@@ -11,7 +12,7 @@ use crate::ids::{NodeId, RunId};
 use crate::messages::AsReplica;
 
 /// Everything that a run measured, in addition to what it cleaned.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Metrics {
     /// The hit rate of the application's lookups.
@@ -27,7 +28,7 @@ pub struct Metrics {
 }
 
 /// The hit rate over several windows, all from the same source.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HitRates {
     /// The source: `redis`, `hash` or `prometheus`.
@@ -56,7 +57,7 @@ impl HitRates {
 }
 
 /// The application's lookups between two times.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HitRateWindow {
     /// The beginning.
@@ -85,7 +86,7 @@ pub struct HitRateWindow {
 }
 
 /// One window of the history of a hit rate.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HitPoint {
     /// Its end.
@@ -98,7 +99,7 @@ pub struct HitPoint {
 
 /// The remaining TTLs of matching keys, in seconds, of those that have one. Percentiles have a relative error of at
 /// most 1 %.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TtlDistribution {
     /// Keys with a TTL.
@@ -117,7 +118,7 @@ pub struct TtlDistribution {
 }
 
 /// One bucket of a histogram.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TtlBucket {
     /// The exclusive lower bound, in seconds.
@@ -129,7 +130,7 @@ pub struct TtlBucket {
 }
 
 /// A change of the number of matching keys.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Growth {
     /// The last earlier run that counted the same keys.
@@ -162,7 +163,7 @@ impl Growth {
 /// The heaviest prefixes of the keys that were read, which are all matching keys if the coverage is complete: up to
 /// the first and the second colon. Each figure has bounds, because it comes from a sketch of bounded memory, or from a
 /// sample.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Prefixes {
     /// By keys.
@@ -182,7 +183,7 @@ pub struct Prefixes {
 }
 
 /// The heaviest prefixes by one measure, the heaviest first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Heaviest {
     /// The prefixes.
@@ -199,7 +200,7 @@ pub struct Heaviest {
 }
 
 /// One prefix.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrefixRow {
     /// The prefix with its last colon; unprintable bytes are escaped.
@@ -231,6 +232,7 @@ pub struct PrefixRow {
     Ord,
     Serialize,
     Deserialize,
+    JsonSchema,
     Display,
     IntoStaticStr,
 )]
@@ -247,7 +249,7 @@ pub enum Health {
 }
 
 /// The health of Redis at one time.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RedisHealth {
     /// The overall status.
@@ -263,7 +265,7 @@ pub struct RedisHealth {
 }
 
 /// The health of one primary at one time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeHealth {
     /// Its identity.
@@ -288,7 +290,7 @@ pub struct NodeHealth {
 }
 
 /// Whether a finding is advice or a problem.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FindingKind {
     /// Advice: its message is listed in `recommendations`.
@@ -298,7 +300,7 @@ pub enum FindingKind {
 }
 
 /// The severity of a finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, Display)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema, Display)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Severity {
@@ -311,7 +313,7 @@ pub enum Severity {
 }
 
 /// A recommendation or an issue, with its evidence.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Its kind.
@@ -327,7 +329,7 @@ pub struct Finding {
 }
 
 /// A firing alert.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Alert {
     /// The id of this alert, from raising to resolving.
@@ -347,7 +349,7 @@ pub struct Alert {
 }
 
 /// What the run found of inactive users' caches.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct InactiveCaches {
     /// Whether it searched for them.

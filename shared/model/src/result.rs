@@ -7,6 +7,7 @@ mod pacing;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::IntoStaticStr;
 
@@ -23,7 +24,7 @@ pub use pacing::{PacedNode, Pacing, Waited};
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The final status of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum Status {
@@ -38,10 +39,10 @@ pub enum Status {
 }
 
 /// The final record of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CleanupResult {
-    /// [`SCHEMA_VERSION`].
+    /// The version of this format: [`SCHEMA_VERSION`].
     pub schema_version: u32,
     /// The run.
     pub run_id: RunId,
@@ -66,7 +67,7 @@ pub struct CleanupResult {
 
     /// Matching keys that existed when they were read, including protected ones.
     pub scanned_keys: u64,
-    /// Whether `scanned_keys` may count keys twice, because a table was resized during the scan, a slot moved, or the
+    /// Whether `scannedKeys` may count keys twice, because a table was resized during the scan, a slot moved, or the
     /// server's cursors are not positions.
     pub scanned_keys_approximate: bool,
     /// Keys of skipped nodes, including those that match no pattern: by the server's counters, none of them is without
@@ -143,14 +144,14 @@ impl CleanupResult {
 }
 
 /// Keys that were not read, because their node had none without TTL.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Skipped {
     /// Matching keys among them, by the samples.
     pub matching_keys: u64,
     /// Matching keys that were read nevertheless, for the statistics.
     pub sampled_keys: u64,
-    /// The maximum error of a share among them, in percentage points, 19 times out of 20; `None` if nothing was
+    /// The maximum error of a share among them, in percentage points, 19 times out of 20; null if nothing was
     /// skipped.
     pub sample_error_percent: Option<f64>,
     /// Why they were skipped.
@@ -158,7 +159,7 @@ pub struct Skipped {
 }
 
 /// The metrics of the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CurrentMetrics {
     /// Hits of the application, 0 to 100 % of its lookups since the previous run, or during this one if there was
@@ -178,7 +179,7 @@ pub struct CurrentMetrics {
 }
 
 /// The servers that were read by a run that reads replicas.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadFromReplicas {
     /// One row per primary whose keys were read.
@@ -186,7 +187,7 @@ pub struct ReadFromReplicas {
 }
 
 /// The servers that were read for one primary.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadNode {
     /// The primary.
@@ -202,7 +203,7 @@ pub struct ReadNode {
 }
 
 /// A replica that was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ReadReplica {
     /// `host:port`.
@@ -219,7 +220,7 @@ pub struct ReadReplica {
 
 /// Slots that were scanned again: a server failed, was restarted, or did not report its replication history, before
 /// its replicas had confirmed the deletions there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailoverRescan {
     /// The slots, as ranges such as `0-5460`; null if there were none, and on a standalone server, which is not
@@ -237,7 +238,7 @@ pub struct FailoverRescan {
 }
 
 /// The figures of a node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeRow {
     /// Its identity.

@@ -1,6 +1,7 @@
 //! A fingerprint of the selection of keys that a run counts. Figures of two runs are compared only if their selections
 //! are equal: a job with other patterns or another database has not grown.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha1::{Digest, Sha1};
 
@@ -12,8 +13,9 @@ use crate::messages::{Rules, RunSpec};
 const BYTES: usize = 12;
 
 /// The fingerprint: 24 hexadecimal digits. It is independent of the order of patterns and of the action.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(inline)]
 pub struct Selection(String);
 
 impl Selection {

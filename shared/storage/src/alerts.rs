@@ -7,17 +7,19 @@ use std::collections::BTreeMap;
 use keysweep_model::ids::RunId;
 use keysweep_model::metrics::Alert;
 use keysweep_model::wire;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use strum::Display;
+use strum::{Display, VariantArray};
 
+use crate::events::AlertData;
 use crate::store::{self, Entry, Store, StoreError};
 
 /// The key prefix of all alert states.
 pub const ALERTS: &str = "alerts/";
 
 /// A transition of an alert.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Display, VariantArray)]
 #[serde(rename_all = "lowercase")]
 #[strum(serialize_all = "lowercase")]
 pub enum AlertTransition {
@@ -75,10 +77,7 @@ impl AlertNotification {
     /// The event for subscribers and webhooks.
     #[must_use]
     pub fn data(&self) -> serde_json::Value {
-        let mut data = json!(self.alert);
-        data["change"] = json!(self.change);
-        data["sequence"] = json!(self.sequence);
-        data
+        json!(AlertData { alert: &self.alert, change: self.change, sequence: self.sequence })
     }
 }
 

@@ -2,22 +2,29 @@
 //! `events/<job>/<kind>/<run>`. Over NATS, the subject contains job and kind, the stream can be replayed, and an event
 //! that occurs once per run is published once.
 
+mod data;
+
 use jiff::Timestamp;
 use keysweep_model::ids::RunId;
 use keysweep_model::time::rfc3339;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use strum::Display;
+use strum::{Display, VariantArray};
 use uuid::Uuid;
 
-use crate::alerts::AlertNotification;
+use crate::alerts::{AlertNotification, AlertTransition};
 use crate::store::{Store, StoreError};
+
+pub use data::{
+    AlertData, FailedAttemptData, IssueData, MissedData, ProgressData, StartedData, TakenOverData,
+};
 
 /// The key prefix of all events.
 pub const EVENTS: &str = "events/";
 
 /// The kinds of events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Display, VariantArray)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum EventKind {
@@ -46,6 +53,21 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All kinds.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The types of the CloudEvents of this kind.
+    #[must_use]
+    pub fn event_types(self) -> Vec<String> {
+        match self {
+            Self::Alert => {
+                let changes = AlertTransition::VARIANTS.iter().map(ToString::to_string);
+                changes.map(|change| self.event_type(Some(&change))).collect()
+            }
+            _ => vec![self.event_type(None)],
+        }
+    }
+
     /// The type of the CloudEvent.
     fn event_type(self, which: Option<&str>) -> String {
         match (self, which) {
@@ -54,6 +76,28 @@ impl EventKind {
             _ => format!("dev.keysweep.run.{self}.v1"),
         }
     }
+}
+
+/// An event as it is published: a CloudEvent 1.0 in structured JSON.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub struct CloudEvent<'a> {
+    /// The version of the CloudEvents specification: `1.0`.
+    specversion: &'static str,
+    /// The same for every publication of the same event: use it to deduplicate.
+    id: &'a str,
+    /// The job: `/keysweep/jobs/<job>`.
+    source: String,
+    /// The kind, and the version of `data`. New fields can be added to a version; a new version is a new type.
+    r#type: String,
+    /// The run id; of an alert its id, of a summary the Monday after its week.
+    subject: &'a str,
+    /// RFC 3339, UTC.
+    time: String,
+    /// `application/json`.
+    datacontenttype: &'static str,
+    /// Depends on the type.
+    data: &'a Value,
 }
 
 /// An event to be published.
@@ -127,15 +171,15 @@ impl Event {
     #[must_use]
     pub fn cloud_event(&self) -> Value {
         let id = self.key();
-        json!({
-            "specversion": "1.0",
-            "id": id.strip_prefix(EVENTS).unwrap_or(&id),
-            "source": format!("/keysweep/jobs/{}", self.job),
-            "type": self.kind.event_type(self.which.as_deref()),
-            "subject": self.subject,
-            "time": rfc3339(self.time_ms),
-            "datacontenttype": "application/json",
-            "data": self.data,
+        json!(CloudEvent {
+            specversion: "1.0",
+            id: id.strip_prefix(EVENTS).unwrap_or(&id),
+            source: format!("/keysweep/jobs/{}", self.job),
+            r#type: self.kind.event_type(self.which.as_deref()),
+            subject: &self.subject,
+            time: rfc3339(self.time_ms),
+            datacontenttype: "application/json",
+            data: &self.data,
         })
     }
 }

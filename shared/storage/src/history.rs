@@ -7,6 +7,7 @@ use keysweep_model::result::{CleanupResult, Status};
 use keysweep_model::selection::Selection;
 use keysweep_model::time::rfc3339;
 use keysweep_model::wire;
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -15,9 +16,13 @@ use crate::store::{self, Entry, Store, StoreError};
 /// The key prefix of all lines.
 pub const HISTORY: &str = "history/";
 
+/// Counts that the line of a run in progress does not have yet.
+const UNKNOWN_IN_PROGRESS: [&str; 4] = ["scannedKeys", "staleTTLKeys", "cleanedKeys", "inactiveUserCaches"];
+
 /// A run in one line.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = null_in_progress)]
 pub struct RunLine {
     /// The run.
     pub run_id: RunId,
@@ -182,7 +187,7 @@ impl RunLine {
     pub fn as_json(&self) -> Value {
         let mut value = json!(self);
         if self.status.is_none() {
-            for count in ["scannedKeys", "staleTTLKeys", "cleanedKeys", "inactiveUserCaches"] {
+            for count in UNKNOWN_IN_PROGRESS {
                 value[count] = Value::Null;
             }
         }
@@ -191,6 +196,15 @@ impl RunLine {
 
     fn key(&self) -> String {
         key(self.run_id)
+    }
+}
+
+/// Makes the schema of a line that of [`RunLine::as_json`].
+fn null_in_progress(schema: &mut Schema) {
+    for count in UNKNOWN_IN_PROGRESS {
+        if let Some(kind) = schema.pointer_mut(&format!("/properties/{count}/type")) {
+            *kind = json!([kind.take(), "null"]);
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::schemas::api_errors;
+
 /// An answer over HTTP.
 #[derive(Debug)]
 pub struct Answer {
@@ -42,6 +44,8 @@ pub struct Api {
 }
 
 impl Api {
+    /// The response, which must be one that the description of the API has.
+    #[track_caller]
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         let token = self.token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
@@ -54,7 +58,13 @@ impl Api {
         let text = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Answer { status: status.unwrap_or_default(), head: head.to_owned(), body: body.to_owned() }
+        let answer =
+            Answer { status: status.unwrap_or_default(), head: head.to_owned(), body: body.to_owned() };
+        if path.starts_with("/api/") {
+            let errors = api_errors(method, path, answer.status, &answer.json(answer.status));
+            assert!(errors.is_empty(), "{method} {path}: {errors}\n{answer:?}");
+        }
+        answer
     }
 
     pub fn get(&self, path: &str) -> Answer {

@@ -18,6 +18,7 @@ pub mod hostile;
 pub mod jwt;
 pub mod proxy;
 pub mod raw;
+pub mod schemas;
 pub mod state;
 
 use std::fmt;
@@ -235,6 +236,7 @@ impl Running {
             let shown = ended.stdout.contains(never) || ended.stderr.contains(never);
             assert!(!shown, "`{never}` must not show\n{ended}");
         }
+        schemas::check_output(&ended.line, &ended.stdout);
         ended
     }
 

@@ -49,6 +49,12 @@ async fn requests_without_the_token_are_refused() {
             api.with(wrong).ask(method, "/api/runs", "").refused(401, "token");
         }
     }
+    for service in [&without_token, &api] {
+        // The description is the same for every installation.
+        let described = service.get("/api/openapi.json").json(200);
+        assert!(described["paths"]["/api/runs"]["post"].is_object(), "{described:#}");
+        service.post("/api/openapi.json", &json!({})).refused(405, "another method");
+    }
     for (path, text) in [("/livez", "alive"), ("/readyz", "ready"), ("/metrics", "keysweep_build_info{")] {
         let answer = api.get(path);
         assert!(answer.status == 200 && answer.body.contains(text), "{answer:?}");

@@ -41,6 +41,7 @@ mod questions;
 mod read_only;
 mod rights;
 mod roles;
+mod schemas;
 mod secrets;
 mod sentinel;
 mod service;

@@ -1,5 +1,6 @@
 //! Estimates of the memory of a group of keys from its measured keys. Pure.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Standard deviations between an estimate and its lower bound: 97.5 % of a normal distribution lie above it. Sizes
@@ -7,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub const DEVIATIONS: f64 = 1.96;
 
 /// Bytes of memory, with bounds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ByteEstimate {
     /// The estimate: measured bytes, and their mean for each key that was not measured.

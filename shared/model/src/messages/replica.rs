@@ -1,10 +1,11 @@
 //! The state of a replica that was given as an address of a run or a plan: its link to the primary, and the age of its
 //! data.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A server that is a replica.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AsReplica {
     /// `host:port` of its primary.
@@ -12,12 +13,12 @@ pub struct AsReplica {
     /// The state of its link to the primary.
     pub link: Link,
     /// With a link: seconds since the last message from the primary. Without: seconds since the link was lost. Its
-    /// data is at least that old. `None` if the server does not report it.
+    /// data is at least that old. Null if the server does not report it.
     pub age_seconds: Option<u64>,
 }
 
 /// The state of a replica's link to its primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Link {
     /// It is connected.

@@ -1,11 +1,12 @@
 //! What pacing did, in a result.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::NodeId;
 
 /// How pacing limited a run, and why.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Pacing {
     /// `latency-budget` or `max-speed`; a rate limit may apply in addition.
@@ -25,7 +26,7 @@ pub struct Pacing {
 }
 
 /// Waiting time in milliseconds by reason.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Waited {
     /// Pauses for other clients' requests.
@@ -35,7 +36,7 @@ pub struct Waited {
 }
 
 /// The probe statistics of a node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PacedNode {
     /// Its identity.
