@@ -18,7 +18,7 @@ pub use self::settings::{
 };
 pub use self::workers::{
     AttachArgs, DriveArgs, EventsArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs, RoleArgs,
-    RunsCommand, ServeArgs, SetupArgs, StatsArgs, WorkerArgs,
+    RunsCommand, ScannerArgs, ServeArgs, SetupArgs, StatsArgs, WorkerArgs, WorkerRole,
 };
 use super::examples;
 
@@ -68,9 +68,12 @@ pub enum Command {
     /// The coordinator as a service: schedule, runs, answers for programs
     #[command(after_help = examples::SERVE)]
     Serve(ServeArgs),
+    /// A worker in all roles: scanner, reaper and reporter
+    #[command(after_help = examples::ROLES)]
+    Worker(WorkerArgs),
     /// A worker that reads scan tasks
     #[command(after_help = examples::ROLES)]
-    Scanner(WorkerArgs),
+    Scanner(ScannerArgs),
     /// A worker that deletes what scanners found
     #[command(after_help = examples::ROLES)]
     Reaper(ReaperArgs),
@@ -120,7 +123,10 @@ impl Command {
     /// Whether it runs until it is stopped, so that its log is its only output.
     #[must_use]
     pub fn is_service(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Scanner(_) | Self::Reaper(_) | Self::Reporter(_))
+        matches!(
+            self,
+            Self::Serve(_) | Self::Worker(_) | Self::Scanner(_) | Self::Reaper(_) | Self::Reporter(_)
+        )
     }
 }
 

@@ -26,8 +26,8 @@ pub const PATIENCE: Duration = Duration::from_secs(5);
 /// How long roles wait for JetStream of a NATS that answers.
 const JETSTREAM_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The roles that never publish runs or grants.
-const WORKERS: [&str; 3] = ["scanner", "reaper", "reporter"];
+/// The processes that never publish runs or grants.
+const WORKERS: [&str; 4] = ["worker", "scanner", "reaper", "reporter"];
 
 /// What a command over NATS connects to.
 pub struct Connections {

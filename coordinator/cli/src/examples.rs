@@ -79,6 +79,7 @@ side. SIGTERM hands over what it drives.";
 /// After the help of the worker roles.
 pub(super) const ROLES: &str = "\
 Examples:
+  keysweep worker --nats nats://nats:4222 --redis redis://cache:6379
   keysweep scanner --nats nats://nats:4222 --redis redis://cache:6379
   keysweep reaper --config keysweep.toml --admin-addr 0.0.0.0:9090
 

@@ -32,3 +32,4 @@ pub mod serve_here;
 pub mod show;
 mod signals;
 pub mod stats;
+pub mod worker;

@@ -15,7 +15,8 @@ use keysweep_cli::error::CommandError;
 use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{
-    check, demo, events, here, log, nats_keys, nats_setup, restore, roles, run, runs, serve_here, show, stats,
+    check, demo, events, here, log, nats_keys, nats_setup, restore, roles, run, runs, serve_here, show,
+    stats, worker,
 };
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
@@ -102,9 +103,10 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
             Some(jobs) => Box::pin(serve_here::serve(&jobs, args)).await,
             None => Box::pin(roles::coordinator(&connections(cli)?, args)).await,
         },
-        Command::Scanner(args) => Box::pin(roles::scanner(&connections(cli)?, args)).await,
-        Command::Reaper(args) => Box::pin(roles::reaper(&connections(cli)?, args)).await,
-        Command::Reporter(args) => Box::pin(roles::reporter(&connections(cli)?, args)).await,
+        Command::Worker(args) => Box::pin(worker::worker(&connections(cli)?, args)).await,
+        Command::Scanner(args) => Box::pin(worker::scanner(&connections(cli)?, args)).await,
+        Command::Reaper(args) => Box::pin(worker::reaper(&connections(cli)?, args)).await,
+        Command::Reporter(args) => Box::pin(worker::reporter(&connections(cli)?, args)).await,
         Command::Stats(_) => {
             let jobs = resolved(cli, config::resolve_all)?;
             match jobs.as_slice() {

@@ -1,5 +1,5 @@
-//! The long-running roles: each waits for NATS, works until SIGTERM or SIGINT, finishes the work in progress, and
-//! ends.
+//! The long-running processes: each waits for NATS, works until SIGTERM or SIGINT, finishes the work in progress, and
+//! ends. The roles of workers are in `worker.rs`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,60 +14,20 @@ use keysweep_config::{SecretSource, Settings};
 use keysweep_nats::missing_protections;
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_telemetry::Telemetry;
-use reaper::Reaper;
-use scanner::Scanner;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::admin::{self, Health};
-use super::args::{ReaperArgs, RoleArgs, ServeArgs, WorkerArgs};
+use super::args::ServeArgs;
 use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
 use super::signals::Signals;
 use crate::limits::DRAIN_TIMEOUT;
 
-/// `keysweep scanner`.
-///
-/// # Errors
-/// When NATS cannot be used, or work in progress is not finished in time.
-pub async fn scanner(connections: &Connections, args: &WorkerArgs) -> Result<u8, CommandError> {
-    let at_once = usize::from(args.at_once);
-    role("scanner", connections, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
-        Ok(Scanner::new(net.context, shutdown).run(at_once).await?)
-    })
-    .await
-}
-
-/// `keysweep reaper`.
-///
-/// # Errors
-/// As for a scanner.
-pub async fn reaper(connections: &Connections, args: &ReaperArgs) -> Result<u8, CommandError> {
-    let args = &args.worker;
-    let at_once = usize::from(args.at_once);
-    role("reaper", connections, (args.role.admin_addr, None), async move |net: NatsConnection, shutdown| {
-        // Check now, and not when the first run waits for it.
-        net.context.backups.check().await?;
-        Ok(Reaper::new(net.context, shutdown).run(at_once).await?)
-    })
-    .await
-}
-
-/// `keysweep reporter`.
-///
-/// # Errors
-/// As for a scanner.
-pub async fn reporter(connections: &Connections, args: &RoleArgs) -> Result<u8, CommandError> {
-    role("reporter", connections, (args.admin_addr, None), async move |net: NatsConnection, shutdown| {
-        Ok(reporter::run(&net.context, shutdown).await?)
-    })
-    .await
-}
-
 /// `keysweep serve` over NATS.
 ///
 /// # Errors
-/// As for a scanner, or when a job's settings cannot be used.
+/// When NATS cannot be used, a run is not released in time, or a job's settings cannot be used.
 pub async fn coordinator(connections: &Connections, args: &ServeArgs) -> Result<u8, CommandError> {
     let jobs = served_jobs(&connections.jobs)?;
     let who = myself();
@@ -111,8 +71,8 @@ fn job(settings: &Settings) -> Result<ServedJob, CommandError> {
     })
 }
 
-/// Runs a role from its start to its end.
-async fn role(
+/// Runs a process from its start to its end.
+pub(super) async fn role(
     name: &str,
     connections: &Connections,
     (admin_addr, api): (Option<SocketAddr>, Option<Router>),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use coordinator::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
 use keysweep_model::ids::RunId;
 
@@ -42,7 +42,7 @@ pub struct RoleArgs {
 
 /// Flags of scanners and reapers.
 #[derive(Args)]
-pub struct WorkerArgs {
+pub struct ScannerArgs {
     /// Flags of every role.
     #[command(flatten)]
     pub role: RoleArgs,
@@ -57,10 +57,48 @@ pub struct WorkerArgs {
 pub struct ReaperArgs {
     /// Flags of scanners, too.
     #[command(flatten)]
-    pub worker: WorkerArgs,
+    pub worker: ScannerArgs,
     /// The backup.
     #[command(flatten)]
     pub settings: ReaperSettings,
+}
+
+/// Flags of `worker`.
+#[derive(Args)]
+pub struct WorkerArgs {
+    /// Flags of reapers, too.
+    #[command(flatten)]
+    pub reaper: ReaperArgs,
+    /// Only these roles, separated by commas [default: scanner,reaper,reporter]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "ROLES", help_heading = ROLE)]
+    #[arg(default_values_t = WorkerRole::ALL, hide_default_value = true, hide_possible_values = true)]
+    pub roles: Vec<WorkerRole>,
+}
+
+/// A role of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub enum WorkerRole {
+    /// Reads scan tasks.
+    Scanner,
+    /// Deletes what scanners found.
+    Reaper,
+    /// Makes results of what the others did.
+    Reporter,
+}
+
+impl WorkerRole {
+    /// All roles.
+    pub const ALL: [Self; 3] = [Self::Scanner, Self::Reaper, Self::Reporter];
+
+    /// The command that has only this role.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Scanner => "scanner",
+            Self::Reaper => "reaper",
+            Self::Reporter => "reporter",
+        }
+    }
 }
 
 fn default_at_once() -> u8 {

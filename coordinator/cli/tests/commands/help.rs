@@ -3,13 +3,14 @@
 use keysweep_cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 27] = [
     &[],
     &["run"],
     &["plan"],
     &["restore"],
     &["demo"],
     &["serve"],
+    &["worker"],
     &["scanner"],
     &["reaper"],
     &["reporter"],

@@ -53,3 +53,4 @@ mod tls;
 mod unreachable;
 mod variables;
 mod without_scripts;
+mod worker;

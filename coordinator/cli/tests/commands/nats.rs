@@ -18,7 +18,8 @@ async fn nats(config: &str) -> NatsServer {
 fn a_missing_nats_url_is_named() {
     let run = RunId::new().to_string();
     let commands = [
-        &["scanner"][..],
+        &["worker"][..],
+        &["scanner"],
         &["reaper"],
         &["reporter"],
         &["serve"],

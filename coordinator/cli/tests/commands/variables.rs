@@ -22,13 +22,14 @@ const SERVICES: [(&str, &str); 10] = [
 
 #[test]
 fn a_mistyped_variable_is_an_error_of_every_command_that_reads_settings() {
-    let commands: [&[&str]; 15] = [
+    let commands: [&[&str]; 16] = [
         &["run", "--yes"],
         &["plan"],
         &["restore", "/nowhere"],
         &["config", "show"],
         &["stats"],
         &["serve"],
+        &["worker"],
         &["scanner"],
         &["reaper"],
         &["reporter"],

@@ -1,0 +1,129 @@
+//! The roles of workers: one of them in a process, or several. A role is the same code in both.
+
+use std::collections::BTreeSet;
+
+use coordinator::serve::ServeError;
+use keysweep_runtime::context::Context;
+use keysweep_tasks::supervision::TaskGroup;
+use reaper::Reaper;
+use scanner::Scanner;
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::args::{ReaperArgs, RoleArgs, ScannerArgs, WorkerArgs, WorkerRole};
+use super::connections::{Connections, NatsConnection};
+use super::error::CommandError;
+use super::roles::role;
+use crate::limits::DRAIN_TIMEOUT;
+
+/// `keysweep scanner`.
+///
+/// # Errors
+/// When NATS cannot be used, or work in progress is not finished in time.
+pub async fn scanner(connections: &Connections, args: &ScannerArgs) -> Result<u8, CommandError> {
+    alone(WorkerRole::Scanner, connections, &args.role, args.at_once).await
+}
+
+/// `keysweep reaper`.
+///
+/// # Errors
+/// As for a scanner.
+pub async fn reaper(connections: &Connections, args: &ReaperArgs) -> Result<u8, CommandError> {
+    alone(WorkerRole::Reaper, connections, &args.worker.role, args.worker.at_once).await
+}
+
+/// `keysweep reporter`.
+///
+/// # Errors
+/// As for a scanner.
+pub async fn reporter(connections: &Connections, args: &RoleArgs) -> Result<u8, CommandError> {
+    alone(WorkerRole::Reporter, connections, args, 1).await
+}
+
+/// `keysweep worker`.
+///
+/// # Errors
+/// As for a scanner, and when one of the roles ends.
+pub async fn worker(connections: &Connections, args: &WorkerArgs) -> Result<u8, CommandError> {
+    let scanner = &args.reaper.worker;
+    let roles: BTreeSet<WorkerRole> = args.roles.iter().copied().collect();
+    let at_once = scanner.at_once;
+    role(
+        "worker",
+        connections,
+        (scanner.role.admin_addr, None),
+        async move |net: NatsConnection, shutdown| together(roles, &net.context, at_once, shutdown).await,
+    )
+    .await
+}
+
+/// A process with one role.
+async fn alone(
+    which: WorkerRole,
+    connections: &Connections,
+    args: &RoleArgs,
+    at_once: u8,
+) -> Result<u8, CommandError> {
+    role(which.name(), connections, (args.admin_addr, None), async move |net: NatsConnection, shutdown| {
+        work(which, net.context, at_once, shutdown).await
+    })
+    .await
+}
+
+/// Works in one role until `shutdown`.
+async fn work(
+    which: WorkerRole,
+    context: Context,
+    at_once: u8,
+    shutdown: CancellationToken,
+) -> Result<(), CommandError> {
+    let at_once = usize::from(at_once);
+    match which {
+        WorkerRole::Scanner => Ok(Scanner::new(context, shutdown).run(at_once).await?),
+        WorkerRole::Reaper => {
+            // Check now, and not when the first run waits for it.
+            context.backups.check().await?;
+            Ok(Reaper::new(context, shutdown).run(at_once).await?)
+        }
+        WorkerRole::Reporter => Ok(reporter::run(&context, shutdown).await?),
+    }
+}
+
+/// Works in all of `roles` until `shutdown`. If one of them ends earlier, the others finish their work in progress, and
+/// its error is the error of the process.
+async fn together(
+    roles: BTreeSet<WorkerRole>,
+    context: &Context,
+    at_once: u8,
+    shutdown: CancellationToken,
+) -> Result<(), CommandError> {
+    let (failed, mut failures) = mpsc::channel(WorkerRole::ALL.len());
+    let mut tasks = TaskGroup::default();
+    for which in roles {
+        let (context, shutdown, failed) = (context.clone(), shutdown.clone(), failed.clone());
+        tasks.start(which.name(), async move {
+            // When this role ends, by a panic too, the others do.
+            let _others = shutdown.clone().drop_guard();
+            if let Err(e) = work(which, context, at_once, shutdown).await {
+                tracing::error!(error = %e, "{} has failed; the process finishes its work and ends", which.name());
+                // There is room for the failure of each role.
+                let _ = failed.try_send(e);
+            }
+            Ok::<(), CommandError>(())
+        });
+    }
+    let out_of_time = async {
+        shutdown.cancelled().await;
+        sleep(DRAIN_TIMEOUT).await;
+    };
+    let ended = tokio::select! {
+        panicked = tasks.join() => match panicked.into_iter().next() {
+            Some((which, exit)) => Err(ServeError::Part(which, exit).into()),
+            None => Ok(()),
+        },
+        () = out_of_time => Err(CommandError::NotDrained(DRAIN_TIMEOUT.as_secs())),
+    };
+    // The first failure is the cause of the others.
+    failures.try_recv().map_or(ended, Err)
+}
