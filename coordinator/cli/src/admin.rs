@@ -11,6 +11,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use keysweep_config::{Setting, Settings};
 use keysweep_nats::Nats;
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_telemetry as telemetry;
@@ -56,18 +57,26 @@ fn metrics(telemetry: &Telemetry) -> impl IntoResponse + use<> {
     ([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], telemetry.text())
 }
 
+/// Where the settings say that HTTP is served. `[serve]` of the job file is not about workers: beside a coordinator with
+/// the same file, they would find its port in use.
+pub(super) fn address(jobs: &[Settings], is_coordinator: bool) -> Option<&Setting<Option<SocketAddr>>> {
+    // All jobs have the same.
+    let address = jobs.first().map(|job| &job.admin_addr);
+    address.filter(|address| is_coordinator || address.origin.is_above_file())
+}
+
 /// Serves at `address` until `tasks` is dropped; does nothing without an address.
 pub(super) async fn start(
     tasks: &mut TaskGroup,
-    address: Option<SocketAddr>,
+    address: Option<&Setting<Option<SocketAddr>>>,
     health: Arc<Health>,
     telemetry: Arc<Telemetry>,
     api: Option<Router>,
 ) -> Result<(), CommandError> {
-    let Some(address) = address else { return Ok(()) };
+    let Some(Setting { value: Some(address), origin }) = address else { return Ok(()) };
     let listener = TcpListener::bind(address)
         .await
-        .map_err(|e| CommandError::Usage(format!("failed to listen on `--admin-addr {address}`: {e}")))?;
+        .map_err(|e| CommandError::Usage(format!("failed to listen on `{address}` ({origin}): {e}")))?;
     tracing::info!(
         "health at http://{0}/livez and /readyz, metrics at http://{0}/metrics",
         listener.local_addr()?

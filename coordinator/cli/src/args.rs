@@ -14,7 +14,7 @@ use keysweep_config::{FlagLayer, Group, Section, SettingDef};
 pub use self::restore::RestoreArgs;
 pub use self::settings::{
     ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, RestoreSettings, RunsSettings,
-    ServeSettings, StatsSettings,
+    ServeSettings, StatsSettings, WorkerSettings,
 };
 pub use self::workers::{
     AttachArgs, DriveArgs, EventsArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs, RoleArgs,

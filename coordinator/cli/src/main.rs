@@ -99,14 +99,14 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
         }
         Command::Demo(args) => demo::demo(args, how).await,
         Command::Config { command } => configuration(cli, command, how),
-        Command::Serve(args) => match here(cli)? {
-            Some(jobs) => Box::pin(serve_here::serve(&jobs, args)).await,
-            None => Box::pin(roles::coordinator(&connections(cli)?, args)).await,
+        Command::Serve(_) => match here(cli)? {
+            Some(jobs) => Box::pin(serve_here::serve(&jobs)).await,
+            None => Box::pin(roles::coordinator(&connections(cli)?)).await,
         },
         Command::Worker(args) => Box::pin(worker::worker(&connections(cli)?, args)).await,
         Command::Scanner(args) => Box::pin(worker::scanner(&connections(cli)?, args)).await,
         Command::Reaper(args) => Box::pin(worker::reaper(&connections(cli)?, args)).await,
-        Command::Reporter(args) => Box::pin(worker::reporter(&connections(cli)?, args)).await,
+        Command::Reporter(_) => Box::pin(worker::reporter(&connections(cli)?)).await,
         Command::Stats(_) => {
             let jobs = resolved(cli, config::resolve_all)?;
             match jobs.as_slice() {

@@ -1,7 +1,6 @@
 //! The long-running processes: each waits for NATS, works until SIGTERM or SIGINT, finishes the work in progress, and
 //! ends. The roles of workers are in `worker.rs`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -18,7 +17,6 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::admin::{self, Health};
-use super::args::ServeArgs;
 use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
 use super::signals::Signals;
@@ -28,19 +26,14 @@ use crate::limits::DRAIN_TIMEOUT;
 ///
 /// # Errors
 /// When NATS cannot be used, a run is not released in time, or a job's settings cannot be used.
-pub async fn coordinator(connections: &Connections, args: &ServeArgs) -> Result<u8, CommandError> {
+pub async fn coordinator(connections: &Connections) -> Result<u8, CommandError> {
     let jobs = served_jobs(&connections.jobs)?;
     let who = myself();
     let http = http_api(&connections.jobs)?;
     let router = http.router();
-    role(
-        "coordinator",
-        connections,
-        (args.admin_addr, Some(router)),
-        async move |net: NatsConnection, shutdown| {
-            Ok(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &http).await?)
-        },
-    )
+    role("coordinator", connections, Some(router), async move |net: NatsConnection, shutdown| {
+        Ok(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &http).await?)
+    })
     .await
 }
 
@@ -75,13 +68,14 @@ fn job(settings: &Settings) -> Result<ServedJob, CommandError> {
 pub(super) async fn role(
     name: &str,
     connections: &Connections,
-    (admin_addr, api): (Option<SocketAddr>, Option<Router>),
+    api: Option<Router>,
     work: impl AsyncFnOnce(NatsConnection, CancellationToken) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
     let (health, mut tasks) = (Arc::new(Health::default()), TaskGroup::default());
     let telemetry = Arc::new(Telemetry::default());
-    admin::start(&mut tasks, admin_addr, Arc::clone(&health), Arc::clone(&telemetry), api).await?;
+    let address = admin::address(&connections.jobs, name == "coordinator");
+    admin::start(&mut tasks, address, Arc::clone(&health), Arc::clone(&telemetry), api).await?;
     let mut net = tokio::select! {
         net = connections.connect(name, None) => net?,
         _ = signals.next() => return Ok(exit::DONE),

@@ -16,7 +16,6 @@ use keysweep_telemetry::Telemetry;
 use tokio::task::spawn_blocking;
 
 use super::admin::{self, Health};
-use super::args::ServeArgs;
 use super::error::CommandError;
 use super::here::{folder, import};
 use super::roles::{http_api, served_jobs, until_drained};
@@ -29,7 +28,7 @@ const NAME: &str = "the service";
 ///
 /// # Errors
 /// When a job's settings or the state file cannot be used, or runs are not stopped in time.
-pub async fn serve(settings: &[Settings], args: &ServeArgs) -> Result<u8, CommandError> {
+pub async fn serve(settings: &[Settings]) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
     let (jobs, folder) = (served_jobs(settings)?, folder(settings)?);
     let scope = scope(&jobs)?;
@@ -41,7 +40,8 @@ pub async fn serve(settings: &[Settings], args: &ServeArgs) -> Result<u8, Comman
         (Arc::new(Health::default()), Arc::new(Telemetry::default()), http_api(settings)?);
     let mut tasks = TaskGroup::default();
     let (shown, measured) = (Arc::clone(&health), Arc::clone(&telemetry));
-    admin::start(&mut tasks, args.admin_addr, shown, measured, Some(http.router())).await?;
+    let address = admin::address(settings, true);
+    admin::start(&mut tasks, address, shown, measured, Some(http.router())).await?;
     let context = Context { telemetry, ..context(&jobs) };
     health.ready(None);
     tracing::info!("{NAME} is ready, with its state in `{}`", file.path().display());

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::args::{ReaperArgs, RoleArgs, ScannerArgs, WorkerArgs, WorkerRole};
+use super::args::{ReaperArgs, ScannerArgs, WorkerArgs, WorkerRole};
 use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
 use super::roles::role;
@@ -22,7 +22,7 @@ use crate::limits::DRAIN_TIMEOUT;
 /// # Errors
 /// When NATS cannot be used, or work in progress is not finished in time.
 pub async fn scanner(connections: &Connections, args: &ScannerArgs) -> Result<u8, CommandError> {
-    alone(WorkerRole::Scanner, connections, &args.role, args.at_once).await
+    alone(WorkerRole::Scanner, connections, args.at_once).await
 }
 
 /// `keysweep reaper`.
@@ -30,15 +30,16 @@ pub async fn scanner(connections: &Connections, args: &ScannerArgs) -> Result<u8
 /// # Errors
 /// As for a scanner.
 pub async fn reaper(connections: &Connections, args: &ReaperArgs) -> Result<u8, CommandError> {
-    alone(WorkerRole::Reaper, connections, &args.worker.role, args.worker.at_once).await
+    alone(WorkerRole::Reaper, connections, args.worker.at_once).await
 }
 
 /// `keysweep reporter`.
 ///
 /// # Errors
 /// As for a scanner.
-pub async fn reporter(connections: &Connections, args: &RoleArgs) -> Result<u8, CommandError> {
-    alone(WorkerRole::Reporter, connections, args, 1).await
+pub async fn reporter(connections: &Connections) -> Result<u8, CommandError> {
+    // It follows all runs at once.
+    alone(WorkerRole::Reporter, connections, 1).await
 }
 
 /// `keysweep worker`.
@@ -46,26 +47,17 @@ pub async fn reporter(connections: &Connections, args: &RoleArgs) -> Result<u8, 
 /// # Errors
 /// As for a scanner, and when one of the roles ends.
 pub async fn worker(connections: &Connections, args: &WorkerArgs) -> Result<u8, CommandError> {
-    let scanner = &args.reaper.worker;
     let roles: BTreeSet<WorkerRole> = args.roles.iter().copied().collect();
-    let at_once = scanner.at_once;
-    role(
-        "worker",
-        connections,
-        (scanner.role.admin_addr, None),
-        async move |net: NatsConnection, shutdown| together(roles, &net.context, at_once, shutdown).await,
-    )
+    let at_once = args.reaper.worker.at_once;
+    role("worker", connections, None, async move |net: NatsConnection, shutdown| {
+        together(roles, &net.context, at_once, shutdown).await
+    })
     .await
 }
 
 /// A process with one role.
-async fn alone(
-    which: WorkerRole,
-    connections: &Connections,
-    args: &RoleArgs,
-    at_once: u8,
-) -> Result<u8, CommandError> {
-    role(which.name(), connections, (args.admin_addr, None), async move |net: NatsConnection, shutdown| {
+async fn alone(which: WorkerRole, connections: &Connections, at_once: u8) -> Result<u8, CommandError> {
+    role(which.name(), connections, None, async move |net: NatsConnection, shutdown| {
         work(which, net.context, at_once, shutdown).await
     })
     .await

@@ -27,7 +27,7 @@ pub enum Group {
     Redis,
     /// The connection to NATS, and the streams there.
     Nats,
-    /// The HTTP API.
+    /// The HTTP endpoints and the API.
     Serve,
 }
 
@@ -71,7 +71,7 @@ impl Group {
                 "[Distributed mode](distributed.md#schedule-and-retries); for `allow_override`, \
                  [HTTP](http.md#what-a-request-may-ask-for)",
             ),
-            Self::Serve => ("Role", "", "[HTTP](http.md#enable-the-api)"),
+            Self::Serve => ("Role", "", "[HTTP](http.md)"),
             Self::Redis => ("Redis", "", "[Connecting to Redis](reaching-redis.md)"),
             Self::Nats => ("NATS", "", "[Distributed mode](distributed.md#connecting-to-nats)"),
         }
@@ -89,7 +89,9 @@ pub enum Scope {
     Nats,
     /// `serve` only.
     Serve,
-    /// `reaper` only.
+    /// Every worker.
+    Worker,
+    /// Workers that are reapers.
     Reaper,
     /// `restore` only.
     Restore,
@@ -117,7 +119,7 @@ impl Scope {
     pub const fn heading(self) -> Option<&'static str> {
         match self {
             Self::Job | Self::Redis | Self::Nats => None,
-            Self::Serve | Self::Reaper => Some("Role"),
+            Self::Serve | Self::Worker | Self::Reaper => Some("Role"),
             Self::Restore | Self::Stats | Self::Runs | Self::Drive => Some("Selection"),
         }
     }

@@ -50,7 +50,9 @@ pub use nats::{NatsUrl, Storage};
 pub use origin::{Origin, Setting};
 pub use parse::is_name;
 pub use reference::update_reference;
-pub use resolve::{CheckedFile, CheckedJob, Destinations, check_jobs, destinations, resolve, resolve_all};
+pub use resolve::{
+    CheckedFile, CheckedJob, Destinations, admin_addr, check_jobs, destinations, resolve, resolve_all,
+};
 pub use setting_def::{DefaultValue, JsonField, Section, SettingDef};
 pub use setting_kind::SettingKind;
 pub use table::{NatsSettings, RedisSettings, SETTINGS, Settings, by_flag, by_name, overrides};

@@ -39,7 +39,8 @@ impl Origin {
     }
 
     /// Whether it is a flag or a variable.
-    pub(super) fn is_above_file(&self) -> bool {
+    #[must_use]
+    pub fn is_above_file(&self) -> bool {
         matches!(self, Self::Flag(_) | Self::Env(_))
     }
 }

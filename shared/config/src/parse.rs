@@ -1,6 +1,7 @@
 //! Parsers of values, one function for each kind. `Err` states what would be right, to follow "it takes" in a
 //! [`ConfigError::BadValue`](super::ConfigError::BadValue).
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -45,6 +46,7 @@ pub(super) fn check(kind: SettingKind, text: &str) -> Parsed<()> {
         SettingKind::NatsUrls => nats_url(kind, text).map(drop),
         SettingKind::Context => context(kind, text).map(drop),
         SettingKind::Addresses => address(kind, text).map(drop),
+        SettingKind::ListenAddress => listen_address(kind, text).map(drop),
         SettingKind::Patterns => pattern(kind, text).map(drop),
         SettingKind::PublicKeys => public_key(kind, text).map(drop),
     }
@@ -217,6 +219,10 @@ pub(super) fn url(kind: SettingKind, text: &str) -> Parsed<RedisUrl> {
 
 pub(super) fn address(kind: SettingKind, text: &str) -> Parsed<AddressMapping> {
     AddressMapping::parse(text).ok_or_else(|| kind.expected())
+}
+
+pub(super) fn listen_address(kind: SettingKind, text: &str) -> Parsed<SocketAddr> {
+    text.parse().map_err(|_| kind.expected())
 }
 
 /// Checks only the length; the matcher checks the pattern.

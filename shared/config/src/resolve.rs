@@ -2,6 +2,7 @@
 //! read. Also here: the values that depend on other settings.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,6 +60,18 @@ pub fn resolve_all(
     let of = |job| job_settings(Layers { job: Some(job), ..layers }, file, nats.clone());
     let all: Vec<Settings> = jobs.iter().map(of).collect::<Result<_, _>>()?;
     one_deployment_at_a_time(&all).map(|()| all)
+}
+
+/// The address of the HTTP endpoints, if there is one, whatever the other settings are.
+///
+/// # Errors
+/// A bad value.
+pub fn admin_addr(
+    flags: &FlagLayer,
+    env: &Environment,
+    file: Option<&JobFile>,
+) -> Result<Option<Setting<SocketAddr>>, ConfigError> {
+    layers(flags, env, file).one("serve.admin_addr", parse::listen_address)
 }
 
 /// The content of a job file, with all its problems.

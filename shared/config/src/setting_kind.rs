@@ -60,6 +60,8 @@ pub enum SettingKind {
     Context,
     /// Addresses that servers announce, with reachable ones: `announced=reachable`.
     Addresses,
+    /// An IP address with a port to listen on.
+    ListenAddress,
     /// Key patterns as in MATCH of Redis.
     Patterns,
     /// Public keys whose signatures are accepted.
@@ -107,6 +109,7 @@ impl SettingKind {
             Self::Source(_) => "SOURCE",
             Self::Urls | Self::NatsUrls | Self::SecretUrls => "URL",
             Self::Addresses => "ANNOUNCED=REACHABLE",
+            Self::ListenAddress => "ADDR",
             Self::Patterns => "GLOB",
             Self::PublicKeys => "KEY",
             Self::Overrides => "FIELD",
@@ -131,6 +134,7 @@ impl SettingKind {
             Self::Source(_) => "a source".to_owned(),
             Self::Urls | Self::NatsUrls | Self::SecretUrls => "URLs".to_owned(),
             Self::Addresses => "pairs".to_owned(),
+            Self::ListenAddress => "an IP address with a port".to_owned(),
             Self::Patterns => "globs".to_owned(),
             Self::PublicKeys => "base64 keys".to_owned(),
         }
@@ -178,6 +182,9 @@ impl SettingKind {
                 "entries such as `10.0.0.1:6379=cache.example:7001`, or `10.0.0.1=cache.example` for \
                  every port"
                     .to_owned()
+            }
+            Self::ListenAddress => {
+                "an IP address with a port, such as `127.0.0.1:9464` or `0.0.0.0:9464`".to_owned()
             }
             Self::NatsUrls => "one or more URLs such as `nats://host:4222` or `tls://host`".to_owned(),
             Self::Context => "the name of a nats CLI context, without `/` and `..`".to_owned(),

@@ -1,5 +1,6 @@
 //! How a setting's type is parsed and shown: the type of a row settles both.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -104,6 +105,7 @@ displayed! {
     RedisUrl: parse::url;
     NatsUrl: parse::nats_url;
     AddressMapping: parse::address;
+    SocketAddr: parse::listen_address;
     PublicKey: parse::public_key;
 }
 

@@ -46,7 +46,9 @@ setting_args! {
     JobArgs, JobScopes: &[Scope::Redis, Scope::Nats, Scope::Job];
     /// Settings that only `serve` has.
     ServeSettings, ServeScopes: &[Scope::Serve];
-    /// Settings of a job that `reaper` has.
+    /// Settings that every worker has.
+    WorkerSettings, WorkerScopes: &[Scope::Worker];
+    /// Settings of a job that reapers have.
     ReaperSettings, ReaperScopes: &[Scope::Reaper];
     /// Settings of a job that `restore` has.
     RestoreSettings, RestoreScopes: &[Scope::Restore];

@@ -111,6 +111,16 @@ fn the_token_of_the_http_api_is_a_flag_of_serve() {
 }
 
 #[test]
+fn the_address_of_the_endpoints_is_a_flag_of_every_service() {
+    for command in ["serve", "worker", "scanner", "reaper", "reporter"] {
+        assert_eq!(
+            given(&["keysweep", command, "--admin-addr", "127.0.0.1:1"]),
+            ["serve.admin_addr = 127.0.0.1:1 (flag --admin-addr)"]
+        );
+    }
+}
+
+#[test]
 fn flags_that_name_a_file_to_read_reach_it() {
     let user: &[&str] = &["--nats-user", "me"];
     let flags = [

@@ -1,6 +1,5 @@
 //! The flags of commands that work over NATS: roles, runs, events, setup.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,7 +9,7 @@ use keysweep_model::ids::RunId;
 use super::super::run_ref::RunRef;
 use super::{
     ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, RunsSettings, SELECTION, ServeSettings,
-    StatsSettings,
+    StatsSettings, WorkerSettings,
 };
 
 const ROLE: &str = "Role";
@@ -21,10 +20,7 @@ pub struct ServeArgs {
     /// The job if no job file defines any; otherwise settings that all its jobs share.
     #[command(flatten)]
     pub job: JobArgs,
-    /// Answer /livez, /readyz, /metrics and /api over HTTP there, such as 0.0.0.0:9464
-    #[arg(long, value_name = "ADDR", help_heading = ROLE)]
-    pub admin_addr: Option<SocketAddr>,
-    /// The HTTP API.
+    /// The HTTP endpoints and API.
     #[command(flatten)]
     pub settings: ServeSettings,
 }
@@ -35,9 +31,9 @@ pub struct RoleArgs {
     /// The connections.
     #[command(flatten)]
     pub connection: ConnectionArgs,
-    /// Answer /livez, /readyz and /metrics over HTTP there, such as 0.0.0.0:9464
-    #[arg(long, value_name = "ADDR", help_heading = ROLE)]
-    pub admin_addr: Option<SocketAddr>,
+    /// The HTTP endpoints.
+    #[command(flatten)]
+    pub settings: WorkerSettings,
 }
 
 /// Flags of scanners and reapers.

@@ -212,7 +212,7 @@ async fn arguments_that_do_not_fit() {
     zone.fails(2, &["`Mars/Olympus` is not a time zone", "`Europe/Berlin`"]);
     let taken = fake::http();
     let ended = command(&["scanner", "--admin-addr", &taken]).run();
-    ended.fails(2, &[&format!("`--admin-addr {taken}`"), "in use"]);
+    ended.fails(2, &[&format!("failed to listen on `{taken}` (flag --admin-addr)"), "in use"]);
     command(&["scanner", "--admin-addr", "everywhere"]).run().fails(2, &["--admin-addr"]);
     command(&["scanner", "--at-once", "0"]).run().fails(2, &["--at-once"]);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use keysweep_testkit::nats_server::NatsServer;
 
 use crate::cli::broker::{Broker, KEYS, file};
+use crate::cli::fake::unused_port;
 use crate::cli::{Running, keysweep};
 
 fn worker(broker: &Broker, roles: &str) -> Running {
@@ -74,6 +75,26 @@ async fn a_role_that_ends_is_the_end_of_the_worker() {
     without.wait_for("worker is ready");
     without.signal("TERM");
     without.end().exits(0);
+}
+
+/// The address in the job file is that of the coordinator; a worker with the same file does not take its port.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_beside_a_coordinator_has_no_address_from_the_job_file() {
+    let server = NatsServer::start("").await.unwrap();
+    let broker = Broker::start(&["--nats", &server.url()]).await;
+    let job_file = file("beside.toml", &format!("[serve]\nadmin_addr = \"{}\"\n", unused_port()));
+    let mut service = broker.command(&["serve"], &["--config", &job_file]).start();
+    service.admin_address();
+    let taken = broker.command(&["serve"], &["--config", &job_file, "--json"]).run();
+    taken.fails(2, &["failed to listen on", "beside.toml:2", "in use"]);
+    let mut beside = broker.command(&["worker"], &["--config", &job_file]).start();
+    beside.wait_for("worker is ready");
+    assert!(!beside.so_far().contains("/livez"), "{}", beside.so_far());
+    let mut other = broker
+        .command(&["worker"], &["--config", &job_file])
+        .env("KEYSWEEP_ADMIN_ADDR", "127.0.0.1:0")
+        .start();
+    other.admin_address();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The settings of a job: `[[job]]` and `[serve]`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -249,6 +250,10 @@ settings! {
         api_token_file: Option<PathBuf> =>
             SettingDef::serve("serve.api_token_file", "KEYSWEEP_API_TOKEN_FILE", SettingKind::Path)
             .flag("--api-token-file").secret_file();
+        /// Answer /livez, /readyz, /metrics and, in `serve`, /api over HTTP at this address
+        admin_addr: Option<SocketAddr> => SettingDef::serve(
+                "serve.admin_addr", "KEYSWEEP_ADMIN_ADDR", SettingKind::ListenAddress)
+            .flag("--admin-addr").also(&[Scope::Worker]);
     }
 }
 

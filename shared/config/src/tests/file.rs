@@ -221,6 +221,25 @@ fn the_table_of_the_service_holds_its_token() {
 }
 
 #[test]
+fn the_address_of_the_endpoints_is_in_the_table_of_the_service() {
+    let text = |value: &str| format!("[serve]\nadmin_addr = \"{value}\"\n{TWO_JOBS}");
+    let job = [("--job", "a")];
+    let good = text("[::1]:9464");
+    assert_eq!(shown("serve.admin_addr", &job, &[], Some(&good)), "[::1]:9464 (keysweep.toml:2)");
+    let env = [("KEYSWEEP_ADMIN_ADDR", "0.0.0.0:1")];
+    let above = "0.0.0.0:1 (environment KEYSWEEP_ADMIN_ADDR)";
+    assert_eq!(shown("serve.admin_addr", &job, &env, Some(&good)), above);
+    // Alone, it needs no job to be chosen.
+    let alone = admin_addr(&flags(&[]), &Environment::default(), Some(&file(&good)));
+    assert_eq!(alone.unwrap().map(|address| address.value.port()), Some(9464));
+    for bad in ["9464", ":9464", "localhost:9464", "127.0.0.1", "127.0.0.1:65536", ""] {
+        let problems = check_jobs(Path::new(FILE), &text(bad)).problems;
+        let said = problems.first().expect("a problem").to_string();
+        assert!(said.contains("keysweep.toml:2") && said.contains("`127.0.0.1:9464`"), "{said}");
+    }
+}
+
+#[test]
 fn several_secret_urls_fit_a_variable() {
     let env = [("KEYSWEEP_WEBHOOKS", "https://a/x?y=1,2,https://b/z")];
     assert_eq!(shown("webhooks", &[], &env, None), "***, *** (environment KEYSWEEP_WEBHOOKS)");

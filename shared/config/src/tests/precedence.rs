@@ -68,6 +68,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             SettingKind::Place => "nats://b",
             SettingKind::Urls => "redis://h",
             SettingKind::Addresses => "a=b",
+            SettingKind::ListenAddress => "127.0.0.1:1",
             SettingKind::Overrides => "dry_run",
             SettingKind::Source(["redis", ..]) => "hash:h",
             SettingKind::Source(_) => "zset:z",
