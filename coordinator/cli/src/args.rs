@@ -13,12 +13,12 @@ use keysweep_config::{FlagLayer, Group, Section, SettingDef};
 
 pub use self::restore::RestoreArgs;
 pub use self::settings::{
-    ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, RestoreSettings, RunsSettings,
-    ServeSettings, StatsSettings, WorkerSettings,
+    ConnectionArgs, DriveSettings, HealthSettings, JobArgs, NatsArgs, ReaperSettings, RestoreSettings,
+    RunsSettings, ServeSettings, StatsSettings, WorkerSettings,
 };
 pub use self::workers::{
-    AttachArgs, DriveArgs, EventsArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs, RoleArgs,
-    RunsCommand, ScannerArgs, ServeArgs, SetupArgs, StatsArgs, WorkerArgs, WorkerRole,
+    AttachArgs, DriveArgs, EventsArgs, HealthArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs,
+    RoleArgs, RunsCommand, ScannerArgs, ServeArgs, SetupArgs, StatsArgs, WorkerArgs, WorkerRole,
 };
 use super::examples;
 
@@ -80,6 +80,9 @@ pub enum Command {
     /// A worker that makes results of what the others did
     #[command(after_help = examples::ROLES)]
     Reporter(RoleArgs),
+    /// Ask a service or worker on this machine whether it can work
+    #[command(after_help = examples::HEALTH)]
+    Health(HealthArgs),
     /// Queue, cache health, Redis health
     #[command(after_help = examples::STATS)]
     Stats(StatsArgs),

@@ -71,6 +71,9 @@ pub enum CommandError {
     /// The settings cannot be used.
     #[error(transparent)]
     Options(#[from] OptionsError),
+    /// A health check without the good answer.
+    #[error("{0}")]
+    Unhealthy(String),
     /// No address of NATS is set.
     #[error(
         "`keysweep {0}` works over NATS: say where it is with `--nats URL`, `NATS_URL`, or `[nats]` in the job file"
@@ -175,6 +178,7 @@ impl CommandError {
             Self::State(e) if e.is_setting() => exit::USAGE,
             Self::State(_)
             | Self::Io(_)
+            | Self::Unhealthy(_)
             | Self::Servers(_)
             | Self::Nats(_)
             | Self::Records(_)

@@ -86,6 +86,15 @@ Examples:
 Any number may run side by side, be stopped and killed. SIGTERM finishes what is
 in hand and exits with 0.";
 
+/// After the help of `keysweep health`.
+pub(super) const HEALTH: &str = "\
+Examples:
+  keysweep health --admin-addr 127.0.0.1:9464
+  keysweep health --config keysweep.toml --live
+
+For the health checks of containers: prints one line, and exits with 0 if the
+answer is good and with 1 otherwise, within a few seconds.";
+
 /// After the help of `keysweep stats`.
 pub(super) const STATS: &str = "\
 Examples:

@@ -10,6 +10,7 @@ pub mod error;
 pub mod events;
 mod examples;
 mod force_exit;
+pub mod health;
 pub mod here;
 pub mod limits;
 mod listen;

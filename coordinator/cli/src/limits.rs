@@ -23,6 +23,12 @@ pub const HTTP_CONNECTION_LIFE: Duration = Duration::from_secs(300);
 /// How often closed connections are logged.
 pub const HTTP_LOG_EVERY: Duration = Duration::from_secs(10);
 
+/// How long `keysweep health` waits for an answer. Health checks of containers come every few seconds.
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Bytes of that answer, which is one line.
+pub const HEALTH_BYTES_MAX: usize = 1 << 10;
+
 /// How long a process may run after the first signal: twice the time that any command takes to stop.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -15,8 +15,8 @@ use keysweep_cli::error::CommandError;
 use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{
-    check, demo, events, here, log, nats_keys, nats_setup, restore, roles, run, runs, serve_here, show,
-    stats, worker,
+    check, demo, events, health, here, log, nats_keys, nats_setup, restore, roles, run, runs, serve_here,
+    show, stats, worker,
 };
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
@@ -107,6 +107,9 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
         Command::Scanner(args) => Box::pin(worker::scanner(&connections(cli)?, args)).await,
         Command::Reaper(args) => Box::pin(worker::reaper(&connections(cli)?, args)).await,
         Command::Reporter(_) => Box::pin(worker::reporter(&connections(cli)?)).await,
+        Command::Health(args) => {
+            health::health(&cli.settings, cli.config_file.as_deref(), args.live, how).await
+        }
         Command::Stats(_) => {
             let jobs = resolved(cli, config::resolve_all)?;
             match jobs.as_slice() {

@@ -91,6 +91,8 @@ pub enum Scope {
     Serve,
     /// Every worker.
     Worker,
+    /// `health` only.
+    Health,
     /// Workers that are reapers.
     Reaper,
     /// `restore` only.
@@ -119,7 +121,7 @@ impl Scope {
     pub const fn heading(self) -> Option<&'static str> {
         match self {
             Self::Job | Self::Redis | Self::Nats => None,
-            Self::Serve | Self::Worker | Self::Reaper => Some("Role"),
+            Self::Serve | Self::Worker | Self::Health | Self::Reaper => Some("Role"),
             Self::Restore | Self::Stats | Self::Runs | Self::Drive => Some("Selection"),
         }
     }

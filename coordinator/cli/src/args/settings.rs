@@ -48,6 +48,8 @@ setting_args! {
     ServeSettings, ServeScopes: &[Scope::Serve];
     /// Settings that every worker has.
     WorkerSettings, WorkerScopes: &[Scope::Worker];
+    /// Settings that `health` has.
+    HealthSettings, HealthScopes: &[Scope::Health];
     /// Settings of a job that reapers have.
     ReaperSettings, ReaperScopes: &[Scope::Reaper];
     /// Settings of a job that `restore` has.
@@ -63,8 +65,8 @@ setting_args! {
 impl<S: Scopes> Args for SettingArgs<S> {
     fn augment_args(mut command: Command) -> Command {
         for scope in S::SCOPES {
-            // Every command with a connection reads the job file.
-            if *scope == Scope::Nats {
+            // Every command with a connection reads the job file, and `health` finds the address there.
+            if matches!(scope, Scope::Nats | Scope::Health) {
                 command = command.arg(config_file());
             }
             let rows = SETTINGS.iter().filter(|row| row.is_in(*scope));

@@ -112,7 +112,7 @@ fn the_token_of_the_http_api_is_a_flag_of_serve() {
 
 #[test]
 fn the_address_of_the_endpoints_is_a_flag_of_every_service() {
-    for command in ["serve", "worker", "scanner", "reaper", "reporter"] {
+    for command in ["serve", "worker", "scanner", "reaper", "reporter", "health"] {
         assert_eq!(
             given(&["keysweep", command, "--admin-addr", "127.0.0.1:1"]),
             ["serve.admin_addr = 127.0.0.1:1 (flag --admin-addr)"]

@@ -1,4 +1,4 @@
-//! The flags of commands that work over NATS: roles, runs, events, setup.
+//! The flags of commands that work over NATS, and around them: roles, health, runs, events, setup.
 
 use std::path::PathBuf;
 
@@ -8,8 +8,8 @@ use keysweep_model::ids::RunId;
 
 use super::super::run_ref::RunRef;
 use super::{
-    ConnectionArgs, DriveSettings, JobArgs, NatsArgs, ReaperSettings, RunsSettings, SELECTION, ServeSettings,
-    StatsSettings, WorkerSettings,
+    ConnectionArgs, DriveSettings, HealthSettings, JobArgs, NatsArgs, ReaperSettings, RunsSettings,
+    SELECTION, ServeSettings, StatsSettings, WorkerSettings,
 };
 
 const ROLE: &str = "Role";
@@ -99,6 +99,17 @@ impl WorkerRole {
 
 fn default_at_once() -> u8 {
     u8::try_from(EMBEDDED_SCANS.max(EMBEDDED_REAPS)).unwrap_or(4)
+}
+
+/// Flags of `health`.
+#[derive(Args)]
+pub struct HealthArgs {
+    /// The address.
+    #[command(flatten)]
+    pub settings: HealthSettings,
+    /// Ask only whether it runs (/livez), not whether it can work (/readyz)
+    #[arg(long, help_heading = ROLE)]
+    pub live: bool,
 }
 
 /// The subcommands of `runs`.

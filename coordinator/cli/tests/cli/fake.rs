@@ -5,11 +5,12 @@ use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 /// `host:port` of a listener that hands each connection to `serve`.
-fn listener(serve: fn(TcpStream)) -> String {
+fn listener(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
+            let serve = serve.clone();
             thread::spawn(move || serve(stream));
         }
     });
@@ -27,6 +28,12 @@ pub fn unused_port() -> String {
 /// Replies like a web server.
 pub fn http() -> String {
     listener(|stream| answer(stream, |_| b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec()))
+}
+
+/// Replies with `text`.
+pub fn says(text: &str) -> String {
+    let text = text.to_owned();
+    listener(move |stream| answer(stream, |_| text.clone().into_bytes()))
 }
 
 /// Replies with random bytes.

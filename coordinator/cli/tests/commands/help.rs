@@ -3,7 +3,7 @@
 use keysweep_cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 27] = [
+const COMMANDS: [&[&str]; 28] = [
     &[],
     &["run"],
     &["plan"],
@@ -14,6 +14,7 @@ const COMMANDS: [&[&str]; 27] = [
     &["scanner"],
     &["reaper"],
     &["reporter"],
+    &["health"],
     &["stats"],
     &["runs"],
     &["runs", "list"],

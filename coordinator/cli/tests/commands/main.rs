@@ -16,6 +16,7 @@ mod faulty_servers;
 mod from_scratch;
 mod grace_wait;
 mod guards;
+mod health;
 mod help;
 mod hit_rate;
 mod hostile_files;

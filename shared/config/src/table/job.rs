@@ -253,7 +253,7 @@ settings! {
         /// Answer /livez, /readyz, /metrics and, in `serve`, /api over HTTP at this address
         admin_addr: Option<SocketAddr> => SettingDef::serve(
                 "serve.admin_addr", "KEYSWEEP_ADMIN_ADDR", SettingKind::ListenAddress)
-            .flag("--admin-addr").also(&[Scope::Worker]);
+            .flag("--admin-addr").also(&[Scope::Worker, Scope::Health]);
     }
 }
 
