@@ -1,9 +1,11 @@
-//! The HTTP endpoints of a role: liveness and readiness for an orchestrator, and metrics for Prometheus. The service
-//! also serves its API here.
+//! What the outside learns of a process: its state, by HTTP for an orchestrator and by messages to a service manager, and
+//! metrics for Prometheus. The service also serves its API here.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -11,34 +13,72 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
-use keysweep_config::{Setting, Settings};
+use keysweep_config::{ConfigError, Environment, Setting, Settings};
 use keysweep_nats::Nats;
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_telemetry as telemetry;
 use keysweep_telemetry::Telemetry;
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 
 use super::error::CommandError;
 use super::listen;
+use super::service_manager::{ProcessState, ServiceManager};
+
+/// How often the service manager receives what has changed.
+const STATUS_EVERY: Duration = Duration::from_secs(1);
 
 /// The state of this process that readiness depends on.
-#[derive(Default)]
 pub(super) struct Health {
     /// The connection to NATS, if it needs one.
     ready: OnceLock<Option<Nats>>,
     draining: AtomicBool,
+    manager: ServiceManager,
 }
 
 impl Health {
+    /// This process, which is not ready.
+    pub(super) fn of_process() -> Result<Self, ConfigError> {
+        let manager = ServiceManager::of(&Environment::snapshot()?);
+        Ok(Self { ready: OnceLock::new(), draining: AtomicBool::new(false), manager })
+    }
+
+    /// Keeps the service manager informed until `tasks` is dropped, if there is one.
+    pub(super) fn report(self: &Arc<Self>, tasks: &mut TaskGroup) {
+        if !self.manager.is_there() {
+            return;
+        }
+        let (alive, followed) = (Arc::clone(self), Arc::clone(self));
+        tasks.start("watchdog", async move { alive.manager.stay_alive().await });
+        tasks.start("status", async move { followed.follow().await });
+    }
+
+    /// Tells the service manager what changes without a call, such as a lost connection; never returns.
+    async fn follow(&self) -> Result<(), Infallible> {
+        loop {
+            self.tell();
+            sleep(STATUS_EVERY).await;
+        }
+    }
+
+    fn tell(&self) {
+        let (code, status) = self.readiness();
+        let stopping = self.draining.load(Ordering::Relaxed);
+        let ready = code == StatusCode::OK;
+        self.manager.report(ProcessState { status: status.trim_end(), ready, stopping });
+    }
+
     /// Records that the process can work; over NATS: that it is connected, and its streams and buckets exist.
     pub(super) fn ready(&self, nats: Option<Nats>) {
         // Set once; a second call has no effect.
         let _ = self.ready.set(nats);
+        self.tell();
     }
 
     /// Records that the process takes no more work.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.tell();
     }
 
     fn readiness(&self) -> (StatusCode, &'static str) {

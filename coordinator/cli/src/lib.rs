@@ -30,6 +30,7 @@ pub mod run_ref;
 pub mod runs;
 mod runs_list;
 pub mod serve_here;
+mod service_manager;
 pub mod show;
 mod signals;
 pub mod stats;

@@ -72,13 +72,17 @@ pub(super) async fn role(
     work: impl AsyncFnOnce(NatsConnection, CancellationToken) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
-    let (health, mut tasks) = (Arc::new(Health::default()), TaskGroup::default());
+    let (health, mut tasks) = (Arc::new(Health::of_process()?), TaskGroup::default());
+    health.report(&mut tasks);
     let telemetry = Arc::new(Telemetry::default());
     let address = admin::address(&connections.jobs, name == "coordinator");
     admin::start(&mut tasks, address, Arc::clone(&health), Arc::clone(&telemetry), api).await?;
     let mut net = tokio::select! {
         net = connections.connect(name, None) => net?,
-        _ = signals.next() => return Ok(exit::DONE),
+        _ = signals.next() => {
+            health.drain();
+            return Ok(exit::DONE);
+        }
     };
     net.context.telemetry = telemetry;
     let (nats, queue) = (net.nats.clone(), Arc::clone(&net.context.queue));

@@ -37,13 +37,14 @@ pub async fn serve(settings: &[Settings]) -> Result<u8, CommandError> {
     }
     let (file, _lock) = opened(folder).await?;
     let (health, telemetry, http) =
-        (Arc::new(Health::default()), Arc::new(Telemetry::default()), http_api(settings)?);
+        (Arc::new(Health::of_process()?), Arc::new(Telemetry::default()), http_api(settings)?);
     let mut tasks = TaskGroup::default();
     let (shown, measured) = (Arc::clone(&health), Arc::clone(&telemetry));
     let address = admin::address(settings, true);
     admin::start(&mut tasks, address, shown, measured, Some(http.router())).await?;
     let context = Context { telemetry, ..context(&jobs) };
     health.ready(None);
+    health.report(&mut tasks);
     tracing::info!("{NAME} is ready, with its state in `{}`", file.path().display());
     let work = async |shutdown| {
         Ok(serve_here(&context, KeptIn { file, scope: &scope }, jobs, &myself(), shutdown, &http).await?)

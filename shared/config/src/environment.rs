@@ -18,8 +18,16 @@ pub(super) const XDG_CONFIG_HOME: &str = "XDG_CONFIG_HOME";
 /// The directory for the state of programs.
 pub(super) const XDG_STATE_HOME: &str = "XDG_STATE_HOME";
 
-/// Variables that are read but are not settings.
-const OTHER_VARIABLES: [&str; 4] = [CONFIG_FILE_VARIABLE, HOME, XDG_CONFIG_HOME, XDG_STATE_HOME];
+/// The socket of the service manager (`sd_notify(3)`).
+pub const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+/// How long the service manager lets a process be silent, in microseconds (`sd_watchdog_enabled(3)`).
+pub const WATCHDOG_USEC: &str = "WATCHDOG_USEC";
+/// The process that this is about.
+pub const WATCHDOG_PID: &str = "WATCHDOG_PID";
+
+/// Variables that are read but are not settings. Few runs need them, so one that is not UTF-8 counts as not set.
+const OTHER_VARIABLES: [&str; 6] =
+    [HOME, XDG_CONFIG_HOME, XDG_STATE_HOME, NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID];
 
 /// The variables that keysweep knows, read at the start of the process. An empty variable counts as not set, because
 /// Compose files and unit files pass empty ones.
@@ -42,15 +50,13 @@ impl Environment {
         variables::check(all.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
         let settings = SETTINGS.iter().flat_map(|spec| [Some(spec.env), spec.other_env]);
         let mut values = BTreeMap::new();
-        for name in settings.flatten().chain(OTHER_VARIABLES) {
+        for name in settings.flatten().chain([CONFIG_FILE_VARIABLE]).chain(OTHER_VARIABLES) {
             match std::env::var(name) {
                 Ok(value) => {
                     values.insert(name.to_owned(), value);
                 }
                 Err(std::env::VarError::NotPresent) => {}
-                // Few runs need these; the others must not fail.
-                Err(std::env::VarError::NotUnicode(_))
-                    if [HOME, XDG_CONFIG_HOME, XDG_STATE_HOME].contains(&name) => {}
+                Err(std::env::VarError::NotUnicode(_)) if OTHER_VARIABLES.contains(&name) => {}
                 Err(std::env::VarError::NotUnicode(_)) => {
                     return Err(ConfigError::NotUtf8 { variable: name });
                 }

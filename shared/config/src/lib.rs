@@ -40,7 +40,7 @@ mod tests;
 
 pub use deployment::deployments;
 pub use display::DisplayRow;
-pub use environment::{CONFIG_FILE_VARIABLE, Environment};
+pub use environment::{CONFIG_FILE_VARIABLE, Environment, NOTIFY_SOCKET, WATCHDOG_PID, WATCHDOG_USEC};
 pub use error::{ConfigError, FilePosition};
 pub use file::{DEFAULT_FILE, JobFile, check_file};
 pub use group::{Group, Scope};

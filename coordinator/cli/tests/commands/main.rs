@@ -46,6 +46,7 @@ mod schemas;
 mod secrets;
 mod sentinel;
 mod service;
+mod service_manager;
 mod signals;
 mod state_faults;
 mod state_file;
