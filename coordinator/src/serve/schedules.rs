@@ -45,7 +45,7 @@ async fn claim_soon(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> b
         match claim(shared, job, due).await {
             Ok(claimed) => return claimed,
             Err(e) => {
-                tracing::error!(job = job.options.job, error = %e, "a run is due and cannot be recorded, will retry")
+                tracing::error!(job = job.options.job, error = %e, "a run is due and cannot be recorded, will retry");
             }
         }
         tokio::select! {

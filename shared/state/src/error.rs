@@ -122,7 +122,8 @@ impl StateError {
             Some(
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
             ) => {
-                let holder = lock_holder::of(&path).unwrap_or_else(|| "another process".to_owned());
+                let holder =
+                    lock_holder::of_state_file(&path).unwrap_or_else(|| "another process".to_owned());
                 Self::Locked { path, waited_s: crate::limits::LOCK_WAIT.as_secs(), holder }
             }
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {

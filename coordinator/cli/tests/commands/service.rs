@@ -104,7 +104,7 @@ async fn one_process_runs_records_and_answers() {
     assert!(report.exits(0).stdout.contains("100 keys were deleted"), "{report}");
     // One service per state file.
     let second = machine.state.command(&["serve", "--redis", machine.place.url()]).run();
-    let holder = format!("`keysweep serve` of process {}", service.pid());
+    let holder = format!("process {} (`keysweep`) uses the state file", service.pid());
     second.exits(2).log_contains(&[&holder, "`--state-dir`"]);
     stopped(service);
     machine.state.is_whole();
