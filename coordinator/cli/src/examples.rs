@@ -74,7 +74,7 @@ Examples:
 
 Starts the runs that are due, drives those that wait, and answers programs over
 NATS: requests to keysweep.api.run, .cancel and .stats. Several may run side by
-side. SIGTERM hands over what it drives.";
+side. SIGTERM hands over what it drives, SIGHUP reads the job file again.";
 
 /// After the help of the worker roles.
 pub(super) const ROLES: &str = "\

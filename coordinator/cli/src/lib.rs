@@ -21,6 +21,7 @@ mod no_match;
 pub mod plan_page;
 mod progress;
 pub mod question;
+pub mod reload;
 pub mod remote;
 mod report;
 pub mod restore;

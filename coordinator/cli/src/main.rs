@@ -100,8 +100,8 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
         Command::Demo(args) => demo::demo(args, how).await,
         Command::Config { command } => configuration(cli, command, how),
         Command::Serve(_) => match here(cli)? {
-            Some(jobs) => Box::pin(serve_here::serve(&jobs)).await,
-            None => Box::pin(roles::coordinator(&connections(cli)?)).await,
+            Some(jobs) => Box::pin(serve_here::serve(&jobs, &|| all_jobs(cli))).await,
+            None => Box::pin(roles::coordinator(&connections(cli)?, &|| all_jobs(cli))).await,
         },
         Command::Worker(args) => Box::pin(worker::worker(&connections(cli)?, args)).await,
         Command::Scanner(args) => Box::pin(worker::scanner(&connections(cli)?, args)).await,
@@ -111,7 +111,7 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
             health::health(&cli.settings, cli.config_file.as_deref(), args.live, how).await
         }
         Command::Stats(_) => {
-            let jobs = resolved(cli, config::resolve_all)?;
+            let jobs = all_jobs(cli)?;
             match jobs.as_slice() {
                 [only] if only.nats.is_none() => stats::local_stats(only, how).await,
                 [first, ..] if first.nats.is_none() => {
@@ -222,8 +222,13 @@ where
 
 /// The settings of the jobs, if they have no address of NATS: then the runs of this machine are meant.
 fn here(cli: &Cli) -> Result<Option<Vec<Settings>>, CommandError> {
-    let jobs = resolved(cli, config::resolve_all)?;
+    let jobs = all_jobs(cli)?;
     Ok(jobs.iter().all(|job| job.nats.is_none()).then_some(jobs))
+}
+
+/// The settings of all jobs.
+fn all_jobs(cli: &Cli) -> Result<Vec<Settings>, CommandError> {
+    resolved(cli, config::resolve_all)
 }
 
 /// The connections of commands over NATS.

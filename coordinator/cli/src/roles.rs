@@ -19,20 +19,22 @@ use tokio_util::sync::CancellationToken;
 use super::admin::{self, Health};
 use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
+use super::reload::{ReadSettings, Reloader};
 use super::signals::Signals;
 use crate::limits::DRAIN_TIMEOUT;
 
-/// `keysweep serve` over NATS.
+/// `keysweep serve` over NATS. `read` reads the settings again.
 ///
 /// # Errors
 /// When NATS cannot be used, a run is not released in time, or a job's settings cannot be used.
-pub async fn coordinator(connections: &Connections) -> Result<u8, CommandError> {
-    let jobs = served_jobs(&connections.jobs)?;
+pub async fn coordinator(connections: &Connections, read: ReadSettings<'_>) -> Result<u8, CommandError> {
+    let reloader = Reloader::new(&connections.jobs, read, &served_jobs)?;
     let who = myself();
     let http = http_api(&connections.jobs)?;
     let router = http.router();
     role("coordinator", connections, Some(router), async move |net: NatsConnection, shutdown| {
-        Ok(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &http).await?)
+        let jobs = reloader.jobs();
+        reloader.during(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &http)).await
     })
     .await
 }

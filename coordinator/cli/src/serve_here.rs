@@ -18,20 +18,31 @@ use tokio::task::spawn_blocking;
 use super::admin::{self, Health};
 use super::error::CommandError;
 use super::here::{folder, import};
+use super::reload::{ReadSettings, Reloader};
 use super::roles::{http_api, served_jobs, until_drained};
 use super::signals::Signals;
 
 /// What the log calls this process.
 const NAME: &str = "the service";
 
-/// `keysweep serve` without NATS.
+/// `keysweep serve` without NATS. `read` reads the settings again.
 ///
 /// # Errors
 /// When a job's settings or the state file cannot be used, or runs are not stopped in time.
-pub async fn serve(settings: &[Settings]) -> Result<u8, CommandError> {
+pub async fn serve(settings: &[Settings], read: ReadSettings<'_>) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
     let (jobs, folder) = (served_jobs(settings)?, folder(settings)?);
     let scope = scope(&jobs)?;
+    let accept = |new: &[Settings]| {
+        let jobs = served_jobs(new)?;
+        match self::folder(new)? == folder && self::scope(&jobs)? == scope {
+            true => Ok(jobs),
+            false => Err(CommandError::Usage(
+                "the jobs have another `state_dir` or Redis address; restart the service".to_owned(),
+            )),
+        }
+    };
+    let reloader = Reloader::new(settings, read, &accept)?;
     for job in settings {
         import(job).await;
     }
@@ -47,7 +58,8 @@ pub async fn serve(settings: &[Settings]) -> Result<u8, CommandError> {
     health.report(&mut tasks);
     tracing::info!("{NAME} is ready, with its state in `{}`", file.path().display());
     let work = async |shutdown| {
-        Ok(serve_here(&context, KeptIn { file, scope: &scope }, jobs, &myself(), shutdown, &http).await?)
+        let (kept, jobs, who) = (KeptIn { file, scope: &scope }, reloader.jobs(), myself());
+        reloader.during(serve_here(&context, kept, jobs, &who, shutdown, &http)).await
     };
     until_drained(NAME, &mut signals, &health, work).await
 }

@@ -7,6 +7,7 @@ use keysweep_tasks::supervision::TaskGroup;
 
 use super::ServiceState;
 use super::handlers::{self, ApiResult, write};
+use super::reload::Current;
 use super::request::parse;
 
 /// The endpoint for statistics.
@@ -16,14 +17,15 @@ pub const STATS_ENDPOINT: &str = "stats";
 const ENDPOINTS: [&str; 3] = [STATS_ENDPOINT, "run", "cancel"];
 
 /// Serves requests until the shutdown.
-pub(super) async fn run(shared: &Arc<ServiceState>, nats: &Nats) -> Result<(), NatsError> {
+pub(super) async fn run(current: &Current, nats: &Nats) -> Result<(), NatsError> {
     // One request may run a preflight for a while; the others do not wait for it.
     let mut tasks = TaskGroup::default();
     let mut service = Service::start(nats, env!("CARGO_PKG_VERSION"), &ENDPOINTS).await?;
+    let shutdown = current.borrow().shutdown.clone();
     let mut logged = false;
     loop {
         let request = tokio::select! {
-            () = shared.shutdown.cancelled() => return Ok(()),
+            () = shutdown.cancelled() => return Ok(()),
             Some(_) = tasks.next() => continue,
             request = service.next() => request,
         };
@@ -41,7 +43,7 @@ pub(super) async fn run(shared: &Arc<ServiceState>, nats: &Nats) -> Result<(), N
             request.answer(Err((400, format!("the request is invalid: {why}")))).await;
             continue;
         }
-        let shared = Arc::clone(shared);
+        let shared = Arc::clone(&current.borrow());
         tasks.start(request.endpoint, async move {
             let answer = answer(&shared, &request).await;
             request.answer(answer.map_err(|refusal| (usize::from(refusal.code), refusal.why))).await;

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use super::ServiceState;
 use super::handlers::{self, ApiError, ApiResult, CancelRequest, bad_request, refused, write};
+use super::reload::Current;
 use super::request::{FieldKind, RequestField, RequestFields, of_query, parse};
 use super::routes::{API, Operation};
 use crate::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
@@ -41,7 +42,7 @@ const OPENAPI: &str = include_str!("../../../docs/openapi.json");
 /// The HTTP API of a service. It is created before the service, and rejects requests until the service is attached.
 pub struct HttpApi {
     token: Option<Secret>,
-    service: OnceLock<Arc<ServiceState>>,
+    service: OnceLock<Current>,
     /// Starts of runs in progress. A client that closes its connection does not interrupt them.
     starts: Mutex<TaskGroup>,
 }
@@ -54,13 +55,13 @@ impl HttpApi {
     }
 
     /// Serves requests with `service` from now on.
-    pub(super) fn attach(&self, service: Arc<ServiceState>) {
+    pub(super) fn attach(&self, service: Current) {
         // Attached once; a second call has no effect.
         let _ = self.service.set(service);
     }
 
-    fn service(&self) -> ApiResult<&Arc<ServiceState>> {
-        match self.service.get() {
+    fn service(&self) -> ApiResult<Arc<ServiceState>> {
+        match self.service.get().map(|current| Arc::clone(&current.borrow())) {
             Some(service) if service.shutdown.is_cancelled() => refused(503, "draining"),
             Some(service) => Ok(service),
             None => refused(503, "waiting for NATS"),
@@ -134,15 +135,15 @@ fn presented_token(headers: &HeaderMap) -> Option<&[u8]> {
 type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 async fn stats(State(api): SharedApi, query: Pairs) -> Response {
-    answered(200, async { handlers::stats(api.service()?, &asked(query)?).await }.await)
+    answered(200, async { handlers::stats(api.service()?.as_ref(), &asked(query)?).await }.await)
 }
 
 async fn runs(State(api): SharedApi, query: Pairs) -> Response {
-    answered(200, async { handlers::runs(api.service()?, &asked(query)?).await }.await)
+    answered(200, async { handlers::runs(api.service()?.as_ref(), &asked(query)?).await }.await)
 }
 
 async fn run(State(api): SharedApi, Path(id): Path<String>) -> Response {
-    answered(200, async { handlers::run(api.service()?, run_id(&id)?).await }.await)
+    answered(200, async { handlers::run(api.service()?.as_ref(), run_id(&id)?).await }.await)
 }
 
 async fn cancel(
@@ -153,7 +154,7 @@ async fn cancel(
     let cancelled = async {
         let (service, run_id, body) = (api.service()?, run_id(&id)?, sent(body)?);
         let CancelBody { cause } = parse(&body)?;
-        handlers::cancel(service, CancelRequest { run_id, cause }).await
+        handlers::cancel(&service, CancelRequest { run_id, cause }).await
     };
     answered(200, cancelled.await)
 }
@@ -181,7 +182,7 @@ async fn start(State(api): SharedApi, body: Result<Bytes, BytesRejection>) -> Re
     let started = async {
         let (service, body) = (api.service()?, sent(body)?);
         let request = parse(&body)?;
-        let (service, (answer, answered)) = (Arc::clone(service), oneshot::channel());
+        let (answer, answered) = oneshot::channel();
         {
             let mut starts = api.starts.lock().unwrap_or_else(PoisonError::into_inner);
             starts.remove_ended();

@@ -8,6 +8,7 @@ mod http;
 pub(crate) mod openapi;
 mod override_policy;
 mod pacing_limits;
+mod reload;
 mod request;
 mod routes;
 mod sampling;
@@ -27,12 +28,13 @@ use keysweep_runtime::context::Context;
 use keysweep_state::StateFile;
 use keysweep_storage::store::StoreError;
 use keysweep_tasks::supervision::{Exit, TaskGroup};
-use reporter::alerting;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::here::RunsHere;
+use self::reload::Reload;
 use crate::options::Options;
 use crate::schedule::Schedule;
 use crate::state;
@@ -86,17 +88,27 @@ pub struct KeptIn<'a> {
     pub scope: &'a str,
 }
 
-/// What the parts of the service share.
+/// What the parts of the service share, until other jobs are served ([`reload`]).
 pub(crate) struct ServiceState {
     pub(crate) context: Context,
     pub(crate) jobs: Vec<ServedJob>,
     pub(crate) process_id: String,
     pub(crate) shutdown: CancellationToken,
+    /// When these jobs are not served any more. Runs in progress go on.
+    pub(crate) until: CancellationToken,
+    /// The time from which due times count; the last one that was claimed, if it is `None`.
+    pub(crate) since: Option<Timestamp>,
     /// The runs in this process; `None` if workers carry them out.
-    here: Option<RunsHere>,
+    here: Option<Arc<RunsHere>>,
 }
 
 impl ServiceState {
+    /// A service that has no jobs yet.
+    fn new(context: Context, who: &str, shutdown: CancellationToken, here: Option<Arc<RunsHere>>) -> Self {
+        let until = shutdown.child_token();
+        Self { context, jobs: Vec::new(), process_id: who.to_owned(), shutdown, until, since: None, here }
+    }
+
     fn number(&self, name: &str) -> Option<usize> {
         self.jobs.iter().position(|job| job.options.job == name)
     }
@@ -105,16 +117,16 @@ impl ServiceState {
         self.jobs.get(self.number(name)?)
     }
 
-    /// Waits until the clock reaches `when`. `false` if the shutdown came first. The clock is read again and again,
+    /// Waits until the clock reaches `when`. `false` if these jobs are not served any more. The clock is read again and again,
     /// because it may be set, and stands still while the machine is suspended.
     async fn wait_until(&self, when: Timestamp) -> bool {
         loop {
             let left = Duration::try_from(when.duration_since(now())).unwrap_or_default();
             if left.is_zero() {
-                return true;
+                return !self.until.is_cancelled();
             }
             tokio::select! {
-                () = self.shutdown.cancelled() => return false,
+                () = self.until.cancelled() => return false,
                 () = sleep(left.min(self.context.timing.clock_check)) => {}
             }
         }
@@ -140,40 +152,42 @@ pub async fn serve(
     who: &str,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    serve_with_http(context, nats, jobs, who, shutdown, &HttpApi::new(None)).await
+    serve_with_http(context, nats, watch::channel(jobs).1, who, shutdown, &HttpApi::new(None)).await
 }
 
-/// [`serve`], and the API over `http` as well.
+/// [`serve`], and the API over `http` as well. When `jobs` change, the new ones are served; runs in progress go on with
+/// their own options.
 ///
 /// # Errors
 /// As for [`serve`].
 pub async fn serve_with_http(
     context: &Context,
     nats: &Nats,
-    jobs: Vec<ServedJob>,
+    jobs: watch::Receiver<Vec<ServedJob>>,
     who: &str,
     shutdown: CancellationToken,
     http: &HttpApi,
 ) -> Result<(), ServeError> {
-    let process_id = who.to_owned();
-    let shared = ServiceState { context: context.clone(), jobs, process_id, shutdown, here: None };
-    let (shared, mut tasks) = begin(shared, http);
-    let claims = Arc::clone(&shared);
+    let mut reload = Reload::new(jobs, ServiceState::new(context.clone(), who, shutdown, None));
+    http.attach(reload.current());
+    let mut tasks = TaskGroup::default();
+    let claims = reload.current();
     tasks.start("the part that drives runs", async move { takeover::run(&claims).await });
-    let (answers, nats) = (Arc::clone(&shared), nats.clone());
+    let (answers, nats) = (reload.current(), nats.clone());
     tasks.start("the part that answers programs", async move { api::run(&answers, &nats).await });
-    until_shutdown(&shared, tasks).await
+    reload.serve(tasks).await
 }
 
 /// Serves `jobs` without NATS until `shutdown`: their runs are carried out in this process, and are `kept` in a
-/// state file. At the shutdown, runs stop at a safe point.
+/// state file. When `jobs` change, the new ones are served; runs in progress go on with their own options. At the
+/// shutdown, runs stop at a safe point.
 ///
 /// # Errors
 /// When the file cannot be used.
 pub async fn serve_here(
     context: &Context,
     kept: KeptIn<'_>,
-    jobs: Vec<ServedJob>,
+    jobs: watch::Receiver<Vec<ServedJob>>,
     who: &str,
     shutdown: CancellationToken,
     http: &HttpApi,
@@ -181,8 +195,10 @@ pub async fn serve_here(
     let context = state::attached(context.clone(), &kept.file, kept.scope);
     // Other processes see a run, and stop it, through the file.
     let context = Context { store: Arc::clone(&context.history_store), ..context };
-    let (process_id, here) = (who.to_owned(), Some(RunsHere::new(kept.file)));
-    let (shared, mut tasks) = begin(ServiceState { context, jobs, process_id, shutdown, here }, http);
+    let here = Arc::new(RunsHere::new(kept.file));
+    let mut reload = Reload::new(jobs, ServiceState::new(context, who, shutdown, Some(Arc::clone(&here))));
+    http.attach(reload.current());
+    let (mut tasks, shared) = (TaskGroup::default(), reload.now());
     for number in 0..shared.jobs.len() {
         let shared = Arc::clone(&shared);
         tasks.start("the part that closes interrupted runs", async move {
@@ -193,39 +209,7 @@ pub async fn serve_here(
             Ok::<(), Infallible>(())
         });
     }
-    let ended = until_shutdown(&shared, tasks).await;
-    if let Some(here) = &shared.here {
-        here.join().await;
-    }
+    let ended = reload.serve(tasks).await;
+    here.join().await;
     ended
-}
-
-/// Starts the parts of the service that do not depend on where runs are carried out.
-fn begin(shared: ServiceState, http: &HttpApi) -> (Arc<ServiceState>, TaskGroup) {
-    let (shared, mut tasks) = (Arc::new(shared), TaskGroup::default());
-    http.attach(Arc::clone(&shared));
-    for number in 0..shared.jobs.len() {
-        let schedules = Arc::clone(&shared);
-        tasks.start("the part that starts runs", async move { schedules::run(&schedules, number).await });
-        let samples = Arc::clone(&shared);
-        tasks.start("the part that takes samples", async move { sampling::run(&samples, number).await });
-    }
-    let notices = Arc::clone(&shared);
-    let names: Vec<String> = shared.jobs.iter().map(|job| job.options.job.clone()).collect();
-    tasks.start("the part that delivers alerts", async move {
-        alerting::deliver_pending(&notices.context, &names, &notices.shutdown).await
-    });
-    (shared, tasks)
-}
-
-/// Waits for the parts of the service. One that ends before the shutdown ends the service.
-async fn until_shutdown(shared: &ServiceState, mut tasks: TaskGroup) -> Result<(), ServeError> {
-    while let Some((part, exit)) = tasks.next().await {
-        if !shared.shutdown.is_cancelled() {
-            shared.shutdown.cancel();
-            tasks.join().await;
-            return Err(ServeError::Part(part, exit));
-        }
-    }
-    Ok(())
 }

@@ -27,7 +27,7 @@ const LEFT_AFTER: Duration = Duration::from_secs(3);
 /// 1970-01-05 was a Monday.
 const FIRST_MONDAY_MS: u64 = 4 * 86_400_000;
 
-/// Takes samples for job `number` until the shutdown.
+/// Takes samples for job `number`, as long as these jobs are served.
 pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), StoreError> {
     let Some(job) = shared.jobs.get(number) else { return Ok(()) };
     let every_ms = millis(job.sample_every).max(1_000);
@@ -53,7 +53,7 @@ pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), Stor
 /// Returns when a sample in progress should be aborted. Aborting one does no harm, and a store that does not respond
 /// must not block the shutdown.
 async fn out_of_time(shared: &ServiceState) {
-    shared.shutdown.cancelled().await;
+    shared.until.cancelled().await;
     sleep(LEFT_AFTER).await;
 }
 

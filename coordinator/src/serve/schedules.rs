@@ -17,13 +17,16 @@ use super::takeover::{StartOutcome, begin, retry};
 use super::{ServedJob, ServiceState};
 use crate::options::Options;
 
-/// Starts the runs of job `number` when they are due, until the shutdown.
+/// Starts the runs of job `number` when they are due, as long as these jobs are served.
 pub(super) async fn run(shared: &Arc<ServiceState>, number: usize) -> Result<(), StoreError> {
     let Some(job) = shared.jobs.get(number) else { return Ok(()) };
     let name = &job.options.display_name;
     let due = job.schedule.describe();
     tracing::info!("[{name}] ✓ Scheduled cleanup job ({due}; next: {})", next_text(job));
-    let mut last = catch_up(shared, job).await?;
+    let mut last = match shared.since {
+        Some(since) => since,
+        None => catch_up(shared, job).await?,
+    };
     while let Some(next) = job.schedule.next_after(last.min(now())) {
         if !shared.wait_until(next).await {
             break;

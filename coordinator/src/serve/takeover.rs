@@ -11,6 +11,7 @@ use keysweep_tasks::supervision::TaskGroup;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
+use super::reload::Current;
 use super::{ServedJob, ServiceState, record_failure};
 use crate::drive::DriveError;
 use crate::leader::{LeaderError, LeaderExit, run_as_leader};
@@ -22,7 +23,8 @@ use crate::schedule::backoff;
 const TICK: Duration = Duration::from_millis(200);
 
 /// Drives runs until the shutdown.
-pub(super) async fn run(shared: &Arc<ServiceState>) -> Result<(), StoreError> {
+pub(super) async fn run(current: &Current) -> Result<(), StoreError> {
+    let shared = Arc::clone(&current.borrow());
     let mut watch = shared.context.store.watch(LEASES).await?;
     let mut seen: BTreeMap<String, ObservedLease> = BTreeMap::new();
     let (mut tasks, mut driving) = (TaskGroup::default(), BTreeSet::new());
@@ -40,11 +42,12 @@ pub(super) async fn run(shared: &Arc<ServiceState>) -> Result<(), StoreError> {
             }
             Some((job, _)) = tasks.next() => drop(driving.remove(&job)),
             Some(FailedRun { job, attempt }) = failures.recv() => {
-                let shared = Arc::clone(shared);
+                let shared = Arc::clone(&current.borrow());
                 tasks.start("another attempt", async move { retry(&shared, &job, attempt).await });
             }
             () = sleep(TICK) => {}
         }
+        let shared = &Arc::clone(&current.borrow());
         for (job, observed) in &seen {
             if driving.contains(job) || !may_take_over(shared, observed) {
                 continue;

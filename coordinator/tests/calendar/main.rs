@@ -23,6 +23,7 @@ use keysweep_state::{AuditQuery, FILE_NAME, StateFile};
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::store::Store;
 use keysweep_testkit::kit;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -83,8 +84,8 @@ impl Month {
         let (file, job, shutdown) = (self.file(), self.job.clone(), CancellationToken::new());
         let until = shutdown.clone();
         let serving = tokio::spawn(async move {
-            let kept = KeptIn { file, scope: "" };
-            serve_here(&context, kept, vec![job], "a test", until, &HttpApi::new(None)).await
+            let (kept, (_, jobs)) = (KeptIn { file, scope: "" }, watch::channel(vec![job]));
+            serve_here(&context, kept, jobs, "a test", until, &HttpApi::new(None)).await
         });
         self.service = Some((serving, shutdown));
     }

@@ -87,6 +87,13 @@ pub struct SecretSource {
     origin: Origin,
 }
 
+/// The same secret or file, wherever that is said.
+impl PartialEq for SecretSource {
+    fn eq(&self, other: &Self) -> bool {
+        self.word == other.word
+    }
+}
+
 impl SecretSource {
     pub(super) fn known(secret: Secret) -> Self {
         Self { word: SecretValue::Known(secret), origin: Origin::Default }
@@ -111,7 +118,7 @@ pub(super) fn api_token(job: &JobSources<'_>) -> Result<Setting<Option<SecretSou
 }
 
 /// A password or token, or the file that contains it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum SecretValue {
     Known(Secret),
     InFile(PathBuf),

@@ -40,6 +40,7 @@ mod output;
 mod pages;
 mod questions;
 mod read_only;
+mod reload;
 mod rights;
 mod roles;
 mod schemas;
