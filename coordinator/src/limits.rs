@@ -96,6 +96,48 @@ pub const RESTORE_CAUSES_MAX: usize = 100;
 /// Time limit for the body of a request.
 pub const HTTP_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a browser stays logged in.
+pub const SESSION_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Browsers that are logged in at a time; beyond it, the one that logged in first must do it again.
+pub const SESSIONS_MAX: usize = 100;
+
+/// What a wrong token costs its address: no more than one a second can be guessed.
+pub const WRONG_TOKEN_COST: Duration = Duration::from_secs(1);
+
+/// The debt from which on an address waits: a person may mistype.
+pub const WRONG_TOKENS_DEBT_MAX: Duration = Duration::from_secs(60);
+
+/// Addresses whose wrong tokens are remembered.
+pub const WRONG_TOKENS_ADDRESSES_MAX: usize = 1_000;
+
+/// Browsers that watch the page at a time. Each has a connection, of 200.
+pub const VIEWERS_MAX: usize = 50;
+
+/// How often the page gets what has changed, at most.
+pub const SNAPSHOT_EVERY: Duration = Duration::from_millis(500);
+
+/// The pause before the page tries the store again that has failed.
+pub const SNAPSHOT_RETRY: Duration = Duration::from_secs(5);
+
+/// How often a viewer without news gets a comment, so that no proxy closes the connection.
+pub const VIEWER_COMMENT_EVERY: Duration = Duration::from_secs(15);
+
+/// Runs that the page lists.
+pub const PAGE_RUNS: usize = 50;
+
+/// Runs in progress that the page shows the progress of.
+pub const PAGE_RUNNING_MAX: usize = 20;
+
+/// Alerts that the page lists.
+pub const PAGE_ALERTS_MAX: usize = 100;
+
+/// Characters of a cause or a message on the page.
+pub const PAGE_TEXT_CHARS_MAX: usize = 500;
+
+/// Keys that a search of the audit trail returns, at most.
+pub const AUDIT_ROWS_MAX: u32 = 1_000;
+
 /// Pages of SCAN from which a plan classifies the cursors of a server. Eight random cursors are ascending once in
 /// 40,000 times.
 pub const CURSOR_PAGES: usize = 8;

@@ -12,6 +12,7 @@ mod examples;
 mod force_exit;
 pub mod health;
 pub mod here;
+mod http_access;
 pub mod limits;
 mod listen;
 pub mod log;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::ConnectInfo;
 use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -76,7 +77,9 @@ fn lock(table: &Mutex<ConnectionTable>) -> std::sync::MutexGuard<'_, ConnectionT
 async fn serve_one(stream: TcpStream, address: SocketAddr, router: Router, connection: &OpenConnection) {
     let service = TowerToHyperService::new(router);
     let service = service_fn(|request: Request<Incoming>| {
-        let (active, answer) = (connection.begin_request(), service.call(request.map(Body::new)));
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(ConnectInfo(address));
+        let (active, answer) = (connection.begin_request(), service.call(request));
         async move {
             let answer = answer.await;
             drop(active);

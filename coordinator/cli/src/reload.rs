@@ -104,6 +104,7 @@ fn of_the_process(before: &[Settings], now: &[Settings]) -> BTreeSet<&'static st
     let ([password, token], [new_password, new_token]) = (nats(before), nats(now));
     let secrets = [
         ("serve.api_token", before.api_token.value == now.api_token.value),
+        ("serve.view_token", before.view_token.value == now.view_token.value),
         ("nats.password", password == new_password),
         ("nats.token", token == new_token),
     ];

@@ -8,8 +8,8 @@ use coordinator::exit;
 use coordinator::options::Options;
 use coordinator::process_id::myself;
 use coordinator::schedule::Schedule;
-use coordinator::serve::{HttpApi, ServedJob, serve_with_http};
-use keysweep_config::{SecretSource, Settings};
+use coordinator::serve::{ServedJob, serve_with_http};
+use keysweep_config::Settings;
 use keysweep_nats::missing_protections;
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_telemetry::Telemetry;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::admin::{self, Health};
 use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
+use super::http_access::http_api;
 use super::reload::{ReadSettings, Reloader};
 use super::signals::Signals;
 use crate::limits::DRAIN_TIMEOUT;
@@ -37,13 +38,6 @@ pub async fn coordinator(connections: &Connections, read: ReadSettings<'_>) -> R
         reloader.during(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &http)).await
     })
     .await
-}
-
-/// The HTTP API with the token that the jobs share.
-pub(super) fn http_api(jobs: &[Settings]) -> Result<Arc<HttpApi>, CommandError> {
-    let token = jobs.iter().find_map(|job| job.api_token.value.as_ref());
-    let token = token.map(SecretSource::read).transpose();
-    Ok(HttpApi::new(token.map_err(|e| CommandError::Usage(e.to_string()))?))
 }
 
 /// The jobs as a service runs them.

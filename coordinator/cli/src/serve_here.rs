@@ -18,8 +18,9 @@ use tokio::task::spawn_blocking;
 use super::admin::{self, Health};
 use super::error::CommandError;
 use super::here::{folder, import};
+use super::http_access::http_api;
 use super::reload::{ReadSettings, Reloader};
-use super::roles::{http_api, served_jobs, until_drained};
+use super::roles::{served_jobs, until_drained};
 use super::signals::Signals;
 
 /// What the log calls this process.

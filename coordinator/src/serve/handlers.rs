@@ -115,7 +115,7 @@ pub(super) fn refused<T>(code: u16, why: impl Into<String>) -> ApiResult<T> {
 }
 
 /// The error of a request that the service cannot carry out.
-fn failed(e: impl Display) -> ApiError {
+pub(super) fn failed(e: impl Display) -> ApiError {
     ApiError { code: 500, why: e.to_string() }
 }
 

@@ -48,6 +48,11 @@ impl RunsHere {
         Self { file, tasks: Mutex::default() }
     }
 
+    /// The state file of the service.
+    pub(super) fn file(&self) -> &StateFile {
+        &self.file
+    }
+
     /// Starts a run of `options`; returns once it has its job's lock and is recorded.
     pub(super) async fn start(
         &self,

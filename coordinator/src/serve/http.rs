@@ -2,19 +2,19 @@
 //! `handlers.rs`; `docs/http.md` describes the API.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, FromRequest, Path, Query, Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, WWW_AUTHENTICATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::http::request::Parts;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, on};
-use keysweep_http::constant_time_eq;
 use keysweep_model::ids::RunId;
-use keysweep_model::secret::Secret;
 use keysweep_tasks::supervision::TaskGroup;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -22,36 +22,38 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::ServiceState;
+use super::access::{Access, HttpAccess, refusal};
 use super::handlers::{self, ApiError, ApiResult, CancelRequest, bad_request, refused, write};
+use super::page::live::Live;
 use super::reload::Current;
 use super::request::{FieldKind, RequestField, RequestFields, of_query, parse};
 use super::routes::{API, Operation};
+use super::{ServiceState, page};
 use crate::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
 
 /// Maximum concurrent starts of runs. Each one begins with a preflight.
 const STARTS_MAX: usize = 16;
 
-/// The response if no token is set.
-const OFF: &str = "the HTTP API is off; to turn it on, set a token with `--api-token-file`, \
-                   `KEYSWEEP_API_TOKEN`, or `api_token_file` under `[serve]` in the job file";
-
 /// The API's description: see `openapi.rs`.
 const OPENAPI: &str = include_str!("../../../docs/openapi.json");
 
-/// The HTTP API of a service. It is created before the service, and rejects requests until the service is attached.
+/// The HTTP API and the page of a service. It is created before the service, and rejects requests until the service is
+/// attached.
 pub struct HttpApi {
-    token: Option<Secret>,
+    pub(super) access: Access,
+    /// What viewers of the page see.
+    pub(super) live: Arc<Live>,
     service: OnceLock<Current>,
     /// Starts of runs in progress. A client that closes its connection does not interrupt them.
     starts: Mutex<TaskGroup>,
 }
 
 impl HttpApi {
-    /// Serves clients that send `token`; without one, the API is off.
+    /// Serves clients that `access` admits.
     #[must_use]
-    pub fn new(token: Option<Secret>) -> Arc<Self> {
-        Arc::new(Self { token, service: OnceLock::new(), starts: Mutex::default() })
+    pub fn new(access: HttpAccess) -> Arc<Self> {
+        let (access, live) = (Access::new(access), Arc::default());
+        Arc::new(Self { access, live, service: OnceLock::new(), starts: Mutex::default() })
     }
 
     /// Serves requests with `service` from now on.
@@ -60,7 +62,7 @@ impl HttpApi {
         let _ = self.service.set(service);
     }
 
-    fn service(&self) -> ApiResult<Arc<ServiceState>> {
+    pub(super) fn service(&self) -> ApiResult<Arc<ServiceState>> {
         match self.service.get().map(|current| Arc::clone(&current.borrow())) {
             Some(service) if service.shutdown.is_cancelled() => refused(503, "draining"),
             Some(service) => Ok(service),
@@ -68,13 +70,15 @@ impl HttpApi {
         }
     }
 
-    /// All routes below `/api`.
+    /// All routes below `/api`, and those of the page.
     pub fn router(self: &Arc<Self>) -> Router {
         let with_token = routes(true)
+            .merge(page::api_routes())
             .fallback(|| async { error_response(404, "there is no such path; see `docs/http.md`") })
             .layer(middleware::from_fn_with_state(Arc::clone(self), authorize))
             .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
-        Router::new().nest(API, with_token.merge(routes(false)).with_state(Arc::clone(self)))
+        let api = with_token.merge(routes(false)).with_state(Arc::clone(self));
+        Router::new().nest(API, api).merge(page::routes(self))
     }
 }
 
@@ -98,41 +102,42 @@ fn handler(operation: Operation) -> MethodRouter<Arc<HttpApi>> {
     }
 }
 
-type SharedApi = State<Arc<HttpApi>>;
+pub(super) type SharedApi = State<Arc<HttpApi>>;
 
-/// Rejects requests without the token.
+/// Rejects requests of clients that may not send them. Handlers get the [`Client`](super::access::Client) as an
+/// extension.
 async fn authorize(State(api): SharedApi, request: Request, next: Next) -> Response {
-    let Some(token) = &api.token else { return error_response(403, OFF) };
-    if presented_token(request.headers()).is_some_and(|given| constant_time_eq(token, given)) {
-        return match whole(request).await {
-            Ok(request) => next.run(request).await,
-            Err(refusal) => error_response(refusal.code, &refusal.why),
-        };
+    let client = match api.access.admit(&request, Instant::now()) {
+        Ok(client) => client,
+        Err(e) => return refusal(&e),
+    };
+    match whole(request).await {
+        Ok(mut request) => {
+            request.extensions_mut().insert(client);
+            next.run(request).await
+        }
+        Err(e) => refusal(&e),
     }
-    let mut response =
-        error_response(401, "give the token of the HTTP API as `Authorization: Bearer <token>`");
-    let challenge = HeaderValue::from_static("Bearer realm=\"keysweep\"");
-    response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-    response
 }
 
 /// The request with its body, which must arrive within a time and size limit.
 async fn whole(request: Request) -> ApiResult<Request> {
+    let (parts, body) = with_body(request).await?;
+    Ok(Request::from_parts(parts, Body::from(body)))
+}
+
+/// The same, in its parts.
+pub(super) async fn with_body(request: Request) -> ApiResult<(Parts, Bytes)> {
     let (parts, body) = request.into_parts();
     let reading = Bytes::from_request(Request::from_parts(parts.clone(), body), &());
     let Ok(body) = timeout(HTTP_BODY_TIMEOUT, reading).await else {
         return refused(408, format!("the body took longer than {} s", HTTP_BODY_TIMEOUT.as_secs()));
     };
-    Ok(Request::from_parts(parts, Body::from(sent(body)?)))
-}
-
-fn presented_token(headers: &HeaderMap) -> Option<&[u8]> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| token.trim_ascii())
+    Ok((parts, sent(body)?))
 }
 
 /// The pairs of a query, if it can be parsed.
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+pub(super) type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 async fn stats(State(api): SharedApi, query: Pairs) -> Response {
     answered(200, async { handlers::stats(api.service()?.as_ref(), &asked(query)?).await }.await)
@@ -206,7 +211,7 @@ async fn start(State(api): SharedApi, body: Result<Bytes, BytesRejection>) -> Re
     response
 }
 
-fn asked<T: RequestFields>(query: Pairs) -> ApiResult<T> {
+pub(super) fn asked<T: RequestFields>(query: Pairs) -> ApiResult<T> {
     match query {
         Ok(Query(pairs)) => of_query(pairs),
         Err(_) => refused(400, "the query cannot be read: give `name=value`, joined by `&`"),
@@ -222,11 +227,11 @@ fn sent(body: Result<Bytes, BytesRejection>) -> ApiResult<Bytes> {
     })
 }
 
-fn run_id(text: &str) -> ApiResult<RunId> {
+pub(super) fn run_id(text: &str) -> ApiResult<RunId> {
     text.parse().map_err(|_| bad_request(format!("`{}` is not a run id", text.escape_debug())))
 }
 
-fn answered<T: Serialize>(status: u16, answer: ApiResult<T>) -> Response {
+pub(super) fn answered<T: Serialize>(status: u16, answer: ApiResult<T>) -> Response {
     match answer.and_then(|answer| write(&answer)) {
         Ok(body) => page(status, body),
         Err(refusal) => error_response(refusal.code, &refusal.why),
@@ -241,7 +246,7 @@ pub(super) struct ErrorBody<'a> {
     error: &'a str,
 }
 
-fn error_response(code: u16, why: &str) -> Response {
+pub(super) fn error_response(code: u16, why: &str) -> Response {
     page(code, json!(ErrorBody { error: why }).to_string().into_bytes())
 }
 

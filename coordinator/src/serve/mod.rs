@@ -1,6 +1,7 @@
 //! The coordinator as a service: it drives runs that wait or have lost their coordinator, starts scheduled runs,
 //! samples the cache between runs, and serves the API.
 
+mod access;
 mod api;
 mod handlers;
 mod here;
@@ -8,6 +9,7 @@ mod http;
 pub(crate) mod openapi;
 mod override_policy;
 mod pacing_limits;
+mod page;
 mod reload;
 mod request;
 mod routes;
@@ -40,6 +42,7 @@ use crate::schedule::Schedule;
 use crate::state;
 use crate::submit::{SubmitError, Submitted};
 
+pub use access::HttpAccess;
 pub use api::STATS_ENDPOINT;
 pub use handlers::{RunAnswer, RunRequest};
 pub use http::HttpApi;
@@ -152,7 +155,8 @@ pub async fn serve(
     who: &str,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    serve_with_http(context, nats, watch::channel(jobs).1, who, shutdown, &HttpApi::new(None)).await
+    let http = HttpApi::new(HttpAccess::default());
+    serve_with_http(context, nats, watch::channel(jobs).1, who, shutdown, &http).await
 }
 
 /// [`serve`], and the API over `http` as well. When `jobs` change, the new ones are served; runs in progress go on with
@@ -171,6 +175,7 @@ pub async fn serve_with_http(
     let mut reload = Reload::new(jobs, ServiceState::new(context.clone(), who, shutdown, None));
     http.attach(reload.current());
     let mut tasks = TaskGroup::default();
+    show(&mut tasks, &reload, http);
     let claims = reload.current();
     tasks.start("the part that drives runs", async move { takeover::run(&claims).await });
     let (answers, nats) = (reload.current(), nats.clone());
@@ -199,6 +204,7 @@ pub async fn serve_here(
     let mut reload = Reload::new(jobs, ServiceState::new(context, who, shutdown, Some(Arc::clone(&here))));
     http.attach(reload.current());
     let (mut tasks, shared) = (TaskGroup::default(), reload.now());
+    show(&mut tasks, &reload, http);
     for number in 0..shared.jobs.len() {
         let shared = Arc::clone(&shared);
         tasks.start("the part that closes interrupted runs", async move {
@@ -212,4 +218,10 @@ pub async fn serve_here(
     let ended = reload.serve(tasks).await;
     here.join().await;
     ended
+}
+
+/// Starts what shows the service to viewers of its page.
+fn show(tasks: &mut TaskGroup, reload: &Reload, http: &HttpApi) {
+    let (current, live) = (reload.current(), Arc::clone(&http.live));
+    tasks.start("the part that shows runs", async move { page::live::run(&current, &live).await });
 }

@@ -19,13 +19,18 @@ use crate::statistics::Statistics;
 const JSON: &str = "application/json";
 
 /// The statuses of error responses that every operation with a token may have.
-const REFUSALS: [(u16, &str); 8] = [
+const REFUSALS: [(u16, &str); 10] = [
     (400, "The request is malformed, or an option is out of range."),
     (401, "The token is missing or wrong."),
-    (403, "No token is configured, so the API is off; or the request exceeds its job."),
+    (
+        403,
+        "No token is configured, so the API is off; the client may only read; or the request exceeds its job.",
+    ),
     (404, "There is no such run, or the job is neither served nor in the history."),
     (408, "The body took too long."),
     (413, "The body is too long."),
+    (415, "A browser's request is not JSON."),
+    (429, "The address has sent too many wrong tokens: try again in a moment."),
     (500, "Redis or NATS failed; the text names which."),
     (
         503,

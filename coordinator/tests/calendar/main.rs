@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use coordinator::options::Options;
 use coordinator::schedule::Schedule;
-use coordinator::serve::{HttpApi, KeptIn, ServeError, ServedJob, serve_here};
+use coordinator::serve::{HttpAccess, HttpApi, KeptIn, ServeError, ServedJob, serve_here};
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -85,7 +85,8 @@ impl Month {
         let until = shutdown.clone();
         let serving = tokio::spawn(async move {
             let (kept, (_, jobs)) = (KeptIn { file, scope: "" }, watch::channel(vec![job]));
-            serve_here(&context, kept, jobs, "a test", until, &HttpApi::new(None)).await
+            let http = HttpApi::new(HttpAccess::default());
+            serve_here(&context, kept, jobs, "a test", until, &http).await
         });
         self.service = Some((serving, shutdown));
     }

@@ -104,13 +104,25 @@ impl SecretSource {
     /// # Errors
     /// When its file cannot be read.
     pub fn read(&self) -> Result<Secret, ConfigError> {
-        self.word.clone().read(&self.origin, "serve.api_token")
+        self.word.clone().read(&self.origin, "token")
     }
 }
 
-/// The token of the HTTP API, whose file is not read yet.
 pub(super) fn api_token(job: &JobSources<'_>) -> Result<Setting<Option<SecretSource>>, ConfigError> {
-    let found = secret_value(&job.layers, "serve.api_token", "serve.api_token_file")?;
+    token(job, "serve.api_token", "serve.api_token_file")
+}
+
+pub(super) fn view_token(job: &JobSources<'_>) -> Result<Setting<Option<SecretSource>>, ConfigError> {
+    token(job, "serve.view_token", "serve.view_token_file")
+}
+
+/// A token of HTTP clients, whose file is not read yet.
+fn token(
+    job: &JobSources<'_>,
+    name: &'static str,
+    file_name: &'static str,
+) -> Result<Setting<Option<SecretSource>>, ConfigError> {
+    let found = secret_value(&job.layers, name, file_name)?;
     Ok(found.map_or(Setting::none(), |Setting { value: word, origin }| {
         let value = Some(SecretSource { word, origin: origin.clone() });
         Setting { value, origin }

@@ -14,7 +14,7 @@ use keysweep_model::secret::{MASK, Secret};
 use keysweep_signing::PublicKey;
 
 use super::nats::NatsUrl;
-use super::setting_kind::{NAME_BYTES_MAX, PATTERN_BYTES_MAX, SettingKind, TEXT_BYTES_MAX};
+use super::setting_kind::{HOST_BYTES_MAX, NAME_BYTES_MAX, PATTERN_BYTES_MAX, SettingKind, TEXT_BYTES_MAX};
 use super::size;
 use super::table::overrides;
 use super::url::{RedisUrl, encoding_hint};
@@ -47,6 +47,7 @@ pub(super) fn check(kind: SettingKind, text: &str) -> Parsed<()> {
         SettingKind::Context => context(kind, text).map(drop),
         SettingKind::Addresses => address(kind, text).map(drop),
         SettingKind::ListenAddress => listen_address(kind, text).map(drop),
+        SettingKind::Hosts => host(kind, text).map(drop),
         SettingKind::Patterns => pattern(kind, text).map(drop),
         SettingKind::PublicKeys => public_key(kind, text).map(drop),
     }
@@ -223,6 +224,13 @@ pub(super) fn address(kind: SettingKind, text: &str) -> Parsed<AddressMapping> {
 
 pub(super) fn listen_address(kind: SettingKind, text: &str) -> Parsed<SocketAddr> {
     text.parse().map_err(|_| kind.expected())
+}
+
+/// A host name in lower case.
+pub(super) fn host(kind: SettingKind, text: &str) -> Parsed<String> {
+    let fits = (1..=HOST_BYTES_MAX).contains(&text.len());
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if fits && text.bytes().all(plain) { Ok(text.to_ascii_lowercase()) } else { Err(kind.expected()) }
 }
 
 /// Checks only the length; the matcher checks the pattern.

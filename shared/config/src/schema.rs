@@ -39,7 +39,7 @@ const NATS_EITHER: &[(&str, &str)] = &[
 ];
 
 /// The same for `[serve]`.
-const SERVE_EITHER: &[(&str, &str)] = &[("api_token", "api_token_file")];
+const SERVE_EITHER: &[(&str, &str)] = &[("api_token", "api_token_file"), ("view_token", "view_token_file")];
 
 /// A key with its value, both with their positions in the text.
 type Pair<'t, 'i> = (&'t Spanned<DeString<'i>>, &'t Spanned<DeValue<'i>>);

@@ -62,6 +62,8 @@ pub enum SettingKind {
     Addresses,
     /// An IP address with a port to listen on.
     ListenAddress,
+    /// Host names, without a port.
+    Hosts,
     /// Key patterns as in MATCH of Redis.
     Patterns,
     /// Public keys whose signatures are accepted.
@@ -74,6 +76,8 @@ pub(super) const PATTERN_BYTES_MAX: usize = 1024;
 pub(super) const LIST_ITEMS_MAX: usize = 100;
 /// Bytes of a job's name or an alias, which become part of Redis keys, subjects and metrics.
 pub(super) const NAME_BYTES_MAX: usize = 64;
+/// Bytes of a host name, as in DNS.
+pub(super) const HOST_BYTES_MAX: usize = 253;
 /// Bytes of other texts, such as a display name or a schedule.
 pub(super) const TEXT_BYTES_MAX: usize = 1024;
 
@@ -92,6 +96,7 @@ impl SettingKind {
                 | Self::NatsUrls
                 | Self::SecretUrls
                 | Self::Addresses
+                | Self::Hosts
                 | Self::Patterns
                 | Self::PublicKeys
                 | Self::Overrides
@@ -110,6 +115,7 @@ impl SettingKind {
             Self::Urls | Self::NatsUrls | Self::SecretUrls => "URL",
             Self::Addresses => "ANNOUNCED=REACHABLE",
             Self::ListenAddress => "ADDR",
+            Self::Hosts => "HOST",
             Self::Patterns => "GLOB",
             Self::PublicKeys => "KEY",
             Self::Overrides => "FIELD",
@@ -135,6 +141,7 @@ impl SettingKind {
             Self::Urls | Self::NatsUrls | Self::SecretUrls => "URLs".to_owned(),
             Self::Addresses => "pairs".to_owned(),
             Self::ListenAddress => "an IP address with a port".to_owned(),
+            Self::Hosts => "host names".to_owned(),
             Self::Patterns => "globs".to_owned(),
             Self::PublicKeys => "base64 keys".to_owned(),
         }
@@ -186,6 +193,7 @@ impl SettingKind {
             Self::ListenAddress => {
                 "an IP address with a port, such as `127.0.0.1:9464` or `0.0.0.0:9464`".to_owned()
             }
+            Self::Hosts => "host names such as `keysweep.example`, without a port".to_owned(),
             Self::NatsUrls => "one or more URLs such as `nats://host:4222` or `tls://host`".to_owned(),
             Self::Context => "the name of a nats CLI context, without `/` and `..`".to_owned(),
             Self::PublicKeys => {

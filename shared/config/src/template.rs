@@ -87,6 +87,7 @@ fn example(kind: SettingKind) -> String {
         SettingKind::NatsUrls => "nats://nats:4222".to_owned(),
         SettingKind::Addresses => "10.0.0.1:6379=cache.example:7001".to_owned(),
         SettingKind::ListenAddress => "127.0.0.1:9464".to_owned(),
+        SettingKind::Hosts => "keysweep.example".to_owned(),
         SettingKind::Patterns => "permissions:system:*".to_owned(),
         SettingKind::PublicKeys => "Gb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=".to_owned(),
     }

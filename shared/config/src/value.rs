@@ -121,6 +121,7 @@ fn text(kind: SettingKind, text: &str) -> Parsed<String> {
         SettingKind::Name => parse::name(kind, text),
         SettingKind::Context => parse::context(kind, text),
         SettingKind::Patterns => parse::pattern(kind, text),
+        SettingKind::Hosts => parse::host(kind, text),
         _ => parse::line(kind, text),
     }
 }

@@ -18,5 +18,5 @@ pub use client::{RetryPolicy, WebClient, check_address, display_url};
 pub use error::{WebError, WebErrorKind};
 pub use integrations::{Integrations, JobIntegrations, PrometheusSource, Webhooks};
 pub use notification::{signature, slack};
-pub use token::constant_time_eq;
+pub use token::{constant_time_eq, random_token, token_digest};
 pub use webhook::Webhook;

@@ -32,6 +32,12 @@ impl Answer {
         assert!(error.contains(text), "`{text}` is not in {self:?}");
     }
 
+    /// The value of a header; empty if it is not there.
+    pub fn header(&self, name: &str) -> &str {
+        let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
+        headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map_or("", |(_, value)| value)
+    }
+
     pub fn has(&self, header: &str) -> bool {
         self.head.to_ascii_lowercase().lines().any(|line| line.starts_with(header))
     }
@@ -44,27 +50,34 @@ pub struct Api {
 }
 
 impl Api {
-    /// The response, which must be one that the description of the API has.
+    /// The response to a program, which sends its token. It must be one that the description of the API has.
     #[track_caller]
     pub fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
-        let token = self.token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let token = self.token.map(|token| format!("Bearer {token}"));
+        let token = token.as_deref().map(|token| ("Authorization", token));
+        let headers: Vec<(&str, &str)> = token.into_iter().chain([("Host", "keysweep")]).collect();
+        let answer = self.send(method, path, &headers, body);
+        if path.starts_with("/api/") && !path.starts_with("/api/audit") {
+            let errors = api_errors(method, path, answer.status, &answer.json(answer.status));
+            assert!(errors.is_empty(), "{method} {path}: {errors}\n{answer:?}");
+        }
+        answer
+    }
+
+    /// A request with these headers, and those of its length and connection.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
         let length = body.len();
-        let head = format!("{method} {path} HTTP/1.1\r\nHost: keysweep\r\nConnection: close\r\n");
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
         // A server that rejects early need not read it all.
-        let _ = write!(stream, "{head}{token}Content-Length: {length}\r\n\r\n{body}");
+        let _ = write!(stream, "{head}{headers}Content-Length: {length}\r\n\r\n{body}");
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         let text = String::from_utf8_lossy(&answer).into_owned();
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let answer =
-            Answer { status: status.unwrap_or_default(), head: head.to_owned(), body: body.to_owned() };
-        if path.starts_with("/api/") {
-            let errors = api_errors(method, path, answer.status, &answer.json(answer.status));
-            assert!(errors.is_empty(), "{method} {path}: {errors}\n{answer:?}");
-        }
-        answer
+        Answer { status: status.unwrap_or_default(), head: head.to_owned(), body: body.to_owned() }
     }
 
     pub fn get(&self, path: &str) -> Answer {

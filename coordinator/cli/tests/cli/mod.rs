@@ -11,6 +11,7 @@
 
 pub mod api;
 pub mod broker;
+pub mod browser;
 pub mod certificates;
 pub mod deployment;
 pub mod fake;

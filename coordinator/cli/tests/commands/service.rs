@@ -16,14 +16,14 @@ use crate::cli::{Running, SECRET};
 const KEYS: u64 = 1_000;
 
 /// A machine with a service, whose job has no due time in the test.
-struct Machine {
-    state: State,
+pub struct Machine {
+    pub state: State,
     server: Server,
-    place: TestDeployment,
+    pub place: TestDeployment,
 }
 
 impl Machine {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let server = Server::start(&[]).await.unwrap();
         let place = TestDeployment::standalone(&server).await;
         Self { state: State::new(), server, place }
@@ -31,13 +31,20 @@ impl Machine {
 
     /// The service, when it is ready.
     fn service(&self, more: &[&str]) -> (Running, Api) {
+        self.service_with(&[], more)
+    }
+
+    /// The same with more variables.
+    pub fn service_with(&self, env: &[(&str, &str)], more: &[&str]) -> (Running, Api) {
         let args = ["serve", "--redis", self.place.url(), "--admin-addr", "127.0.0.1:0"];
         let command = self.state.command(&[&args[..], more].concat());
         let command = command
             .env("KEYSWEEP_SCHEDULE", "0 0 1 1 *")
             .env("KEYSWEEP_RETRY_BACKOFF", "100ms")
             .env("KEYSWEEP_CATCH_UP", "true");
-        let mut service = command.env("KEYSWEEP_API_TOKEN", SECRET).start();
+        let command = command.env("KEYSWEEP_API_TOKEN", SECRET);
+        let command = env.iter().fold(command, |command, (name, value)| command.env(name, value));
+        let mut service = command.start();
         service.wait_for("the service is ready");
         let address = service.admin_address();
         (service, Api { address, token: Some(SECRET) })
@@ -52,7 +59,7 @@ impl Machine {
         (service, api, run)
     }
 
-    async fn keys(&self) -> u64 {
+    pub async fn keys(&self) -> u64 {
         self.place.keys("permissions:*").await as u64
     }
 
@@ -71,7 +78,7 @@ impl Machine {
     }
 }
 
-fn stopped(service: Running) {
+pub fn stopped(service: Running) {
     service.signal("TERM");
     service.end().exits(0);
 }

@@ -254,6 +254,22 @@ settings! {
         admin_addr: Option<SocketAddr> => SettingDef::serve(
                 "serve.admin_addr", "KEYSWEEP_ADMIN_ADDR", SettingKind::ListenAddress)
             .flag("--admin-addr").also(&[Scope::Worker, Scope::Health]);
+        /// Token of clients that only read, in the HTTP API and on the page
+        view_token: Option<SecretSource>, by login::view_token =>
+            SettingDef::serve("serve.view_token", "KEYSWEEP_VIEW_TOKEN", SettingKind::Secret);
+        /// File with the token of clients that only read
+        view_token_file: Option<PathBuf> =>
+            SettingDef::serve("serve.view_token_file", "KEYSWEEP_VIEW_TOKEN_FILE", SettingKind::Path)
+            .flag("--view-token-file").secret_file();
+        /// Show the page without a token, for reading, on a loopback address
+        dashboard: bool => SettingDef::serve("serve.dashboard", "KEYSWEEP_DASHBOARD", SettingKind::Switch)
+            .default("false");
+        /// Show names of keys on the page and to clients that only read
+        dashboard_keys: bool =>
+            SettingDef::serve("serve.dashboard_keys", "KEYSWEEP_DASHBOARD_KEYS", SettingKind::Switch)
+            .default("false");
+        /// Host names of the page, besides IP addresses and `localhost`
+        hosts: Vec<String> => SettingDef::serve("serve.hosts", "KEYSWEEP_HOSTS", SettingKind::Hosts);
     }
 }
 

@@ -240,6 +240,24 @@ fn the_address_of_the_endpoints_is_in_the_table_of_the_service() {
 }
 
 #[test]
+fn the_table_of_the_service_describes_its_page() {
+    let text = "[serve]\nview_token_file = \"t\"\ndashboard = true\nhosts = [\"Sweep.Example\", \"k\"]\n[[job]]\nname = \"a\"\n";
+    assert_eq!(shown("serve.hosts", &[], &[], Some(text)), "sweep.example, k (keysweep.toml:4)");
+    assert_eq!(shown("serve.dashboard", &[], &[], Some(text)), "true (keysweep.toml:3)");
+    assert_eq!(shown("serve.dashboard_keys", &[], &[], Some(text)), "false (default)");
+    let check = |line: &str, words: &str| {
+        let text = format!("[serve]\n{line}\n[[job]]\nname = \"a\"\n");
+        let problems = check_file(Path::new(FILE), &text).expect_err("a problem");
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        assert!(texts.iter().any(|text| text.contains(words)), "{texts:?}");
+    };
+    for host in ["", "a:80", "a/b", "http://a", "a b"] {
+        check(&format!("hosts = [\"{host}\"]"), "without a port");
+    }
+    check("view_token = \"a\"\nview_token_file = \"b\"", "either `view_token` or `view_token_file`");
+}
+
+#[test]
 fn several_secret_urls_fit_a_variable() {
     let env = [("KEYSWEEP_WEBHOOKS", "https://a/x?y=1,2,https://b/z")];
     assert_eq!(shown("webhooks", &[], &env, None), "***, *** (environment KEYSWEEP_WEBHOOKS)");

@@ -43,6 +43,7 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
                 "sentinel_password_file",
                 "webhook_secret_file",
                 "serve.api_token_file",
+                "serve.view_token_file",
             ]
             .contains(&spec.name)
     };

@@ -1,0 +1,129 @@
+//! What a browser sends for the page of a service, and what it receives as server-sent events.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::api::{Answer, Api};
+
+/// A browser at a service.
+pub struct Browser {
+    api: Api,
+    cookie: String,
+}
+
+impl Browser {
+    /// Without a session.
+    pub fn at(api: &Api) -> Self {
+        Self { api: api.with(None), cookie: String::new() }
+    }
+
+    /// Logged in.
+    #[track_caller]
+    pub fn logged_in(api: &Api, token: &str) -> Self {
+        let mut browser = Self::at(api);
+        let answer = browser.log_in(token);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        browser
+    }
+
+    /// Logs in, and keeps the cookie that it gets.
+    pub fn log_in(&mut self, token: &str) -> Answer {
+        let answer = self.post("/login", &json!({ "token": token }));
+        self.cookie = answer.header("set-cookie").split(';').next().unwrap_or_default().to_owned();
+        answer
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.api.send("GET", path, &[("Host", &self.api.address), ("Cookie", &self.cookie)], "")
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        let origin = format!("http://{}", self.api.address);
+        let own = [
+            ("Content-Type", "application/json"),
+            ("X-Keysweep", "page"),
+            ("Sec-Fetch-Site", "same-origin"),
+            ("Origin", &origin),
+        ];
+        self.post_with(path, &own, body)
+    }
+
+    /// The same with other headers than the page sends.
+    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let host = ("Host", self.api.address.as_str());
+        // The first one counts.
+        let host = (!headers.iter().any(|(name, _)| *name == "Host")).then_some(host);
+        let cookie = ("Cookie", self.cookie.as_str());
+        let headers: Vec<(&str, &str)> = headers.iter().copied().chain(host).chain([cookie]).collect();
+        self.api.send("POST", path, &headers, &body.to_string())
+    }
+
+    /// A GET with other headers.
+    pub fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let headers: Vec<(&str, &str)> =
+            headers.iter().copied().chain([("Cookie", self.cookie.as_str())]).collect();
+        self.api.send("GET", path, &headers, "")
+    }
+
+    /// Watches the page.
+    pub fn events(&self) -> EventStream {
+        let mut stream = TcpStream::connect(&self.api.address).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        // Without the chunks of HTTP/1.1.
+        let head = format!(
+            "GET /api/live HTTP/1.0\r\nHost: {}\r\nCookie: {}\r\n\r\n",
+            self.api.address, self.cookie
+        );
+        stream.write_all(head.as_bytes()).expect("it reads");
+        let mut lines = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") && lines.read_line(&mut head).expect("a head") > 0 {}
+        EventStream { head, lines }
+    }
+}
+
+/// Events as they arrive.
+pub struct EventStream {
+    pub head: String,
+    lines: BufReader<TcpStream>,
+}
+
+impl EventStream {
+    pub fn status(&self) -> u16 {
+        self.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+    }
+
+    /// The id and the data of the next event; `None` at the end.
+    pub fn next(&mut self) -> Option<(u64, Value)> {
+        let (mut id, mut data) = (None, None);
+        loop {
+            let mut line = String::new();
+            if self.lines.read_line(&mut line).expect("a line in time") == 0 {
+                return None;
+            }
+            match line.trim_end().split_once(": ") {
+                Some(("id", text)) => id = text.parse().ok(),
+                Some(("data", text)) => data = serde_json::from_str(text).ok(),
+                Some(("event", name)) => assert_eq!(name, "snapshot"),
+                _ if line == "\n" && data.is_some() => return Some((id.expect("an id"), data?)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next event that fulfils `condition`.
+    #[track_caller]
+    pub fn until(&mut self, condition: impl Fn(&Value) -> bool) -> Value {
+        let mut last = Value::Null;
+        while let Some((_, data)) = self.next() {
+            if condition(&data) {
+                return data;
+            }
+            last = data;
+        }
+        panic!("the events ended with {last:#}")
+    }
+}

@@ -1,0 +1,101 @@
+//! The page of the service: three files, a login, and the routes of the API that only the page needs. It has no framework
+//! and loads nothing from elsewhere. `docs/service.md` describes it.
+
+mod audit;
+mod index;
+pub(super) mod live;
+mod login;
+mod report;
+mod snapshot;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName, IF_NONE_MATCH, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::access::refusal;
+use super::http::{HttpApi, SharedApi};
+use crate::limits::REQUEST_BYTES_MAX;
+
+const SCRIPT: &[u8] = include_bytes!("app.js");
+
+const STYLE: &[u8] = include_bytes!("app.css");
+
+/// What the page may load and do: its own files, and requests to its own service.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
+                      require-trusted-types-for 'script'";
+
+/// The routes of the page; none if no client is served.
+pub(super) fn routes(api: &Arc<HttpApi>) -> Router {
+    if !api.access.is_on() {
+        return Router::new();
+    }
+    Router::new()
+        .route("/", get(index::page))
+        .route("/app.js", get(|headers: HeaderMap| file("text/javascript; charset=utf-8", SCRIPT, headers)))
+        .route("/app.css", get(|headers: HeaderMap| file("text/css; charset=utf-8", STYLE, headers)))
+        .route("/login", post(login::log_in))
+        .route("/logout", post(login::log_out))
+        .layer(from_fn_with_state(Arc::clone(api), guard))
+        .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
+        .layer(from_fn(with_headers))
+        .with_state(Arc::clone(api))
+}
+
+/// The routes below `/api` that the page needs. Clients are admitted by the router of the API.
+pub(super) fn api_routes() -> Router<Arc<HttpApi>> {
+    Router::new()
+        .route("/live", get(live::events))
+        .route("/audit", get(audit::search))
+        .route("/runs/{id}/report", get(report::report))
+        .layer(from_fn(with_headers))
+}
+
+async fn guard(State(api): SharedApi, request: Request, next: Next) -> Response {
+    match api.access.check_page(request.headers(), request.method()) {
+        Ok(()) => next.run(request).await,
+        Err(e) => refusal(&e),
+    }
+}
+
+/// Adds the headers of every answer, unless it has its own.
+async fn with_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (REFERRER_POLICY, "no-referrer"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn file(media_type: &'static str, content: &'static [u8], headers: HeaderMap) -> Response {
+    tagged(media_type, Bytes::from_static(content), &headers)
+}
+
+/// `content`, or 304 if the browser has it.
+fn tagged(media_type: &'static str, content: Bytes, headers: &HeaderMap) -> Response {
+    let tag = format!("\"{:032x}\"", xxh3_128(&content));
+    let known = headers.get(IF_NONE_MATCH).and_then(|tags| tags.to_str().ok());
+    let is_known = known.is_some_and(|known| known.split(',').any(|known| known.trim() == tag));
+    let caching = [(ETAG, tag.as_str()), (CACHE_CONTROL, "private, no-cache")];
+    match is_known {
+        true => (StatusCode::NOT_MODIFIED, caching).into_response(),
+        false => (caching, [(CONTENT_TYPE, media_type)], content).into_response(),
+    }
+}
