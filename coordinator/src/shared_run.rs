@@ -61,8 +61,11 @@ pub(crate) fn start(context: &Context, run: RunId, progress: watch::Receiver<Pro
 /// Cancels the run once another process has stored a cancel in the state file.
 async fn pass_on_stop(kept: &Records, own: &Records) -> Result<(), RecordError> {
     loop {
-        if let Some(cancel) = kept.cancel().await? {
-            return own.create_cancel(&cancel).await.map(drop);
+        match kept.cancel().await {
+            Ok(Some(cancel)) => return own.create_cancel(&cancel).await.map(drop),
+            Ok(None) => {}
+            // The file may be readable again.
+            Err(e) => tracing::debug!(error = %e, "a request to stop cannot be read"),
         }
         sleep(STOP_POLL).await;
     }
