@@ -32,7 +32,7 @@ pub const RESULTS_KEPT: Duration = Duration::from_secs(100 * 86_400);
 /// How long it is kept that a run was started at its due time: longer than the time between two of a yearly schedule.
 pub const DUE_TIMES_KEPT: Duration = Duration::from_secs(400 * 86_400);
 
-/// Runs whose line in the history is kept, as in NATS by default.
+/// Runs whose line in the history is kept. NATS keeps `[nats] history_runs`.
 pub const HISTORY_RUNS_KEPT: u64 = 10_000;
 
 /// Bytes of the whole file. Beyond it, the audit trail of the oldest runs is removed.
