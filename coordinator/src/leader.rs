@@ -30,7 +30,7 @@ pub enum LeaderExit {
     Ended(Box<CleanupResult>),
     /// The shutdown came; the next coordinator continues the run.
     Released,
-    /// Another coordinator drives the run now.
+    /// The lease was lost: another process acquired it, or it could not be renewed in time. Its next holder drives on.
     LeaseLost,
 }
 
@@ -85,7 +85,7 @@ pub async fn run_as_leader(
         driven = &mut driving => Some(driven),
         () = shutdown.cancelled() => None,
         _ = &mut keep => {
-            tracing::warn!(%run, "lost the lease of a run; another coordinator drives it now");
+            tracing::warn!(%run, "lost the lease of a run, or failed to renew it in time; the next holder of the lease continues the run");
             return Ok(LeaderExit::LeaseLost);
         }
     };

@@ -1,4 +1,4 @@
-//! The state of job queue, cache and Redis: the specification's `getCleanupStatistics`.
+//! The state of job queue, cache and Redis, for programs and `keysweep stats`.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ use crate::options::Options;
 use crate::preflight::preflight;
 use crate::shared_run;
 
-/// The state of job queue, cache and Redis, with the specification's field names and further fields.
+/// The state of job queue, cache and Redis. Its field names are a contract.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Statistics {

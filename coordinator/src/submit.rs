@@ -35,7 +35,9 @@ pub enum SubmitError {
     )]
     Left(RunId),
     /// The store did not respond for so long that another process may have the job.
-    #[error("the lease of job `{0}` was lost while its run was being stored; nothing was started, try again")]
+    #[error(
+        "the lease of job `{0}` was lost while its run was being stored; see `runs list` before you try again"
+    )]
     Lost(String),
 }
 

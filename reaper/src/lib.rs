@@ -6,6 +6,7 @@ mod backup_writer;
 mod clock;
 mod fingerprints;
 mod freed_memory;
+mod grants;
 mod ledger_outcomes;
 pub mod limits;
 mod node_attempt;

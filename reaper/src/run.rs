@@ -19,9 +19,10 @@ use keysweep_storage::records::RecordError;
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::{BatchAttempt, BatchContext, Interruption};
+use crate::grants::{grant, until_granted};
 use crate::node_session::NodeStates;
 use crate::receipt::{BatchResult, uniform};
-use crate::skipped_batches::{grant, ignore, until_granted};
+use crate::skipped_batches::ignore;
 use crate::{backup_writer, ledger_outcomes, validate_batch};
 
 /// The longest requeue delay of a batch whose grace is not over. The batch is checked at this interval, however long

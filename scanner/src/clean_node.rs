@@ -4,7 +4,7 @@
 
 use keysweep_model::limits::MEASURED_AT_ONCE;
 use keysweep_model::messages::{
-    Covered, Remainder, RequeueReason, RunSpec, ScanCounts, ScanTask, TaskReport,
+    Covered, Remainder, RemainderReason, RunSpec, ScanCounts, ScanTask, TaskReport,
 };
 use keysweep_model::range::{Scope, SlotListing};
 use keysweep_model::slot::SlotSet;
@@ -35,7 +35,7 @@ pub(crate) async fn skip(
     let status = node::status(source.primary(), spec.db).await?;
     if status.expires < status.keys {
         let rest = vec![Remainder {
-            reason: RequeueReason::HasPersistentKeys,
+            reason: RemainderReason::HasPersistentKeys,
             scope: task.scope.clone(),
             pass: None,
         }];
@@ -51,7 +51,7 @@ pub(crate) async fn skip(
     // The server's counters may disagree with its data.
     if sampled.looks.iter().any(|(_, seen)| seen.ttl == Ttl::Persistent) {
         let rest = vec![Remainder {
-            reason: RequeueReason::HasPersistentKeys,
+            reason: RemainderReason::HasPersistentKeys,
             scope: task.scope.clone(),
             pass: None,
         }];
@@ -120,7 +120,7 @@ fn split_scope(
             let stable = after.stable_since(before, slots);
             let moved: SlotSet = slots.difference(&stable);
             let scope = Scope::Slots { slots: moved.clone(), listing: SlotListing::KeysInSlot };
-            let rest = Remainder { reason: RequeueReason::Unstable, scope, pass: None };
+            let rest = Remainder { reason: RemainderReason::Unstable, scope, pass: None };
             (Covered::Slots(stable), if moved.is_empty() { Vec::new() } else { vec![rest] })
         }
     }

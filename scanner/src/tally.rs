@@ -1,5 +1,5 @@
-//! What a task has counted and selected so far, by slot: a slot that turns out to have moved is dropped as if it had
-//! never been read. Pure.
+//! What a task has counted and selected so far, by slot: the counts and candidates of a slot that turns out to have
+//! moved are dropped. Pure.
 
 use std::collections::{BTreeMap, HashSet};
 

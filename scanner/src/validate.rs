@@ -1,7 +1,7 @@
 //! Which part of a scan counts, once slot ownership has been read a second time: slots that moved meanwhile are handed
-//! back to be planned again, as if they had never been read.
+//! back to be planned again, and their counts and candidates are dropped. Statistics keep their keys.
 
-use keysweep_model::messages::{Covered, Lookups, Remainder, RequeueReason, RunSpec, ScanTask, TaskReport};
+use keysweep_model::messages::{Covered, Lookups, Remainder, RemainderReason, RunSpec, ScanTask, TaskReport};
 use keysweep_model::range::{CursorScope, ScanTable, Scope, SlotListing};
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::node::{self, SlotView};
@@ -85,14 +85,14 @@ impl ValidatedScan {
                 });
             }
         };
-        hand_back(RequeueReason::Unstable, &reached.slots.difference(stable), listing);
-        hand_back(RequeueReason::Giant, &reached.giant, listing);
-        hand_back(RequeueReason::Unordered, &reached.unordered, SlotListing::KeysInSlot);
+        hand_back(RemainderReason::Unstable, &reached.slots.difference(stable), listing);
+        hand_back(RemainderReason::Giant, &reached.giant, listing);
+        hand_back(RemainderReason::Unordered, &reached.unordered, SlotListing::KeysInSlot);
         // A task that is full of one slot's candidates would be full again: that slot is split into ranges.
         let stuck = reached.slots.is_empty() && reached.giant.is_empty() && reached.unordered.is_empty();
         let first: SlotSet = reached.unread.iter().take(usize::from(stuck)).collect();
-        hand_back(RequeueReason::Giant, &first, listing);
-        hand_back(RequeueReason::Full, &reached.unread.difference(&first), listing);
+        hand_back(RemainderReason::Giant, &first, listing);
+        hand_back(RemainderReason::Full, &reached.unread.difference(&first), listing);
         Self { covered: Covered::Slots(stable.clone()), rest, keep: Some(stable.clone()), approximate: false }
     }
 
@@ -105,7 +105,7 @@ impl ValidatedScan {
                 table: reached.rest_of.unwrap_or(cursors.table),
                 ..cursors.clone()
             };
-            rest.push(Remainder { reason: RequeueReason::Full, scope: Scope::Cursors(scope), pass: None });
+            rest.push(Remainder { reason: RemainderReason::Full, scope: Scope::Cursors(scope), pass: None });
         }
         // A slot that moved during one part of a pass is read again as a whole; what other parts counted of it stays
         // counted.
@@ -118,7 +118,7 @@ impl ValidatedScan {
         let approximate = continues || !unstable.is_empty();
         if !unstable.is_empty() {
             let scope = Scope::Slots { slots: unstable, listing: SlotListing::KeysInSlot };
-            rest.push(Remainder { reason: RequeueReason::Unstable, scope, pass: Some(cursors.pass) });
+            rest.push(Remainder { reason: RemainderReason::Unstable, scope, pass: Some(cursors.pass) });
         }
         let covered =
             Covered::Ranges { pass: cursors.pass, slots: stable.clone(), ranges: reached.ranges.clone() };
@@ -139,7 +139,7 @@ pub(crate) fn handed_back(task: &ScanTask) -> TaskReport {
         Scope::Cursors(cursors) => Some(cursors.pass),
         Scope::Slots { .. } => None,
     };
-    let rest = vec![Remainder { reason: RequeueReason::Unstable, scope: task.scope.clone(), pass }];
+    let rest = vec![Remainder { reason: RemainderReason::Unstable, scope: task.scope.clone(), pass }];
     // What other parts of the pass counted stays counted, and all of its slots are read again.
     let approximate = matches!(task.scope, Scope::Cursors(_));
     TaskReport { remainder: rest, approximate, ..TaskReport::blank(task) }

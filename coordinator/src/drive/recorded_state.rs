@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keysweep_model::ids::{NodeId, TaskId};
-use keysweep_model::messages::{Remainder, RequeueReason, ScanTask, TaskFailure, TaskReport};
+use keysweep_model::messages::{Remainder, RemainderReason, ScanTask, TaskFailure, TaskReport};
 use keysweep_model::range::Scope;
 use keysweep_model::slot::SlotSet;
 use keysweep_storage::records::{Decision, Record, TaskLists};
@@ -40,7 +40,7 @@ pub(super) struct OpenRemainder {
 
 /// Whether a part of a remainder is scanned as it is: the positions of a pass that were not reached.
 pub(super) fn is_continued(part: &Remainder) -> bool {
-    part.reason == RequeueReason::Full && matches!(part.scope, Scope::Cursors(_))
+    part.reason == RemainderReason::Full && matches!(part.scope, Scope::Cursors(_))
 }
 
 impl RecordedState {

@@ -1,6 +1,6 @@
 //! Which tasks scan what a task returned.
 
-use keysweep_model::messages::{Remainder, RequeueReason};
+use keysweep_model::messages::{Remainder, RemainderReason};
 use keysweep_model::range::{Scope, SlotListing};
 use keysweep_model::slot::SlotSet;
 use keysweep_storage::records::Decision;
@@ -16,7 +16,7 @@ impl RunState {
     pub(super) fn follow(&mut self, task: TaskId) {
         let Some(remainder) = self.recorded.remainders.get(&task).cloned() else { return };
         let planned_before = self.recorded.fold.reschedules(task);
-        let is_unstable = remainder.parts.iter().any(|part| part.reason == RequeueReason::Unstable);
+        let is_unstable = remainder.parts.iter().any(|part| part.reason == RemainderReason::Unstable);
         let parts = remainder.parts.iter().filter_map(|part| self.part_of(&remainder.node, part)).collect();
         self.plan(PlanRequest {
             after: task,
@@ -37,17 +37,17 @@ impl RunState {
         if is_continued(part) {
             return Some(whole);
         }
-        if part.reason == RequeueReason::HasPersistentKeys && is_cursors {
+        if part.reason == RemainderReason::HasPersistentKeys && is_cursors {
             return Some(PlanPart { query: Some(NodeQuery::Database(node.clone())), ..whole });
         }
         let slots = self.recorded.reassign(part);
         if slots.is_empty() {
             return None;
         }
-        let is_giant = part.reason == RequeueReason::Giant;
+        let is_giant = part.reason == RemainderReason::Giant;
         Some(PlanPart {
             giant: if is_giant { slots.clone() } else { SlotSet::new() },
-            listing: (part.reason == RequeueReason::Unordered).then_some(SlotListing::KeysInSlot),
+            listing: (part.reason == RemainderReason::Unordered).then_some(SlotListing::KeysInSlot),
             query: Some(NodeQuery::Slots(slots)),
             ..whole
         })

@@ -22,8 +22,8 @@ use crate::runs::{self, Cancelled, RunView};
 use crate::statistics::{Statistics, cleanup_statistics, with_sample};
 use crate::submit::Submitted;
 
-/// The request to start a run, with the specification's option names. It may only be gentler than the job, except in the
-/// fields that the job's `allow_override` lists.
+/// The request to start a run. It may only be gentler than the job, except in the fields that the job's
+/// `allow_override` lists.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct RunRequest {

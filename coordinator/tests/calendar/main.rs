@@ -78,7 +78,7 @@ impl Month {
     }
 
     fn start(&mut self) {
-        let timing = Timing { clock_check: Duration::from_millis(2), ..Timing::default() };
+        let timing = Timing { clock_check: Duration::from_millis(20), ..Timing::default() };
         let access = BTreeMap::from([(self.job.options.alias.clone(), self.access.clone())]);
         let context = Context::in_process(access, timing);
         let (file, job, shutdown) = (self.file(), self.job.clone(), CancellationToken::new());
@@ -117,7 +117,7 @@ async fn until(what: &str, reached: impl AsyncFn() -> bool) {
     let began = Instant::now();
     while !reached().await {
         assert!(began.elapsed() < Duration::from_secs(60), "{what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! The conditions of the alerts, with the specification's thresholds; one function per condition.
+//! The conditions of the alerts with their thresholds; one function per condition.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Rules about the cache, with the specification's thresholds and messages.
+//! Rules about the cache, with their thresholds and messages.
 
 use keysweep_model::metrics::{Finding, Severity};
 use keysweep_redis::limits::MEMORY_PERCENT_MAX;

@@ -1,5 +1,8 @@
 //! Alerts over runs and samples: each is raised once, keeps firing, and is resolved once, at the right times.
 
+use std::fs;
+use std::path::Path;
+
 use keysweep_model::counters::{CommandCounts, NodeCounters};
 use keysweep_model::ids::{Alias, NodeId, RunId};
 use keysweep_model::messages::{HitRateSource, Lookups, Rules};
@@ -198,6 +201,22 @@ fn all_alerts_have_their_names_in_the_list() {
     let samples = CounterSnapshots::new(&[], "j", &HitRateSource::Redis);
     let all = conditions(&ConditionInput { runs: &[], samples: &samples, window: None, active: &[] });
     assert_eq!(all.iter().map(|condition| condition.alert).collect::<Vec<_>>(), names());
+}
+
+/// The documents list these alerts and no others.
+#[test]
+fn the_documents_list_all_alerts() {
+    let page = |name| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+        fs::read_to_string(path).expect("it is part of the checkout")
+    };
+    let quoted = |text: &str| text.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let (events, metrics) = (page("events.md"), page("cache-metrics.md"));
+    let row = events.lines().find_map(|line| line.strip_prefix("| `alert` | `failed-runs`")).expect("a row");
+    assert_eq!(quoted(&format!("`failed-runs`{row}")), names());
+    let (_, table) = metrics.split_once("\n## Alerts\n").expect("a section");
+    let rows = table.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+    assert_eq!(rows.collect::<Vec<_>>(), names());
 }
 
 /// Thirty days of samples of a cache whose rate falls and recovers.

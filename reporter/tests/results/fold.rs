@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use keysweep_model::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use keysweep_model::messages::{
     Cancel, CancelKind, Covered, GroupReceipt, ListedBatch, Lookups, Reason, Receipt, Remainder,
-    RequeueReason, ScanCounts, ScanTask, TaskFailure, TaskReport,
+    RemainderReason, ScanCounts, ScanTask, TaskFailure, TaskReport,
 };
 use keysweep_model::metrics::{HitRateWindow, HitRates};
 use keysweep_model::outcome::Outcome;
@@ -55,7 +55,7 @@ fn report(
         covered: Covered::Slots(covered.clone()),
         remainder: rest
             .map(|slots| Remainder {
-                reason: RequeueReason::Full,
+                reason: RemainderReason::Full,
                 scope: Scope::Slots { slots: slots.clone(), listing: SlotListing::KeysInSlot },
                 pass: None,
             })

@@ -1,4 +1,4 @@
-//! The result of a run: the specification's `CacheCleanupResult` with its field names, and further fields. It is stored,
+//! The result of a run (`CacheCleanupResult` to the programs that subscribe to it). It is stored,
 //! published and printed as JSON, so its field names are a contract.
 
 mod accounting;

@@ -29,7 +29,7 @@ pub const REPLICA_WAIT: Duration = Duration::from_millis(100);
 /// How long the end of a run waits for replicas that lag. They report their offset about once a second.
 pub const REPLICAS_CAUGHT_UP_WAIT: Duration = Duration::from_secs(3);
 
-/// Memory usage beyond which a server is nearly full, in percent of its limit (the specification's figure).
+/// Memory usage beyond which a server is nearly full, in percent of its limit.
 pub const MEMORY_PERCENT_MAX: f64 = 80.0;
 
 /// A PING latency above this many milliseconds is a sign of trouble.

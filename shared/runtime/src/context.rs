@@ -1,5 +1,5 @@
-//! The dependencies of a stage: queue, store, Redis connections, and time limits. Built once per process; the only
-//! difference between embedded and distributed mode.
+//! The dependencies of a stage: queue, store, Redis connections, and time limits. Built once per process, in
+//! one process once per run. Embedded and distributed mode differ in what it contains, and in what `distributed` decides.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ use keysweep_model::limits::REASON_BYTES_MAX;
 use keysweep_model::memory::{PrefixMemory, SampleRate, Sampler, StratifiedSample};
 use keysweep_model::messages::{
     Action, ActivityRule, Cancel, CancelKind, Covered, Fingerprint, Group, GroupReceipt, InactiveRule,
-    ListedBatch, NodePacing, ReadSource, ReapBatch, Reason, Receipt, Remainder, RequeueReason, Rules,
+    ListedBatch, NodePacing, ReadSource, ReapBatch, Reason, Receipt, Remainder, RemainderReason, Rules,
     ScanStatistics, ScanTask, TaskFailure, TaskReport, UnreplicatedWrites, UserMatching,
 };
 use keysweep_model::outcome::Outcome;
@@ -90,8 +90,8 @@ fn report() -> TaskReport {
     TaskReport {
         covered: Covered::Ranges { pass: TaskId::new(), slots: None, ranges: vec![CursorRange::WHOLE] },
         remainder: vec![
-            Remainder { reason: RequeueReason::Unstable, scope: slots, pass: None },
-            Remainder { reason: RequeueReason::Full, scope: cursors, pass: Some(TaskId::new()) },
+            Remainder { reason: RemainderReason::Unstable, scope: slots, pass: None },
+            Remainder { reason: RemainderReason::Full, scope: cursors, pass: Some(TaskId::new()) },
         ],
         batches: vec![ListedBatch {
             batch: BatchId::new(),

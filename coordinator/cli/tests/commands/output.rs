@@ -1,4 +1,4 @@
-//! The output of a run: the specification's log lines, one JSON document, nothing at all, JSON lines; and readers that
+//! The output of a run: log lines, one JSON document, nothing at all, JSON lines; and readers that
 //! close the pipe early.
 
 use keysweep_servers::Server;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keysweep_model::ids::NodeId;
 use keysweep_model::messages::{
-    BackupPolicy, Cancel, CancelKind, Covered, Guards, Remainder, RequeueReason, RunSpec, ScanTask,
+    BackupPolicy, Cancel, CancelKind, Covered, Guards, Remainder, RemainderReason, RunSpec, ScanTask,
     TaskReport,
 };
 use keysweep_model::outcome::Outcome;
@@ -240,7 +240,7 @@ fn a_remainder_is_planned_again_until_it_was_planned_too_often() {
     world.answers = false;
     let task = world.queue.pop_front().unwrap();
     let returned = |task: &ScanTask| {
-        let reason = RequeueReason::Unstable;
+        let reason = RemainderReason::Unstable;
         let remainder = Remainder { reason, scope: task.scope.clone(), pass: None };
         TaskReport { remainder: vec![remainder], ..TaskReport::blank(task) }
     };

@@ -7,8 +7,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use keysweep_model::ids::{BatchId, NodeId, RunId, TaskId};
 use keysweep_model::messages::{
-    Covered, Grant, GroupReceipt, ListedBatch, PlannedNode, Reason, Receipt, Remainder, RequeueReason, Rules,
-    RunSpec, ScanTask, TaskReport, UnreplicatedWrites,
+    Covered, Grant, GroupReceipt, ListedBatch, PlannedNode, Reason, Receipt, Remainder, RemainderReason,
+    Rules, RunSpec, ScanTask, TaskReport, UnreplicatedWrites,
 };
 use keysweep_model::outcome::Outcome;
 use keysweep_model::range::{Scope, SlotListing};
@@ -288,7 +288,7 @@ impl World {
                 let (done, rest): (Vec<u16>, Vec<u16>) = slots.iter().partition(|_| self.rng.bool());
                 let scope = Scope::Slots { slots: rest.into_iter().collect(), listing: *listing };
                 report.covered = Covered::Slots(done.into_iter().collect());
-                report.remainder = vec![Remainder { reason: RequeueReason::Full, scope, pass: None }];
+                report.remainder = vec![Remainder { reason: RemainderReason::Full, scope, pass: None }];
             }
             _ => {}
         }

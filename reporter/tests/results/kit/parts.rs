@@ -68,7 +68,7 @@ pub fn findings() -> Vec<Finding> {
         ),
         finding(
             Issue,
-            "error-rate",
+            "errors-high",
             Severity::Critical,
             "High cache error rate: 120412 errors vs 8402113 hits",
             &json!({ "errors": 120_412, "hits": 8_402_113, "limitPercent": 1.0 }),
@@ -82,7 +82,7 @@ pub fn findings() -> Vec<Finding> {
         ),
         finding(
             Recommendation,
-            "near-expiry",
+            "ttl-low",
             Severity::Info,
             "Most caches are near expiration (avg TTL: 452s). This suggests high invalidation rate.",
             &json!({ "avgTTL": 452.3, "configuredTTL": 900, "limitPercent": 60 }),
@@ -125,7 +125,7 @@ pub fn alerts() -> Vec<Alert> {
         ),
         alert(
             2,
-            "error-rate",
+            "errors-high",
             Severity::Critical,
             "Errors are 1.43% of hits, more than 1%",
             "2026-11-24T00:00:52Z",

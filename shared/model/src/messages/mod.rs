@@ -230,7 +230,7 @@ impl ReapBatch {
 
 /// Why a part of a task was not covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RequeueReason {
+pub enum RemainderReason {
     /// The task reached its limit of candidates.
     Full,
     /// The slot moved or was migrating.
@@ -247,7 +247,7 @@ pub enum RequeueReason {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Remainder {
     /// Why.
-    pub reason: RequeueReason,
+    pub reason: RemainderReason,
     /// The slots or ranges.
     pub scope: Scope,
     /// The scan of giant slots that returns them, if one does. All its parts are then planned again.

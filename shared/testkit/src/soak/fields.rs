@@ -4,7 +4,7 @@ use fastrand::Rng;
 use keysweep_model::ids::{Alias, BatchId, NodeId, RunId, TaskId};
 use keysweep_model::key::Key;
 use keysweep_model::messages::{
-    Cancel, Covered, Grant, ListedBatch, ReapBatch, Reason, Receipt, Remainder, RequeueReason, RunSpec,
+    Cancel, Covered, Grant, ListedBatch, ReapBatch, Reason, Receipt, Remainder, RemainderReason, RunSpec,
     ScanTask, TaskFailure, TaskReport, UnreplicatedWrites,
 };
 use keysweep_model::outcome::Outcome;
@@ -230,7 +230,7 @@ fn of_report(report: &mut TaskReport, rng: &mut Rng) -> &'static str {
         "rest" => {
             let scope = Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot };
             report.remainder =
-                vec![Remainder { reason: RequeueReason::Full, scope, pass: Some(TaskId::new()) }; 3];
+                vec![Remainder { reason: RemainderReason::Full, scope, pass: Some(TaskId::new()) }; 3];
         }
         "node" => report.node = NodeId::new("nowhere"),
         "scan generation" => report.scan_generation = rng.u32(..),
