@@ -9,7 +9,6 @@ mod permit_socket;
 mod probe;
 mod tls;
 mod tls_diagnostics;
-mod unverified;
 
 use std::fmt;
 use std::io;

@@ -5,14 +5,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use keysweep_tls::{FileError, Unverified, certificates, client, with_identity};
 use rustls::client::WantsClientCert;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use thiserror::Error;
-
-use super::tls_diagnostics;
-use super::unverified::Unverified;
 
 /// The TLS part of the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,13 +28,8 @@ pub struct TlsFiles {
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// A file that cannot be read, or has unexpected content.
-    #[error("cannot use `{}`: {problem}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The system has no certificates of authorities.
     #[error("this system has no certificate authorities ({0}); name a file with some with `--cacert`")]
     NoAuthorities(String),
@@ -66,9 +58,9 @@ impl Tls {
     /// # Errors
     /// When a file cannot be used, or the name is not valid.
     pub fn new(files: &TlsFiles) -> Result<Self, TlsError> {
-        let builder = builder();
+        let builder = client();
         let builder = match &files.insecure {
-            true => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified::new())),
+            true => builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified::default())),
             false => builder.with_root_certificates(authorities(files.ca.as_deref())?),
         };
         let name = files
@@ -89,16 +81,9 @@ impl Tls {
     }
 }
 
-fn builder() -> ConfigBuilder<ClientConfig, rustls::WantsVerifier> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    #[expect(clippy::expect_used, reason = "a property of the library that the tests try")]
-    builder.expect("ring has the ciphers of TLS 1.2 and 1.3")
-}
-
 /// A client that trusts no authority and has no certificate.
 pub(super) fn unverified() -> ClientConfig {
-    builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+    client().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
 }
 
 /// The authorities in the file, or those of the system.
@@ -107,9 +92,10 @@ fn authorities(file: Option<&Path>) -> Result<RootCertStore, TlsError> {
     match file {
         Some(path) => {
             for certificate in certificates(path)? {
-                let problem =
-                    |e: rustls::Error| unusable(path, format!("it contains an invalid certificate: {e}"));
-                roots.add(certificate).map_err(problem)?;
+                roots.add(certificate).map_err(|e| FileError {
+                    path: path.to_owned(),
+                    problem: format!("it contains an invalid certificate: {e}"),
+                })?;
             }
         }
         None => {
@@ -131,33 +117,5 @@ fn identified(
     identity: Option<&(PathBuf, PathBuf)>,
 ) -> Result<ClientConfig, TlsError> {
     let Some((cert, key)) = identity else { return Ok(builder.with_no_client_auth()) };
-    let chain = certificates(cert)?;
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| match e {
-        pem::Error::NoItemsFound => unusable(key, "it contains no private key in PEM, or an encrypted one"),
-        other => broken(key, &other),
-    })?;
-    builder.with_client_auth_cert(chain, secret).map_err(|e| match e {
-        rustls::Error::InconsistentKeys(_) => {
-            unusable(key, format!("it is not the key of the certificate in `{}`", cert.display()))
-        }
-        other => unusable(cert, tls_diagnostics::of_ours(&other)),
-    })
-}
-
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found = CertificateDer::pem_file_iter(path).map_err(|e| broken(path, &e))?;
-    let found: Vec<_> = found.collect::<Result<_, _>>().map_err(|e| broken(path, &e))?;
-    if found.is_empty() { Err(unusable(path, "it contains no certificate in PEM")) } else { Ok(found) }
-}
-
-/// The error of the PEM reader. It shows no line of the file, which may be one of a private key.
-fn broken(path: &Path, error: &pem::Error) -> TlsError {
-    match error {
-        pem::Error::Io(e) => unusable(path, e),
-        _ => unusable(path, "it is not valid PEM"),
-    }
-}
-
-fn unusable(path: &Path, problem: impl fmt::Display) -> TlsError {
-    TlsError::File { path: path.to_owned(), problem: problem.to_string() }
+    Ok(with_identity(cert, key, |chain, secret| builder.with_client_auth_cert(chain, secret))?)
 }

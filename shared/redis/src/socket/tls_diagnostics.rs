@@ -3,6 +3,7 @@
 use std::io;
 
 use jiff::Timestamp;
+use keysweep_tls::{OF_VERSION_1, is_of_version_1};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error};
 
@@ -67,25 +68,8 @@ fn of_certificate(what: &CertificateError, host: &str) -> String {
         CertificateError::NotValidForName => {
             format!("its certificate is not for `{host}`; say which of its names is meant with `--sni`")
         }
-        other if is_old(other) => format!("its certificate {OLD}"),
+        other if is_of_version_1(other) => format!("its certificate {OF_VERSION_1}"),
         other => format!("its certificate cannot be trusted: {other}"),
-    }
-}
-
-/// A certificate that `openssl x509 -req` makes without extensions.
-const OLD: &str = "is of version 1 of X.509, which has no place for host names and is not read; issue it with \
-                   `subjectAltName`";
-
-fn is_old(what: &CertificateError) -> bool {
-    // The library has no variant for it.
-    matches!(what, CertificateError::Other(inner) if format!("{inner:?}").contains("UnsupportedCertVersion"))
-}
-
-/// The problem with our own certificate.
-pub(super) fn of_ours(error: &Error) -> String {
-    match error {
-        Error::InvalidCertificate(what) if is_old(what) => format!("it {OLD}"),
-        other => other.to_string(),
     }
 }
 

@@ -1,17 +1,17 @@
-//! Accepts any certificate, for `--insecure`. The connection is then encrypted, but the server's identity is unknown.
-//! The server must still prove that it has the key of its certificate, because that check costs nothing.
+//! Accepts any certificate. The connection is then encrypted, but the server's identity is unknown. The server must still
+//! prove that it has the key of its certificate, because that check costs nothing.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
-/// A verifier that accepts any certificate.
+/// A verifier that accepts any certificate, and checks signatures with the algorithms of ring.
 #[derive(Debug)]
-pub(super) struct Unverified(CryptoProvider);
+pub struct Unverified(CryptoProvider);
 
-impl Unverified {
-    pub(super) fn new() -> Self {
+impl Default for Unverified {
+    fn default() -> Self {
         Self(crypto::ring::default_provider())
     }
 }
