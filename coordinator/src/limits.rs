@@ -111,6 +111,9 @@ pub const WRONG_TOKENS_DEBT_MAX: Duration = Duration::from_secs(60);
 /// Addresses whose wrong tokens are remembered.
 pub const WRONG_TOKENS_ADDRESSES_MAX: usize = 1_000;
 
+/// How often refused requests are logged, for each kind of refusal.
+pub const REFUSALS_LOG_EVERY: Duration = Duration::from_secs(60);
+
 /// Browsers that watch the page at a time. Each has a connection, of 200.
 pub const VIEWERS_MAX: usize = 50;
 

@@ -193,6 +193,33 @@ fn the_architecture_page_lists_every_folder_and_invariant() {
     }
 }
 
+/// A route is in the list of operations, which the description of the API is made from, or the description names it; the
+/// files of the page are for browsers only.
+#[test]
+fn every_http_route_is_described() {
+    let document = fs::read_to_string(root().join("docs/openapi.json")).unwrap();
+    let document: serde_json::Value = serde_json::from_str(&document).unwrap();
+    let of_page = |path: &str| path == "/" || path.ends_with(".js") || path.ends_with(".css");
+    let mut seen = 0;
+    for (file, text) in sources() {
+        if !file.starts_with("coordinator/") || file.contains("/tests/") {
+            continue;
+        }
+        for route in text.split(".route(").skip(1) {
+            let route = route.trim_start();
+            let Some(path) = route.strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
+                let listed = ["operation.path()", "file.path"].iter().any(|list| route.starts_with(list));
+                assert!(listed, "`{file}` has a route that is in no list");
+                continue;
+            };
+            let is_described = document["paths"].get(path).is_some();
+            assert!(is_described || of_page(path), "`{file}`: `{path}` is not in `docs/openapi.json`");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "{seen} routes: this test looks in the wrong place");
+}
+
 /// An unknown `KEYSWEEP_` variable is an error of every command, so the variables of the tests must be listed.
 #[test]
 fn every_environment_variable_is_known() {

@@ -22,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use super::error::CommandError;
+use super::http_access::{AdminTls, of_admin};
 use super::listen;
 use super::service_manager::{ProcessState, ServiceManager};
 
@@ -97,37 +98,52 @@ fn metrics(telemetry: &Telemetry) -> impl IntoResponse + use<> {
     ([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], telemetry.text())
 }
 
-/// Where the settings say that HTTP is served. `[serve]` of the job file is not about workers: beside a coordinator with
-/// the same file, they would find its port in use.
+/// Where the settings say that HTTP is served.
 pub(super) fn address(jobs: &[Settings], is_coordinator: bool) -> Option<&Setting<Option<SocketAddr>>> {
     // All jobs have the same.
-    let address = jobs.first().map(|job| &job.admin_addr);
-    address.filter(|address| is_coordinator || address.origin.is_above_file())
+    of_admin(&jobs.first()?.admin_addr, is_coordinator)
 }
 
-/// Serves at `address` until `tasks` is dropped; does nothing without an address.
+/// What a process serves over HTTP.
+pub(super) struct AdminRoutes {
+    pub(super) health: Arc<Health>,
+    pub(super) telemetry: Arc<Telemetry>,
+    /// The API and the page of a service.
+    pub(super) api: Option<Router>,
+}
+
+/// Serves `routes` at `address` until `tasks` is dropped; does nothing without an address.
 pub(super) async fn start(
     tasks: &mut TaskGroup,
     address: Option<&Setting<Option<SocketAddr>>>,
-    health: Arc<Health>,
-    telemetry: Arc<Telemetry>,
-    api: Option<Router>,
+    tls: AdminTls,
+    routes: AdminRoutes,
 ) -> Result<(), CommandError> {
     let Some(Setting { value: Some(address), origin }) = address else { return Ok(()) };
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| CommandError::Usage(format!("failed to listen on `{address}` ({origin}): {e}")))?;
+    let scheme = if tls.borrow().is_some() { "https" } else { "http" };
     tracing::info!(
-        "health at http://{0}/livez and /readyz, metrics at http://{0}/metrics",
+        "health at {scheme}://{0}/livez and /readyz, metrics at {scheme}://{0}/metrics",
         listener.local_addr()?
     );
-    let router = Router::new()
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(|State(health): State<Arc<Health>>| async move { health.readiness() }))
-        .with_state(health)
-        .route("/metrics", get(|State(telemetry): State<Arc<Telemetry>>| async move { metrics(&telemetry) }))
-        .with_state(telemetry)
-        .merge(api.unwrap_or_default());
-    tasks.start("health", listen::serve(listener, router));
+    tasks.start("health", listen::serve(listener, tls, routes.router()));
     Ok(())
+}
+
+impl AdminRoutes {
+    fn router(self) -> Router {
+        let Self { health, telemetry, api } = self;
+        Router::new()
+            .route("/livez", get(|| async { "alive\n" }))
+            .route("/readyz", get(|State(health): State<Arc<Health>>| async move { health.readiness() }))
+            .with_state(health)
+            .route(
+                "/metrics",
+                get(|State(telemetry): State<Arc<Telemetry>>| async move { metrics(&telemetry) }),
+            )
+            .with_state(telemetry)
+            .merge(api.unwrap_or_default())
+    }
 }

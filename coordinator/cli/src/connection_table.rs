@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -20,17 +20,16 @@ pub(super) struct ConnectionLimits {
 /// A connection. Clones are the same one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenConnection {
-    /// Number of requests in progress.
+    /// Number of requests in progress: all of them has arrived.
     in_progress: Arc<AtomicUsize>,
     /// Cancelled when the connection must close.
     pub(super) leave: CancellationToken,
 }
 
 impl OpenConnection {
-    /// Counts a request as in progress until the returned value is dropped.
-    pub(super) fn begin_request(&self) -> ActiveRequest {
-        self.in_progress.fetch_add(1, Ordering::Relaxed);
-        ActiveRequest(Arc::clone(&self.in_progress))
+    /// A request whose head has arrived, until the returned value is dropped.
+    pub(super) fn expect_request(&self) -> ActiveRequest {
+        ActiveRequest { in_progress: Arc::clone(&self.in_progress), arrived: AtomicBool::new(false) }
     }
 
     fn waits(&self) -> bool {
@@ -38,12 +37,26 @@ impl OpenConnection {
     }
 }
 
-/// Drop guard of [`OpenConnection::begin_request`].
-pub(super) struct ActiveRequest(Arc<AtomicUsize>);
+/// A request, until it is answered.
+pub(super) struct ActiveRequest {
+    in_progress: Arc<AtomicUsize>,
+    arrived: AtomicBool,
+}
+
+impl ActiveRequest {
+    /// Counts it as in progress: nothing more is expected of its client.
+    pub(super) fn arrive(&self) {
+        if !self.arrived.swap(true, Ordering::Relaxed) {
+            self.in_progress.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        if *self.arrived.get_mut() {
+            self.in_progress.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -139,6 +152,12 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn whole_request(connection: &OpenConnection) -> ActiveRequest {
+        let request = connection.expect_request();
+        request.arrive();
+        request
+    }
+
     fn enter(table: &mut ConnectionTable, from: &str) -> (u64, OpenConnection) {
         match table.enter(address(from)) {
             Admission::Free(number, connection) | Admission::Cleared(number, connection) => {
@@ -164,10 +183,10 @@ mod tests {
         let mut table = ConnectionTable::new(ROOM);
         let (_, first) = enter(&mut table, "10.0.0.1");
         let (_, second) = enter(&mut table, "10.0.0.1");
-        let asking = first.begin_request();
+        let (asking, _half) = (whole_request(&first), second.expect_request());
         assert!(matches!(table.enter(address("10.0.0.1")), Admission::Cleared(..)));
         assert!(second.leave.is_cancelled() && !first.leave.is_cancelled());
-        let busy: Vec<_> = table.present.values().map(|(_, connection)| connection.begin_request()).collect();
+        let busy: Vec<_> = table.present.values().map(|(_, connection)| whole_request(connection)).collect();
         assert!(matches!(table.enter(address("10.0.0.1")), Admission::Refused));
         drop((asking, busy));
         assert!(matches!(table.enter(address("10.0.0.1")), Admission::Cleared(..)));

@@ -14,11 +14,14 @@ use hyper_util::rt::TokioIo;
 use keysweep_config as config;
 use keysweep_config::{ConfigError, Environment, FlagLayer, JobFile, Setting};
 use keysweep_model::printable::one_line;
+use keysweep_tls::connect_unverified;
 use serde_json::json;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::error::CommandError;
+use super::listen::ONLY_TLS;
 use super::run::OutputMode;
 use crate::limits::{HEALTH_BYTES_MAX, HEALTH_TIMEOUT};
 
@@ -31,6 +34,11 @@ struct Question {
     path: &'static str,
     good: &'static str,
 }
+
+/// Status and text.
+type Answer = (StatusCode, String);
+
+type Failure = Box<dyn Error + Send + Sync>;
 
 const READY: Question = Question { path: "/readyz", good: "ready" };
 const LIVE: Question = Question { path: "/livez", good: "alive" };
@@ -105,9 +113,23 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Status and text of the answer. Without a proxy, which `HTTP_PROXY` may name: the process is on this machine.
-async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, String), Box<dyn Error + Send + Sync>> {
-    let stream = TcpStream::connect(address).await?;
+/// Status and text of the answer, over TLS if the process asks for it. Without a proxy, which `HTTP_PROXY` may name: the
+/// process is on this machine. Its certificate is not checked, because it is for the name that others use, and nothing
+/// here is secret.
+async fn ask(address: SocketAddr, path: &str) -> Result<Answer, Failure> {
+    let answer = ask_over(TcpStream::connect(address).await?, address, path).await?;
+    if answer != (StatusCode::BAD_REQUEST, ONLY_TLS.to_owned()) {
+        return Ok(answer);
+    }
+    let stream = connect_unverified(TcpStream::connect(address).await?, address.ip()).await?;
+    ask_over(stream, address, path).await
+}
+
+async fn ask_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+    path: &str,
+) -> Result<Answer, Failure> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(path).header(HOST, address.to_string()).header(CONNECTION, "close");
     let request = request.body(Body::empty())?;
@@ -116,7 +138,7 @@ async fn ask(address: SocketAddr, path: &str) -> Result<(StatusCode, String), Bo
         let status = response.status();
         let body = to_bytes(Body::new(response.into_body()), HEALTH_BYTES_MAX).await?;
         let text = one_line(String::from_utf8_lossy(&body).trim());
-        Ok::<_, Box<dyn Error + Send + Sync>>((status, text))
+        Ok::<_, Failure>((status, text))
     });
     tokio::select! {
         answered = &mut answer => answered,

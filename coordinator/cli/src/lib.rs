@@ -25,6 +25,7 @@ pub mod question;
 pub mod reload;
 pub mod remote;
 mod report;
+mod request_body;
 pub mod restore;
 pub mod roles;
 pub mod run;

@@ -14,6 +14,9 @@ pub const HTTP_CONNECTIONS_PER_ADDRESS_MAX: usize = 64;
 /// Time limit for the head of a request, and the idle time of a connection.
 pub const HTTP_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Time limit for the TLS handshake of a connection. Until it is done, the connection gives way to others.
+pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Bytes of the head of a request, and the read buffer for its body.
 pub const HTTP_HEAD_BYTES_MAX: usize = 32 << 10;
 

@@ -1,5 +1,5 @@
-//! SIGHUP of `serve`: the settings are read again, with the job file, and checked as at the start. If anything is wrong,
-//! nothing changes.
+//! SIGHUP of `serve`: the settings are read again, with the job file and the files of tokens and certificates, and checked
+//! as at the start. If anything is wrong, nothing changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::error::CommandError;
+use super::http_access::{HttpService, HttpSettings};
 
 /// Reads the settings of all jobs.
 pub type ReadSettings<'a> = &'a dyn Fn() -> Result<Vec<Settings>, CommandError>;
@@ -18,11 +19,12 @@ pub type ReadSettings<'a> = &'a dyn Fn() -> Result<Vec<Settings>, CommandError>;
 /// The jobs of settings, if this process can serve them.
 type Accept<'a> = &'a dyn Fn(&[Settings]) -> Result<Vec<ServedJob>, CommandError>;
 
-/// The jobs of a service, which change at SIGHUP.
+/// The jobs of a service and its HTTP clients, which change at SIGHUP.
 pub(super) struct Reloader<'a> {
     started_with: &'a [Settings],
     read: ReadSettings<'a>,
     accept: Accept<'a>,
+    http: &'a HttpService,
     jobs: watch::Sender<Vec<ServedJob>>,
     hangup: Signal,
 }
@@ -36,9 +38,10 @@ impl<'a> Reloader<'a> {
         settings: &'a [Settings],
         read: ReadSettings<'a>,
         accept: Accept<'a>,
+        http: &'a HttpService,
     ) -> Result<Self, CommandError> {
         let (jobs, hangup) = (watch::Sender::new(accept(settings)?), signal(SignalKind::hangup())?);
-        Ok(Self { started_with: settings, read, accept, jobs, hangup })
+        Ok(Self { started_with: settings, read, accept, http, jobs, hangup })
     }
 
     /// The jobs to serve.
@@ -71,14 +74,16 @@ impl<'a> Reloader<'a> {
     fn read_again(&self) -> Result<(), CommandError> {
         let settings = (self.read)()?;
         let jobs = (self.accept)(&settings)?;
-        let names: Vec<&str> = jobs.iter().map(|job| job.options.job.as_str()).collect();
+        let http = HttpSettings::read(&settings, self.started_with)?;
+        let names: Vec<String> = jobs.iter().map(|job| job.options.job.clone()).collect();
+        self.http.change(http);
+        self.jobs.send_replace(jobs);
         tracing::info!("SIGHUP: the settings were read again; the jobs are `{}`", names.join("`, `"));
         let left = of_the_process(self.started_with, &settings);
         if !left.is_empty() {
             let left = Vec::from_iter(left).join("`, `");
             tracing::warn!("`{left}` changed, which only a restart applies");
         }
-        self.jobs.send_replace(jobs);
         Ok(())
     }
 }
@@ -89,7 +94,7 @@ fn of_the_process(before: &[Settings], now: &[Settings]) -> BTreeSet<&'static st
     let (Some(before), Some(now)) = (before.first(), now.first()) else { return BTreeSet::new() };
     let rows = |settings: &Settings| {
         let rows = settings.rows().into_iter();
-        let rows = rows.filter(|row| row.name.starts_with("nats.") || row.name.starts_with("serve."));
+        let rows = rows.filter(|row| row.name.starts_with("nats.") || row.name == "serve.admin_addr");
         rows.map(|row| (row.name, row.value)).collect::<BTreeMap<_, _>>()
     };
     let (shown_before, shown_now) = (rows(before), rows(now));
@@ -102,12 +107,7 @@ fn of_the_process(before: &[Settings], now: &[Settings]) -> BTreeSet<&'static st
         nats.map(|nats| [nats.password.value.clone(), nats.token.value.clone()]).unwrap_or_default()
     };
     let ([password, token], [new_password, new_token]) = (nats(before), nats(now));
-    let secrets = [
-        ("serve.api_token", before.api_token.value == now.api_token.value),
-        ("serve.view_token", before.view_token.value == now.view_token.value),
-        ("nats.password", password == new_password),
-        ("nats.token", token == new_token),
-    ];
+    let secrets = [("nats.password", password == new_password), ("nats.token", token == new_token)];
     changed.extend(secrets.into_iter().filter(|(_, same)| !same).map(|(name, _)| name));
     changed
 }

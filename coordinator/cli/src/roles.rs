@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use coordinator::exit;
 use coordinator::options::Options;
 use coordinator::process_id::myself;
@@ -13,13 +12,14 @@ use keysweep_config::Settings;
 use keysweep_nats::missing_protections;
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_telemetry::Telemetry;
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::admin::{self, Health};
+use super::admin::{self, AdminRoutes, Health};
 use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
-use super::http_access::http_api;
+use super::http_access::{self, HttpService, HttpSettings};
 use super::reload::{ReadSettings, Reloader};
 use super::signals::Signals;
 use crate::limits::DRAIN_TIMEOUT;
@@ -29,13 +29,12 @@ use crate::limits::DRAIN_TIMEOUT;
 /// # Errors
 /// When NATS cannot be used, a run is not released in time, or a job's settings cannot be used.
 pub async fn coordinator(connections: &Connections, read: ReadSettings<'_>) -> Result<u8, CommandError> {
-    let reloader = Reloader::new(&connections.jobs, read, &served_jobs)?;
-    let who = myself();
-    let http = http_api(&connections.jobs)?;
-    let router = http.router();
-    role("coordinator", connections, Some(router), async move |net: NatsConnection, shutdown| {
+    let http = HttpService::new(HttpSettings::read(&connections.jobs, &connections.jobs)?);
+    let reloader = Reloader::new(&connections.jobs, read, &served_jobs, &http)?;
+    let (who, api) = (myself(), Arc::clone(&http.api));
+    role("coordinator", connections, Some(&http), async move |net: NatsConnection, shutdown| {
         let jobs = reloader.jobs();
-        reloader.during(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &http)).await
+        reloader.during(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &api)).await
     })
     .await
 }
@@ -60,19 +59,28 @@ fn job(settings: &Settings) -> Result<ServedJob, CommandError> {
     })
 }
 
-/// Runs a process from its start to its end.
+/// Runs a process from its start to its end; the coordinator with its `http`.
 pub(super) async fn role(
     name: &str,
     connections: &Connections,
-    api: Option<Router>,
+    http: Option<&HttpService>,
     work: impl AsyncFnOnce(NatsConnection, CancellationToken) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
     let (health, mut tasks) = (Arc::new(Health::of_process()?), TaskGroup::default());
     health.report(&mut tasks);
     let telemetry = Arc::new(Telemetry::default());
-    let address = admin::address(&connections.jobs, name == "coordinator");
-    admin::start(&mut tasks, address, Arc::clone(&health), Arc::clone(&telemetry), api).await?;
+    let tls = match http {
+        Some(http) => http.tls(),
+        // It never changes.
+        None => watch::Sender::new(http_access::tls(&connections.jobs, false)?).subscribe(),
+    };
+    let routes = AdminRoutes {
+        health: Arc::clone(&health),
+        telemetry: Arc::clone(&telemetry),
+        api: http.map(|http| http.api.router()),
+    };
+    admin::start(&mut tasks, admin::address(&connections.jobs, http.is_some()), tls, routes).await?;
     let mut net = tokio::select! {
         net = connections.connect(name, None) => net?,
         _ = signals.next() => {

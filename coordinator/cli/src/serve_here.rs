@@ -15,10 +15,10 @@ use keysweep_tasks::supervision::TaskGroup;
 use keysweep_telemetry::Telemetry;
 use tokio::task::spawn_blocking;
 
-use super::admin::{self, Health};
+use super::admin::{self, AdminRoutes, Health};
 use super::error::CommandError;
 use super::here::{folder, import};
-use super::http_access::http_api;
+use super::http_access::{HttpService, HttpSettings};
 use super::reload::{ReadSettings, Reloader};
 use super::roles::{served_jobs, until_drained};
 use super::signals::Signals;
@@ -43,24 +43,27 @@ pub async fn serve(settings: &[Settings], read: ReadSettings<'_>) -> Result<u8, 
             )),
         }
     };
-    let reloader = Reloader::new(settings, read, &accept)?;
+    let http = HttpService::new(HttpSettings::read(settings, settings)?);
+    let reloader = Reloader::new(settings, read, &accept, &http)?;
     for job in settings {
         import(job).await;
     }
     let (file, _lock) = opened(folder).await?;
-    let (health, telemetry, http) =
-        (Arc::new(Health::of_process()?), Arc::new(Telemetry::default()), http_api(settings)?);
+    let (health, telemetry) = (Arc::new(Health::of_process()?), Arc::new(Telemetry::default()));
     let mut tasks = TaskGroup::default();
-    let (shown, measured) = (Arc::clone(&health), Arc::clone(&telemetry));
-    let address = admin::address(settings, true);
-    admin::start(&mut tasks, address, shown, measured, Some(http.router())).await?;
+    let routes = AdminRoutes {
+        health: Arc::clone(&health),
+        telemetry: Arc::clone(&telemetry),
+        api: Some(http.api.router()),
+    };
+    admin::start(&mut tasks, admin::address(settings, true), http.tls(), routes).await?;
     let context = Context { telemetry, ..context(&jobs) };
     health.ready(None);
     health.report(&mut tasks);
     tracing::info!("{NAME} is ready, with its state in `{}`", file.path().display());
     let work = async |shutdown| {
         let (kept, jobs, who) = (KeptIn { file, scope: &scope }, reloader.jobs(), myself());
-        reloader.during(serve_here(&context, kept, jobs, &who, shutdown, &http)).await
+        reloader.during(serve_here(&context, kept, jobs, &who, shutdown, &http.api)).await
     };
     until_drained(NAME, &mut signals, &health, work).await
 }

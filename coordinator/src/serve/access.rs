@@ -2,11 +2,12 @@
 //! without either where reading is free.
 
 pub(super) mod guards;
+mod refusals;
 mod sessions;
 mod wrong_tokens;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request};
@@ -17,6 +18,7 @@ use keysweep_http::constant_time_eq;
 use keysweep_model::secret::Secret;
 use strum::IntoStaticStr;
 
+use self::refusals::{Refusal, Refusals};
 use self::sessions::Sessions;
 use self::wrong_tokens::WrongTokens;
 use super::handlers::{ApiError, ApiResult, refused};
@@ -48,6 +50,18 @@ pub struct HttpAccess {
     pub hosts: Vec<String>,
     /// Whether key names are shown to browsers, and to clients that only read.
     pub shows_keys: bool,
+    /// Whether the service itself speaks TLS.
+    pub tls: bool,
+}
+
+impl HttpAccess {
+    /// The token that gives a client its role.
+    fn token(&self, role: Role) -> Option<&Secret> {
+        match role {
+            Role::Act => self.api_token.as_ref(),
+            Role::View => self.view_token.as_ref(),
+        }
+    }
 }
 
 /// What a client may do.
@@ -70,24 +84,48 @@ pub(super) struct Client {
 
 /// Admits clients.
 pub(super) struct Access {
-    rules: HttpAccess,
+    rules: Mutex<Arc<HttpAccess>>,
     sessions: Mutex<Sessions>,
     wrong: Mutex<WrongTokens>,
+    refusals: Mutex<Refusals>,
 }
 
 impl Access {
     pub(super) fn new(rules: HttpAccess) -> Self {
-        Self { rules, sessions: Mutex::default(), wrong: Mutex::default() }
+        Self {
+            rules: Mutex::new(Arc::new(rules)),
+            sessions: Mutex::default(),
+            wrong: Mutex::default(),
+            refusals: Mutex::default(),
+        }
+    }
+
+    fn rules(&self) -> Arc<HttpAccess> {
+        Arc::clone(&lock(&self.rules))
+    }
+
+    /// Admits clients by other rules from now on. Sessions that began with a token end with it.
+    pub(super) fn change(&self, rules: HttpAccess) {
+        let mut sessions = lock(&self.sessions);
+        let before = self.rules();
+        sessions.end_all(|role| before.token(role) != rules.token(role));
+        *lock(&self.rules) = Arc::new(rules);
     }
 
     /// Whether anyone is served.
     pub(super) fn is_on(&self) -> bool {
-        self.has_tokens() || self.rules.open
+        self.has_tokens() || self.rules().open
     }
 
     /// Whether a client can log in.
     pub(super) fn has_tokens(&self) -> bool {
-        self.rules.api_token.is_some() || self.rules.view_token.is_some()
+        let rules = self.rules();
+        rules.api_token.is_some() || rules.view_token.is_some()
+    }
+
+    /// Whether the browser that sends a request uses TLS, which this service or a proxy ends.
+    pub(super) fn is_over_tls(&self, headers: &HeaderMap) -> bool {
+        self.rules().tls || guards::is_over_tls(headers)
     }
 
     /// The client of a request, if it may do what it asks for.
@@ -97,14 +135,11 @@ impl Access {
         }
         let (headers, reads) = (request.headers(), is_read(request.method()));
         let client = match bearer(headers) {
-            Some(token) => Client { role: self.log_in(token, peer(request), now)?, is_browser: false },
+            Some(token) => Client { role: self.role(token, peer(request), now)?, is_browser: false },
             None => self.browser(headers, now).ok_or_else(no_token)?,
         };
         if client.is_browser {
-            guards::check_host(headers, &self.rules.hosts)?;
-            if !reads {
-                guards::check_write(headers)?;
-            }
+            self.check_browser(request, now)?;
         }
         match client.role {
             Role::View if !reads => refused(403, ONLY_READS),
@@ -112,52 +147,70 @@ impl Access {
         }
     }
 
-    /// Refuses a request for the page that a foreign site may have arranged.
-    pub(super) fn check_page(&self, headers: &HeaderMap, method: &Method) -> ApiResult<()> {
-        guards::check_host(headers, &self.rules.hosts)?;
-        if is_read(method) { Ok(()) } else { guards::check_write(headers) }
+    /// Refuses a request of a browser that a foreign site may have arranged.
+    pub(super) fn check_browser(&self, request: &Request, now: Instant) -> ApiResult<()> {
+        let (headers, peer) = (request.headers(), peer(request));
+        if let Err(answer) = guards::check_host(headers, &self.rules().hosts) {
+            return self.refuse(Refusal::ForeignHost, peer, now, answer);
+        }
+        if is_read(request.method()) {
+            return Ok(());
+        }
+        guards::check_write(headers).or_else(|answer| self.refuse(Refusal::OtherSite, peer, now, answer))
+    }
+
+    /// Refuses a request, and logs it if that is due.
+    fn refuse<T>(&self, refusal: Refusal, peer: IpAddr, now: Instant, answer: ApiError) -> ApiResult<T> {
+        if let Some(line) = lock(&self.refusals).note(refusal, peer, now) {
+            tracing::warn!("{line}");
+        }
+        Err(answer)
     }
 
     /// The client of a request by its session, or, where reading is free, without one.
     pub(super) fn browser(&self, headers: &HeaderMap, now: Instant) -> Option<Client> {
-        let session = guards::session_cookie(headers);
-        let role = session.and_then(|session| lock(&self.sessions).role(session, now));
-        let role = role.or(self.rules.open.then_some(Role::View))?;
+        let mut sessions = guards::session_cookies(headers);
+        let role = sessions.find_map(|session| lock(&self.sessions).role(session, now));
+        let role = role.or(self.rules().open.then_some(Role::View))?;
         Some(Client { role, is_browser: true })
     }
 
     /// The role of a token that the client at `peer` presents.
-    pub(super) fn log_in(&self, token: &[u8], peer: IpAddr, now: Instant) -> ApiResult<Role> {
+    fn role(&self, token: &[u8], peer: IpAddr, now: Instant) -> ApiResult<Role> {
         if !lock(&self.wrong).may_try(peer, now) {
-            return refused(429, TOO_MANY);
+            let answer = ApiError { code: 429, why: TOO_MANY.to_owned() };
+            return self.refuse(Refusal::Guessing, peer, now, answer);
         }
-        let is = |known: &Option<Secret>| known.as_ref().is_some_and(|known| constant_time_eq(known, token));
-        if is(&self.rules.api_token) {
-            return Ok(Role::Act);
-        }
-        if is(&self.rules.view_token) {
-            return Ok(Role::View);
+        let rules = self.rules();
+        let is = |role: &Role| rules.token(*role).is_some_and(|known| constant_time_eq(known, token));
+        if let Some(role) = [Role::Act, Role::View].into_iter().find(is) {
+            return Ok(role);
         }
         lock(&self.wrong).note(peer, token, now);
-        Err(no_token())
+        self.refuse(Refusal::WrongToken, peer, now, no_token())
     }
 
-    /// Begins a session; its secret goes into the cookie.
-    pub(super) fn begin_session(&self, role: Role, now: Instant) -> ApiResult<Secret> {
-        let begun = lock(&self.sessions).begin(role, now);
-        begun.ok_or_else(|| ApiError { code: 500, why: "the system has no random numbers".to_owned() })
+    /// Begins a session of the browser at `peer` with a token; its secret goes into the cookie.
+    pub(super) fn log_in(&self, token: &[u8], peer: IpAddr, now: Instant) -> ApiResult<(Role, Secret)> {
+        // Locked meanwhile, so that a change of the tokens finds every session that began with the former ones.
+        let mut sessions = lock(&self.sessions);
+        let role = self.role(token, peer, now)?;
+        match sessions.begin(role, now) {
+            Some(session) => Ok((role, session)),
+            None => refused(500, "the system has no random numbers"),
+        }
     }
 
     /// Ends the session of a request, if it has one.
     pub(super) fn end_session(&self, headers: &HeaderMap) {
-        if let Some(session) = guards::session_cookie(headers) {
+        for session in guards::session_cookies(headers) {
             lock(&self.sessions).end(session);
         }
     }
 
     /// Whether `client` may see names of keys.
     pub(super) fn shows_keys(&self, client: Client) -> bool {
-        self.rules.shows_keys || client == Client { role: Role::Act, is_browser: false }
+        self.rules().shows_keys || client == Client { role: Role::Act, is_browser: false }
     }
 }
 

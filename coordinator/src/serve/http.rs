@@ -24,10 +24,11 @@ use tokio::time::timeout;
 
 use super::access::{Access, HttpAccess, refusal};
 use super::handlers::{self, ApiError, ApiResult, CancelRequest, bad_request, refused, write};
-use super::page::live::Live;
+use super::page::live::{self, Live};
+use super::page::{audit, login, report};
 use super::reload::Current;
 use super::request::{FieldKind, RequestField, RequestFields, of_query, parse};
-use super::routes::{API, Operation};
+use super::routes::{API, Caller, Operation};
 use super::{ServiceState, page};
 use crate::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
 
@@ -56,6 +57,11 @@ impl HttpApi {
         Arc::new(Self { access, live, service: OnceLock::new(), starts: Mutex::default() })
     }
 
+    /// Admits clients by other rules from now on.
+    pub fn change(&self, access: HttpAccess) {
+        self.access.change(access);
+    }
+
     /// Serves requests with `service` from now on.
     pub(super) fn attach(&self, service: Current) {
         // Attached once; a second call has no effect.
@@ -72,19 +78,19 @@ impl HttpApi {
 
     /// All routes below `/api`, and those of the page.
     pub fn router(self: &Arc<Self>) -> Router {
-        let with_token = routes(true)
-            .merge(page::api_routes())
+        let with_token = routes(Caller::Client)
             .fallback(|| async { error_response(404, "there is no such path; see `docs/http.md`") })
             .layer(middleware::from_fn_with_state(Arc::clone(self), authorize))
             .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX));
-        let api = with_token.merge(routes(false)).with_state(Arc::clone(self));
-        Router::new().nest(API, api).merge(page::routes(self))
+        let api = with_token.merge(routes(Caller::Anyone)).layer(middleware::from_fn(page::with_headers));
+        let page = page::routes(self, routes(Caller::Browser));
+        Router::new().nest(API, api).merge(page).with_state(Arc::clone(self))
     }
 }
 
-/// The routes of the operations that need a token, or of those that need none.
-fn routes(token: bool) -> Router<Arc<HttpApi>> {
-    let operations = Operation::ALL.iter().filter(|operation| operation.needs_token() == token);
+/// The routes of the operations that `caller` may ask for.
+fn routes(caller: Caller) -> Router<Arc<HttpApi>> {
+    let operations = Operation::ALL.iter().filter(|operation| operation.caller() == caller);
     operations
         .fold(Router::new(), |router, operation| router.route(operation.path(), handler(*operation)))
         .method_not_allowed_fallback(|| async { error_response(405, "this path takes another method") })
@@ -97,8 +103,13 @@ fn handler(operation: Operation) -> MethodRouter<Arc<HttpApi>> {
         Operation::ListRuns => on(method, runs),
         Operation::StartRun => on(method, start),
         Operation::ShowRun => on(method, run),
+        Operation::ShowReport => on(method, report::report),
         Operation::CancelRun => on(method, cancel),
+        Operation::SearchAudit => on(method, audit::search),
+        Operation::FollowLive => on(method, live::events),
         Operation::OpenApi => on(method, openapi),
+        Operation::LogIn => on(method, login::log_in),
+        Operation::LogOut => on(method, login::log_out),
     }
 }
 

@@ -11,14 +11,46 @@ use serde_json::{Map, Value, json};
 
 use super::handlers::{RunAnswer, RunRequest, Runs, RunsRequest, StatsRequest};
 use super::http::{CancelBody, ErrorBody};
-use super::routes::{API, Operation};
+use super::page::audit::{AuditRequest, FoundKeys};
+use super::page::login::{Login, SessionAnswer};
+use super::routes::{Caller, Operation};
 use crate::runs::{Cancelled, RunView};
 use crate::schemas::plain;
 use crate::statistics::Statistics;
 
 const JSON: &str = "application/json";
 
-/// The statuses of error responses that every operation with a token may have.
+/// What every process serves at its admin address without a token. `coordinator/cli/src/admin.rs` has the routes.
+struct Probe {
+    path: &'static str,
+    summary: &'static str,
+    media_type: &'static str,
+    /// Statuses with their meanings.
+    responses: &'static [(u16, &'static str)],
+}
+
+const PROBES: [Probe; 3] = [
+    Probe {
+        path: "/livez",
+        summary: "Whether the process runs",
+        media_type: "text/plain",
+        responses: &[(200, "It does.")],
+    },
+    Probe {
+        path: "/readyz",
+        summary: "Whether the process can work",
+        media_type: "text/plain",
+        responses: &[(200, "It can."), (503, "It cannot; the text says why.")],
+    },
+    Probe {
+        path: "/metrics",
+        summary: "Metrics of the process",
+        media_type: "application/openmetrics-text",
+        responses: &[(200, "The metrics.")],
+    },
+];
+
+/// The statuses of error responses that every operation may have, but the description.
 const REFUSALS: [(u16, &str); 10] = [
     (400, "The request is malformed, or an option is out of range."),
     (401, "The token is missing or wrong."),
@@ -41,6 +73,9 @@ const REFUSALS: [(u16, &str); 10] = [
 /// That of a run that cannot start.
 const CONFLICT: (u16, &str) = (409, "The job is already running, or a guard refuses the run.");
 
+/// That of a search where no state file is.
+const NOT_HERE: (u16, &str) = (501, "The runs are carried out by workers, and their audit trail is in NATS.");
+
 /// The document, in the order in which it is read.
 #[derive(Serialize)]
 pub(crate) struct OpenApi {
@@ -56,12 +91,15 @@ pub(crate) fn document() -> OpenApi {
     let mut schemas = Schemas::new();
     let mut paths = Map::new();
     for operation in Operation::ALL {
-        let path = paths.entry(format!("{API}{}", operation.path())).or_insert_with(|| json!({}));
+        let path = paths.entry(operation.full_path()).or_insert_with(|| json!({}));
         let method = if operation.method() == MethodFilter::POST { "post" } else { "get" };
         path[method] = plain(described(*operation, &mut schemas));
     }
+    for probe in PROBES {
+        paths.insert(probe.path.to_owned(), json!({ "get": probe.described() }));
+    }
     let error = schemas.response::<ErrorBody<'_>>();
-    let refusals = REFUSALS.into_iter().chain([CONFLICT]);
+    let refusals = REFUSALS.into_iter().chain([CONFLICT, NOT_HERE]);
     let refusals: Map<String, Value> =
         refusals.map(|(status, meaning)| (status.to_string(), response(meaning, &error))).collect();
     OpenApi {
@@ -140,9 +178,14 @@ fn parameter(place: &str, name: &str, mut schema: Value) -> Value {
     })
 }
 
-/// A response whose body has `schema`.
+/// A response whose body is JSON with `schema`.
 fn response(meaning: &str, schema: &Value) -> Value {
-    json!({ "description": meaning, "content": { JSON: { "schema": schema } } })
+    text(meaning, JSON, schema)
+}
+
+/// A response whose body is of `media_type`.
+fn text(meaning: &str, media_type: &str, schema: &Value) -> Value {
+    json!({ "description": meaning, "content": { media_type: { "schema": schema } } })
 }
 
 /// An operation, with all its responses.
@@ -168,11 +211,35 @@ fn described(operation: Operation, schemas: &mut Schemas) -> Value {
             "parameters": [run_id(schemas)],
             "responses": { "200": response("The run.", &schemas.response::<RunView>()) },
         }),
+        Operation::ShowReport => json!({
+            "summary": "The report of a run that has ended, as an HTML document",
+            "parameters": [run_id(schemas)],
+            "responses": { "200": text("The report.", "text/html", &json!({ "type": "string" })) },
+        }),
         Operation::CancelRun => json!({
             "summary": "Stop a run at a safe point",
             "parameters": [run_id(schemas)],
             "requestBody": body(&schemas.request::<CancelBody>()),
             "responses": { "200": response("What the request has done.", &schemas.response::<Cancelled>()) },
+        }),
+        Operation::SearchAudit => json!({
+            "summary": "Search the keys that runs changed, those handled last first",
+            "parameters": schemas.query::<AuditRequest>(),
+            "responses": { "200": response("The keys.", &schemas.response::<FoundKeys>()) },
+        }),
+        Operation::FollowLive => json!({
+            "summary": "Follow what the page shows, as server-sent events",
+            "description": "The data of each event is a JSON document, whose content may change between versions.",
+            "responses": { "200": text("The events.", "text/event-stream", &json!({ "type": "string" })) },
+        }),
+        Operation::LogIn => json!({
+            "summary": "Begin a session of a browser: the answer sets its cookie",
+            "requestBody": needed(body(&schemas.request::<Login>())),
+            "responses": { "200": response("The session.", &schemas.response::<SessionAnswer>()) },
+        }),
+        Operation::LogOut => json!({
+            "summary": "End the session of a browser",
+            "responses": { "200": response("It has ended.", &schemas.response::<SessionAnswer>()) },
         }),
         Operation::OpenApi => json!({
             "summary": "This document",
@@ -180,16 +247,35 @@ fn described(operation: Operation, schemas: &mut Schemas) -> Value {
         }),
     };
     described["operationId"] = json!(<&str>::from(operation));
-    if operation.needs_token() {
-        let conflict = (operation == Operation::StartRun).then_some(CONFLICT);
-        for (status, _) in REFUSALS.into_iter().chain(conflict) {
-            described["responses"][status.to_string()] =
-                json!({ "$ref": format!("#/components/responses/{status}") });
-        }
-    } else {
+    if operation.caller() != Caller::Client {
         described["security"] = json!([]);
     }
+    for (status, _) in refusals(operation) {
+        described["responses"][status.to_string()] =
+            json!({ "$ref": format!("#/components/responses/{status}") });
+    }
     described
+}
+
+/// The error responses of an operation.
+fn refusals(operation: Operation) -> impl Iterator<Item = (u16, &'static str)> {
+    let own = match operation {
+        Operation::StartRun => Some(CONFLICT),
+        Operation::SearchAudit => Some(NOT_HERE),
+        _ => None,
+    };
+    let all = (operation.caller() != Caller::Anyone).then_some(REFUSALS);
+    all.into_iter().flatten().chain(own)
+}
+
+impl Probe {
+    fn described(&self) -> Value {
+        let of_text = |(status, meaning): &(u16, &str)| {
+            (status.to_string(), text(meaning, self.media_type, &json!({ "type": "string" })))
+        };
+        let responses: Map<String, Value> = self.responses.iter().map(of_text).collect();
+        json!({ "summary": self.summary, "security": [], "responses": responses })
+    }
 }
 
 /// The response to a started run.
@@ -204,6 +290,11 @@ fn started(schema: &Value) -> Value {
 /// A body with `schema`, which may be left out.
 fn body(schema: &Value) -> Value {
     json!({ "required": false, "content": { JSON: { "schema": schema } } })
+}
+
+fn needed(mut body: Value) -> Value {
+    body["required"] = json!(true);
+    body
 }
 
 fn run_id(schemas: &mut Schemas) -> Value {
@@ -267,5 +358,7 @@ mod tests {
         check::<RunsRequest>();
         check::<RunRequest>();
         check::<CancelBody>();
+        check::<AuditRequest>();
+        check::<Login>();
     }
 }

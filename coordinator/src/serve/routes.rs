@@ -4,7 +4,7 @@
 use axum::routing::MethodFilter;
 use strum::{IntoStaticStr, VariantArray};
 
-/// What the path of each operation begins with.
+/// What the path of each operation begins with, except those of [`Caller::Browser`].
 pub(super) const API: &str = "/api";
 
 /// An operation. Its name as text is the `operationId` of the description.
@@ -19,10 +19,31 @@ pub(super) enum Operation {
     StartRun,
     /// Shows one run.
     ShowRun,
+    /// Returns the report of a run.
+    ShowReport,
     /// Cancels a run.
     CancelRun,
+    /// Searches the audit trail.
+    SearchAudit,
+    /// Follows the state of the service.
+    FollowLive,
     /// Returns the description.
     OpenApi,
+    /// Begins a session of a browser.
+    LogIn,
+    /// Ends it.
+    LogOut,
+}
+
+/// Who may ask for an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// A client with a token, or with a session.
+    Client,
+    /// Anyone.
+    Anyone,
+    /// The page in a browser, with or without a session.
+    Browser,
 }
 
 impl Operation {
@@ -35,21 +56,42 @@ impl Operation {
             Self::Stats => "/stats",
             Self::ListRuns | Self::StartRun => "/runs",
             Self::ShowRun => "/runs/{id}",
+            Self::ShowReport => "/runs/{id}/report",
             Self::CancelRun => "/runs/{id}/cancel",
+            Self::SearchAudit => "/audit",
+            Self::FollowLive => "/live",
             Self::OpenApi => "/openapi.json",
+            Self::LogIn => "/login",
+            Self::LogOut => "/logout",
         }
+    }
+
+    /// Its whole path.
+    pub(super) fn full_path(self) -> String {
+        let base = if self.caller() == Caller::Browser { "" } else { API };
+        format!("{base}{}", self.path())
     }
 
     /// Its method: GET reads, POST changes something.
     pub(super) fn method(self) -> MethodFilter {
         match self {
-            Self::StartRun | Self::CancelRun => MethodFilter::POST,
-            Self::Stats | Self::ListRuns | Self::ShowRun | Self::OpenApi => MethodFilter::GET,
+            Self::StartRun | Self::CancelRun | Self::LogIn | Self::LogOut => MethodFilter::POST,
+            Self::Stats
+            | Self::ListRuns
+            | Self::ShowRun
+            | Self::ShowReport
+            | Self::SearchAudit
+            | Self::FollowLive
+            | Self::OpenApi => MethodFilter::GET,
         }
     }
 
-    /// Whether clients must send the token.
-    pub(super) fn needs_token(self) -> bool {
-        self != Self::OpenApi
+    /// Who may ask for it.
+    pub(super) fn caller(self) -> Caller {
+        match self {
+            Self::OpenApi => Caller::Anyone,
+            Self::LogIn | Self::LogOut => Caller::Browser,
+            _ => Caller::Client,
+        }
     }
 }

@@ -21,6 +21,7 @@ use super::origin::{Origin, Setting};
 use super::parse;
 use super::raw::RawTable;
 use super::table::{JobSources, NatsSettings, RedisSettings, Settings};
+use super::tls;
 
 /// Resolves the settings of one job. It reads files of passwords and tokens and the configured context of the nats CLI,
 /// and no other files.
@@ -195,7 +196,9 @@ fn job_settings<'a>(
 ) -> Result<Settings, ConfigError> {
     let alias = choose_redis(&mut layers, file)?;
     let redis = deployment::deployment(&layers)?;
-    Settings::read(&JobSources { layers, alias, redis, nats })
+    let settings = Settings::read(&JobSources { layers, alias, redis, nats })?;
+    tls::check_admin(&layers, &settings)?;
+    Ok(settings)
 }
 
 /// The alias, which is chosen before the connection is resolved.

@@ -5,12 +5,18 @@ use std::path::PathBuf;
 use super::error::{ConfigError, subject};
 use super::layers::Layers;
 use super::origin::{Origin, Setting};
-use super::table::RedisSettings;
+use super::table::{RedisSettings, Settings};
 
 /// Checks the settings of TLS of a deployment against each other and its URLs.
 pub(super) fn check(layers: &Layers<'_>, redis: &RedisSettings) -> Result<(), ConfigError> {
     layers.tolerate(together(&redis.cert, &redis.key, [("cert", "--cert"), ("key", "--key")]), ())?;
     layers.tolerate(all_or_none(redis), ())
+}
+
+/// Checks the settings of TLS of the admin address against each other.
+pub(super) fn check_admin(layers: &Layers<'_>, settings: &Settings) -> Result<(), ConfigError> {
+    let names = [("serve.admin_cert", "--admin-cert"), ("serve.admin_key", "--admin-key")];
+    layers.tolerate(together(&settings.admin_cert, &settings.admin_key, names), ())
 }
 
 /// Checks that there are both a certificate and a key, or neither. `names` are their names and flags.

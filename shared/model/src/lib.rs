@@ -13,6 +13,7 @@ pub mod key;
 pub mod key_template;
 pub mod ledger;
 pub mod limits;
+pub mod log_pace;
 pub mod memory;
 pub mod messages;
 pub mod metrics;

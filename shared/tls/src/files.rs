@@ -58,6 +58,10 @@ pub fn with_identity<T>(
         Error::InconsistentKeys(_) => {
             unusable(key, format!("it is not the key of the certificate in `{}`", cert.display()))
         }
+        // The library has no variant for it.
+        Error::General(what) if what.contains("private key") => {
+            unusable(key, "it contains no private key of RSA, ECDSA or EdDSA")
+        }
         Error::InvalidCertificate(what) if is_of_version_1(&what) => {
             unusable(cert, format!("it {OF_VERSION_1}"))
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::schemas::api_errors;
+use super::schemas::{api_errors, text_errors};
 
 /// An answer over HTTP.
 #[derive(Debug)]
@@ -32,6 +32,20 @@ impl Answer {
         assert!(error.contains(text), "`{text}` is not in {self:?}");
     }
 
+    /// It must be one that the description of the API has for the request. The files of the page are not in it.
+    #[track_caller]
+    pub fn is_described(&self, method: &str, path: &str) {
+        if path == "/" || [".js", ".css", "LICENSE"].iter().any(|end| path.ends_with(end)) {
+            return;
+        }
+        let media_type = self.header("content-type").split(';').next().unwrap_or_default();
+        let errors = match media_type {
+            "application/json" => api_errors(method, path, self.status, &self.json(self.status)),
+            media_type => text_errors(method, path, self.status, media_type),
+        };
+        assert!(errors.is_empty(), "{method} {path}: {errors}\n{self:?}");
+    }
+
     /// The value of a header; empty if it is not there.
     pub fn header(&self, name: &str) -> &str {
         let mut headers = self.head.lines().filter_map(|line| line.split_once(": "));
@@ -41,6 +55,26 @@ impl Answer {
     pub fn has(&self, header: &str) -> bool {
         self.head.to_ascii_lowercase().lines().any(|line| line.starts_with(header))
     }
+}
+
+/// Sends one request, such as `GET /livez`, with these headers and those of its length and connection.
+pub fn exchange(
+    stream: &mut (impl Read + Write),
+    request: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let length = body.len();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!("{request} HTTP/1.1\r\nConnection: close\r\n");
+    // A server that rejects early need not read it all.
+    let _ = write!(stream, "{head}{headers}Content-Length: {length}\r\n\r\n{body}");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Answer { status: status.unwrap_or_default(), head: head.to_owned(), body: body.to_owned() }
 }
 
 /// A service with an address.
@@ -57,27 +91,14 @@ impl Api {
         let token = token.as_deref().map(|token| ("Authorization", token));
         let headers: Vec<(&str, &str)> = token.into_iter().chain([("Host", "keysweep")]).collect();
         let answer = self.send(method, path, &headers, body);
-        if path.starts_with("/api/") && !path.starts_with("/api/audit") {
-            let errors = api_errors(method, path, answer.status, &answer.json(answer.status));
-            assert!(errors.is_empty(), "{method} {path}: {errors}\n{answer:?}");
-        }
+        answer.is_described(method, path);
         answer
     }
 
     /// A request with these headers, and those of its length and connection.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        let length = body.len();
-        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
-        // A server that rejects early need not read it all.
-        let _ = write!(stream, "{head}{headers}Content-Length: {length}\r\n\r\n{body}");
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
-        let text = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        Answer { status: status.unwrap_or_default(), head: head.to_owned(), body: body.to_owned() }
+        exchange(&mut stream, &format!("{method} {path}"), headers, body)
     }
 
     pub fn get(&self, path: &str) -> Answer {

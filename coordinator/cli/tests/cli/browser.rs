@@ -37,7 +37,10 @@ impl Browser {
     }
 
     pub fn get(&self, path: &str) -> Answer {
-        self.api.send("GET", path, &[("Host", &self.api.address), ("Cookie", &self.cookie)], "")
+        let headers = [("Host", self.api.address.as_str()), ("Cookie", &self.cookie)];
+        let answer = self.api.send("GET", path, &headers, "");
+        answer.is_described("GET", path);
+        answer
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Answer {
@@ -58,7 +61,14 @@ impl Browser {
         let host = (!headers.iter().any(|(name, _)| *name == "Host")).then_some(host);
         let cookie = ("Cookie", self.cookie.as_str());
         let headers: Vec<(&str, &str)> = headers.iter().copied().chain(host).chain([cookie]).collect();
-        self.api.send("POST", path, &headers, &body.to_string())
+        let answer = self.api.send("POST", path, &headers, &body.to_string());
+        answer.is_described("POST", path);
+        answer
+    }
+
+    /// The cookie of its session, as it sends it.
+    pub fn cookie(&self) -> &str {
+        &self.cookie
     }
 
     /// A GET with other headers.
@@ -70,18 +80,24 @@ impl Browser {
 
     /// Watches the page.
     pub fn events(&self) -> EventStream {
-        let mut stream = TcpStream::connect(&self.api.address).expect("it listens");
+        let stream = self.watch();
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        let mut lines = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") && lines.read_line(&mut head).expect("a head") > 0 {}
+        EventStream { head, lines }
+    }
+
+    /// The same as bytes.
+    pub fn watch(&self) -> TcpStream {
+        let mut stream = TcpStream::connect(&self.api.address).expect("it listens");
         // Without the chunks of HTTP/1.1.
         let head = format!(
             "GET /api/live HTTP/1.0\r\nHost: {}\r\nCookie: {}\r\n\r\n",
             self.api.address, self.cookie
         );
         stream.write_all(head.as_bytes()).expect("it reads");
-        let mut lines = BufReader::new(stream);
-        let mut head = String::new();
-        while !head.ends_with("\r\n\r\n") && lines.read_line(&mut head).expect("a head") > 0 {}
-        EventStream { head, lines }
+        stream
     }
 }
 

@@ -16,6 +16,7 @@ pub mod certificates;
 pub mod deployment;
 pub mod fake;
 pub mod hostile;
+pub mod https;
 pub mod jwt;
 pub mod proxy;
 pub mod raw;
@@ -174,7 +175,18 @@ impl Running {
     /// The address of a role with `--admin-addr 127.0.0.1:0`, from its log.
     #[track_caller]
     pub fn admin_address(&mut self) -> String {
-        let (before, after) = ("metrics at http://", "/metrics");
+        self.address_after("metrics at http://")
+    }
+
+    /// The same of a role that speaks TLS there.
+    #[track_caller]
+    pub fn tls_address(&mut self) -> String {
+        self.address_after("metrics at https://")
+    }
+
+    #[track_caller]
+    fn address_after(&mut self, before: &str) -> String {
+        let after = "/metrics";
         self.wait_for(after);
         let said = self.stderr.text();
         let said = said.split_once(before).and_then(|(_, rest)| rest.split_once(after));

@@ -82,8 +82,7 @@ pub fn check_output(line: &str, stdout: &str) {
 
 /// What is wrong with a response by `docs/openapi.json`: with its status, or its body. `path` may have a query.
 pub fn api_errors(method: &str, path: &str, status: u16, body: &Value) -> String {
-    static DOCUMENT: OnceLock<Value> = OnceLock::new();
-    let document = DOCUMENT.get_or_init(|| published("openapi.json"));
+    let document = described();
     let pointer = match operation(document, method, path) {
         Some(operation) => match response(document, &operation, status) {
             Some(response) => format!("{response}/content/application~1json/schema"),
@@ -96,6 +95,26 @@ pub fn api_errors(method: &str, path: &str, status: u16, body: &Value) -> String
     let mut schema = document.pointer(&pointer).unwrap_or_else(|| panic!("{pointer}")).clone();
     schema["components"] = document["components"].clone();
     errors(&validator(&schema), body)
+}
+
+/// What is wrong with a response that is no JSON: its status, or its media type.
+pub fn text_errors(method: &str, path: &str, status: u16, media_type: &str) -> String {
+    let document = described();
+    let Some(operation) = operation(document, method, path) else {
+        return format!("no operation is {method} {path}");
+    };
+    let content = response(document, &operation, status).map(|response| format!("{response}/content"));
+    let content = content.and_then(|content| document.pointer(&content)?.as_object().cloned());
+    match content.unwrap_or_default().contains_key(media_type) {
+        true => String::new(),
+        false => format!("{operation} does not answer {status} with {media_type}"),
+    }
+}
+
+/// The description of the API.
+pub fn described() -> &'static Value {
+    static DOCUMENT: OnceLock<Value> = OnceLock::new();
+    DOCUMENT.get_or_init(|| published("openapi.json"))
 }
 
 /// The pointer to the operation of a request.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::api::Api;
 use crate::cli::broker::{Broker, KEYS, WORKERS, file};
+use crate::cli::schemas::described;
 use crate::cli::{Running, SECRET};
 
 /// A role that listens, with `more` flags.
@@ -64,6 +65,34 @@ async fn requests_without_the_token_are_refused() {
         service.signal("TERM");
         service.end().exits(0);
     }
+}
+
+/// The router has what the description has. `xtask/tests/structure.rs` checks the reverse.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_described_operation_is_served() {
+    let (_server, broker) = broker().await;
+    let (mut service, api) = role(&broker.env("KEYSWEEP_API_TOKEN", SECRET), "serve", &[]);
+    service.wait_for(" is ready, NATS at");
+    let token = format!("Bearer {SECRET}");
+    let mut seen = 0;
+    for (path, operations) in described()["paths"].as_object().unwrap() {
+        let path = path.replace("{id}", "01980a1c-0000-7000-8000-000000000000");
+        for method in operations.as_object().unwrap().keys() {
+            // Live data has no end, and a request without a body starts a run.
+            let (method, body) = match (method.as_str(), path.as_str()) {
+                ("get", "/api/live") => ("HEAD", ""),
+                ("get", _) => ("GET", ""),
+                _ => ("POST", "["),
+            };
+            let answer = api.send(method, &path, &[("Host", "k"), ("Authorization", &token)], body);
+            let is_there = ![0, 405].contains(&answer.status) && !answer.body.contains("no such path");
+            assert!(is_there, "{method} {path}: {answer:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen >= 14, "{seen}");
+    service.signal("TERM");
+    service.end().exits(0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,6 +5,7 @@
 #[path = "../cli/mod.rs"]
 mod cli;
 
+mod admin_tls;
 mod aggressive;
 mod announced_addresses;
 mod at_replica;
@@ -26,6 +27,7 @@ mod id_forms;
 mod idle_connections;
 mod invalid_input;
 mod invalid_server_data;
+mod many_connections;
 mod memory_limit;
 mod memory_limit_clusters;
 mod memory_limit_roles;

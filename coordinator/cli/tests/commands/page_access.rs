@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::service::{Machine, stopped};
-use crate::cli::SECRET;
 use crate::cli::api::Api;
 use crate::cli::browser::Browser;
+use crate::cli::{Running, SECRET};
 
 /// A token that only reads.
 const VIEW: &str = "hunter2-reads";
@@ -32,7 +32,10 @@ async fn a_browser_logs_in_and_out() {
     assert_eq!(answer.json(200), json!({ "role": "act" }));
     let cookie = answer.header("set-cookie");
     assert!(cookie.ends_with("; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200"), "{cookie}");
-    assert_eq!(cookie.split(';').next().unwrap().len(), "keysweep_session=".len() + 64);
+    let port = api.address.rsplit(':').next().unwrap();
+    let name = format!("keysweep_session_{port}=");
+    assert_eq!(cookie.split(';').next().unwrap().len(), name.len() + 64);
+    assert!(cookie.starts_with(&name), "{cookie}");
     let page = browser.get("/");
     assert!(page.body.contains("id=\"start\"") && page.body.contains("data-role=\"act\""), "{page:?}");
     assert_eq!(browser.get("/api/runs").json(200), json!({ "runs": [] }));
@@ -59,6 +62,24 @@ async fn a_browser_logs_in_and_out() {
     assert!(browser.get("/").body.contains("id=\"login\""));
     assert_eq!(reader.get("/api/runs").status, 200);
     stopped(service);
+}
+
+/// Browsers send the cookies of a host to all of its ports, and keep one for each name.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_at_two_ports_keep_their_sessions_apart() {
+    let [one, other] = [Machine::start().await, Machine::start().await];
+    let (first, first_api) = one.service_with(&[], &[]);
+    let (second, second_api) = other.service_with(&[], &[]);
+    let sessions = [&first_api, &second_api].map(|api| Browser::logged_in(api, SECRET));
+    let both = sessions.each_ref().map(Browser::cookie).join("; ");
+    assert_eq!(both.matches("keysweep_session_").count(), 2, "{both}");
+    for api in [&first_api, &second_api] {
+        let headers = [("Host", api.address.as_str()), ("Cookie", &both)];
+        assert_eq!(api.send("GET", "/api/runs", &headers, "").json(200), json!({ "runs": [] }));
+    }
+    for service in [first, second] {
+        stopped(service);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,7 +145,16 @@ async fn other_sites_do_nothing_through_a_browser() {
     let proxied = [json_type, own, ("Host", "sweep.example"), ("Origin", "https://sweep.example")];
     let answer = browser.post_with("/login", &proxied, &token);
     assert!(answer.header("set-cookie").ends_with("; Secure"), "{answer:?}");
+    logged_once(&service, "refused a request that another site may have arranged, from 127.0.0.1");
+    logged_once(&service, "refused a request for a host name that is not in `hosts`");
     stopped(service);
+}
+
+/// However often it happens.
+#[track_caller]
+fn logged_once(service: &Running, text: &str) {
+    let log = service.so_far();
+    assert_eq!(log.matches(text).count(), 1, "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -150,6 +180,8 @@ async fn an_address_that_guesses_tokens_waits() {
     assert_eq!(answer.header("retry-after"), "1");
     std::thread::sleep(Duration::from_millis(2_500));
     assert_eq!(browser.log_in(SECRET).status, 200);
+    logged_once(&service, "refused a wrong token from 127.0.0.1");
+    logged_once(&service, "refused all tokens for a moment, after too many wrong ones, from 127.0.0.1");
     stopped(service);
 }
 

@@ -2,12 +2,14 @@
 //! nothing, and a run in progress goes on with its own options.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use keysweep_testkit::nats_server::NatsServer;
 use serde_json::json;
 
 use crate::cli::api::Api;
 use crate::cli::broker::{Broker, KEYS, file};
+use crate::cli::browser::Browser;
 use crate::cli::fake::unused_port;
 use crate::cli::state::State;
 use crate::cli::{Running, SECRET};
@@ -78,8 +80,10 @@ async fn check(broker: &Broker, mut service: Service) {
     // A job that is gone, and what only a restart applies.
     let other = table.replace(&service.api.address, "127.0.0.1:1").replace(SECRET, "other");
     service.reload(&other, &job("two", "dry_run = true"));
-    service.process.wait_for("`serve.admin_addr`, `serve.api_token` changed, which only a restart applies");
-    service.api.post("/api/runs", &json!({ "job": "one" })).refused(404, "there are `two`");
+    service.process.wait_for("`serve.admin_addr` changed, which only a restart applies");
+    service.api.post("/api/runs", &json!({ "job": "one" })).refused(401, "token");
+    let renewed = service.api.with(Some("other"));
+    renewed.post("/api/runs", &json!({ "job": "one" })).refused(404, "there are `two`");
     service.reload(&table, &job("two", "dry_run = true").replace(NEVER, "* * * * *"));
     service.process.wait_for("started a run run=");
     assert!(!service.process.so_far().contains("runs were due"), "{}", service.process.so_far());
@@ -111,4 +115,71 @@ async fn without_nats() {
     let (broker, state) = (Broker::start(&[]).await, State::new());
     check(&broker, service(&broker, "reload-here.toml", &["--state-dir", state.dir()])).await;
     state.is_whole();
+}
+
+/// The files of tokens are read again, also if nothing else has changed. A session ends with its token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_of_files_change() {
+    let (broker, state) = (Broker::start(&[]).await, State::new());
+    let [api_token, view_token] =
+        ["reload-api.token", "reload-view.token"].map(|name| file(name, "hunter2-1"));
+    fs::write(&view_token, "hunter2-v1\n").unwrap();
+    let address = unused_port();
+    let table = |more: &str| format!("[serve]\nadmin_addr = \"{address}\"\n{more}\n{}", job("one", ""));
+    let tokens = format!("api_token_file = \"{api_token}\"\nview_token_file = \"{view_token}\"");
+    let path = file("reload-tokens.toml", &table(&tokens));
+    let flags = ["--config", path.as_str(), "--state-dir", state.dir()];
+    let mut process = broker.command(&["serve"], &flags).start();
+    process.wait_for(" is ready");
+    let api = |token| Api { address: address.clone(), token: Some(token) };
+    let [mut acts, mut reads] = [Browser::at(&api("")), Browser::at(&api(""))];
+    assert_eq!((acts.log_in("hunter2-1").status, reads.log_in("hunter2-v1").status), (200, 200));
+    let mut reloads = 0;
+    let mut reload = |process: &mut Running, said: &str| {
+        reloads += 1;
+        process.signal("HUP");
+        let until = Instant::now() + Duration::from_secs(30);
+        while process.so_far().matches("SIGHUP: ").count() < reloads {
+            assert!(Instant::now() < until, "{}", process.so_far());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        process.wait_for(said);
+    };
+    fs::write(&api_token, "hunter2-2\n").unwrap();
+    reload(&mut process, "the settings were read again");
+    api("hunter2-1").get("/api/runs").refused(401, "token");
+    assert_eq!(api("hunter2-2").get("/api/runs").status, 200);
+    acts.get("/api/runs").refused(401, "token");
+    assert_eq!(reads.get("/api/runs").status, 200);
+    fs::remove_file(&api_token).unwrap();
+    reload(&mut process, "nothing has changed, because the settings cannot be used");
+    assert_eq!(api("hunter2-2").get("/api/runs").status, 200);
+    // The page and the API are turned off and on.
+    fs::write(&path, table("")).unwrap();
+    reload(&mut process, "the settings were read again");
+    assert_eq!(reads.get("/").status, 404);
+    api("hunter2-2").get("/api/runs").refused(403, "the HTTP API is off");
+    fs::write(&path, table("dashboard = true")).unwrap();
+    reload(&mut process, "the settings were read again");
+    assert!(reads.get("/").body.contains("data-role=\"view\""));
+    process.signal("TERM");
+    process.end().exits(0);
+}
+
+/// What others can reach is not opened by a reload that says it will listen elsewhere: only a restart does that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_public_address_stays_closed() {
+    let (broker, state) = (Broker::start(&[]).await, State::new());
+    let table = |line: &str| format!("[serve]\n{line}\n{}", job("one", ""));
+    let path = file("reload-public.toml", &table("admin_addr = \"0.0.0.0:0\""));
+    let flags = ["--config", path.as_str(), "--state-dir", state.dir()];
+    let mut process = broker.command(&["serve"], &flags).start();
+    process.wait_for(" is ready");
+    let address = process.admin_address().replace("0.0.0.0", "127.0.0.1");
+    fs::write(&path, table("admin_addr = \"127.0.0.1:1\"\ndashboard = true")).unwrap();
+    process.signal("HUP");
+    process.wait_for("`dashboard` shows the page without a token, and others can reach");
+    assert_eq!(Browser::at(&Api { address, token: None }).get("/").status, 404);
+    process.signal("TERM");
+    process.end().exits(0);
 }

@@ -36,7 +36,14 @@ impl Machine {
 
     /// The same with more variables.
     pub fn service_with(&self, env: &[(&str, &str)], more: &[&str]) -> (Running, Api) {
-        let args = ["serve", "--redis", self.place.url(), "--admin-addr", "127.0.0.1:0"];
+        let mut service = self.service_at("127.0.0.1:0", env, more);
+        let address = service.admin_address();
+        (service, Api { address, token: Some(SECRET) })
+    }
+
+    /// The same with an admin address.
+    pub fn service_at(&self, address: &str, env: &[(&str, &str)], more: &[&str]) -> Running {
+        let args = ["serve", "--redis", self.place.url(), "--admin-addr", address];
         let command = self.state.command(&[&args[..], more].concat());
         let command = command
             .env("KEYSWEEP_SCHEDULE", "0 0 1 1 *")
@@ -46,8 +53,7 @@ impl Machine {
         let command = env.iter().fold(command, |command, (name, value)| command.env(name, value));
         let mut service = command.start();
         service.wait_for("the service is ready");
-        let address = service.admin_address();
-        (service, Api { address, token: Some(SECRET) })
+        service
     }
 
     /// A service with a run of [`KEYS`] stale keys, which waits for its grace before it deletes them; and the id of that

@@ -8,8 +8,8 @@ use axum::http::uri::Authority;
 
 use crate::serve::handlers::{ApiResult, refused};
 
-/// The name of the session's cookie.
-pub(in crate::serve) const COOKIE_NAME: &str = "keysweep_session";
+/// What the name of the session's cookie begins with.
+const COOKIE_NAME: &str = "keysweep_session";
 
 /// A header that a form of another site cannot send, whatever its value.
 pub(in crate::serve) const PAGE_HEADER: &str = "x-keysweep";
@@ -36,8 +36,11 @@ fn is_known(host: &str, hosts: &[String]) -> bool {
 
 /// The host that a request names, in lower case and without port.
 fn host(headers: &HeaderMap) -> Option<String> {
-    let authority: Authority = headers.get(HOST)?.to_str().ok()?.parse().ok()?;
-    Some(authority.host().to_ascii_lowercase())
+    Some(authority(headers)?.host().to_ascii_lowercase())
+}
+
+fn authority(headers: &HeaderMap) -> Option<Authority> {
+    headers.get(HOST)?.to_str().ok()?.parse().ok()
 }
 
 /// Refuses a request that changes something, unless it is one of our page: JSON, with a header of its own, and not from
@@ -74,11 +77,21 @@ pub(in crate::serve) fn is_over_tls(headers: &HeaderMap) -> bool {
     headers.get(ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"))
 }
 
-/// The secret of the session in a request's cookies.
-pub(super) fn session_cookie(headers: &HeaderMap) -> Option<&[u8]> {
+/// The name of the session's cookie. Cookies do not know ports, so it names the port that the browser uses: services at
+/// several ports of a host keep their sessions apart.
+pub(in crate::serve) fn cookie_name(headers: &HeaderMap) -> String {
+    let port = authority(headers).and_then(|authority| authority.port_u16());
+    port.map_or_else(|| COOKIE_NAME.to_owned(), |port| format!("{COOKIE_NAME}_{port}"))
+}
+
+/// What may be the secret of a session in a request's cookies: those of services at other ports are there, too.
+pub(super) fn session_cookies(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let all = headers.get_all(COOKIE).into_iter().filter_map(|cookies| cookies.to_str().ok());
-    let mut pairs = all.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value.as_bytes())
+    let pairs = all.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let sessions = pairs.filter(|(name, _)| {
+        name.strip_prefix(COOKIE_NAME).is_some_and(|port| port.is_empty() || port.starts_with('_'))
+    });
+    sessions.map(|(_, value)| value.as_bytes())
 }
 
 #[cfg(test)]
@@ -139,13 +152,23 @@ mod tests {
     }
 
     #[test]
-    fn the_session_is_found_among_other_cookies() {
-        let check = |cookies: &'static str, expected: Option<&str>| {
+    fn sessions_are_found_among_other_cookies() {
+        let check = |cookies: &'static str, expected: &[&str]| {
             let found = headers(&[("cookie", cookies)]);
-            assert_eq!(session_cookie(&found), expected.map(str::as_bytes), "{cookies}");
+            let expected: Vec<&[u8]> = expected.iter().map(|value| value.as_bytes()).collect();
+            assert_eq!(session_cookies(&found).collect::<Vec<_>>(), expected, "{cookies}");
         };
-        check("keysweep_session=ab", Some("ab"));
-        check("a=b; keysweep_session=ab; c=d", Some("ab"));
-        check("xkeysweep_session=ab; keysweep", None);
+        check("keysweep_session=ab", &["ab"]);
+        check("a=b; keysweep_session_1=ab; c=d; keysweep_session_2=ef", &["ab", "ef"]);
+        check("xkeysweep_session=ab; keysweep; keysweep_sessions=c", &[]);
+    }
+
+    #[test]
+    fn cookies_are_named_by_the_port_of_the_browser() {
+        let check = |host, expected: &str| assert_eq!(cookie_name(&headers(&[("host", host)])), expected);
+        check("h", "keysweep_session");
+        check("h:1", "keysweep_session_1");
+        check("[::1]:2", "keysweep_session_2");
+        check("h:x", "keysweep_session");
     }
 }

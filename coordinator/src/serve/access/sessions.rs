@@ -38,6 +38,11 @@ impl Sessions {
         self.0.iter().find(|session| session.digest == digest).map(|session| session.role)
     }
 
+    /// Ends the sessions of all roles for which `ends` holds.
+    pub(super) fn end_all(&mut self, ends: impl Fn(Role) -> bool) {
+        self.0.retain(|session| !ends(session.role));
+    }
+
     /// Ends the session with `secret`.
     pub(super) fn end(&mut self, secret: &[u8]) {
         let digest = token_digest(secret);

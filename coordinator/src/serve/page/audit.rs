@@ -7,6 +7,7 @@ use axum::response::Response;
 use keysweep_model::ids::RunId;
 use keysweep_model::time::rfc3339;
 use keysweep_state::{AuditQuery, AuditRow, StateError, StateFile};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
@@ -24,11 +25,14 @@ const ROWS: u32 = 100;
 static SEARCHES: Semaphore = Semaphore::const_new(1);
 
 /// What to search for.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-struct AuditRequest {
+pub(in crate::serve) struct AuditRequest {
+    /// The id of the run that changed them; all runs if it is not given.
     run: Option<String>,
+    /// The beginning of the names of the keys. Refused for clients that do not see names.
     prefix: Option<String>,
+    /// The most keys to return: 100 by default, at most 1,000.
     limit: Option<u32>,
 }
 
@@ -40,9 +44,10 @@ impl RequestFields for AuditRequest {
 }
 
 /// The keys that were found, those handled last first.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-struct Found {
+pub(in crate::serve) struct FoundKeys {
+    /// In this order.
     keys: Vec<FoundKey>,
     /// Whether there may be more.
     more: bool,
@@ -51,21 +56,26 @@ struct Found {
 }
 
 /// A key that a run changed.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct FoundKey {
+    /// The run that changed it.
     run_id: String,
     /// Unprintable bytes are escaped; null if names are left out.
     key: Option<String>,
+    /// What happened to it.
     outcome: &'static str,
+    /// Why it was a candidate.
     reason: &'static str,
+    /// The server that held it.
     node: String,
+    /// Its hash slot.
     slot: u16,
-    /// RFC 3339.
+    /// When, RFC 3339.
     time: String,
 }
 
-pub(super) async fn search(
+pub(in crate::serve) async fn search(
     State(api): SharedApi,
     Extension(client): Extension<Client>,
     query: Pairs,
@@ -73,7 +83,7 @@ pub(super) async fn search(
     answered(200, async { found(&api, client, asked(query)?).await }.await)
 }
 
-async fn found(api: &HttpApi, client: Client, request: AuditRequest) -> ApiResult<Found> {
+async fn found(api: &HttpApi, client: Client, request: AuditRequest) -> ApiResult<FoundKeys> {
     let service = api.service()?;
     let Some(here) = &service.here else {
         return refused(
@@ -105,7 +115,7 @@ async fn found(api: &HttpApi, client: Client, request: AuditRequest) -> ApiResul
     let more = rows.len() > limit;
     rows.truncate(limit);
     let keys = rows.into_iter().map(|row| FoundKey::of(&row, names)).collect();
-    Ok(Found { keys, more, names_hidden: !names })
+    Ok(FoundKeys { keys, more, names_hidden: !names })
 }
 
 /// Searches over a connection of its own, so that runs in progress do not wait for it.

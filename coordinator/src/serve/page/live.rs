@@ -110,7 +110,7 @@ impl Drop for Viewer {
 }
 
 /// `GET /api/live`
-pub(super) async fn events(State(api): SharedApi) -> Response {
+pub(in crate::serve) async fn events(State(api): SharedApi) -> Response {
     let entered = || -> ApiResult<_> {
         let service = api.service()?;
         match api.live.enter() {

@@ -1,14 +1,15 @@
-//! The page of the service: three files, a login, and the routes of the API that only the page needs. It has no framework
+//! The page of the service: three files, a login, and the operations of the API that were made for it. It has no framework
 //! and loads nothing from elsewhere. `docs/service.md` describes it.
 
-mod audit;
+pub(super) mod audit;
 mod index;
 pub(super) mod live;
-mod login;
-mod report;
+pub(super) mod login;
+pub(super) mod report;
 mod snapshot;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -20,7 +21,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::access::refusal;
@@ -36,41 +37,30 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
                       require-trusted-types-for 'script'";
 
-/// The routes of the page; none if no client is served.
-pub(super) fn routes(api: &Arc<HttpApi>) -> Router {
-    if !api.access.is_on() {
-        return Router::new();
-    }
-    Router::new()
+/// The routes of the page: its files and `operations`.
+pub(super) fn routes(api: &Arc<HttpApi>, operations: Router<Arc<HttpApi>>) -> Router<Arc<HttpApi>> {
+    operations
         .route("/", get(index::page))
         .route("/app.js", get(|headers: HeaderMap| file("text/javascript; charset=utf-8", SCRIPT, headers)))
         .route("/app.css", get(|headers: HeaderMap| file("text/css; charset=utf-8", STYLE, headers)))
-        .route("/login", post(login::log_in))
-        .route("/logout", post(login::log_out))
         .layer(from_fn_with_state(Arc::clone(api), guard))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .layer(from_fn(with_headers))
-        .with_state(Arc::clone(api))
 }
 
-/// The routes below `/api` that the page needs. Clients are admitted by the router of the API.
-pub(super) fn api_routes() -> Router<Arc<HttpApi>> {
-    Router::new()
-        .route("/live", get(live::events))
-        .route("/audit", get(audit::search))
-        .route("/runs/{id}/report", get(report::report))
-        .layer(from_fn(with_headers))
-}
-
+/// The page is there as long as any client is served.
 async fn guard(State(api): SharedApi, request: Request, next: Next) -> Response {
-    match api.access.check_page(request.headers(), request.method()) {
+    if !api.access.is_on() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    match api.access.check_browser(&request, Instant::now()) {
         Ok(()) => next.run(request).await,
         Err(e) => refusal(&e),
     }
 }
 
 /// Adds the headers of every answer, unless it has its own.
-async fn with_headers(request: Request, next: Next) -> Response {
+pub(super) async fn with_headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),

@@ -15,7 +15,7 @@ use crate::serve::http::{SharedApi, run_id};
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; \
                       frame-ancestors 'none'; base-uri 'none'; sandbox";
 
-pub(super) async fn report(State(api): SharedApi, Path(id): Path<String>) -> Response {
+pub(in crate::serve) async fn report(State(api): SharedApi, Path(id): Path<String>) -> Response {
     let rendered = async {
         let service = api.service()?;
         render(&service, run_id(&id)?).await

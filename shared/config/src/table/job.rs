@@ -254,6 +254,14 @@ settings! {
         admin_addr: Option<SocketAddr> => SettingDef::serve(
                 "serve.admin_addr", "KEYSWEEP_ADMIN_ADDR", SettingKind::ListenAddress)
             .flag("--admin-addr").also(&[Scope::Worker, Scope::Health]);
+        /// PEM file with the certificate for HTTPS at this address, and its chain
+        admin_cert: Option<PathBuf> =>
+            SettingDef::serve("serve.admin_cert", "KEYSWEEP_ADMIN_CERT", SettingKind::Path)
+            .flag("--admin-cert").also(&[Scope::Worker]);
+        /// PEM file with the private key of that certificate
+        admin_key: Option<PathBuf> =>
+            SettingDef::serve("serve.admin_key", "KEYSWEEP_ADMIN_KEY", SettingKind::Path)
+            .flag("--admin-key").also(&[Scope::Worker]);
         /// Token of clients that only read, in the HTTP API and on the page
         view_token: Option<SecretSource>, by login::view_token =>
             SettingDef::serve("serve.view_token", "KEYSWEEP_VIEW_TOKEN", SettingKind::Secret);

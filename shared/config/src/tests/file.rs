@@ -240,6 +240,22 @@ fn the_address_of_the_endpoints_is_in_the_table_of_the_service() {
 }
 
 #[test]
+fn the_certificate_of_the_endpoints_comes_with_its_key() {
+    let both = "[serve]\nadmin_cert = \"c.pem\"\nadmin_key = \"/k.pem\"\n";
+    assert_eq!(shown("serve.admin_key", &[], &[], Some(both)), "/k.pem (keysweep.toml:3)");
+    let check = |env: &[(&str, &str)], lines: &str, expected: &str| {
+        let file = file(&format!("[serve]\n{lines}\n"));
+        let error = resolve(&flags(&[]), &Environment::from_pairs(env.iter().copied()), Some(&file));
+        assert_eq!(error.expect_err("one alone").to_string(), expected);
+    };
+    let key = "`serve.admin_key` as well (`--admin-key`)";
+    check(&[], "admin_cert = \"c\"", &format!("keysweep.toml:2: `serve.admin_cert` needs {key}"));
+    check(&[("KEYSWEEP_ADMIN_CERT", "c")], "", &format!("`KEYSWEEP_ADMIN_CERT` needs {key}"));
+    let cert = "`serve.admin_cert` as well (`--admin-cert`)";
+    check(&[], "admin_key = \"k\"", &format!("keysweep.toml:2: `serve.admin_key` needs {cert}"));
+}
+
+#[test]
 fn the_table_of_the_service_describes_its_page() {
     let text = "[serve]\nview_token_file = \"t\"\ndashboard = true\nhosts = [\"Sweep.Example\", \"k\"]\n[[job]]\nname = \"a\"\n";
     assert_eq!(shown("serve.hosts", &[], &[], Some(text)), "sweep.example, k (keysweep.toml:4)");

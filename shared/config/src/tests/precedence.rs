@@ -53,6 +53,8 @@ fn every_setting_can_be_given_by_its_variable_and_its_flag() {
             "cacert" | "sni" | "insecure" => vec![("REDIS_URL", "rediss://h")],
             "cert" => vec![("REDIS_URL", "rediss://h"), ("KEYSWEEP_KEY", "k")],
             "key" => vec![("REDIS_URL", "rediss://h"), ("KEYSWEEP_CERT", "c")],
+            "serve.admin_cert" => vec![("KEYSWEEP_ADMIN_KEY", "k")],
+            "serve.admin_key" => vec![("KEYSWEEP_ADMIN_CERT", "c")],
             _ => Vec::new(),
         }
     };
