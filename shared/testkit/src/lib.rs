@@ -1,5 +1,6 @@
-//! What tests of several crates share: runs that can be watched, fakes, proxies, random bytes, and the expected result
-//! that a run is compared with; and nats-server and Sentinel, which the bench starts too. No role depends on it.
+//! What tests of several crates share: runs that can be watched, fakes, proxies, random bytes, realistic data sets, and
+//! the expected result that a run is compared with; and nats-server and Sentinel, which the bench starts too. No role
+//! depends on it.
 
 #[cfg(feature = "contracts")]
 #[expect(
@@ -27,6 +28,7 @@ pub mod hostile;
 )]
 pub mod kit;
 pub mod nats_server;
+pub mod populations;
 #[cfg(feature = "receiver")]
 #[expect(clippy::unwrap_used, reason = "test code fails by panics, and its names speak for themselves")]
 pub mod receiver;
