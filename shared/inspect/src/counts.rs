@@ -1,0 +1,102 @@
+//! What is counted of the keys of one namespace.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::limits::{SAMPLE_BYTES_MAX, SAMPLES_MAX};
+use crate::ttl_counts::TtlCounts;
+
+/// How long a key lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Without TTL.
+    Unlimited,
+    /// Without a TTL of its own, but its fields have some.
+    FieldTtls,
+    /// For so many more milliseconds.
+    Ms(u64),
+}
+
+/// The counts of the keys of one namespace.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Counts {
+    /// Keys.
+    pub(crate) keys: u64,
+    /// Keys without TTL.
+    pub(crate) no_ttl: u64,
+    /// The longest TTL in milliseconds; 0 without any.
+    pub(crate) ttl_max_ms: u64,
+    /// The TTLs.
+    pub(crate) ttls: TtlCounts,
+    /// At most so many more keys were counted elsewhere, while the namespace was not in the tree.
+    pub(crate) missed_max: u64,
+    /// The keys with the smallest hashes, so that all miners agree on them.
+    samples: Vec<Sample>,
+}
+
+/// An example.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Sample {
+    hash: u64,
+    /// Its length in bytes, and the first of them.
+    length: u64,
+    beginning: ByteBuf,
+}
+
+impl Counts {
+    /// Counts without keys, of a namespace that may have lost so many before.
+    pub(crate) fn after(missed_max: u64) -> Self {
+        Self { missed_max, ..Self::default() }
+    }
+
+    /// Counts a key.
+    #[inline]
+    pub(crate) fn add(&mut self, key: &[u8], lifetime: Lifetime) {
+        self.keys += 1;
+        match lifetime {
+            Lifetime::Unlimited => self.no_ttl += 1,
+            Lifetime::FieldTtls => {}
+            Lifetime::Ms(ms) => {
+                self.ttl_max_ms = self.ttl_max_ms.max(ms);
+                self.ttls.add(ms);
+            }
+        }
+        let hash = xxh3_64(key);
+        if self.samples.len() < SAMPLES_MAX || self.samples.last().is_some_and(|last| hash < last.hash) {
+            let beginning = ByteBuf::from(&key[..key.len().min(SAMPLE_BYTES_MAX)]);
+            self.keep(Sample { hash, length: key.len() as u64, beginning });
+        }
+    }
+
+    /// Adds other counts.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.keys = self.keys.saturating_add(other.keys);
+        self.no_ttl = self.no_ttl.saturating_add(other.no_ttl);
+        self.ttl_max_ms = self.ttl_max_ms.max(other.ttl_max_ms);
+        self.ttls.merge(&other.ttls);
+        self.missed_max = self.missed_max.saturating_add(other.missed_max);
+        other.samples.into_iter().for_each(|sample| self.keep(sample));
+    }
+
+    fn keep(&mut self, sample: Sample) {
+        if let Err(place) = self.samples.binary_search(&sample) {
+            self.samples.insert(place, sample);
+            self.samples.truncate(SAMPLES_MAX);
+        }
+    }
+
+    /// The examples: the first bytes of each, and its length.
+    pub(crate) fn samples(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.samples.iter().map(|sample| (sample.beginning.as_slice(), sample.length))
+    }
+
+    /// Whether the counts can be those of a server.
+    pub(crate) fn are_possible(&self, keys_max: u64) -> bool {
+        let fits = |sample: &Sample| sample.beginning.len() <= SAMPLE_BYTES_MAX;
+        self.keys <= keys_max
+            && self.no_ttl <= self.keys
+            && self.samples.len() <= SAMPLES_MAX
+            && self.samples.iter().all(fits)
+    }
+}

@@ -1,0 +1,97 @@
+//! Counts keys by namespace, one after the other.
+
+use crate::counts::{Counts, Lifetime};
+use crate::limits::{NODES_MAX, NODES_SENT_MAX};
+use crate::relief::Evicted;
+use crate::segments::Segments;
+use crate::shape::{Scratch, shape};
+use crate::tree::{NodeId, ROOT, Tree};
+
+/// How much room is made at once.
+const ROOM: usize = NODES_MAX / 4;
+
+/// Counts keys by namespace, in bounded memory. Within the limits, the result does not depend on the order of keys and
+/// merges; beyond them, which namespaces are distinguished does, but each count is that of its namespace.
+#[derive(Debug, Default)]
+pub struct Miner {
+    pub(crate) tree: Tree,
+    /// Keys without a namespace.
+    pub(crate) other: Evicted,
+    scratch: Scratch,
+}
+
+impl Miner {
+    pub(crate) fn with(tree: Tree, other: Evicted) -> Self {
+        Self { tree, other, scratch: Scratch::default() }
+    }
+
+    /// Counts a key.
+    pub fn add(&mut self, name: &[u8], lifetime: Lifetime) {
+        let mut at = self.locate(name);
+        if at.is_none() && self.tree.is_full() {
+            self.relieve(NODES_MAX - ROOM);
+            at = self.locate(name);
+        }
+        let Some(at) = at else {
+            self.other.keys += 1;
+            self.other.no_ttl += u64::from(lifetime == Lifetime::Unlimited);
+            return;
+        };
+        let missed_max = self.other.most;
+        let counts = &mut self.tree.node_mut(at).counts;
+        counts.get_or_insert_with(|| Box::new(Counts::after(missed_max))).add(name, lifetime);
+    }
+
+    fn locate(&mut self, name: &[u8]) -> Option<NodeId> {
+        let Self { tree, scratch, .. } = self;
+        Segments::of(name).try_fold(ROOT, |at, segment| {
+            let shape = shape(&segment, scratch);
+            tree.child(at, &segment, &shape)
+        })
+    }
+
+    /// Adds the keys of another miner.
+    pub fn merge(&mut self, other: &Self) {
+        let mut theirs = other.tree.clone();
+        // Each may have evicted what the other one has.
+        self.tree.may_have_missed(other.other.most);
+        theirs.may_have_missed(self.other.most);
+        self.tree.merge(&theirs);
+        self.add_other(other.other);
+        if self.tree.len() > NODES_MAX {
+            self.relieve(NODES_MAX - ROOM);
+        }
+    }
+
+    /// Adds keys whose names are unknown.
+    pub fn add_unnamed(&mut self, keys: u64, no_ttl: u64) {
+        // Any namespace may have had them.
+        self.add_other(Evicted { keys, no_ttl, most: keys });
+        self.tree.may_have_missed(keys);
+    }
+
+    /// Makes the state small enough for a message.
+    pub fn shrink(&mut self) {
+        if self.tree.len() > NODES_SENT_MAX {
+            self.relieve(NODES_SENT_MAX);
+        }
+    }
+
+    fn relieve(&mut self, nodes_max: usize) {
+        let evicted = self.tree.relieve(nodes_max);
+        self.add_other(evicted);
+    }
+
+    fn add_other(&mut self, more: Evicted) {
+        self.other.keys = self.other.keys.saturating_add(more.keys);
+        self.other.no_ttl = self.other.no_ttl.saturating_add(more.no_ttl);
+        // A namespace may be evicted each time.
+        self.other.most = self.other.most.saturating_add(more.most);
+    }
+
+    /// The keys that were counted.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.tree.keys(ROOT).saturating_add(self.other.keys)
+    }
+}
