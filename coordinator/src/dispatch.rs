@@ -94,6 +94,16 @@ impl Dispatch {
         queue.waiting.push_front((now, task));
     }
 
+    /// The tasks that are published and have no report.
+    pub fn in_flight(&self) -> impl Iterator<Item = &ScanTask> {
+        self.nodes.values().flat_map(|queue| queue.in_flight.values().map(|in_flight| &in_flight.task))
+    }
+
+    /// The tasks that are not published yet.
+    pub fn waiting(&self) -> impl Iterator<Item = &ScanTask> {
+        self.nodes.values().flat_map(|queue| queue.waiting.iter().map(|(_, task)| task))
+    }
+
     /// Removes a task that has its report.
     pub fn reported(&mut self, task: TaskId) {
         for queue in self.nodes.values_mut() {

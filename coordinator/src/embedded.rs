@@ -25,7 +25,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::drive::{DriveError, Progress, drive};
+use crate::drive::{DriveError, Progress, RunDisplay, drive};
 use crate::estimate::Estimate;
 use crate::job_lock::{self, JobLock, LockError};
 use crate::ledgers;
@@ -229,8 +229,9 @@ pub(crate) async fn carry_out(
     progress: watch::Sender<Progress>,
 ) -> Result<CleanupResult, RunError> {
     let (records, kept) = (context.records(plan.spec.run), context.is_kept());
-    let shared = kept.then(|| shared_run::start(context, plan.spec.run, progress.subscribe()));
-    let result = stages(context, options, plan, progress).await;
+    let display = RunDisplay::from(progress);
+    let shared = kept.then(|| shared_run::start(context, plan.spec.run, display.view()));
+    let result = stages(context, options, plan, display).await;
     drop(shared);
     match &result {
         Ok(result) if kept => {
@@ -256,7 +257,7 @@ async fn stages(
     context: &Context,
     options: &Options,
     plan: &Preflight,
-    progress: watch::Sender<Progress>,
+    display: RunDisplay,
 ) -> Result<CleanupResult, RunError> {
     let shutdown = CancellationToken::new();
     let mut tasks = TaskGroup::default();
@@ -275,7 +276,7 @@ async fn stages(
     tasks.start("reporter", restarted(Arc::clone(&context.failpoints), report));
     plan.note(context).await;
     plan.store(&context.records(run)).await.map_err(DriveError::from)?;
-    let mut driving = Box::pin(drive(context, run, &options.started_by, progress));
+    let mut driving = Box::pin(drive(context, run, &options.started_by, display));
     let result = loop {
         tokio::select! {
             result = &mut driving => break result?,

@@ -10,11 +10,10 @@ use keysweep_storage::history;
 use keysweep_storage::records::Records;
 use keysweep_tasks::supervision::TaskGroup;
 use thiserror::Error;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::drive::{DriveError, Progress, drive};
+use crate::drive::{DriveError, RunDisplay, drive};
 use crate::job_lock::{self, JobLock, LockError, LockRequest};
 use crate::lease::{Lease, LeasePhase, LeaseRecord};
 use crate::limits::NOT_READY_TIMEOUT;
@@ -54,6 +53,19 @@ pub async fn run_as_leader(
     held: Lease,
     shutdown: &CancellationToken,
 ) -> Result<LeaderExit, LeaderError> {
+    lead(context, held, shutdown, RunDisplay::default()).await
+}
+
+/// [`run_as_leader`], which shows the run at `display`.
+///
+/// # Errors
+/// As there.
+pub async fn lead(
+    context: &Context,
+    held: Lease,
+    shutdown: &CancellationToken,
+    display: RunDisplay,
+) -> Result<LeaderExit, LeaderError> {
     let (run, job, who) = (held.record.run, held.job.clone(), held.record.process_id.clone());
     let records = context.records(run);
     let Some(spec) = records.verified_spec().await.map_err(DriveError::from)? else {
@@ -67,6 +79,8 @@ pub async fn run_as_leader(
     }
     let lines = RunLog::of(&spec);
     lines.start(&spec);
+    display.plan(spec.keys());
+    let seen = display.view().progress;
     let (unlock, done) = (CancellationToken::new(), CancellationToken::new());
     let mut keeper = TaskGroup::default();
     if spec.rules.action.writes() {
@@ -74,11 +88,10 @@ pub async fn run_as_leader(
         let hold = held.record.clone();
         keeper.start("lock", async move { hold_job_lock(&env, &job, &spec, &hold, records, unlock).await });
     }
-    let (progress, seen) = watch::channel(Progress::start(0));
     let keep = held.renew_until(&*context.store, context.timing.lease, &done);
     let mut keep = Box::pin(keep);
     let mut driving = Box::pin(async {
-        let driven = drive(context, run, &who, progress);
+        let driven = drive(context, run, &who, display);
         tokio::join!(driven, lines.announce(seen)).0
     });
     let driven = tokio::select! {

@@ -135,8 +135,35 @@ pub const PAGE_RUNNING_MAX: usize = 20;
 /// Alerts that the page lists.
 pub const PAGE_ALERTS_MAX: usize = 100;
 
+/// Resolved alerts that the page lists.
+pub const PAGE_RESOLVED: usize = 10;
+
+/// Workers that the page lists.
+pub const PAGE_WORKERS_MAX: usize = 500;
+
+/// How long the page lists a worker that has said nothing more. Workers speak every 5 seconds.
+pub const WORKER_SHOWN_FOR: Duration = Duration::from_secs(10 * 60);
+
+/// Points of a chart on the page.
+pub const SERIES_POINTS_MAX: usize = 168;
+
 /// Characters of a cause or a message on the page.
 pub const PAGE_TEXT_CHARS_MAX: usize = 500;
+
+/// Nodes of a run whose slots and pacing are shown.
+pub const MAP_NODES_MAX: usize = 128;
+
+/// Spans of all nodes together in the map of a run.
+pub const MAP_SPANS_MAX: usize = 1_024;
+
+/// The parts in which the map of a standalone server shows its table; a power of two, and less than the number of slots.
+pub const MAP_POSITIONS: u16 = 1_024;
+
+/// Prefixes of stale keys that are shown of a run in progress.
+pub const SHOWN_PREFIXES: usize = 10;
+
+/// How often a driver makes a new map of its run, at most.
+pub const DETAIL_EVERY: Duration = Duration::from_secs(1);
 
 /// Keys that a search of the audit trail returns, at most.
 pub const AUDIT_ROWS_MAX: u32 = 1_000;

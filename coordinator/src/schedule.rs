@@ -98,6 +98,12 @@ impl Schedule {
         format!("{}, in {}", words.trim_end_matches('.'), self.timezone())
     }
 
+    /// The cron expression, as it was given apart from nicknames.
+    #[must_use]
+    pub fn cron(&self) -> &str {
+        self.cron.as_str()
+    }
+
     /// The IANA name of the time zone.
     #[must_use]
     pub fn timezone(&self) -> &str {

@@ -14,10 +14,9 @@ use keysweep_storage::records::{RecordError, Records};
 use keysweep_storage::store::{self, Store, StoreError};
 use keysweep_tasks::supervision::TaskGroup;
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 use tokio::time::sleep;
 
-use crate::drive::Progress;
+use crate::drive::{Progress, RunDetail, ShownRun};
 use crate::state::kept_records;
 
 /// How often a run writes its progress. Each time is one commit.
@@ -30,24 +29,28 @@ const STOP_POLL: Duration = Duration::from_millis(250);
 pub const SILENT_AFTER: Duration = Duration::from_secs(60);
 
 /// The progress of a run, and when its process wrote it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SharedProgress {
     /// In milliseconds since the epoch.
     pub at_ms: u64,
     /// The progress.
     pub progress: Progress,
+    /// Where the run is; absent before its first task, and from earlier versions.
+    #[serde(default)]
+    pub detail: Option<RunDetail>,
 }
 
 /// Shares the run `run` of `context` until the tasks are dropped.
-pub(crate) fn start(context: &Context, run: RunId, progress: watch::Receiver<Progress>) -> TaskGroup {
+pub(crate) fn start(context: &Context, run: RunId, view: ShownRun) -> TaskGroup {
     let mut tasks = TaskGroup::default();
     let (kept, own) = (kept_records(context, run), context.records(run));
     tasks.start("stops by other processes", async move { pass_on_stop(&kept, &own).await });
     let context = context.clone();
     tasks.start::<StoreError>("the progress in the state file", async move {
         loop {
-            let now = SharedProgress { at_ms: now_ms(), progress: *progress.borrow() };
+            let (progress, detail) = (*view.progress.borrow(), view.detail.borrow().as_deref().cloned());
+            let now = SharedProgress { at_ms: now_ms(), progress, detail };
             // It is for display; what must be recorded stops the run by itself if it fails.
             if let Err(e) = write(&*context.history_store, run, &now).await {
                 tracing::debug!(error = %e, "the progress is not kept");

@@ -56,6 +56,16 @@ impl CoverageTracker {
         )
     }
 
+    /// The ranges that were read of a standalone server's table: those of the latest generation that has any, in the pass
+    /// that has most of them. Sorted.
+    pub(crate) fn ranges(&self) -> &[CursorRange] {
+        let passes = |parts: &'_ CoveredParts| parts.passes.values().any(|pass| pass.slots.is_none());
+        let latest = self.generations.values().rev().find(|parts| passes(parts));
+        let tables = latest.into_iter().flat_map(|parts| parts.passes.values());
+        let fullest = tables.filter(|pass| pass.slots.is_none()).max_by_key(|pass| pass.ranges.len());
+        fullest.map_or(&[], |pass| pass.ranges.as_slice())
+    }
+
     /// Whether `read` holds for a generation and was not revoked since.
     fn unrevoked(&self, revoked: &Revoked, read: fn(&CoveredParts) -> bool) -> bool {
         let read = |generation| self.generations.get(&generation).is_some_and(read);
@@ -142,6 +152,25 @@ mod tests {
         }
         let half = CursorRange { from: part(1).from, to: Some(part(1).from + 1) };
         assert_eq!(pass(&[part(0), half, part(2), part(3)]), Extent::Part);
+    }
+
+    #[test]
+    fn the_ranges_of_a_table_are_those_of_the_fullest_pass_that_is_newest() {
+        let mut tracker = CoverageTracker::default();
+        let add = |tracker: &mut CoverageTracker, generation, pass, slots, range| {
+            tracker.add(generation, &Covered::Ranges { pass, slots, ranges: vec![range] });
+        };
+        let (one, two, three) = (TaskId::new(), TaskId::new(), TaskId::new());
+        let part = |n| CursorRange::part(n, 2);
+        assert_eq!(tracker.ranges(), []);
+        add(&mut tracker, 0, one, None, part(2));
+        add(&mut tracker, 0, one, None, part(0));
+        add(&mut tracker, 0, two, None, part(1));
+        // Giant slots of a cluster are no table.
+        add(&mut tracker, 1, three, Some(SlotSet::all()), CursorRange::WHOLE);
+        assert_eq!(tracker.ranges(), [part(0), part(2)]);
+        add(&mut tracker, 2, three, None, part(3));
+        assert_eq!(tracker.ranges(), [part(3)]);
     }
 
     #[test]

@@ -28,10 +28,10 @@ pub struct Fold {
     pub(crate) cancel: Option<Cancel>,
     lists: TaskLists,
     /// The planned tasks.
-    tasks: BTreeMap<TaskId, ScanTask>,
+    pub(crate) tasks: BTreeMap<TaskId, ScanTask>,
     /// Whether the run's writes are durable.
     durability: DurabilityTracker,
-    reports: BTreeSet<TaskId>,
+    pub(crate) reports: BTreeSet<TaskId>,
     /// Tasks whose remainder must be followed by a task list.
     continued: BTreeSet<TaskId>,
     pub(crate) batches: Batches,

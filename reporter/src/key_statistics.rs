@@ -76,13 +76,19 @@ pub fn prefixes(
     let heaviest = |memory, ceiling| by_memory(statistics, memory, ceiling);
     Prefixes {
         by_keys: by_keys(statistics, &statistics.keys, counts.matching(), counts.sampled > 0),
-        by_stale: by_keys(statistics, &statistics.stale, counts.stale, false),
+        by_stale: stale_prefixes(statistics, counts),
         by_memory: heaviest(&statistics.memory_by_prefix, ceiling),
         by_freed: heaviest(freed, None),
         dropped_keys: statistics.dropped,
         sampled_keys: statistics.memory_by_prefix.samples(),
         problem: statistics.refused.clone(),
     }
+}
+
+/// The heaviest prefixes of keys without TTL.
+#[must_use]
+pub(crate) fn stale_prefixes(statistics: &ScanStatistics, counts: &ScanCounts) -> Heaviest {
+    by_keys(statistics, &statistics.stale, counts.stale, false)
 }
 
 /// The memory that a run freed, or would free if it only reports; `None` if unknown.

@@ -18,6 +18,7 @@ mod read_sources;
 pub mod report_file;
 mod run;
 mod sections;
+mod so_far;
 pub mod summary;
 pub mod view;
 
@@ -25,5 +26,6 @@ pub use durability::{DurabilityTracker, NodeReplicationId};
 pub use finish::{ResultContext, finish};
 pub use fold::{Fold, NodeTotals, Totals, WaitingBatches};
 pub use format::{attempt, bytes, counted, duration, grouped, memory, moment, slots, span};
+pub use pacing::pacing;
 pub use printer::terminal::wrap;
 pub use run::{ReporterError, report, run};

@@ -11,7 +11,7 @@ use crate::format::{duration, grouped};
 /// The pacing section of the result of run `spec`, from the figures of its tasks and batches per node; `whole`: all of
 /// them are known.
 #[must_use]
-pub(crate) fn pacing(spec: &RunSpec, nodes: &BTreeMap<NodeId, NodePacing>, whole: bool) -> Pacing {
+pub fn pacing(spec: &RunSpec, nodes: &BTreeMap<NodeId, NodePacing>, whole: bool) -> Pacing {
     let sum = |of: fn(&NodePacing) -> u64| nodes.values().map(of).sum();
     let mut pacing = Pacing {
         mode: if spec.pacing.latency_budget_ms.is_some() { "latency-budget" } else { "max-speed" }.to_owned(),

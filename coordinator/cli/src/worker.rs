@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use coordinator::process_id::hostname;
 use coordinator::serve::ServeError;
+use keysweep_runtime::announce::announce;
 use keysweep_runtime::context::Context;
+use keysweep_storage::queue::Topic;
+use keysweep_storage::worker_notes::WorkerId;
 use keysweep_tasks::supervision::TaskGroup;
 use reaper::Reaper;
 use scanner::Scanner;
@@ -63,8 +67,27 @@ async fn alone(which: WorkerRole, connections: &Connections, at_once: u8) -> Res
     .await
 }
 
-/// Works in one role until `shutdown`.
+/// Works in one role until `shutdown`, and says so to coordinators.
 async fn work(
+    which: WorkerRole,
+    context: Context,
+    at_once: u8,
+    shutdown: CancellationToken,
+) -> Result<(), CommandError> {
+    let worker = WorkerId { role: which.name().to_owned(), host: hostname(), process: std::process::id() };
+    let queue = match which {
+        WorkerRole::Scanner => Some(Topic::Tasks),
+        WorkerRole::Reaper => Some(Topic::Batches),
+        WorkerRole::Reporter => None,
+    };
+    let own = context.clone();
+    tokio::select! {
+        ended = only_work(which, context, at_once, shutdown) => ended,
+        never = announce(&own, worker, queue) => match never {},
+    }
+}
+
+async fn only_work(
     which: WorkerRole,
     context: Context,
     at_once: u8,

@@ -12,6 +12,7 @@ use keysweep_storage::records::Records;
 use tokio::time::Instant;
 
 use super::DriveError;
+use super::detail::RunDetail;
 use super::effect::{Effect, Notice, RunEvent};
 use super::input::Input;
 use super::node_queries::NodeQueries;
@@ -55,6 +56,11 @@ impl<'a> Executor<'a> {
     /// The progress of the run, of which `keys` keys were planned.
     pub(super) fn progress(&self, keys: u64) -> Progress {
         self.state.progress(keys)
+    }
+
+    /// The run in detail.
+    pub(super) fn detail(&self) -> RunDetail {
+        self.state.detail(&self.context.pacers.of_run(self.spec.run))
     }
 
     /// Applies an input and carries out its effects, with those of their replies. Returns the result if the run has

@@ -3,6 +3,8 @@
 //! knows it reads from the records, so a successor can continue. The lease is renewed elsewhere
 //! (`coordinator/src/leader.rs`).
 
+mod detail;
+mod display;
 mod effect;
 mod election;
 mod executor;
@@ -15,6 +17,7 @@ mod progress;
 mod recorded_state;
 mod reschedule;
 mod run_state;
+mod scan_map;
 #[cfg(test)]
 mod tests;
 mod watchdog;
@@ -28,12 +31,13 @@ use keysweep_model::wire::WireError;
 use keysweep_runtime::context::Context;
 use keysweep_storage::records::RecordError;
 use thiserror::Error;
-use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use self::executor::Executor;
 use crate::task_ids::TaskIds;
 
+pub use detail::{PacedNow, RunDetail};
+pub use display::{RunDisplay, ShownRun};
 pub use effect::{Effect, Notice, RunEvent};
 pub use election::Epoch;
 pub use input::{HistoryReply, Input, OpenBatch};
@@ -41,6 +45,7 @@ pub use plan_request::{NodeAnswer, NodeQuery, PlanPart, PlanRequest};
 pub use progress::Progress;
 pub use recorded_state::RecordedState;
 pub use run_state::{LeaderConfig, RunState};
+pub use scan_map::{MapUnit, PartCounts, PartState, ScanMap, Span, Strip};
 
 /// Why a run could not be driven to its end.
 #[derive(Debug, Error)]
@@ -62,8 +67,8 @@ pub enum DriveError {
 /// The longest time between two ticks.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Drives `run`, whose plan is stored, to its result, as the leader `process_id`. The preceding leader is fenced from
-/// here on.
+/// Drives `run`, whose plan is stored, to its result, as the leader `process_id`, and shows it at `display`. The preceding
+/// leader is fenced from here on.
 ///
 /// # Errors
 /// When the records fail for good, or another process becomes the leader.
@@ -71,8 +76,9 @@ pub async fn drive(
     context: &Context,
     run: RunId,
     process_id: &str,
-    progress: watch::Sender<Progress>,
+    display: impl Into<RunDisplay>,
 ) -> Result<CleanupResult, DriveError> {
+    let mut display = display.into();
     let records = context.records(run);
     let epoch = election::elect(&records, process_id).await?;
     let spec = records.spec().await?.ok_or(DriveError::NoSpec(run))?;
@@ -100,6 +106,6 @@ pub async fn drive(
         {
             return Ok(*result);
         }
-        progress.send_modify(|progress| *progress = executor.progress(progress.keys));
+        display.show(&executor);
     }
 }

@@ -210,7 +210,7 @@ pub(super) async fn stats(shared: &ServiceState, request: &StatsRequest) -> ApiR
     })
 }
 
-fn choose<'a>(shared: &'a ServiceState, name: Option<&str>) -> ApiResult<&'a ServedJob> {
+pub(super) fn choose<'a>(shared: &'a ServiceState, name: Option<&str>) -> ApiResult<&'a ServedJob> {
     let names = || shared.jobs.iter().map(|job| job.options.job.as_str()).collect::<Vec<_>>().join("`, `");
     match (name, shared.jobs.as_slice()) {
         (Some(name), _) => match shared.job(name) {

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use super::access::{Access, HttpAccess, refusal};
 use super::handlers::{self, ApiError, ApiResult, CancelRequest, bad_request, refused, write};
 use super::page::live::{self, Live};
-use super::page::{audit, login, report};
+use super::page::{audit, login, report, series};
 use super::reload::Current;
 use super::request::{FieldKind, RequestField, RequestFields, of_query, parse};
 use super::routes::{API, Caller, Operation};
@@ -106,6 +106,7 @@ fn handler(operation: Operation) -> MethodRouter<Arc<HttpApi>> {
         Operation::ShowReport => on(method, report::report),
         Operation::CancelRun => on(method, cancel),
         Operation::SearchAudit => on(method, audit::search),
+        Operation::Series => on(method, series::series),
         Operation::FollowLive => on(method, live::events),
         Operation::OpenApi => on(method, openapi),
         Operation::LogIn => on(method, login::log_in),

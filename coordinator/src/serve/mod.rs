@@ -15,6 +15,7 @@ mod request;
 mod routes;
 mod sampling;
 mod schedules;
+mod shown;
 mod start;
 mod takeover;
 
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use keysweep_model::ids::RunId;
 use keysweep_model::messages::Action;
 use keysweep_model::time::now;
 use keysweep_nats::{Nats, NatsError};
@@ -37,6 +39,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::here::RunsHere;
 use self::reload::Reload;
+use self::shown::Shown;
+use self::takeover::NextAttempt;
+use crate::drive::ShownRun;
 use crate::options::Options;
 use crate::schedule::Schedule;
 use crate::state;
@@ -103,13 +108,27 @@ pub(crate) struct ServiceState {
     pub(crate) since: Option<Timestamp>,
     /// The runs in this process; `None` if workers carry them out.
     here: Option<Arc<RunsHere>>,
+    /// The runs on workers that this process drives.
+    driven: Arc<Shown<RunId, ShownRun>>,
+    /// The next attempts at jobs whose last one failed.
+    attempts: Arc<Shown<String, NextAttempt>>,
 }
 
 impl ServiceState {
     /// A service that has no jobs yet.
     fn new(context: Context, who: &str, shutdown: CancellationToken, here: Option<Arc<RunsHere>>) -> Self {
         let until = shutdown.child_token();
-        Self { context, jobs: Vec::new(), process_id: who.to_owned(), shutdown, until, since: None, here }
+        Self {
+            context,
+            jobs: Vec::new(),
+            process_id: who.to_owned(),
+            shutdown,
+            until,
+            since: None,
+            here,
+            driven: Arc::default(),
+            attempts: Arc::default(),
+        }
     }
 
     fn number(&self, name: &str) -> Option<usize> {
@@ -224,4 +243,6 @@ pub async fn serve_here(
 fn show(tasks: &mut TaskGroup, reload: &Reload, http: &HttpApi) {
     let (current, live) = (reload.current(), Arc::clone(&http.live));
     tasks.start("the part that shows runs", async move { page::live::run(&current, &live).await });
+    let (current, workers) = (reload.current(), Arc::clone(&http.live.workers));
+    tasks.start("the part that hears workers", async move { page::workers::hear(&current, &workers).await });
 }

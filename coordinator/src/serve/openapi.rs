@@ -13,6 +13,7 @@ use super::handlers::{RunAnswer, RunRequest, Runs, RunsRequest, StatsRequest};
 use super::http::{CancelBody, ErrorBody};
 use super::page::audit::{AuditRequest, FoundKeys};
 use super::page::login::{Login, SessionAnswer};
+use super::page::series::{CacheSeries, SeriesRequest};
 use super::routes::{Caller, Operation};
 use crate::runs::{Cancelled, RunView};
 use crate::schemas::plain;
@@ -232,6 +233,12 @@ fn described(operation: Operation, schemas: &mut Schemas) -> Value {
             "description": "The data of each event is a JSON document, whose content may change between versions.",
             "responses": { "200": text("The events.", "text/event-stream", &json!({ "type": "string" })) },
         }),
+        Operation::Series => json!({
+            "summary": "Show the cache of a job over time, for charts",
+            "description": "Its content may change between versions.",
+            "parameters": schemas.query::<SeriesRequest>(),
+            "responses": { "200": response("The figures.", &schemas.response::<CacheSeries>()) },
+        }),
         Operation::LogIn => json!({
             "summary": "Begin a session of a browser: the answer sets its cookie",
             "requestBody": needed(body(&schemas.request::<Login>())),
@@ -359,6 +366,7 @@ mod tests {
         check::<RunRequest>();
         check::<CancelBody>();
         check::<AuditRequest>();
+        check::<SeriesRequest>();
         check::<Login>();
     }
 }

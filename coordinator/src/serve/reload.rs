@@ -95,6 +95,8 @@ fn next(before: &ServiceState, jobs: Vec<ServedJob>) -> ServiceState {
         until: before.shutdown.child_token(),
         since: Some(now()),
         here: before.here.clone(),
+        driven: Arc::clone(&before.driven),
+        attempts: Arc::clone(&before.attempts),
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) enum Operation {
     SearchAudit,
     /// Follows the state of the service.
     FollowLive,
+    /// Returns figures of a cache over time.
+    Series,
     /// Returns the description.
     OpenApi,
     /// Begins a session of a browser.
@@ -60,6 +62,7 @@ impl Operation {
             Self::CancelRun => "/runs/{id}/cancel",
             Self::SearchAudit => "/audit",
             Self::FollowLive => "/live",
+            Self::Series => "/series",
             Self::OpenApi => "/openapi.json",
             Self::LogIn => "/login",
             Self::LogOut => "/logout",
@@ -82,6 +85,7 @@ impl Operation {
             | Self::ShowReport
             | Self::SearchAudit
             | Self::FollowLive
+            | Self::Series
             | Self::OpenApi => MethodFilter::GET,
         }
     }

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use keysweep_model::messages::{Attempt, RunSpec};
 use keysweep_model::result::Status;
+use keysweep_model::time::now;
 use keysweep_storage::store::StoreError;
 use keysweep_tasks::supervision::TaskGroup;
 use tokio::sync::mpsc;
@@ -13,8 +15,8 @@ use tokio::time::sleep;
 
 use super::reload::Current;
 use super::{ServedJob, ServiceState, record_failure};
-use crate::drive::DriveError;
-use crate::leader::{LeaderError, LeaderExit, run_as_leader};
+use crate::drive::{DriveError, RunDisplay};
+use crate::leader::{LeaderError, LeaderExit, lead};
 use crate::lease::{self, LEASES, Lease, LeasePhase, LeaseRecord, ObservedLease};
 use crate::options::Options;
 use crate::schedule::backoff;
@@ -103,7 +105,9 @@ async fn drive(
 ) -> Result<(), LeaderError> {
     let (run, job) = (held.record.run, held.job.clone());
     tracing::info!(%run, job, "driving a run");
-    match run_as_leader(&shared.context, held, &shared.shutdown).await {
+    let display = RunDisplay::default();
+    let _driven = shared.driven.enter(run, display.view());
+    match lead(&shared.context, held, &shared.shutdown, display).await {
         Ok(LeaderExit::Ended(result)) => {
             tracing::info!(%run, job, status = ?result.status, "a run has ended");
             if let (Status::Failed, Some(job)) = (result.status, shared.job(&job)) {
@@ -155,17 +159,29 @@ pub(super) async fn retry(
             "failed; the next attempt starts in {} s",
             pause.as_secs()
         );
+        let attempt = Attempt { number: failed.number + 1, ..failed };
+        let next = NextAttempt { due: now().saturating_add(pause).unwrap_or(Timestamp::MAX), attempt };
+        let waiting = shared.attempts.enter(job.options.job.clone(), next);
         tokio::select! {
             () = shared.shutdown.cancelled() => return Ok(()),
             () = sleep(pause) => {}
         }
-        let attempt = Attempt { number: failed.number + 1, ..failed };
+        drop(waiting);
         match begin(shared, job, attempt, "another attempt").await {
             StartOutcome::Done => return Ok(()),
             StartOutcome::Failed(previous) => failed = Attempt { previous, ..attempt },
         }
     }
     Ok(())
+}
+
+/// An attempt that waits for its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NextAttempt {
+    /// When it begins.
+    pub(super) due: Timestamp,
+    /// Which one it is.
+    pub(super) attempt: Attempt,
 }
 
 /// The result of starting an attempt.

@@ -257,6 +257,7 @@ fn the_hit_rate_alert_fires_after_24_hours() {
             }],
             application: None,
             memory_usage_percent: None,
+            used_memory_bytes: None,
             latency: None,
             reads: RunReads::Nothing,
         });

@@ -34,6 +34,7 @@ fn sample(at_ms: u64, hits: u64, misses: u64) -> CounterSnapshot {
         nodes: vec![reading],
         application: None,
         memory_usage_percent: None,
+        used_memory_bytes: None,
         latency: None,
         reads: RunReads::Scripts,
     }

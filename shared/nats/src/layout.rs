@@ -11,7 +11,8 @@
 //! | `KV_keysweep_samples` | `$KV.keysweep_samples.>` | counter snapshots, alerts, weekly summaries |
 //! | `KV_keysweep_audit` | `$KV.keysweep_audit.>` | deleted keys |
 //!
-//! The progress of tasks goes to `keysweep.notes.<run>`, which no stream stores.
+//! The progress of tasks goes to `keysweep.notes.<run>`, and what workers say of themselves to `keysweep.notes.workers`.
+//! No stream stores these.
 //!
 //! Every stream except the queues keeps one message per subject, which makes create-once possible.
 
@@ -20,9 +21,9 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use keysweep_config::Storage;
-use keysweep_model::ids::RunId;
 use keysweep_model::limits::MESSAGE_BYTES_MAX;
 use keysweep_storage::queue::Topic;
+use keysweep_storage::task_notes::NoteSubject;
 
 use super::access::NatsOptions;
 use crate::limits::{
@@ -89,10 +90,14 @@ impl Layout {
         format!("{}.api.{endpoint}", self.access.prefix)
     }
 
-    /// The subject of the progress messages of a run. No stream stores it.
+    /// The subject of notes. No stream stores it.
     #[must_use]
-    pub fn notes_subject(&self, run: RunId) -> String {
-        format!("{}.notes.{run}", self.access.prefix)
+    pub fn notes_subject(&self, about: NoteSubject) -> String {
+        let about = match about {
+            NoteSubject::Run(run) => run.to_string(),
+            NoteSubject::Workers => "workers".to_owned(),
+        };
+        format!("{}.notes.{about}", self.access.prefix)
     }
 
     /// The stream and the subject of an entry or a prefix of the store. `None` for a key of no bucket, and for an

@@ -13,7 +13,7 @@ use async_nats::jetstream::{self, AckKind};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
 use keysweep_signing::SignatureError;
-use keysweep_storage::queue::{AckHandle, Delivery, Queue, QueueError, QueueFuture, Topic};
+use keysweep_storage::queue::{AckHandle, Delivery, Queue, QueueError, QueueFuture, QueueLoad, Topic};
 use keysweep_tasks::supervision;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::{sleep, timeout};
@@ -124,6 +124,19 @@ impl Queue for NatsQueue {
                     Ok(Vec::new())
                 }
             }
+        }
+        .boxed()
+    }
+
+    fn load(&self, topic: Topic) -> QueueFuture<'_, QueueLoad> {
+        async move {
+            let info = self.consumer(topic).await?.get_info().await;
+            let info = info.map_err(|e| self.unavailable(&chain(&e)))?;
+            Ok(QueueLoad {
+                waiting: info.num_pending,
+                in_hand: info.num_ack_pending as u64,
+                redelivered: info.num_redelivered as u64,
+            })
         }
         .boxed()
     }

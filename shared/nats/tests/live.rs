@@ -56,6 +56,7 @@ async fn the_queue_keeps_the_contract() {
         requeues_after_the_delay(ACK_WAIT),
         refuses_when_full_and_accepts_again(100_000),
         topics_are_separate,
+        tells_how_much_it_has,
         an_empty_pull_waits_and_ends,
         concurrent_consumers_lose_and_duplicate_nothing,
     );

@@ -12,4 +12,4 @@ mod token_bucket;
 #[cfg(test)]
 mod tests;
 
-pub use pacers::{Pacer, Pacers, Permit};
+pub use pacers::{PaceNow, Pacer, Pacers, Permit};

@@ -169,6 +169,11 @@ impl NodePacer {
         self.state().controller.duty_cycle()
     }
 
+    /// The statistics since the last call of [`Self::take_stats`].
+    pub(super) fn unreported(&self) -> NodePacing {
+        self.state().unreported.clone()
+    }
+
     /// The statistics since the last call.
     pub(super) fn take_stats(&self) -> NodePacing {
         let mut state = self.state();

@@ -114,6 +114,16 @@ impl Pacers {
         at_work.map(|node| node.duty_cycle()).reduce(f64::min)
     }
 
+    /// How this process paces its work for `run`, by node; empty if it does none of it, or nothing is paced.
+    #[must_use]
+    pub fn of_run(&self, run: RunId) -> BTreeMap<NodeId, PaceNow> {
+        let nodes = self.nodes();
+        let mine = nodes.iter().filter(|((of, _), _)| *of == run);
+        let now =
+            |pacer: &NodePacer| PaceNow { duty_cycle: pacer.duty_cycle(), unreported: pacer.unreported() };
+        mine.map(|((_, node), pacer)| (node.clone(), now(pacer))).collect()
+    }
+
     fn nodes(&self) -> MutexGuard<'_, BTreeMap<(RunId, NodeId), Arc<NodePacer>>> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -151,6 +161,15 @@ impl Pacers {
             _ => Arc::clone(&bucket.insert((spec.run, new(limit))).1),
         }
     }
+}
+
+/// How this process paces its work at a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PaceNow {
+    /// The share of the node's time that it may use, above 0 and up to 1.
+    pub duty_cycle: f64,
+    /// What tasks and batches that have ended did not report yet.
+    pub unreported: NodePacing,
 }
 
 /// Paces one task or batch at one node. Drop it when the task ends there.

@@ -21,6 +21,8 @@ pub struct HealthCheck {
     pub health: RedisHealth,
     /// The counters of the primaries that answered.
     pub readings: Vec<NodeCounters>,
+    /// Bytes of memory that all primaries use; `None` unless each of them answered.
+    pub used_memory_bytes: Option<u64>,
 }
 
 impl HealthCheck {
@@ -28,7 +30,7 @@ impl HealthCheck {
     #[must_use]
     pub fn failed(why: impl Into<String>) -> Self {
         let health = RedisHealth { problems: vec![why.into()], ..RedisHealth::default() };
-        Self { health, readings: Vec::new() }
+        Self { health, ..Self::default() }
     }
 }
 
@@ -54,6 +56,8 @@ pub async fn check_health(client: &RedisClient) -> HealthCheck {
     let most = |part: fn(&NodeHealth) -> Option<f64>| nodes.iter().filter_map(part).reduce(f64::max);
     check.health.latency = most(|node| node.latency);
     check.health.memory_usage_percent = most(|node| node.memory_usage_percent);
+    let used = nodes.iter().try_fold(0_u64, |sum, node| Some(sum.saturating_add(node.used_memory_bytes?)));
+    check.used_memory_bytes = used.filter(|_| nodes.len() == topology.primaries.len());
     check.health.status = overall(nodes);
     if silent + further > 0 && check.health.status == Health::Healthy {
         check.health.status = Health::Degraded;

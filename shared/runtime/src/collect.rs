@@ -34,6 +34,7 @@ impl SnapshotMeta {
             nodes: look.readings.clone(),
             application,
             memory_usage_percent: look.health.memory_usage_percent,
+            used_memory_bytes: look.used_memory_bytes,
             latency: look.health.latency,
             reads: RunReads::Nothing,
         }

@@ -22,6 +22,7 @@ use keysweep_telemetry::Telemetry;
 
 use crate::activity::ActivityCache;
 use crate::failpoint::FailPoints;
+use crate::in_hand::InHand;
 
 /// How long to wait for a receipt after the batch has expired.
 const BATCH_SLACK: Duration = Duration::from_secs(60);
@@ -60,8 +61,10 @@ pub struct Context {
     pub pacers: Arc<Pacers>,
     /// The active users of the runs that this process works on.
     pub activities: Arc<ActivityCache>,
-    /// Where scanners publish their progress.
+    /// Where scanners publish their progress, and workers that they are there.
     pub notes: TaskNotes,
+    /// The messages that this process is working on.
+    pub in_hand: Arc<InHand>,
 }
 
 /// Time limits that tests shorten.
@@ -137,6 +140,7 @@ impl Context {
             pacers: Arc::new(Pacers::new(false)),
             activities: Arc::default(),
             notes: TaskNotes::default(),
+            in_hand: Arc::default(),
         }
     }
 

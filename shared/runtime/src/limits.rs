@@ -5,6 +5,9 @@ use std::time::Duration;
 /// How long the end of a run waits for a primary that does not answer, or for its replacement.
 pub const PRIMARY_WAIT: Duration = Duration::from_secs(60);
 
+/// How often a worker says that it is there.
+pub const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
+
 /// Bytes that the in-memory queue of scan tasks may hold.
 pub const TASKS_QUEUE_BYTES_MAX: usize = 16 << 20;
 

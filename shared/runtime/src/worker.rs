@@ -183,6 +183,7 @@ async fn pulled(pulling: &mut Option<Pull<'_>>) -> Result<Vec<Delivery>, QueueEr
 
 /// Handles one delivery and acknowledges or requeues it. A lost acknowledgement only causes a redelivery.
 async fn settle<H: Handler>(context: &Context, handler: &H, delivery: Delivery, out_of_reach: &AtomicU32) {
+    let _in_hand = context.in_hand.take(H::TOPIC);
     let (disposition, outcome) = match wire::decode::<H::Message>(&delivery.payload) {
         _ if let Err(why) = &delivery.trust => untrusted(context, H::TOPIC, why, &delivery).await,
         Ok(message) => attempt(context, handler, &message, &delivery, out_of_reach).await,

@@ -44,6 +44,10 @@ pub struct CounterSnapshot {
     pub application: Option<Counters>,
     /// The memory usage of the fullest primary, in percent of its limit.
     pub memory_usage_percent: Option<f64>,
+    /// Bytes of memory that all primaries use; `None` unless each of them answered. Absent in snapshots of earlier
+    /// versions.
+    #[serde(default)]
+    pub used_memory_bytes: Option<u64>,
     /// The reply latency of the slowest primary, in milliseconds.
     pub latency: Option<f64>,
     /// Which values the run reads, if it begins here. Absent in snapshots of earlier versions.

@@ -13,3 +13,4 @@ pub mod queue;
 pub mod records;
 pub mod store;
 pub mod task_notes;
+pub mod worker_notes;

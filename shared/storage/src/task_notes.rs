@@ -46,13 +46,22 @@ pub enum TaskNotes {
     Remote(Arc<dyn NoteChannel>),
 }
 
+/// What a note is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoteSubject {
+    /// The tasks of a run.
+    Run(RunId),
+    /// Workers, see [`crate::worker_notes`].
+    Workers,
+}
+
 /// Carries notes between processes, without storing them.
 pub trait NoteChannel: Send + Sync {
-    /// Publishes a note of `run`. Never waits: where no one subscribes, or the broker is unreachable, the note is lost.
-    fn publish(&self, run: RunId, payload: Vec<u8>);
+    /// Publishes a note. Never waits: where no one subscribes, or the broker is unreachable, the note is lost.
+    fn publish(&self, about: NoteSubject, payload: Vec<u8>);
 
-    /// The payloads of the notes of `run`; `None` if subscribing fails.
-    fn subscribe(&self, run: RunId) -> BoxFuture<'_, Option<BoxStream<'static, Vec<u8>>>>;
+    /// The payloads of notes; `None` if subscribing fails.
+    fn subscribe(&self, about: NoteSubject) -> BoxFuture<'_, Option<BoxStream<'static, Vec<u8>>>>;
 }
 
 /// A subscription to the notes of one run.
@@ -87,7 +96,7 @@ impl TaskNotes {
             Self::Memory(sender) => drop(sender.send(note)),
             Self::Remote(channel) => {
                 if let Ok(payload) = wire::encode(&note) {
-                    channel.publish(note.run, payload);
+                    channel.publish(NoteSubject::Run(note.run), payload);
                 }
             }
         }
@@ -98,7 +107,7 @@ impl TaskNotes {
         let source = match self {
             Self::Memory(sender) => NoteSource::Memory(sender.subscribe()),
             Self::Remote(channel) => {
-                channel.subscribe(run).await.map_or(NoteSource::Closed, NoteSource::Remote)
+                channel.subscribe(NoteSubject::Run(run)).await.map_or(NoteSource::Closed, NoteSource::Remote)
             }
         };
         NoteListener { run, source }

@@ -85,7 +85,7 @@ impl Browser {
         let mut lines = BufReader::new(stream);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") && lines.read_line(&mut head).expect("a head") > 0 {}
-        EventStream { head, lines }
+        EventStream { head, lines, page: Value::Null }
     }
 
     /// The same as bytes.
@@ -105,6 +105,8 @@ impl Browser {
 pub struct EventStream {
     pub head: String,
     lines: BufReader<TcpStream>,
+    /// The page by the events so far.
+    page: Value,
 }
 
 impl EventStream {
@@ -112,9 +114,9 @@ impl EventStream {
         self.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
     }
 
-    /// The id and the data of the next event; `None` at the end.
+    /// The id of the next event, and the page after it; `None` at the end.
     pub fn next(&mut self) -> Option<(u64, Value)> {
-        let (mut id, mut data) = (None, None);
+        let (mut id, mut data) = (None, None::<Value>);
         loop {
             let mut line = String::new();
             if self.lines.read_line(&mut line).expect("a line in time") == 0 {
@@ -123,14 +125,25 @@ impl EventStream {
             match line.trim_end().split_once(": ") {
                 Some(("id", text)) => id = text.parse().ok(),
                 Some(("data", text)) => data = serde_json::from_str(text).ok(),
-                Some(("event", name)) => assert_eq!(name, "snapshot"),
-                _ if line == "\n" && data.is_some() => return Some((id.expect("an id"), data?)),
+                // The whole page comes first, and then only what has changed.
+                Some(("event", name)) => assert_eq!(name == "snapshot", self.page.is_null(), "{name}"),
+                _ if line == "\n" && data.is_some() => {
+                    self.take(data?);
+                    return Some((id.expect("an id"), self.page.clone()));
+                }
                 _ => {}
             }
         }
     }
 
-    /// The next event that fulfils `condition`.
+    fn take(&mut self, data: Value) {
+        match (&mut self.page, data) {
+            (Value::Object(page), Value::Object(changed)) => page.extend(changed),
+            (page, data) => *page = data,
+        }
+    }
+
+    /// The page after the next event that fulfils `condition`.
     #[track_caller]
     pub fn until(&mut self, condition: impl Fn(&Value) -> bool) -> Value {
         let mut last = Value::Null;

@@ -42,6 +42,7 @@ mod output;
 mod page_access;
 mod page_browser;
 mod page_content;
+mod page_detail;
 mod pages;
 mod questions;
 mod read_only;

@@ -23,7 +23,16 @@ async fn the_files_of_the_page_have_strict_headers_and_tags() {
     let machine = Machine::start().await;
     let (service, api) = machine.service_with(&[], &[]);
     let browser = Browser::logged_in(&api, SECRET);
-    for (path, media_type) in [("/", "text/html"), ("/app.js", "text/javascript"), ("/app.css", "text/css")] {
+    let files = [
+        ("/", "text/html"),
+        ("/app.js", "text/javascript"),
+        ("/app.css", "text/css"),
+        ("/js/running.js", "text/javascript"),
+        ("/vendor/uplot.js", "text/javascript"),
+        ("/vendor/uplot.css", "text/css"),
+        ("/vendor/LICENSE", "text/plain"),
+    ];
+    for (path, media_type) in files {
         let answer = browser.get(path);
         assert!(answer.status == 200 && answer.header("content-type").starts_with(media_type), "{answer:?}");
         let tag = answer.header("etag").to_owned();
@@ -62,6 +71,7 @@ fn follows_a_run(api: &Api, deleted: u64) -> Value {
     let row = &ended["runs"][0];
     assert_eq!((&row["runId"], &row["startedBy"]), (&run, &json!("a test")), "{ended:#}");
     assert_eq!((&row["cleanedKeys"], &ended["running"]), (&json!(deleted), &json!([])), "{ended:#}");
+    assert_eq!(ended["details"], json!({}), "{ended:#}");
     run
 }
 

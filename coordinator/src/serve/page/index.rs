@@ -29,8 +29,8 @@ struct Page {
     acts: bool,
     /// Whether it has a session that it can end.
     can_log_out: bool,
-    /// Whether the audit trail can be searched here.
-    audit: bool,
+    /// Whether runs are carried out in this process, so that the audit trail can be searched here.
+    here: bool,
     /// Whether names of keys are shown.
     names: bool,
     /// Why the rest may be out of date, or is not there.
@@ -78,7 +78,7 @@ async fn shown(api: &HttpApi, client: Client) -> Page {
         role: Some(client.role.into()),
         acts: client.role == Role::Act,
         can_log_out: api.access.has_tokens(),
-        audit: service.is_ok_and(|service| service.here.is_some()),
+        here: service.is_ok_and(|service| service.here.is_some()),
         names: api.access.shows_keys(client),
         problem: problem.or_else(|| now.problem.clone()),
         in_progress: !now.running.is_empty(),

@@ -1,12 +1,17 @@
-//! The page of the service: three files, a login, and the operations of the API that were made for it. It has no framework
-//! and loads nothing from elsewhere. `docs/service.md` describes it.
+//! The page of the service: its files, a login, and the operations of the API that were made for it. It has no framework and
+//! no build step, and loads nothing from elsewhere. `docs/service.md` describes it, `docs/design/page.md` says why.
 
 pub(super) mod audit;
+mod board;
 mod index;
 pub(super) mod live;
 pub(super) mod login;
 pub(super) mod report;
+mod sections;
+pub(super) mod series;
 mod snapshot;
+mod watch;
+pub(super) mod workers;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,9 +33,48 @@ use super::access::refusal;
 use super::http::{HttpApi, SharedApi};
 use crate::limits::REQUEST_BYTES_MAX;
 
-const SCRIPT: &[u8] = include_bytes!("app.js");
+const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const STYLE: &[u8] = include_bytes!("app.css");
+const STYLE: &str = "text/css; charset=utf-8";
+
+const LICENSE: &str = "text/plain; charset=utf-8";
+
+/// A file of the page.
+struct PageFile {
+    path: &'static str,
+    media_type: &'static str,
+    content: &'static [u8],
+}
+
+/// The files of the page by path below it. Those of `vendor/` are uPlot's, as they were published.
+macro_rules! files {
+    ($($media_type:ident $path:literal),+ $(,)?) => {
+        [$(PageFile {
+            path: concat!("/", $path),
+            media_type: $media_type,
+            content: include_bytes!($path),
+        }),+]
+    };
+}
+
+static FILES: [PageFile; 16] = files![
+    STYLE "app.css",
+    SCRIPT "app.js",
+    SCRIPT "js/actions.js",
+    SCRIPT "js/audit.js",
+    SCRIPT "js/cache.js",
+    SCRIPT "js/charts.js",
+    SCRIPT "js/dom.js",
+    SCRIPT "js/findings.js",
+    SCRIPT "js/panels.js",
+    SCRIPT "js/running.js",
+    SCRIPT "js/service.js",
+    SCRIPT "js/slotmap.js",
+    SCRIPT "js/text.js",
+    STYLE "vendor/uplot.css",
+    SCRIPT "vendor/uplot.js",
+    LICENSE "vendor/LICENSE",
+];
 
 /// What the page may load and do: its own files, and requests to its own service.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -39,10 +83,10 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 
 /// The routes of the page: its files and `operations`.
 pub(super) fn routes(api: &Arc<HttpApi>, operations: Router<Arc<HttpApi>>) -> Router<Arc<HttpApi>> {
-    operations
-        .route("/", get(index::page))
-        .route("/app.js", get(|headers: HeaderMap| file("text/javascript; charset=utf-8", SCRIPT, headers)))
-        .route("/app.css", get(|headers: HeaderMap| file("text/css; charset=utf-8", STYLE, headers)))
+    let with_files = FILES.iter().fold(operations.route("/", get(index::page)), |router, file| {
+        router.route(file.path, get(move |headers: HeaderMap| async move { file.answer(&headers) }))
+    });
+    with_files
         .layer(from_fn_with_state(Arc::clone(api), guard))
         .layer(DefaultBodyLimit::max(REQUEST_BYTES_MAX))
         .layer(from_fn(with_headers))
@@ -74,8 +118,10 @@ pub(super) async fn with_headers(request: Request, next: Next) -> Response {
     response
 }
 
-async fn file(media_type: &'static str, content: &'static [u8], headers: HeaderMap) -> Response {
-    tagged(media_type, Bytes::from_static(content), &headers)
+impl PageFile {
+    fn answer(&self, headers: &HeaderMap) -> Response {
+        tagged(self.media_type, Bytes::from_static(self.content), headers)
+    }
 }
 
 /// `content`, or 304 if the browser has it.

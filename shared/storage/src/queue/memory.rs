@@ -9,7 +9,7 @@ use futures_util::future::FutureExt;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{AckHandle, Delivery, Queue, QueueError, QueueFuture, Topic};
+use super::{AckHandle, Delivery, Queue, QueueError, QueueFuture, QueueLoad, Topic};
 
 /// A bounded queue in this process.
 pub struct MemoryQueue {
@@ -44,6 +44,11 @@ impl Queue for MemoryQueue {
     fn pull(&self, topic: Topic, max: usize, wait: Duration) -> QueueFuture<'_, Vec<Delivery>> {
         let lane = Arc::clone(self.lane(topic));
         async move { Ok(lane.pull(max, wait).await) }.boxed()
+    }
+
+    fn load(&self, topic: Topic) -> QueueFuture<'_, QueueLoad> {
+        let load = self.lane(topic).state().load();
+        async move { Ok(load) }.boxed()
     }
 }
 
@@ -146,6 +151,13 @@ impl LaneState {
             message.visible_at = at;
             self.visible.insert((at, id));
         }
+    }
+
+    fn load(&self) -> QueueLoad {
+        let count =
+            |least: u32| self.messages.values().filter(|message| message.deliveries >= least).count() as u64;
+        let in_hand = count(1);
+        QueueLoad { waiting: self.messages.len() as u64 - in_hand, in_hand, redelivered: count(2) }
     }
 
     fn remove(&mut self, id: u64) {

@@ -57,10 +57,24 @@ pub trait Queue: Send + Sync {
     /// Up to `max` messages; waits up to `wait` for the first. Empty if none arrived.
     fn pull(&self, topic: Topic, max: usize, wait: Duration) -> QueueFuture<'_, Vec<Delivery>>;
 
+    /// How much is in the queue.
+    fn load(&self, topic: Topic) -> QueueFuture<'_, QueueLoad>;
+
     /// Waits until the queue has cleaned up after dropped pulls. Called before a process exits.
     fn close(&self) -> BoxFuture<'_, ()> {
         std::future::ready(()).boxed()
     }
+}
+
+/// How many messages a queue has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueLoad {
+    /// Those that were not delivered yet.
+    pub waiting: u64,
+    /// Those that were delivered and are not acknowledged, including requeued ones whose delay goes on.
+    pub in_hand: u64,
+    /// Those of them that were delivered more than once.
+    pub redelivered: u64,
 }
 
 /// Acknowledges or requeues one delivery.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use keysweep_storage::queue::{Delivery, Queue, QueueError, Topic};
+use keysweep_storage::queue::{Delivery, Queue, QueueError, QueueLoad, Topic};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -72,6 +72,32 @@ pub async fn requeues_after_the_delay(queue: &dyn Queue, ack_wait: Duration) {
     assert!(since.elapsed() >= ack_wait / 4 - NOW / 2);
     assert_eq!(again.deliveries, 2);
     again.handle.ack().await.unwrap();
+}
+
+/// What waits, what is delivered, and what was delivered before, are counted.
+pub async fn tells_how_much_it_has(queue: &dyn Queue) {
+    let load = async |topic: Topic| {
+        let QueueLoad { waiting, in_hand, redelivered } = queue.load(topic).await.unwrap();
+        (waiting, in_hand, redelivered)
+    };
+    assert_eq!(load(Topic::Tasks).await, (0, 0, 0));
+    for n in 0..3_u8 {
+        send(queue, Topic::Tasks, vec![n]).await.unwrap();
+    }
+    assert_eq!(load(Topic::Tasks).await, (3, 0, 0));
+    let first = pull_one(queue, NOW * 50).await.unwrap();
+    assert_eq!(load(Topic::Tasks).await, (2, 1, 0));
+    first.handle.nak(Duration::ZERO).await.unwrap();
+    let mut again = pull_one(queue, NOW * 50).await.unwrap();
+    while again.deliveries < 2 {
+        again.handle.ack().await.unwrap();
+        again = pull_one(queue, NOW * 50).await.unwrap();
+    }
+    let (_, in_hand, redelivered) = load(Topic::Tasks).await;
+    assert_eq!((in_hand, redelivered), (1, 1));
+    again.handle.ack().await.unwrap();
+    let (_, in_hand, redelivered) = load(Topic::Tasks).await;
+    assert_eq!((in_hand, redelivered, load(Topic::Batches).await), (0, 0, (0, 0, 0)));
 }
 
 /// A full queue refuses messages without losing any, and accepts them again when there is room.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use keysweep_storage::queue::{Delivery, Queue, QueueError, Topic};
+use keysweep_storage::queue::{Delivery, Queue, QueueError, QueueFuture, QueueLoad, Topic};
 
 type Published = Result<(), QueueError>;
 type Pulled = Result<Vec<Delivery>, QueueError>;
@@ -84,6 +84,10 @@ impl Queue for Intercept {
 
     fn pull(&self, topic: Topic, max: usize, wait: Duration) -> BoxFuture<'_, Pulled> {
         (self.pull)(Pull { queue: Arc::clone(&self.queue), topic, max, wait })
+    }
+
+    fn load(&self, topic: Topic) -> QueueFuture<'_, QueueLoad> {
+        self.queue.load(topic)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

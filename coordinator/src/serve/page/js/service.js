@@ -1,0 +1,51 @@
+// Requests to the service, and its live data.
+
+/** Asks the service; throws an `Error` with its reason. */
+export async function ask(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, { credentials: "same-origin", cache: "no-store", ...options });
+  } catch {
+    throw new Error("the service does not answer");
+  }
+  const body = await answer.json().catch(() => ({}));
+  if (answer.ok) return body;
+  if (answer.status === 401 && document.body.dataset.role) location.reload();
+  throw new Error(body.error ?? `the service answered with status ${answer.status}`);
+}
+
+export const post = (path, body) =>
+  ask(path, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Keysweep": "page" },
+    body: JSON.stringify(body),
+  });
+
+const AGAIN_MS = 5_000;
+
+/** Follows the service: calls `show` with each state of the page, and `say` with how the connection is. */
+export function follow(show, say) {
+  const source = new EventSource("api/live");
+  let page = {};
+  const take = (event, before) => {
+    page = { ...before, ...JSON.parse(event.data) };
+    say("Live: this page follows the service.");
+    show(page);
+  };
+  source.addEventListener("snapshot", (event) => take(event, {}));
+  source.addEventListener("patch", (event) => take(event, page));
+  source.addEventListener("error", async () => {
+    say("The connection is lost, and this may be old. Trying again.");
+    // The browser itself tries again after a lost connection, but not after a refusal.
+    if (source.readyState !== EventSource.CLOSED) return;
+    source.close();
+    try {
+      // Whether the session has ended.
+      await ask("api/runs?limit=1");
+      say("The service does not send live data at the moment. Trying again.");
+    } catch {
+      // The same, later.
+    }
+    setTimeout(() => follow(show, say), AGAIN_MS);
+  });
+}
