@@ -55,6 +55,10 @@ matrix *args:
 soak *args:
     cargo xtask soak {{args}}
 
+# The tours of the page in Chromium
+browser:
+    cargo xtask browser
+
 # Hostile bytes for every decoder
 fuzz *args:
     cargo xtask fuzz {{args}}

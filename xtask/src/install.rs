@@ -34,8 +34,14 @@ pub(crate) const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", 
 /// Reads state files as a user would.
 pub(crate) const SQLITE: Tool = Tool { program: "sqlite3", package: "sqlite3", find: None };
 
-/// Shows reports in the tests; without it, those tests are skipped with a message.
-const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium", find: None };
+/// Shows reports in the tests; without it, those tests are skipped with a message. The tours of the page need it.
+pub(crate) const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium", find: None };
+
+/// Runs the tours of the page.
+pub(crate) const NODE: Tool = Tool { program: "node", package: "nodejs", find: None };
+
+/// Installs what they need.
+pub(crate) const NPM: Tool = Tool { program: "npm", package: "npm", find: None };
 
 /// Alternative names of suitable browsers.
 const BROWSERS: [&str; 2] = ["chromium-browser", "google-chrome"];

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
 mod bench;
+mod browser;
 mod cargo;
 mod ci;
 mod demo;
@@ -78,6 +79,8 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         keys: u64,
     },
+    /// Take the tours of the service's page in Chromium; needs Node and the npm registry.
+    Browser,
     /// Run every decoder and parser on hostile bytes.
     Fuzz {
         /// The time for each target.
@@ -119,6 +122,7 @@ fn main() -> ExitCode {
         Command::Bench(options) => bench::run(&options),
         Command::Matrix(options) => matrix::run(&options),
         Command::Soak { keys } => soak::run(keys),
+        Command::Browser => browser::run(),
         Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Floor { urls } => bench::clients::floor::run(&urls).map(|()| ExitCode::SUCCESS),
         Command::SingleCursor { urls } => {

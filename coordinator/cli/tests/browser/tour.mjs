@@ -1,76 +1,97 @@
-// A person's tour of the page in Chromium: log in, start a dry run and watch it, start a run and stop it, read its report,
-// search the audit, log out. Pictures at three widths, light and dark, go to a folder.
-//
-//     node --experimental-websocket tour.mjs http://127.0.0.1:9464 TOKEN FOLDER
-import { join } from "node:path";
-import { open, pause, until } from "./devtools.mjs";
+// A person's tour of the page: log in, start a dry run and watch it, start a run and stop it, read its report, search the
+// audit, see what happens when the service is killed in the middle of a run, log out.
+import { base, expecting, problems, request, shows, token, tour, until, view } from "./page.mjs";
 
-const [base, token, folder] = process.argv.slice(2);
-const problems = [];
-const page = await open(problems);
-const text = (selector) => page.value(`document.querySelector(${JSON.stringify(selector)})?.innerText ?? ""`);
-const click = (selector) => page.value(`document.querySelector(${JSON.stringify(selector)}).click()`);
-const fill = (selector, value) =>
-  page.value(`document.querySelector(${JSON.stringify(selector)}).value = ${JSON.stringify(value)}`);
-const shows = (what, selector, part) => until(what, async () => (await text(selector)).includes(part));
+/** What the browser reports of a service that is away, or has forgotten the session. */
+const AWAY = /net::ERR_|status of 401/;
 
-async function pictures(name) {
-  for (const scheme of ["light", "dark"]) {
-    for (const width of [360, 800, 1280]) {
-      await page.size(width, 900, scheme);
-      await pause(150);
-      const wide = await page.value("document.documentElement.scrollWidth");
-      if (wide > width) problems.push(`${name} is ${wide} px wide at ${width} px`);
-      await page.picture(join(folder, `${name}-${width}-${scheme}.png`));
-    }
+async function logIn(page) {
+  await page.locator("#token").fill(token);
+  await page.locator("#login button").click();
+  await shows(page, "#freshness", "Live");
+}
+
+async function startRun(page, kind) {
+  await page.locator(`#start [name="kind"][value="${kind}"]`).check();
+  await page.locator("#start button[type=submit]").click();
+}
+
+/** Starts a run that deletes keys, and waits until it does. */
+async function startCleanup(page, seeQuestion = async () => {}) {
+  await startRun(page, "real");
+  await shows(page, "#ask-text", "deletes keys");
+  await seeQuestion();
+  await page.locator("#ask-yes").click();
+  const deleted = page.locator("#running dl > div", { hasText: "Deleted so far" }).locator("dd");
+  await until("deletions", async () => (await deleted.count()) && /[1-9]/.test(await deleted.first().innerText()));
+}
+
+async function stopRun(page) {
+  await page.locator("#running").getByRole("button", { name: /^Stop/ }).click();
+  await shows(page, "#ask-text", "safe point");
+  await page.locator("#ask-yes").click();
+  await shows(page, "#state", "No run is in progress");
+}
+
+/** The page lists every run of the history. */
+async function listsAll(page) {
+  const { runs } = await page.evaluate(async () => (await fetch("api/runs")).json());
+  const links = await page.locator("#runs a").evaluateAll((links) => links.map((link) => link.href));
+  for (const { runId } of runs) {
+    if (!links.some((link) => link.includes(runId))) problems.push(`run ${runId} is not on the page`);
   }
 }
 
-async function tour() {
-  await page.send("Page.navigate", { url: `${base}/` });
-  await until("the login", () => page.value(`document.querySelector("#token") !== null`));
-  await pictures("login");
-  await fill("#token", token);
-  await click("#login button");
-  await shows("live data", "#freshness", "Live");
+tour(async (page) => {
+  await page.goto(`${base}/`);
+  await page.locator("#token").waitFor();
+  await expecting(/status of 401/, async () => {
+    await page.locator("#token").fill("hunter2-wrong");
+    await page.locator("#login button").click();
+    await shows(page, "#login-said", "token");
+  });
+  await view(page, "login");
+  await logIn(page);
 
-  await click("#start button");
-  await shows("a dry run that has ended", "#runs", "completed");
+  await startRun(page, "dry");
+  await shows(page, "#runs", "completed");
 
-  await click(`[name="kind"][value="real"]`);
-  await click("#start button");
-  await shows("the question", "#ask-text", "deletes keys");
-  await pictures("question");
-  await click("#ask-yes");
-  await shows("the run", "#running", "Deleted so far");
-  await until("deletions", async () => /[1-9]/.test((await text("#running dl > div:nth-child(4) dd")) ?? ""));
-  await pictures("running");
-  await click("#running button");
-  await shows("the question", "#ask-text", "safe point");
-  await click("#ask-yes");
-  await shows("the end of the run", "#runs", "cancelled");
-  await shows("the state", "#state", "No run is in progress");
+  await startCleanup(page, () => view(page, "question"));
+  await view(page, "running");
+  await stopRun(page);
+  await shows(page, "#runs", "cancelled");
 
-  await fill("#audit-run", (await page.value(`document.querySelector("#runs a").href`)).split("/").at(-2));
-  await click("#audit-form button");
-  await shows("deleted keys", "#audit", "deleted");
-  await shows("figures of the cache", "#cache", "Hit rate");
-  await pictures("page");
+  const report = await page.locator("#runs a").first().evaluate((link) => link.href);
+  await page.locator("#audit-run").fill(report.split("/").at(-2));
+  await page.locator("#audit-form button").click();
+  await shows(page, "#audit", "deleted");
+  await shows(page, "#cache", "Hit rate");
+  await view(page, "page");
 
-  const report = await page.value(`document.querySelector("#runs a").href`);
-  await page.send("Page.navigate", { url: report });
-  await shows("the report", "h1", "PermissionCacheCleanup");
-  await page.send("Page.navigate", { url: `${base}/` });
-  await shows("the page again", "#freshness", "Live");
-  await click("#logout");
-  await until("the login again", () => page.value(`document.querySelector("#token") !== null`));
-}
+  // No script runs in it, ours included: a copy without its policy is looked at.
+  const html = await (await page.goto(report)).text();
+  const copy = await page.context().browser().newPage();
+  await copy.setContent(html);
+  await shows(copy, "h1", "PermissionCacheCleanup");
+  await view(copy, "report");
+  await copy.close();
+  await page.goto(`${base}/`);
+  await shows(page, "#freshness", "Live");
 
-try {
-  await tour();
-} catch (error) {
-  problems.push(error.message);
-}
-await page.close();
-for (const problem of problems) console.error(problem);
-process.exit(problems.length ? 1 : 0);
+  await startCleanup(page);
+  await expecting(AWAY, async () => {
+    await request("kill");
+    await shows(page, "#freshness", "The connection is lost");
+    await view(page, "away");
+    await request("start");
+    await page.locator("#token").waitFor({ timeout: 60_000 });
+  });
+  await logIn(page);
+  await shows(page, "#runs", "interrupted");
+  await until("the next attempt", () => page.locator("#running article").count());
+  await stopRun(page);
+  await listsAll(page);
+
+  await page.locator("#logout").click();
+  await page.locator("#token").waitFor();
+});

@@ -1,26 +1,119 @@
-//! A person's tour of the page in a real browser. Not part of a usual test run: it needs Chromium, and Node 20.10 or
-//! later.
+//! Tours of the page in Chromium (`tests/browser/`): what a person does, and what the page does when the service is killed.
+//! Not part of a usual test run, because it needs Chromium, Node and a package registry: `cargo xtask browser` runs it.
 
-use std::process::Command;
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tokio::task::block_in_place;
 
 use super::service::{Machine, stopped};
-use crate::cli::SECRET;
+use crate::cli::fake::unused_port;
+use crate::cli::{Running, SECRET};
+
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser");
+
+/// Where the packages of the tours are installed.
+const TOOLS: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/browser");
+
+/// Where their pictures go.
+const PICTURES: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/page");
+
+/// Installs the pinned packages, unless an earlier test has.
+fn install() {
+    let lock = |folder: &str| fs::read(Path::new(folder).join("package-lock.json")).ok();
+    if Path::new(TOOLS).join("node_modules").is_dir() && lock(TOOLS) == lock(SCRIPTS) {
+        return;
+    }
+    fs::create_dir_all(TOOLS).unwrap();
+    for name in ["package.json", "package-lock.json"] {
+        fs::copy(Path::new(SCRIPTS).join(name), Path::new(TOOLS).join(name)).unwrap();
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(TOOLS);
+    assert!(npm.status().expect("npm is installed").success());
+}
+
+/// A service that a tour has killed and started again.
+struct Toured {
+    machine: Machine,
+    address: String,
+    env: Vec<(&'static str, &'static str)>,
+    flags: Vec<&'static str>,
+    service: Option<Running>,
+}
+
+impl Toured {
+    async fn start(env: &[(&'static str, &'static str)], flags: &[&'static str]) -> Self {
+        let (machine, address) = (Machine::start().await, unused_port());
+        let mut toured = Self { machine, address, env: env.to_vec(), flags: flags.to_vec(), service: None };
+        toured.serve();
+        toured
+    }
+
+    fn serve(&mut self) {
+        self.service = Some(self.machine.service_at(&self.address, &self.env, &self.flags));
+    }
+
+    /// Does what a tour asks for.
+    async fn act(&mut self, what: &str) {
+        match what {
+            "kill" => drop(self.service.take().expect("it is running").kill()),
+            "start" => {
+                // The lock of the job remains until its lease ends.
+                let place = &self.machine.place;
+                for name in place.names("keysweep:*").await {
+                    place.conns()[0].command(&[b"DEL", name.as_bytes()]).await.unwrap();
+                }
+                self.serve();
+            }
+            "run" => {
+                let run = ["run", "--yes", "--redis", self.machine.place.url()];
+                block_in_place(|| self.machine.state.command(&run).run().exits(0).code);
+            }
+            other => panic!("a tour asks for `{other}`"),
+        }
+    }
+
+    /// Takes a tour.
+    async fn tour(&mut self, script: &str) {
+        install();
+        fs::create_dir_all(PICTURES).unwrap();
+        let script = format!("{SCRIPTS}/{script}");
+        let base = format!("http://{}", self.address);
+        let mut node = Command::new("node");
+        node.args([&script, TOOLS, &base, SECRET, PICTURES]);
+        node.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut node = node.spawn().expect("node is installed");
+        let (mut answers, asks) = (node.stdin.take().unwrap(), BufReader::new(node.stdout.take().unwrap()));
+        let mut lines = asks.lines();
+        while let Some(line) = block_in_place(|| lines.next()) {
+            self.act(&line.unwrap()).await;
+            // It may have ended with an error, which it prints.
+            let _ = writeln!(answers, "done");
+        }
+        let ended = block_in_place(|| node.wait()).unwrap();
+        assert!(ended.success(), "the tour says above what is wrong");
+    }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs chromium and node"]
+#[ignore = "cargo xtask browser runs it: needs chromium, node and npm"]
 async fn a_person_uses_the_page() {
-    let machine = Machine::start().await;
-    machine.place.seed_stale(20_000).await;
     let slow = ["--delete-batch-size", "1", "--max-delete-percent", "100"];
-    let (service, api) = machine.service_with(&[("KEYSWEEP_DASHBOARD_KEYS", "true")], &slow);
-    let pictures = concat!(env!("CARGO_TARGET_TMPDIR"), "/page");
-    std::fs::create_dir_all(pictures).unwrap();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/browser/tour.mjs");
-    let address = format!("http://{}", api.address);
-    let ended = Command::new("node")
-        .args(["--experimental-websocket", "--no-warnings", script, &address, SECRET, pictures])
-        .output();
-    let ended = ended.expect("node is installed");
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    stopped(service);
+    let mut toured = Toured::start(&[("KEYSWEEP_DASHBOARD_KEYS", "true")], &slow).await;
+    toured.machine.place.seed_stale(20_000).await;
+    toured.tour("tour.mjs").await;
+    stopped(toured.service.take().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "cargo xtask browser runs it: needs chromium, node and npm"]
+async fn the_page_connects_again_and_shows_what_happened_meanwhile() {
+    let open = [("KEYSWEEP_API_TOKEN", ""), ("KEYSWEEP_DASHBOARD", "true")];
+    let mut toured = Toured::start(&open, &[]).await;
+    toured.machine.place.seed(1_000).await;
+    toured.tour("reconnect.mjs").await;
+    stopped(toured.service.take().unwrap());
 }
