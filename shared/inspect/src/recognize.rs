@@ -230,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_are_told_apart_by_their_form() {
+    fn runs_are_distinguished_by_their_form() {
         let check = |token: &str, expected| assert_eq!(run(token.as_bytes()), expected, "{token}");
         let (variable, numbered) = (Run::Variable, Run::Numbered);
         check("0", variable(Classes::NUMBER));
