@@ -65,6 +65,8 @@ export async function view(page, name) {
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
       if (wide > width) problems.push(`${name} is ${wide} px wide at ${width} px`);
       await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+      // The middle one has the layout of one of the others.
+      if (width === WIDTHS[1]) continue;
       for (const found of await violations(page)) problems.push(`${name}, ${width} px, ${colorScheme}: ${found}`);
     }
   }

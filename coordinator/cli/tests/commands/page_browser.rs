@@ -103,7 +103,7 @@ impl Toured {
 async fn a_person_uses_the_page() {
     let slow = ["--delete-batch-size", "1", "--max-delete-percent", "100"];
     let mut toured = Toured::start(&[("KEYSWEEP_DASHBOARD_KEYS", "true")], &slow).await;
-    toured.machine.place.seed_stale(20_000).await;
+    toured.machine.place.seed_stale(40_000).await;
     toured.tour("tour.mjs").await;
     stopped(toured.service.take().unwrap());
 }
