@@ -45,6 +45,8 @@ pub struct Options {
     pub only_plan: bool,
     /// Whether nodes without keys that lack a TTL are scanned, too.
     pub full_scan: bool,
+    /// Whether keys are counted by namespace.
+    pub namespaces: bool,
     /// The largest share of matching keys that may be deleted, 0 to 100.
     pub max_delete_percent: u8,
     /// The time limit of the run.
@@ -111,6 +113,7 @@ impl Options {
             dry_run: false,
             only_plan: false,
             full_scan: false,
+            namespaces: false,
             max_delete_percent: 100,
             max_runtime: None,
             lock_wait: Duration::ZERO,
@@ -165,6 +168,7 @@ impl Options {
             dry_run: settings.dry_run.value,
             only_plan: false,
             full_scan: settings.full_scan.value,
+            namespaces: false,
             max_delete_percent: settings.max_delete_percent.value,
             max_runtime: settings.max_runtime.value,
             lock_wait: settings.lock_wait.value,

@@ -43,6 +43,7 @@ impl Options {
             backup: self.backup_order(),
             measure: Measure::default(),
             grants: true,
+            namespaces: self.namespaces,
             requested: Some(RequestedOptions {
                 aggressive: self.aggressive,
                 inactive: self.inactive.clone(),
@@ -73,6 +74,7 @@ impl Options {
             dry_run: first.dry_run,
             only_plan: false,
             full_scan,
+            namespaces: first.namespaces,
             // A share of the keys that there are then; each attempt has the whole time limit, too.
             max_delete_percent,
             max_runtime: first.guards.runtime_max_ms.map(Duration::from_millis),

@@ -115,7 +115,7 @@ impl Scanner {
             spec.measure.whole,
             spec.application.known_ttl_ms().unwrap_or_default(),
         );
-        let tally = Tally::new(statistics).naming(self.context.is_kept());
+        let tally = Tally::new(statistics).naming(self.context.is_kept()).by_namespace(spec.namespaces);
         let mut reading = TaskScan::new(tally, &self.context);
         // A task that runs for too long looks lost: the keys not read by then are handed back.
         let until =

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
+use keysweep_inspect::{Lifetime, Miner};
 use keysweep_model::key::{self, Key};
 use keysweep_model::limits::DETAILS_MAX;
 use keysweep_model::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
@@ -34,6 +35,8 @@ pub(crate) struct Settlement {
     /// The names of keys that qualified and stay, and how many more did not fit.
     pub(crate) kept: Vec<KeptGroup>,
     pub(crate) unnamed: u64,
+    /// The keys by namespace, if the run asks for them; those of all slots, as in the statistics.
+    pub(crate) namespaces: Option<Miner>,
 }
 
 /// The tally of one task.
@@ -55,6 +58,8 @@ pub(crate) struct Tally {
     pub(crate) statistics: Statistics,
     /// Names for the audit trail; `None` if the run has no audit trail.
     kept: Option<KeptKeys>,
+    /// Counts keys by namespace; `None` if the run does not ask for it.
+    namespaces: Option<Miner>,
 }
 
 impl Tally {
@@ -71,12 +76,18 @@ impl Tally {
             moved: SlotSet::new(),
             statistics,
             kept: None,
+            namespaces: None,
         }
     }
 
     /// Collects the names of keys that qualify and stay, if `reads`: the audit trail has a reader.
     pub(crate) fn naming(self, reads: bool) -> Self {
         Self { kept: reads.then(KeptKeys::default), ..self }
+    }
+
+    /// Counts keys by namespace, if the run `asks` for it.
+    pub(crate) fn by_namespace(self, asks: bool) -> Self {
+        Self { namespaces: asks.then(Miner::default), ..self }
     }
 
     /// Counts listed keys and removes those that are not looked up. Keysweep's own keys are not counted; keys listed
@@ -109,6 +120,9 @@ impl Tally {
         for ((slot, key), seen) in window.keys().zip(looks) {
             let verdict = selector.classify(key, seen);
             self.statistics.seen(key, seen.ttl, verdict);
+            if let Some(miner) = &mut self.namespaces {
+                add(miner, key, seen.ttl);
+            }
             if let Some(run) = run.next(slot) {
                 self.slots.of(run.slot).add_normal(run);
             }
@@ -201,6 +215,7 @@ impl Tally {
         (self.long_keys, self.moved) = (Vec::new(), SlotSet::new());
         (self.seen_active, self.users) = (false, HashSet::new());
         self.kept = self.kept.as_ref().map(|_| KeptKeys::default());
+        self.namespaces = self.namespaces.as_ref().map(|_| Miner::default());
     }
 
     /// All candidates, in a stable order.
@@ -223,8 +238,20 @@ impl Tally {
         let long_keys = long_keys.map(|(_, key)| key).collect();
         let statistics = self.statistics.finish(dropped);
         let (kept, unnamed) = self.kept.unwrap_or_default().finish(keep);
-        Settlement { counts, long_keys, candidates, statistics, kept, unnamed }
+        let namespaces = self.namespaces;
+        Settlement { counts, long_keys, candidates, statistics, kept, unnamed, namespaces }
     }
+}
+
+/// Adds a key that was looked up, unless it is gone.
+fn add(miner: &mut Miner, key: &[u8], ttl: Ttl) {
+    let lifetime = match ttl {
+        Ttl::Gone | Ttl::Moved => return,
+        Ttl::Persistent => Lifetime::Unlimited,
+        Ttl::FieldTtls => Lifetime::FieldTtls,
+        Ttl::Remaining(ms) => Lifetime::Ms(ms),
+    };
+    miner.add(key, lifetime);
 }
 
 /// Keys already seen, as 128-bit hashes: a sixth of the memory of the keys. With 100,000 keys a task, two different
@@ -317,14 +344,35 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_counted_by_namespace_if_the_run_asks() {
+        let rules = rules();
+        let selector = Classifier::new(&rules, None);
+        let mut tally = Tally::new(Statistics::new(0, false, 0)).by_namespace(true);
+        let answers = WindowReply::of([(0, vec!["a:1", "a:2", "a:3", "a:4"])]);
+        let places = answers.pages().next().unwrap().keys.to_vec();
+        let keys = places.into_iter().map(|place| ListedKey { slot: 1, place }).collect();
+        let mut window = ListedWindow { answers, keys };
+        tally.listed(&mut window, true, &selector);
+        let looks = [Ttl::Persistent, Ttl::Remaining(500), Ttl::Gone, Ttl::FieldTtls].map(Look::only);
+        tally.looked_up(&window, &looks, &selector);
+        let found = tally.finish(|_| true).namespaces.unwrap().namespaces();
+        let rows: Vec<_> =
+            found.rows.iter().map(|row| (row.template.as_str(), row.keys, row.no_ttl)).collect();
+        assert_eq!(rows, [("a:{id}", 3, 1)]);
+    }
+
+    #[test]
     fn restart_clears_all_but_the_lookups() {
         let lookups = Lookups::of(3, 1);
-        let mut tally = Tally { lookups, candidate_bytes: 9, ..Tally::new(Statistics::new(0, false, 0)) };
+        let fresh = Tally::new(Statistics::new(0, false, 0)).by_namespace(true);
+        let mut tally = Tally { lookups, candidate_bytes: 9, ..fresh };
+        add(tally.namespaces.as_mut().unwrap(), b"a", Ttl::Persistent);
         tally.long_keys.push((7, "a".to_owned()));
         tally.slots.of(7).counts.listed = 2;
         tally.restart();
         assert_eq!((tally.lookups, tally.candidate_bytes), (lookups, 0));
         let settled = tally.finish(|_| true);
         assert_eq!((settled.counts, settled.long_keys), (ScanCounts::default(), Vec::new()));
+        assert_eq!(settled.namespaces.unwrap().keys(), 0);
     }
 }

@@ -1,8 +1,10 @@
 //! A scan task in progress: windows of its scope are listed, looked up and counted, until the end or until the task holds
 //! enough candidates.
 
+use keysweep_inspect::Miner;
 use keysweep_model::limits::TASK_CANDIDATE_BYTES_MAX;
 use keysweep_model::messages::{ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
+use keysweep_model::wire;
 use keysweep_pacing::Pacer;
 use keysweep_redis::limits::FIELDS_KEYS_AT_ONCE;
 use keysweep_redis::{Conn, RedisError, ScanConnection, WindowReply};
@@ -13,6 +15,7 @@ use keysweep_storage::queue::Delivery;
 use keysweep_storage::records::Records;
 use keysweep_storage::task_notes::{TaskNote, TaskNotes};
 use keysweep_telemetry::{RequestKind, Telemetry};
+use serde_bytes::ByteBuf;
 use tokio::time::Instant;
 
 use crate::batching::BatchShape;
@@ -171,7 +174,7 @@ impl TaskScan {
     ) -> Scanned {
         let lookups = self.tally.lookups;
         let settled = ValidatedScan::of(&task.scope, reached, before, after, &self.tally.moved);
-        let Settlement { counts, long_keys, candidates, statistics, kept, unnamed } =
+        let Settlement { counts, long_keys, candidates, statistics, kept, unnamed, namespaces } =
             self.tally.finish(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
         let batches = batching::batches(task, candidates, BatchShape::of(spec), now_ms);
         let report = TaskReport {
@@ -183,10 +186,18 @@ impl TaskScan {
             approximate: self.approximate || settled.approximate,
             statistics: Box::new(statistics),
             verified: spec.rules.verify == Verify::Value,
+            namespaces: namespaces.and_then(encoded),
             ..TaskReport::blank(task)
         };
         let kept =
             KeptEntry { task: task.task, node: task.node.clone(), at_ms: now_ms, groups: kept, unnamed };
         Scanned { report, batches, kept }
     }
+}
+
+/// The state of a miner for the report; `None` if it is too large, which its limits exclude.
+fn encoded(mut namespaces: Miner) -> Option<ByteBuf> {
+    namespaces.shrink();
+    let encoded = wire::encode(&namespaces);
+    encoded.inspect_err(|e| tracing::error!("namespaces are not reported: {e}")).ok().map(ByteBuf::from)
 }

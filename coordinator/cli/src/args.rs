@@ -13,8 +13,8 @@ use keysweep_config::{FlagLayer, Group, Section, SettingDef};
 
 pub use self::restore::RestoreArgs;
 pub use self::settings::{
-    ConnectionArgs, DriveSettings, HealthSettings, JobArgs, NatsArgs, ReaperSettings, RestoreSettings,
-    RunsSettings, ServeSettings, StatsSettings, WorkerSettings,
+    ConnectionArgs, DriveSettings, HealthSettings, InspectArgs, JobArgs, NatsArgs, ReaperSettings,
+    RestoreSettings, RunsSettings, ServeSettings, StatsSettings, WorkerSettings,
 };
 pub use self::workers::{
     AttachArgs, DriveArgs, EventsArgs, HealthArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs,
@@ -53,6 +53,9 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Which namespaces the keys are in, how many have no TTL; touches nothing
+    #[command(after_help = examples::INSPECT)]
+    Inspect(InspectArgs),
     /// One cleanup, from start to result
     #[command(after_help = examples::RUN)]
     Run(RunArgs),

@@ -3,6 +3,7 @@
 /// After the help of `keysweep`.
 pub(super) const MAIN: &str = "\
 Examples:
+  keysweep inspect --redis redis://cache:6379
   keysweep plan --redis redis://cache:6379
   keysweep run --redis redis://cache:6379 --pattern 'sessions:*' --yes
   keysweep config show --config keysweep.toml
@@ -16,6 +17,14 @@ Exit codes:
   1  failed                  4  refused by a guard or a held lock
   2  usage or configuration  5  Redis or NATS is unreachable
   130, 143  stopped by SIGINT, SIGTERM";
+
+/// After the help of `keysweep inspect`.
+pub(super) const INSPECT: &str = "\
+Examples:
+  keysweep inspect --redis redis://cache:6379
+  keysweep inspect --redis redis://cache:6379 --max-speed --json
+
+Reads the names and TTLs of all keys of the database, and sends no write.";
 
 /// After the help of `keysweep run`.
 pub(super) const RUN: &str = "\

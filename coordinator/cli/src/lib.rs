@@ -13,6 +13,8 @@ mod force_exit;
 pub mod health;
 pub mod here;
 mod http_access;
+pub mod inspect;
+pub mod inspect_page;
 pub mod limits;
 mod listen;
 pub mod log;

@@ -15,8 +15,8 @@ use keysweep_cli::error::CommandError;
 use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{
-    check, demo, events, health, here, log, nats_keys, nats_setup, restore, roles, run, runs, serve_here,
-    show, stats, worker,
+    check, demo, events, health, here, inspect, log, nats_keys, nats_setup, restore, roles, run, runs,
+    serve_here, show, stats, worker,
 };
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
@@ -94,6 +94,10 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
     match &cli.command {
         Command::Run(args) => start(cli, args, how).await,
         Command::Plan(_) => run::plan(&Options::from_settings(&resolved(cli, config::resolve)?)?, how).await,
+        Command::Inspect(_) => {
+            let settings = resolved(cli, config::resolve)?;
+            Box::pin(inspect::inspect(Options::from_settings(&settings)?, how)).await
+        }
         Command::Restore(args) => {
             Box::pin(restore::restore(&resolved(cli, config::destinations)?, args, how)).await
         }

@@ -58,7 +58,7 @@ pub async fn plan(options: &Options, show: OutputMode) -> Result<u8, CommandErro
 }
 
 /// Runs the preflight, with its progress on the terminal.
-async fn preflight_with_terminal(
+pub(super) async fn preflight_with_terminal(
     options: &Options,
     run: RunId,
     time: RunTime,
@@ -206,7 +206,7 @@ pub(super) fn tried_again(result: &CleanupResult, options: &Options) -> bool {
 }
 
 /// Runs with a progress bar, and handles signals. Returns the result, and the exit code of a signal.
-async fn run_watched(
+pub(super) async fn run_watched(
     context: &Context,
     options: &Options,
     plan: &Preflight,

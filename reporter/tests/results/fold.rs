@@ -80,6 +80,7 @@ fn report(
         statistics: Box::default(),
         pacing: Box::default(),
         source: None,
+        namespaces: None,
     }
 }
 

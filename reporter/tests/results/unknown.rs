@@ -86,6 +86,7 @@ impl Run {
             statistics: Box::default(),
             pacing: Box::default(),
             source: None,
+            namespaces: None,
         })));
         self.records.push(Record::Receipt(Box::new(Receipt {
             scan_generation: 0,

@@ -95,6 +95,8 @@ pub enum Scope {
     Health,
     /// Workers that are reapers.
     Reaper,
+    /// `inspect` only.
+    Inspect,
     /// `restore` only.
     Restore,
     /// `stats` only.
@@ -120,7 +122,7 @@ impl Scope {
     #[must_use]
     pub const fn heading(self) -> Option<&'static str> {
         match self {
-            Self::Job | Self::Redis | Self::Nats => None,
+            Self::Job | Self::Redis | Self::Nats | Self::Inspect => None,
             Self::Serve | Self::Worker | Self::Health | Self::Reaper => Some("Role"),
             Self::Restore | Self::Stats | Self::Runs | Self::Drive => Some("Selection"),
         }

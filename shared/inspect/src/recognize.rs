@@ -25,7 +25,8 @@ impl Classes {
     /// The placeholder in a template. A position with ids of several kinds is still an id.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::HEX => "hex",
+            // Some hashes have no letter.
+            Self(kinds) if kinds & !Self::NUMBER.0 == Self::HEX.0 => "hex",
             Self::EMAIL => "email",
             Self::DATE => "date",
             Self::IP => "ip",

@@ -44,6 +44,8 @@ setting_args! {
     ConnectionArgs, ConnectionScopes: &[Scope::Redis, Scope::Nats];
     /// Flags that define a job: which Redis, which keys, what happens to them.
     JobArgs, JobScopes: &[Scope::Redis, Scope::Nats, Scope::Job];
+    /// Flags of `inspect`: which Redis, and how fast.
+    InspectArgs, InspectScopes: &[Scope::Redis, Scope::Inspect];
     /// Settings that only `serve` has.
     ServeSettings, ServeScopes: &[Scope::Serve];
     /// Settings that every worker has.
@@ -66,7 +68,7 @@ impl<S: Scopes> Args for SettingArgs<S> {
     fn augment_args(mut command: Command) -> Command {
         for scope in S::SCOPES {
             // Every command with a connection reads the job file, and `health` finds the address there.
-            if matches!(scope, Scope::Nats | Scope::Health) {
+            if matches!(scope, Scope::Nats | Scope::Inspect | Scope::Health) {
                 command = command.arg(config_file());
             }
             let rows = SETTINGS.iter().filter(|row| row.is_in(*scope));

@@ -3,8 +3,9 @@
 use keysweep_cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 28] = [
+const COMMANDS: [&[&str]; 29] = [
     &[],
+    &["inspect"],
     &["run"],
     &["plan"],
     &["restore"],

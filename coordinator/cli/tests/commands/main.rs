@@ -25,6 +25,7 @@ mod hostile_requests;
 mod http;
 mod id_forms;
 mod idle_connections;
+mod inspect;
 mod invalid_input;
 mod invalid_server_data;
 mod many_connections;

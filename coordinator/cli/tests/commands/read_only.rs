@@ -68,6 +68,9 @@ async fn every_look(place: &TestDeployment) {
     for more in [&["--json"][..], &repair, &["--backup", folder], &idle, &["--full-scan", "--max-speed"]] {
         only_looks(place, || look(&[&["run", "--dry-run"], more].concat()), 0).await;
     }
+    for more in [&[][..], &["--json", "--max-speed"]] {
+        only_looks(place, || look(&[&["inspect"], more].concat()), 0).await;
+    }
     only_looks(place, || look(&["run", "--action", "report"]), 0).await;
     // A run without confirmation has only read, too.
     only_looks(place, || look(&["run"]), 4).await;

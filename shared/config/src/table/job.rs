@@ -49,7 +49,7 @@ settings! {
     Selection {
         /// Name of the job; with several jobs in the file, the one to use
         job: String => SettingDef::job("name", "KEYSWEEP_JOB", SettingKind::Name)
-            .flag("--job").also(&[Scope::Restore, Scope::Stats, Scope::Drive])
+            .flag("--job").also(&[Scope::Inspect, Scope::Restore, Scope::Stats, Scope::Drive])
             .default("permission-cache-cleanup");
         /// Name of the job in log lines
         display_name: String, by resolve::display_name =>
@@ -60,7 +60,7 @@ settings! {
             .derived("`main`, or the only `[redis.<alias>]` of the file").example("main");
         /// Database number
         db: u32, by resolve::db => SettingDef::job("db", "KEYSWEEP_DB", SettingKind::Whole { min: 0, max: 65_535 })
-            .flag("--db").heading("Redis").default("0");
+            .flag("--db").also(&[Scope::Inspect]).heading("Redis").default("0");
         /// Keys to clean; repeatable
         patterns: Vec<String> => SettingDef::job("patterns", "KEYSWEEP_PATTERN", SettingKind::Patterns)
             .flag("--pattern").default("permissions:*");
@@ -186,7 +186,7 @@ settings! {
         /// End the run after this time, planning included
         max_runtime: Option<Duration> => SettingDef::job(
                 "max_runtime", "KEYSWEEP_MAX_RUNTIME", SettingKind::seconds(1, 30 * DAY_S))
-            .flag("--max-runtime");
+            .flag("--max-runtime").also(&[Scope::Inspect]);
         /// How long to wait for another run of the job
         lock_wait: Duration => SettingDef::job("lock_wait", "KEYSWEEP_LOCK_WAIT", SettingKind::seconds(0, DAY_S))
             .flag("--lock-wait").default("0s");
@@ -216,26 +216,26 @@ settings! {
         /// How much the p99 of the application's requests may grow
         latency_budget: Option<Duration>, by pace::budget =>
             SettingDef::job("latency_budget", "KEYSWEEP_LATENCY_BUDGET", LATENCY_BUDGETS)
-            .json("latencyBudget").flag("--latency-budget").default(LATENCY_BUDGET);
+            .json("latencyBudget").flag("--latency-budget").also(&[Scope::Inspect]).default(LATENCY_BUDGET);
         /// Keys that the whole run may read per second
         rate_limit: Option<u64> => SettingDef::job(
                 "rate_limit", "KEYSWEEP_RATE_LIMIT", SettingKind::Whole { min: 1, max: 1_000_000_000 })
-            .json("rateLimit").flag("--rate-limit").value_name("KEYS_PER_SECOND");
+            .json("rateLimit").flag("--rate-limit").also(&[Scope::Inspect]).value_name("KEYS_PER_SECOND");
         /// Full speed, without a latency budget
         max_speed: bool, by pace::max_speed =>
             SettingDef::job("max_speed", "KEYSWEEP_MAX_SPEED", SettingKind::Switch)
-            .json("maxSpeed").flag("--max-speed").default("false");
+            .json("maxSpeed").flag("--max-speed").also(&[Scope::Inspect]).default("false");
         /// Servers that keys and TTLs are read from: `primary` or `replica`
         read_from: &'static str => SettingDef::job(
                 "read_from", "KEYSWEEP_READ_FROM", SettingKind::Choice(&["primary", "replica"]))
-            .flag("--read-from").value_name("SERVERS").default("primary");
+            .flag("--read-from").also(&[Scope::Inspect]).value_name("SERVERS").default("primary");
         /// How far behind a replica may be; beyond it, its primary is read
         replica_lag: Duration => SettingDef::job("replica_lag", "KEYSWEEP_REPLICA_LAG", SettingKind::seconds(0, 3_600))
             .default(REPLICA_LAG);
         /// Keys per SCAN call (`COUNT`)
         scan_batch_size: u32 => SettingDef::job(
                 "scan_batch_size", "KEYSWEEP_SCAN_BATCH_SIZE", SettingKind::Whole { min: 1, max: 10_000 })
-            .alias("scanBatchSize").json("scanBatchSize").flag("--scan-batch-size").default("100");
+            .alias("scanBatchSize").json("scanBatchSize").flag("--scan-batch-size").also(&[Scope::Inspect]).default("100");
         /// Keys per deletion call
         delete_batch_size: u32 => SettingDef::job(
                 "delete_batch_size", "KEYSWEEP_DELETE_BATCH_SIZE", SettingKind::Whole { min: 1, max: 1_000 })

@@ -18,6 +18,7 @@ mod spec;
 mod statistics;
 
 use serde::{Deserialize, Serialize, Serializer};
+use serde_bytes::ByteBuf;
 use strum::IntoStaticStr;
 
 use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
@@ -322,6 +323,9 @@ pub struct TaskReport {
     /// produce any.
     #[serde(default)]
     pub verified: bool,
+    /// The keys by namespace, as `keysweep_inspect` encodes them, if the run asks for them ([`RunSpec::namespaces`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespaces: Option<ByteBuf>,
 }
 
 impl TaskReport {
@@ -359,6 +363,7 @@ impl TaskReport {
             scan_generation: 0,
             replication_id: None,
             verified: false,
+            namespaces: None,
         }
     }
 

@@ -57,6 +57,7 @@ impl RunSpec {
             backup: None,
             measure: Measure::default(),
             grants: true,
+            namespaces: false,
             requested: None,
         }
     }

@@ -56,11 +56,12 @@ impl RunSpec {
             backup,
             measure: _,
             grants: _,
+            namespaces,
             requested,
         } = self;
         // The users who were active when each run was planned.
         let rules = Rules { inactive: None, ..rules.clone() };
-        (job, alias, db, rules, dry_run, runtime_max_ms, pacing, read_from, backup, requested)
+        (job, alias, db, rules, dry_run, runtime_max_ms, pacing, read_from, backup, namespaces, requested)
     }
 }
 

@@ -158,6 +158,9 @@ pub struct RunSpec {
     /// enough.
     #[serde(default)]
     pub grants: bool,
+    /// Whether scan tasks also count keys by namespace.
+    #[serde(default)]
+    pub namespaces: bool,
     /// The request. Absent if an older version planned the run, which is then not retried.
     #[serde(default)]
     pub requested: Option<RequestedOptions>,
