@@ -43,6 +43,8 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn every_key_is_counted_once(names in prop::collection::vec(name(), 0..300)) {
         let miner = mine(names.clone());
