@@ -191,7 +191,21 @@ fn text(meaning: &str, media_type: &str, schema: &Value) -> Value {
 
 /// An operation, with all its responses.
 fn described(operation: Operation, schemas: &mut Schemas) -> Value {
-    let mut described = match operation {
+    let mut described = good(operation, schemas);
+    described["operationId"] = json!(<&str>::from(operation));
+    if operation.caller() != Caller::Client {
+        described["security"] = json!([]);
+    }
+    for (status, _) in refusals(operation) {
+        described["responses"][status.to_string()] =
+            json!({ "$ref": format!("#/components/responses/{status}") });
+    }
+    described
+}
+
+/// What an operation takes, and answers if nothing is wrong.
+fn good(operation: Operation, schemas: &mut Schemas) -> Value {
+    match operation {
         Operation::Stats => json!({
             "summary": "Statistics of job queue, cache and Redis",
             "parameters": schemas.query::<StatsRequest>(),
@@ -252,16 +266,7 @@ fn described(operation: Operation, schemas: &mut Schemas) -> Value {
             "summary": "This document",
             "responses": { "200": response("The document.", &json!({ "type": "object" })) },
         }),
-    };
-    described["operationId"] = json!(<&str>::from(operation));
-    if operation.caller() != Caller::Client {
-        described["security"] = json!([]);
     }
-    for (status, _) in refusals(operation) {
-        described["responses"][status.to_string()] =
-            json!({ "$ref": format!("#/components/responses/{status}") });
-    }
-    described
 }
 
 /// The error responses of an operation.

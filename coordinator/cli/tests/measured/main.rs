@@ -2,10 +2,14 @@
 //! uses the processors. They run one at a time.
 #![cfg(test)]
 
+#[path = "../cli/mod.rs"]
+mod cli;
+
 mod allocations;
 mod big_values;
 mod hit_rate;
 mod scale_over_nats;
+mod viewers;
 
 use tokio::sync::Mutex;
 
