@@ -47,6 +47,10 @@ async fn the_files_of_the_page_have_strict_headers_and_tags() {
             assert_eq!(answer.header("cache-control"), "private, no-cache", "{path}");
         }
     }
+    // A browser whose script is not there yet must not put the token into an address.
+    let login = Browser::at(&api).get("/").body;
+    assert!(login.contains(r#"<form id="login" method="post""#), "{login}");
+    assert!(login.contains(r#"<button type="submit" disabled>Log in"#), "{login}");
     // What the policy forbids is not there.
     let page = browser.get("/").body;
     for never in ["<script>", "style=", "<style", " onclick", "http://www.w3.org/1999", "https://"] {

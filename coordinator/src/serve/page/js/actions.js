@@ -13,9 +13,12 @@ export function say(id, text, bad = false) {
 
 /** Calls `work` with the fields of a form when it is sent, once at a time; errors are shown at `said`. */
 export function onSubmit(id, said, work) {
-  by(id)?.addEventListener("submit", async (event) => {
+  const button = by(id)?.querySelector("button");
+  if (!button) return;
+  // Before, the browser would send the form by itself.
+  button.disabled = false;
+  by(id).addEventListener("submit", async (event) => {
     event.preventDefault();
-    const button = by(id).querySelector("button");
     button.disabled = true;
     say(said, "");
     try {
