@@ -16,22 +16,21 @@ use super::nats_rights::{connected, password, server};
 use crate::cli::broker::Broker;
 use crate::cli::raw::Client;
 
+const REPORT: &str = "$KV.keysweep_runs.runs.1.report.2";
+const RECEIPT: &str = "$KV.keysweep_runs.runs.1.receipt.3";
+const RESULT: &str = "$KV.keysweep_runs.runs.1.result";
+const AUDIT: &str = "$KV.keysweep_audit.audit.1.3";
+const BACKUP: &str = "$O.keysweep_backup.C.1";
+const COMPLETED: &str = "keysweep.events.n.completed.1";
+
 /// Every login but those of the coordinator and the admin, and which [`TARGETS`] each may write.
-const LOGINS: [(&str, &[&str]); 6] = [
-    ("scanner", &["$KV.keysweep_runs.runs.1.report.2"]),
-    (
-        "reaper",
-        &["$KV.keysweep_runs.runs.1.receipt.3", "$KV.keysweep_audit.audit.1.3", "$O.keysweep_backup.C.1"],
-    ),
+const LOGINS: [(&str, &[&str]); 7] = [
+    ("scanner", &[REPORT]),
+    ("reaper", &[RECEIPT, AUDIT, BACKUP]),
     ("restore", &[]),
-    (
-        "reporter",
-        &[
-            "$KV.keysweep_runs.runs.1.result",
-            "$KV.keysweep_history.history.1",
-            "keysweep.events.n.completed.1",
-        ],
-    ),
+    ("reporter", &[RESULT, "$KV.keysweep_history.history.1", COMPLETED]),
+    // It is scanner, reaper and reporter.
+    ("worker", &[REPORT, RECEIPT, AUDIT, BACKUP, RESULT, "$KV.keysweep_history.history.1", COMPLETED]),
     // It may send requests and receive responses; responses of JetStream sent in its name are ignored.
     ("client", &["keysweep.api.run", "keysweep.api.cancel"]),
     ("subscriber", &[]),
@@ -46,15 +45,15 @@ const TARGETS: [&str; 16] = [
     "$KV.keysweep_runs.runs.1.log.000000000000",
     "$KV.keysweep_runs.runs.1.cancel",
     "$KV.keysweep_runs.activity.1.forms-0",
-    "$KV.keysweep_runs.runs.1.report.2",
-    "$KV.keysweep_runs.runs.1.receipt.3",
-    "$KV.keysweep_runs.runs.1.result",
+    REPORT,
+    RECEIPT,
+    RESULT,
     "$KV.keysweep_locks.locks.n",
     "$KV.keysweep_history.history.1",
-    "$KV.keysweep_audit.audit.1.3",
+    AUDIT,
     "keysweep.events.n.started.1",
-    "keysweep.events.n.completed.1",
-    "$O.keysweep_backup.C.1",
+    COMPLETED,
+    BACKUP,
 ];
 
 const STREAMS: [&str; 10] = [

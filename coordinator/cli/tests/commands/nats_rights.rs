@@ -128,6 +128,28 @@ async fn every_role_works_as_its_own_user() {
     }
 }
 
+/// Also with what only some runs need: names of keys that are kept, and backups.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_with_all_roles_works_as_its_own_user() {
+    let server = server().await;
+    let broker = Broker::start(&["--nats", &server.url()]).await;
+    content(&command(&broker, &["nats", "setup"], &["--apply"], "admin"));
+    connected(&server, "admin").await.bucket("keysweep_backup").make().await.unwrap();
+    let processes = [role(&broker, "worker", "worker"), role(&broker, "serve", "coordinator")];
+    let run = ["--yes", "--json", "--grace", "0s"];
+    let dry = command(&broker, &["run"], &[&run[..], &["--dry-run"]].concat(), "coordinator");
+    content(&dry);
+    assert_eq!(dry.result("completed")["staleTTLKeys"], broker.stale, "{dry}");
+    let backup = ["--backup", "nats://keysweep_backup"];
+    let whole = command(&broker, &["run"], &[&run[..], &backup].concat(), "coordinator");
+    content(&whole);
+    assert_eq!(whole.result("completed")["cleanedKeys"], broker.stale, "{whole}");
+    for process in processes {
+        process.signal("TERM");
+        content(&process.end());
+    }
+}
+
 /// The replacements in the file for other prefixes and domains.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_prefix_and_a_domain_take_the_replacements_that_the_file_names() {
@@ -212,7 +234,10 @@ async fn no_role_writes_subjects_of_another_role() {
     ];
     may_write_only(&server, "reaper", &reaper).await;
     may_write_only(&server, "restore", &[]).await;
-    may_write_only(&server, "reporter", &["runs/1/result", "history/1", "events/nightly/completed/1"]).await;
+    let scanner = ["runs/1/report/2", "failures/1/task/2", "kept/1/2"];
+    let reporter = ["runs/1/result", "history/1", "events/nightly/completed/1"];
+    may_write_only(&server, "reporter", &reporter).await;
+    may_write_only(&server, "worker", &[&scanner[..], &reaper, &reporter].concat()).await;
     may_write_only(&server, "subscriber", &[]).await;
     may_write_only(&server, "admin", &[]).await;
 }
