@@ -13,6 +13,7 @@ use keysweep_model::wire::shortened;
 use keysweep_redis::lock::{self, Holder, Lock, LockState};
 use keysweep_redis::{Conn, ConnectOptions, RedisClient, RedisError, RedisErrorKind};
 use keysweep_storage::records::Records;
+use keysweep_tasks::pause::pause;
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -262,9 +263,8 @@ impl JobLock {
     pub(crate) async fn renew_until(self, done: CancellationToken) -> Result<Option<String>, RedisError> {
         let mut renewed = Instant::now();
         loop {
-            tokio::select! {
-                () = done.cancelled() => break,
-                () = sleep(LOCK_LEASE / 6) => {}
+            if !pause(LOCK_LEASE / 6, &done).await {
+                break;
             }
             let slow = || {
                 RedisError::new(

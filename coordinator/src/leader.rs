@@ -8,9 +8,10 @@ use keysweep_redis::{RedisClient, RedisError, same_deployment};
 use keysweep_runtime::context::Context;
 use keysweep_storage::history;
 use keysweep_storage::records::Records;
+use keysweep_tasks::pause::pause;
 use keysweep_tasks::supervision::TaskGroup;
 use thiserror::Error;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::drive::{DriveError, RunDisplay, drive};
@@ -184,10 +185,7 @@ async fn adopt_lock(
         match job_lock::take(&order, records.clone(), spec).await {
             Err(LockError::Redis(fault)) if Instant::now() < until && !unlock.is_cancelled() => {
                 tracing::warn!(error = %fault, "failed to take the lock in Redis, will retry");
-                tokio::select! {
-                    () = unlock.cancelled() => {}
-                    () = sleep(RETRY) => {}
-                }
+                pause(RETRY, unlock).await;
             }
             done => return done,
         }

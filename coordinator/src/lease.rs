@@ -8,8 +8,9 @@ use keysweep_model::ids::{Alias, RunId};
 use keysweep_model::time::{now_ms, rfc3339};
 use keysweep_model::wire;
 use keysweep_storage::store::{Entry, Store, StoreError};
+use keysweep_tasks::pause::pause;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 /// The prefix of the keys of all leases.
@@ -163,9 +164,8 @@ impl Lease {
     ) -> Option<Self> {
         let (mut renewed, phase) = (Instant::now(), self.record.phase);
         loop {
-            tokio::select! {
-                () = done.cancelled() => return Some(self),
-                () = sleep(lease / 4) => {}
+            if !pause(lease / 4, done).await {
+                return Some(self);
             }
             let asked = Instant::now();
             // A write after this time does no harm: other processes count from when they see it.

@@ -14,7 +14,8 @@ use keysweep_storage::events::{self, Event};
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::store::StoreError;
 use keysweep_tasks::concurrency::join_bounded;
-use tokio::time::{sleep, timeout};
+use keysweep_tasks::pause::pause;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::alerts::outbox::{self, Claim, DeliveryResult, Receivers};
@@ -95,10 +96,7 @@ pub async fn deliver_pending(
         if let Err(e) = check.await {
             tracing::warn!(error = %e, "failed to check for pending alert notifications");
         }
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            () = sleep(context.timing.notification_retry_delay / 2) => {}
-        }
+        pause(context.timing.notification_retry_delay / 2, shutdown).await;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use keysweep_model::messages::RunSpec;
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_runtime::context::Context;
 use keysweep_storage::records::Records;
+use keysweep_tasks::pause::pause;
 use reporter::grouped;
 use reporter::printer::terminal;
 use tokio::sync::watch;
@@ -146,9 +147,8 @@ pub(super) async fn printed(
 async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationToken) {
     let (mut before, mut since, mut warned) = (*progress.borrow(), Instant::now(), false);
     loop {
-        tokio::select! {
-            () = ended.cancelled() => return,
-            () = sleep(LOOK) => {}
+        if !pause(LOOK, ended).await {
+            return;
         }
         let now = *progress.borrow();
         if now != before {
@@ -189,9 +189,8 @@ async fn ensure_driven(
         if let Err(e) = checked {
             tracing::warn!(error = %e, "failed to check whether a process drives the run");
         }
-        tokio::select! {
-            () = ended.cancelled() => return,
-            () = sleep(LOOK * 4) => {}
+        if !pause(LOOK * 4, ended).await {
+            return;
         }
     }
 }

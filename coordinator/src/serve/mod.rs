@@ -31,10 +31,10 @@ use keysweep_nats::{Nats, NatsError};
 use keysweep_runtime::context::Context;
 use keysweep_state::StateFile;
 use keysweep_storage::store::StoreError;
+use keysweep_tasks::pause::pause;
 use keysweep_tasks::supervision::{Exit, TaskGroup};
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use self::here::RunsHere;
@@ -147,9 +147,8 @@ impl ServiceState {
             if left.is_zero() {
                 return !self.until.is_cancelled();
             }
-            tokio::select! {
-                () = self.until.cancelled() => return false,
-                () = sleep(left.min(self.context.timing.clock_check)) => {}
+            if !pause(left.min(self.context.timing.clock_check), &self.until).await {
+                return false;
             }
         }
     }

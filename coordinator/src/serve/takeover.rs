@@ -9,6 +9,7 @@ use keysweep_model::messages::{Attempt, RunSpec};
 use keysweep_model::result::Status;
 use keysweep_model::time::now;
 use keysweep_storage::store::StoreError;
+use keysweep_tasks::pause::pause;
 use keysweep_tasks::supervision::TaskGroup;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -151,20 +152,19 @@ pub(super) async fn retry(
     mut failed: Attempt,
 ) -> Result<(), std::convert::Infallible> {
     while failed.number < failed.of {
-        let pause = backoff(job.backoff, failed.number);
+        let wait = backoff(job.backoff, failed.number);
         tracing::warn!(
             job = job.options.job,
             attempt = failed.number,
             of = failed.of,
             "failed; the next attempt starts in {} s",
-            pause.as_secs()
+            wait.as_secs()
         );
         let attempt = Attempt { number: failed.number + 1, ..failed };
-        let next = NextAttempt { due: now().saturating_add(pause).unwrap_or(Timestamp::MAX), attempt };
+        let next = NextAttempt { due: now().saturating_add(wait).unwrap_or(Timestamp::MAX), attempt };
         let waiting = shared.attempts.enter(job.options.job.clone(), next);
-        tokio::select! {
-            () = shared.shutdown.cancelled() => return Ok(()),
-            () = sleep(pause) => {}
+        if !pause(wait, &shared.shutdown).await {
+            return Ok(());
         }
         drop(waiting);
         match begin(shared, job, attempt, "another attempt").await {
