@@ -82,8 +82,7 @@ impl From<Progress> for ProgressView {
 /// When the store fails.
 pub async fn find(context: &Context, run: RunId) -> Result<Option<RunView>, RecordError> {
     let records = context.records(run);
-    let lines = history::read(&*context.history_store).await?;
-    let line = match lines.into_iter().find(|line| line.run_id == run) {
+    let line = match history::of(&*context.history_store, run).await? {
         Some(line) => Some(line),
         // It has just been stored.
         None => records.spec().await?.map(|spec| RunLine::begin(&spec)),

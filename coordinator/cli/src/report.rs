@@ -31,8 +31,7 @@ pub(super) async fn report(
     let records = context.records(run);
     let (result, spec) = (records.result().await?, records.spec().await?);
     let Some(result) = result else {
-        let known = spec.is_some()
-            || history::read(&*context.history_store).await?.iter().any(|line| line.run_id == run);
+        let known = spec.is_some() || history::of(&*context.history_store, run).await?.is_some();
         return Err(if known { CommandError::NoReport(run) } else { CommandError::NoRun(run) });
     };
     let name = spec.map_or_else(|| result.job.clone(), |spec| spec.display_name);

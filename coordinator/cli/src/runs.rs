@@ -85,8 +85,7 @@ async fn show_one(
     if let (Some(result), Some(spec)) = (records.result().await?, records.spec().await?) {
         return remote::printed(&records, &result, &options(jobs, &spec)?, show).await;
     }
-    let line = history::read(&*context.history_store).await?.into_iter().find(|line| line.run_id == run);
-    let line = line.ok_or(CommandError::NoRun(run))?;
+    let line = history::of(&*context.history_store, run).await?.ok_or(CommandError::NoRun(run))?;
     let progress = so_far(context, run).await?;
     let document = json!({ "run": line, "progress": progress.map(ProgressView::from) });
     show.print(&document, || {

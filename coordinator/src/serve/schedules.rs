@@ -8,10 +8,10 @@ use keysweep_model::ids::RunId;
 use keysweep_model::messages::Attempt;
 use keysweep_model::time::{now, now_ms};
 use keysweep_storage::events::{Event, EventKind, MissedData};
-use keysweep_storage::store::{Created, StoreError};
+use keysweep_storage::store::{self, Created, Entry, StoreError};
+use keysweep_tasks::pause::pause;
 use reporter::counted;
 use serde_json::json;
-use tokio::time::sleep;
 
 use super::takeover::{StartOutcome, begin, retry};
 use super::{ServedJob, ServiceState};
@@ -51,9 +51,8 @@ async fn claim_soon(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> b
                 tracing::error!(job = job.options.job, error = %e, "a run is due and cannot be recorded, will retry");
             }
         }
-        tokio::select! {
-            () = shared.shutdown.cancelled() => return false,
-            () = sleep(shared.context.timing.clock_check) => {}
+        if !pause(shared.context.timing.clock_check, &shared.shutdown).await {
+            return false;
         }
     }
 }
@@ -105,13 +104,13 @@ async fn claim(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> Result
 
 /// The latest due time of a job that a service claimed.
 async fn last_claimed(shared: &ServiceState, job: &ServedJob) -> Result<Option<Timestamp>, StoreError> {
-    let (prefix, mut revision, mut last) = (prefix(job), 0, None);
-    while let Some(entry) = shared.context.history_store.next_after(&prefix, revision).await? {
-        revision = entry.revision;
-        let ms = entry.key.strip_prefix(&prefix).and_then(|ms| ms.parse().ok());
-        last = last.max(ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()));
-    }
-    Ok(last)
+    let prefix = prefix(job);
+    let claimed = store::all(&*shared.context.history_store, &prefix).await?;
+    let time = |entry: &Entry| {
+        let ms = entry.key.strip_prefix(&prefix)?.parse().ok()?;
+        Timestamp::from_millisecond(ms).ok()
+    };
+    Ok(claimed.iter().filter_map(time).max())
 }
 
 fn prefix(job: &ServedJob) -> String {

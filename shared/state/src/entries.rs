@@ -76,19 +76,22 @@ pub(crate) fn scope_of(conn: &Connection, key: &str) -> Result<Option<String>> {
     conn.query_row(sql, [key], |row| row.get(0)).optional()
 }
 
-/// The first entry below `prefix` after a revision.
-pub(crate) fn next_after(
+/// The first entries below `prefix` after a revision, `max` at most.
+pub(crate) fn after(
     conn: &Connection,
     scope: Option<&str>,
     prefix: &str,
     after: u64,
-) -> Result<Option<Entry>> {
+    max: usize,
+) -> Result<Vec<Entry>> {
     let family = prefix.split('/').next().unwrap_or_default();
     // By the index of the family, so that reading all entries one after the other reads each row once.
     let sql = "SELECT revision, key, value FROM entries INDEXED BY entries_of_a_family
                WHERE family = ?1 AND revision > ?2 AND substr(key, 1, length(?3)) = ?3
                    AND (?4 IS NULL OR scope = ?4)
-               ORDER BY revision LIMIT 1";
+               ORDER BY revision LIMIT ?5";
     let scope = scope.map_or(Value::Null, |scope| Value::Text(scope.to_owned()));
-    conn.query_row(sql, params![family, revision(after), prefix, scope], entry).optional()
+    let max = i64::try_from(max).unwrap_or(i64::MAX);
+    let mut select = conn.prepare(sql)?;
+    select.query_map(params![family, revision(after), prefix, scope, max], entry)?.collect()
 }

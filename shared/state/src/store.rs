@@ -27,10 +27,14 @@ impl StateStore {
         self.scope.clone().ok_or_else(only_read)
     }
 
-    async fn next_entry(&self, prefix: &str, revision: u64) -> Result<Option<Entry>, StoreError> {
+    async fn entries(&self, prefix: &str, revision: u64, max: usize) -> Result<Vec<Entry>, StoreError> {
         let (scope, prefix) = (self.scope.clone(), prefix.to_owned());
-        let next = move |conn: &_| entries::next_after(conn, scope.as_deref(), &prefix, revision);
-        Ok(self.file.read(next).await?)
+        let read = move |conn: &_| entries::after(conn, scope.as_deref(), &prefix, revision, max);
+        Ok(self.file.read(read).await?)
+    }
+
+    async fn next_entry(&self, prefix: &str, revision: u64) -> Result<Option<Entry>, StoreError> {
+        Ok(self.entries(prefix, revision, 1).await?.pop())
     }
 }
 
@@ -63,6 +67,11 @@ impl Store for StateStore {
     fn next_after(&self, prefix: &str, revision: u64) -> StoreFuture<'_, Option<Entry>> {
         let prefix = prefix.to_owned();
         async move { self.next_entry(&prefix, revision).await }.boxed()
+    }
+
+    fn entries_after(&self, prefix: &str, revision: u64, max: usize) -> StoreFuture<'_, Vec<Entry>> {
+        let prefix = prefix.to_owned();
+        async move { self.entries(&prefix, revision, max).await }.boxed()
     }
 
     fn watch(&self, prefix: &str) -> StoreFuture<'_, Box<dyn Watch>> {

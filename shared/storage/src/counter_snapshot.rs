@@ -7,7 +7,7 @@ use keysweep_model::wire;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::store::{Created, Entry, Store, StoreError};
+use crate::store::{self, Created, Entry, Store, StoreError};
 
 /// The key prefix of all snapshots.
 const PREFIX: &str = "samples/";
@@ -112,12 +112,8 @@ pub async fn create(store: &dyn Store, sample: CounterSnapshot) -> Result<Counte
 /// # Errors
 /// If the store fails.
 pub async fn of(store: &dyn Store, redis: &Alias) -> Result<Vec<CounterSnapshot>, StoreError> {
-    let prefix = format!("{PREFIX}{redis}/");
-    let (mut samples, mut revision) = (Vec::new(), 0);
-    while let Some(entry) = store.next_after(&prefix, revision).await? {
-        revision = entry.revision;
-        samples.extend(read(&entry));
-    }
+    let entries = store::all(store, &format!("{PREFIX}{redis}/")).await?;
+    let mut samples: Vec<CounterSnapshot> = entries.iter().filter_map(read).collect();
     samples.sort_by_key(|sample| sample.at_ms);
     Ok(samples)
 }

@@ -251,11 +251,8 @@ pub async fn of(store: &dyn Store, run: RunId) -> Result<Option<RunLine>, StoreE
 /// # Errors
 /// If the store fails.
 pub async fn read(store: &dyn Store) -> Result<Vec<RunLine>, StoreError> {
-    let (mut lines, mut revision) = (Vec::new(), 0);
-    while let Some(entry) = store.next_after(HISTORY, revision).await? {
-        revision = entry.revision;
-        lines.extend(RunLine::read(&entry));
-    }
+    let mut lines: Vec<RunLine> =
+        store::all(store, HISTORY).await?.iter().filter_map(RunLine::read).collect();
     // Run ids are ordered by time.
     lines.sort_by_key(|line| line.run_id);
     Ok(lines)

@@ -1,6 +1,11 @@
 //! The store in a SQLite file keeps the contract of stores.
 
+use std::time::{Duration, Instant};
+
+use keysweep_model::ids::{Alias, RunId};
 use keysweep_state::StateFile;
+use keysweep_state::limits::HISTORY_RUNS_KEPT;
+use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::store::{Created, Store};
 use keysweep_testkit::contracts::store;
 use keysweep_testkit::each_store_contract;
@@ -71,4 +76,21 @@ async fn concurrent_handles_lose_nothing() {
         (revision, read) = (entry.revision, read + 1);
     }
     assert_eq!(read, 100);
+}
+
+/// Each run reads the whole history at its begin and at its end, of as many runs as are kept.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_history_is_read_at_once() {
+    let folder = Scratch::new();
+    let store = folder.file().store("");
+    let lines = (0..HISTORY_RUNS_KEPT).map(async |at_ms| {
+        let line = RunLine::failed(RunId::new(), "nightly", &Alias::new("main"), at_ms, "a test");
+        history::write(&store, &line).await.unwrap();
+    });
+    futures_util::future::join_all(lines).await;
+    let began = Instant::now();
+    assert_eq!(history::read(&store).await.unwrap().len() as u64, HISTORY_RUNS_KEPT);
+    let took = began.elapsed();
+    println!("{HISTORY_RUNS_KEPT} runs are read in {took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }

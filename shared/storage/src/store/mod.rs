@@ -5,6 +5,7 @@
 mod memory;
 mod table;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use keysweep_signing::SignatureError;
 use thiserror::Error;
@@ -56,9 +57,33 @@ pub trait Store: Send + Sync {
     /// The first entry after `revision` whose key starts with `prefix` (which ends with `/`), if there is one.
     fn next_after(&self, prefix: &str, revision: u64) -> StoreFuture<'_, Option<Entry>>;
 
+    /// The first entries after `revision` whose key starts with `prefix`, in the order of revisions: at least one if there
+    /// is one, and at most `max`. One, unless the store reads several as fast.
+    fn entries_after(&self, prefix: &str, revision: u64, _max: usize) -> StoreFuture<'_, Vec<Entry>> {
+        let next = self.next_after(prefix, revision);
+        async move { Ok(next.await?.into_iter().collect()) }.boxed()
+    }
+
     /// Watches the entries whose key starts with `prefix`: existing ones, then new ones, each at its latest revision,
     /// in the order of revisions.
     fn watch(&self, prefix: &str) -> StoreFuture<'_, Box<dyn Watch>>;
+}
+
+/// Entries that are read together.
+const ENTRIES_AT_ONCE: usize = 1_000;
+
+/// All entries whose key starts with `prefix`, in the order of revisions.
+///
+/// # Errors
+/// When the store fails.
+pub async fn all(store: &dyn Store, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+    let (mut entries, mut revision) = (Vec::new(), 0);
+    loop {
+        let more = store.entries_after(prefix, revision, ENTRIES_AT_ONCE).await?;
+        let Some(last) = more.last() else { return Ok(entries) };
+        revision = last.revision;
+        entries.extend(more);
+    }
 }
 
 /// Writes an entry if its revision is still `expected`, or if it still does not exist. Returns the new revision, or

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use keysweep_storage::store::{Created, Store};
+use keysweep_storage::store::{self, Created, Store};
 use tokio::time::timeout;
 
 /// Calls the macro `$each` with what follows it and the names of all functions of the contract, so that no
@@ -20,6 +20,7 @@ macro_rules! each_store_contract {
             a_dropped_next_loses_no_entry,
             concurrent_writers_agree,
             entries_follow_each_other,
+            entries_are_read_together,
         )
     };
 }
@@ -102,4 +103,19 @@ pub async fn entries_follow_each_other(store: &dyn Store) {
     let second = store.next_after("runs/x/", first).await.unwrap().unwrap();
     assert_eq!((second.key.as_str(), second.value.as_slice()), ("runs/x/2", &b"2"[..]));
     assert_eq!(store.next_after("runs/x/", second.revision).await.unwrap(), None);
+}
+
+/// Several entries that are read at once are those that follow each other, and all are found.
+pub async fn entries_are_read_together(store: &dyn Store) {
+    for n in 0..5 {
+        store.create(&format!("runs/p/{n}"), vec![n]).await.unwrap();
+        store.create(&format!("runs/q/{n}"), vec![n]).await.unwrap();
+    }
+    let values =
+        |entries: Vec<store::Entry>| entries.into_iter().map(|entry| entry.value).collect::<Vec<_>>();
+    let first = store.next_after("runs/p/", 0).await.unwrap().unwrap();
+    let some = values(store.entries_after("runs/p/", first.revision, 3).await.unwrap());
+    assert!(matches!(some.len(), 1..=3) && some == [[1], [2], [3]][..some.len()], "{some:?}");
+    assert_eq!(values(store::all(store, "runs/p/").await.unwrap()), [[0], [1], [2], [3], [4]]);
+    assert_eq!(store::all(store, "runs/none/").await.unwrap(), []);
 }
