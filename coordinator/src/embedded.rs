@@ -17,7 +17,7 @@ use keysweep_runtime::failpoint::FailPoints;
 use keysweep_state::StateError;
 use keysweep_storage::records::RecordError;
 use keysweep_storage::store::MemoryStore;
-use keysweep_tasks::supervision::{Exit, TaskGroup};
+use keysweep_tasks::supervision::{Exit, TaskGroup, caught};
 use reaper::Reaper;
 use reporter::ReporterError;
 use scanner::Scanner;
@@ -231,15 +231,17 @@ pub(crate) async fn carry_out(
     let (records, kept) = (context.records(plan.spec.run), context.is_kept());
     let display = RunDisplay::from(progress);
     let shared = kept.then(|| shared_run::start(context, plan.spec.run, display.view()));
-    let result = stages(context, options, plan, display).await;
+    // A panic must not leave the run open, and its job locked.
+    let result = match caught(Box::pin(stages(context, options, plan, display))).await {
+        Ok(result) => result,
+        Err(exit) => Err(RunError::Stage("driver".to_owned(), exit)),
+    };
     drop(shared);
-    match &result {
-        Ok(result) if kept => {
-            state::end(context, result).await;
-            state::prune(options).await;
+    if kept {
+        if let Err(e) = state::settle(context, plan.spec.run, &result).await {
+            tracing::error!(run = %plan.spec.run, error = %e, "the end of the run is not recorded");
         }
-        Err(e) if kept => state::close_failed(context, plan.spec.run, &e.to_string()).await,
-        _ => {}
+        state::remove_old(context, options).await;
     }
     // Without a result, the records have no end to read up to.
     if result.is_ok()

@@ -98,8 +98,7 @@ pub async fn read(context: &Context, run: RunId) -> Result<Option<SharedProgress
 /// # Errors
 /// When the store fails.
 pub async fn goes_on(context: &Context, run: RunId, now_ms: u64) -> Result<bool, StoreError> {
-    let shared = read(context, run).await?;
-    Ok(shared.is_some_and(|shared| now_ms.saturating_sub(shared.at_ms) < millis(SILENT_AFTER)))
+    Ok(read(context, run).await?.is_some_and(|shared| is_recent(shared.at_ms, now_ms)))
 }
 
 /// Whether the process of a run without an end has written nothing for [`SILENT_AFTER`].
@@ -109,5 +108,9 @@ pub async fn goes_on(context: &Context, run: RunId, now_ms: u64) -> Result<bool,
 pub async fn is_silent(context: &Context, line: &RunLine, now_ms: u64) -> Result<bool, StoreError> {
     let written = read(context, line.run_id).await?.map(|shared| shared.at_ms);
     let started = || line.started_at.parse::<Timestamp>().map_or(0, |at| at.as_millisecond().unsigned_abs());
-    Ok(now_ms.saturating_sub(written.unwrap_or_else(started)) >= millis(SILENT_AFTER))
+    Ok(!is_recent(written.unwrap_or_else(started), now_ms))
+}
+
+fn is_recent(at_ms: u64, now_ms: u64) -> bool {
+    now_ms.saturating_sub(at_ms) < millis(SILENT_AFTER)
 }

@@ -11,15 +11,16 @@ use keysweep_model::outcome::Outcome;
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_model::time::{now_ms, rfc3339};
 use keysweep_runtime::context::Context;
-use keysweep_state::{FILE_NAME, Retention, StateError, StateFile};
+use keysweep_state::{FILE_NAME, StateError, StateFile};
 use keysweep_storage::audit::AuditTrail;
+use keysweep_storage::events::{Event, EventKind, FailedAttemptData};
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::records::{RecordError, Records};
 use keysweep_storage::store::Store;
-use reporter::counted;
-use tokio::task::spawn_blocking;
+use reporter::{ReporterError, counted};
+use serde_json::json;
 
-use crate::embedded;
+use crate::embedded::{self, RunError};
 use crate::options::Options;
 use crate::preflight::Preflight;
 use crate::shared_run::is_silent;
@@ -84,8 +85,7 @@ fn deployment(alias: &Alias, url: &str) -> String {
 /// When it cannot be used.
 pub async fn open(options: &Options) -> Result<Option<StateFile>, StateError> {
     let Some(path) = options.state.dir.as_ref().map(|dir| dir.join(FILE_NAME)) else { return Ok(None) };
-    let opened = spawn_blocking(move || StateFile::open(&path)).await;
-    let file = opened.map_err(|e| StateError::Folder(e.to_string()))??;
+    let file = StateFile::opened(path).await?;
     if let Some(old) = options.state.old_history() {
         file.import(&old, &options.state.scope).await?;
     }
@@ -172,10 +172,10 @@ pub(crate) const GONE: &str = "interrupted: its process ended without a result";
 pub(crate) async fn close(context: &Context, line: RunLine, cause: &str) -> Result<(), RecordError> {
     let (mut deleted, mut doubtful, mut revision) = (0_u64, 0_u64, 0);
     while let Some(audit) = &context.audit
-        && let Some((at, entry)) = audit.next(line.run_id, revision).await?
+        && let Some(next) = audit.next(Some(line.run_id), revision).await?
     {
-        revision = at;
-        for (_, outcome) in entry.groups.iter().flat_map(|group| &group.keys) {
+        revision = next.revision;
+        for (_, outcome) in next.entry.groups.iter().flat_map(|group| &group.keys) {
             match outcome {
                 Outcome::Deleted => deleted += 1,
                 Outcome::Unconfirmed => doubtful += 1,
@@ -199,33 +199,46 @@ pub(crate) async fn close(context: &Context, line: RunLine, cause: &str) -> Resu
         cause: Some(cause),
         ..line
     };
-    Ok(history::write(&*context.history_store, &line).await?)
+    history::write(&*context.history_store, &line).await?;
+    let (issues, attempt) = ([line.cause.as_deref().unwrap_or(GONE)], line.attempt);
+    let data = json!(FailedAttemptData { status: Status::Failed, issues, attempt });
+    context.emit_event(&Event::once(&line.job, line.run_id, EventKind::Failed, now_ms(), data)).await;
+    Ok(())
 }
 
-/// The same for a run that this process could not finish. A failure is logged.
-pub(crate) async fn close_failed(context: &Context, run: RunId, cause: &str) {
-    let closed = async {
-        match history::of(&*context.history_store, run).await? {
-            Some(line) if line.status.is_none() => close(context, line, cause).await,
-            _ => Ok(()),
+/// Records how the run `run` of this process ended, unless it is recorded.
+///
+/// # Errors
+/// When the file cannot be used.
+pub(crate) async fn settle(
+    context: &Context,
+    run: RunId,
+    ended: &Result<CleanupResult, RunError>,
+) -> Result<(), ReporterError> {
+    let open = history::of(&*context.history_store, run).await?.filter(|line| line.status.is_none());
+    match (ended, open) {
+        (Ok(result), open) => {
+            let (own, kept) = (context.records(run), kept_records(context, run));
+            // It decides the exit code of commands that follow the run.
+            if let Some(cancel) = own.cancel().await? {
+                kept.create_cancel(&cancel).await?;
+            }
+            kept.create_result(result).await?;
+            // The reporter has done this, unless the file had a fault.
+            if let (Some(_), Some(spec)) = (open, kept.spec().await?) {
+                reporter::record_end(context, &spec, result).await?;
+            }
         }
-    };
-    if let Err(e) = closed.await {
-        tracing::error!(%run, error = %e, "the end of the run is not recorded");
+        (Err(e), Some(line)) => close(context, line, &e.to_string()).await?,
+        (Err(_), None) => {}
     }
+    Ok(())
 }
 
-/// Keeps the result of a run for other processes. A failure is logged: the run has its result all the same.
-pub(crate) async fn end(context: &Context, result: &CleanupResult) {
-    if let Err(e) = kept_records(context, result.run_id).create_result(result).await {
-        tracing::warn!(error = %e, "the result of the run is not kept");
-    }
-}
-
-/// Removes what is too old to be kept. A failure is logged.
-pub(crate) async fn prune(options: &Options) {
-    let Ok(Some(file)) = open(options).await else { return };
-    if let Err(e) = file.prune(Retention::of(options.state.audit_kept), now_ms()).await {
+/// Removes what is too old to be kept of the job of `options`. A failure is logged.
+pub(crate) async fn remove_old(context: &Context, options: &Options) {
+    let Some(audit) = &context.audit else { return };
+    if let Err(e) = audit.remove_old(&options.job, options.state.audit_kept, now_ms()).await {
         tracing::warn!("old entries were not removed: {e}");
     }
 }

@@ -30,4 +30,4 @@ pub use format::{attempt, bytes, counted, duration, grouped, memory, moment, slo
 pub use namespaces::{KeyNamespaces, namespaces};
 pub use pacing::pacing;
 pub use printer::terminal::wrap;
-pub use run::{ReporterError, report, run};
+pub use run::{ReporterError, record_end, report, run};

@@ -131,12 +131,25 @@ pub async fn report(
     if !first && context.distributed && has_ended(context, run).await? {
         return Ok(result);
     }
-    if context.is_kept() {
-        emit_events(context, spec, &result).await?;
-    }
-    // The line is written last: if a reporter crashes before, the next one does the rest.
-    history::write(&*context.history_store, &RunLine::begin(spec).end(&result)).await?;
+    record_end(context, spec, &result).await?;
     Ok(result)
+}
+
+/// Publishes the events of a run's end, and then writes its line in the history: if a reporter crashes before, the next one
+/// does the rest.
+///
+/// # Errors
+/// When the store fails.
+pub async fn record_end(
+    context: &Context,
+    spec: &RunSpec,
+    result: &CleanupResult,
+) -> Result<(), ReporterError> {
+    if context.is_kept() {
+        emit_events(context, spec, result).await?;
+    }
+    history::write(&*context.history_store, &RunLine::begin(spec).end(result)).await?;
+    Ok(())
 }
 
 /// Whether the run's line has an end state, now or within a short wait.

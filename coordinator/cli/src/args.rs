@@ -17,8 +17,8 @@ pub use self::settings::{
     RestoreSettings, RunsSettings, ServeSettings, StatsSettings, WorkerSettings,
 };
 pub use self::workers::{
-    AttachArgs, DriveArgs, EventsArgs, HealthArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs, ReportArgs,
-    RoleArgs, RunsCommand, ScannerArgs, ServeArgs, SetupArgs, StatsArgs, WorkerArgs, WorkerRole,
+    AttachArgs, AuditArgs, DriveArgs, EventsArgs, HealthArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs,
+    ReportArgs, RoleArgs, RunsCommand, ScannerArgs, ServeArgs, SetupArgs, StatsArgs, WorkerArgs, WorkerRole,
 };
 use super::examples;
 

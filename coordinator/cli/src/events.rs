@@ -73,7 +73,8 @@ pub(super) async fn print_events(
     Ok(exit::DONE)
 }
 
-fn oldest(text: &str) -> Result<Timestamp, CommandError> {
+/// The time that `--since` names.
+pub(super) fn oldest(text: &str) -> Result<Timestamp, CommandError> {
     let bad = |e: &dyn std::fmt::Display| CommandError::Usage(format!("`--since` is `{text}`: {e}"));
     let ago: Duration = duration::parse(text).map_err(|e| bad(&e))?;
     Timestamp::now().checked_sub(ago).map_err(|e| bad(&e))

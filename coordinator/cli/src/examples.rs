@@ -118,7 +118,8 @@ Examples:
   keysweep runs attach last
   keysweep runs cancel last
   keysweep runs report 01a20311-0c78-779c-ba00-8a828b8f0604 --html -o run.html
-  keysweep runs audit 01a20311-0c78-779c-ba00-8a828b8f0604 > deleted.jsonl";
+  keysweep runs audit 01a20311-0c78-779c-ba00-8a828b8f0604 > deleted.jsonl
+  keysweep runs audit --prefix sessions:42: --since 7d";
 
 /// After the help of `keysweep events`.
 pub(super) const EVENTS: &str = "\

@@ -4,33 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use coordinator::drive::Progress;
 use coordinator::options::Options;
 use coordinator::{shared_run, state};
 use keysweep_config::Settings;
 use keysweep_model::ids::RunId;
-use keysweep_model::result::CleanupResult;
 use keysweep_model::time::now_ms;
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_state::{FILE_NAME, StateFile};
 use keysweep_storage::history;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
 
 use super::args::{EventsArgs, RunsCommand};
 use super::error::CommandError;
+use super::followed::{Followed, Look, follow};
 use super::run::OutputMode;
-use super::signals::Signals;
 use super::{events, progress, remote, runs};
-
-/// How often a run of another process is looked at.
-const LOOK: Duration = Duration::from_millis(250);
-
-/// How long after its end in the history the result of a run may follow.
-const RESULT_FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
 
 /// `keysweep runs …`.
 ///
@@ -47,9 +37,7 @@ pub async fn runs(jobs: &[Settings], command: &RunsCommand, show: OutputMode) ->
 
 /// Asks the process of a run to stop it, through the state file.
 async fn cancel(jobs: &[Settings], run: RunId, show: OutputMode) -> Result<u8, CommandError> {
-    let path = folder(jobs)?.join(FILE_NAME);
-    let opened = spawn_blocking(move || StateFile::open(&path)).await;
-    let file = opened.map_err(|e| CommandError::Usage(e.to_string()))??;
+    let file = StateFile::opened(folder(jobs)?.join(FILE_NAME)).await?;
     let scope = file.scope_of(&history::key(run)).await?.ok_or(CommandError::NoRun(run))?;
     let context = state::attached(Context::in_process(BTreeMap::new(), Timing::default()), &file, &scope);
     let context = Context { store: Arc::clone(&context.history_store), ..context };
@@ -76,50 +64,31 @@ async fn attach(
     run: RunId,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
-    let records = context.records(run);
-    let spec = records.spec().await?.ok_or(CommandError::NoRun(run))?;
-    let (options, mut signals) = (runs::options(jobs, &spec)?, Signals::catch()?);
-    let (sender, receiver) = watch::channel(Progress::start(spec.keys()));
+    let followed = Followed::find(context, jobs, run).await?;
+    let (sender, receiver) = watch::channel(Progress::start(followed.spec.keys()));
     let following = async {
-        let result = follow(context, run, &sender).await;
+        let result = follow(run, &sender, async || look(context, run).await).await;
         drop(sender);
         result
     };
     let shown = async { tokio::join!(following, progress::show(receiver, None, show.quiet)).0 };
-    let result = tokio::select! {
-        result = shown => result?,
-        (code, _) = signals.next() => return Err(CommandError::Detached(code, run)),
-    };
-    remote::printed(&records, &result, &options, show).await
+    let result = followed.until_signal(shown).await?;
+    remote::printed(&context.records(run), &result, &followed.options, show).await
 }
 
-/// Waits for the result of a run, and sends its progress.
-async fn follow(
-    context: &Context,
-    run: RunId,
-    progress: &watch::Sender<Progress>,
-) -> Result<CleanupResult, CommandError> {
-    let mut ended: Option<Instant> = None;
-    loop {
-        if let Some(result) = context.records(run).result().await? {
-            return Ok(result);
-        }
-        let line = history::of(&*context.history_store, run).await?.ok_or(CommandError::NoRun(run))?;
-        // The result follows the end in the history.
-        let is_over = line.status.is_some()
-            && ended.get_or_insert_with(Instant::now).elapsed() >= RESULT_FOLLOWS_WITHIN;
-        if is_over {
-            let cause = line.cause.unwrap_or_else(|| "it was not kept".to_owned());
-            return Err(CommandError::NoResult { run, cause });
-        }
-        if line.status.is_none() && shared_run::is_silent(context, &line, now_ms()).await? {
-            return Err(CommandError::NoResult { run, cause: silent() });
-        }
-        if let Some(shared) = shared_run::read(context, run).await? {
-            progress.send_replace(shared.progress);
-        }
-        sleep(LOOK).await;
+/// What the state file has of a run.
+async fn look(context: &Context, run: RunId) -> Result<Look, CommandError> {
+    if let Some(result) = context.records(run).result().await? {
+        return Ok(Look::Result(Box::new(result)));
     }
+    let line = history::of(&*context.history_store, run).await?.ok_or(CommandError::NoRun(run))?;
+    if line.status.is_some() {
+        return Ok(Look::Ended(line.cause));
+    }
+    if shared_run::is_silent(context, &line, now_ms()).await? {
+        return Err(CommandError::NoResult { run, cause: silent() });
+    }
+    Ok(Look::Running(shared_run::read(context, run).await?.map(|shared| shared.progress)))
 }
 
 /// `keysweep events`.
@@ -136,9 +105,7 @@ async fn context(jobs: &[Settings]) -> Result<Context, CommandError> {
     for job in jobs {
         import(job).await;
     }
-    let path = folder.join(FILE_NAME);
-    let opened = spawn_blocking(move || StateFile::open_read_only(&path)).await;
-    let file = opened.map_err(|e| CommandError::Usage(e.to_string()))??;
+    let file = StateFile::opened_read_only(folder.join(FILE_NAME)).await?;
     Ok(state::reading(&file, Context::in_process(BTreeMap::new(), Timing::default())))
 }
 

@@ -9,6 +9,8 @@ use keysweep_model::printable;
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_model::time::now_ms;
 use keysweep_runtime::context::Context;
+use keysweep_storage::history;
+use keysweep_storage::store::StoreError;
 use reporter::wrap;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -103,8 +105,7 @@ pub async fn run(
         if let (Err(e), true, None, false) = (&ended, failed, start.workers, by_hand) {
             // Record an attempt without a result as failed. Over NATS, services record theirs. An interactive user
             // sees the error, and may just have mistyped an address.
-            let noted = record_failure(&state::context_to_read(&once).await, &once, &e.to_string()).await;
-            if let Err(e) = noted {
+            if let Err(e) = recorded(&once, run, &e.to_string()).await {
                 tracing::warn!(error = %e, "failed to record a failed attempt");
             }
         }
@@ -121,6 +122,15 @@ pub async fn run(
         );
         attempt = Attempt { number: attempt.number + 1, previous: Some(run), ..attempt };
         Signals::catch()?.or_stop(sleep(pause)).await?;
+    }
+}
+
+/// Records an attempt without a result as failed. A run that had begun is closed in the history already.
+async fn recorded(options: &Options, run: RunId, cause: &str) -> Result<(), StoreError> {
+    let context = state::context_to_read(options).await;
+    match history::of(&*context.history_store, run).await? {
+        Some(_) => Ok(()),
+        None => record_failure(&context, options, cause).await.map(drop),
     }
 }
 

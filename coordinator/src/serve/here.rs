@@ -3,20 +3,24 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use jiff::SignedDuration;
 use keysweep_model::ids::RunId;
 use keysweep_model::messages::{Attempt, Cancel, CancelKind};
 use keysweep_model::result::{CleanupResult, Status};
-use keysweep_model::time::now_ms;
+use keysweep_model::time::{now, now_ms};
 use keysweep_runtime::context::Context;
 use keysweep_state::StateFile;
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::records::RecordError;
+use keysweep_tasks::pause::pause;
 use keysweep_tasks::supervision::TaskGroup;
 use tokio::sync::watch;
 
+use super::reload::Current;
 use super::takeover::{retry, retry_options};
 use super::{ServedJob, ServiceState};
 use crate::drive::Progress;
@@ -28,6 +32,12 @@ use crate::report;
 use crate::run_log::RunLog;
 use crate::state::{self, kept_records};
 use crate::submit::SubmitError;
+
+/// How often old entries are removed, in addition to the end of each run.
+const REMOVED_EVERY: SignedDuration = SignedDuration::from_hours(1);
+
+/// How often the end of a run is tried to be recorded.
+const SETTLE_EVERY: Duration = Duration::from_millis(250);
 
 /// The runs that this process carries out.
 pub(super) struct RunsHere {
@@ -137,10 +147,30 @@ async fn to_its_end(shared: &ServiceState, ready: Ready) -> Result<CleanupResult
             running.await
         }
     };
-    let result = ended?;
-    lines.end(&result);
-    report::write(&result, &options).await;
-    Ok(result)
+    if let Ok(result) = &ended {
+        lines.end(result);
+        report::write(result, &options).await;
+    }
+    settle(shared, &context, plan.spec.run, &ended).await;
+    ended
+}
+
+/// Records the end of a run as soon as the file can be written. It is recorded already, unless the file has a fault.
+async fn settle(
+    shared: &ServiceState,
+    context: &Context,
+    run: RunId,
+    ended: &Result<CleanupResult, RunError>,
+) {
+    let mut logged = false;
+    while let Err(e) = state::settle(context, run, ended).await {
+        if !std::mem::replace(&mut logged, true) {
+            tracing::error!(%run, error = %e, "the end of a run is not recorded, will retry");
+        }
+        if !pause(SETTLE_EVERY, &shared.shutdown).await {
+            return;
+        }
+    }
 }
 
 /// Closes the runs of a job whose process is gone, and makes the next attempt at the last of them. A run that another
@@ -172,6 +202,22 @@ pub(super) async fn recover(shared: &Arc<ServiceState>, number: usize) -> Result
         let Ok(()) = retry(shared, &ServedJob { options, ..job.clone() }, attempt).await;
     }
     Ok(())
+}
+
+/// Removes what is too old to be kept, every hour: a job may not run for long.
+pub(super) async fn remove_old(current: &Current) -> Result<(), Infallible> {
+    let mut next = now() + REMOVED_EVERY;
+    loop {
+        let shared = Arc::clone(&current.borrow());
+        if shared.wait_until(next).await {
+            for job in &shared.jobs {
+                state::remove_old(&shared.context, &job.options).await;
+            }
+            next = now() + REMOVED_EVERY;
+        } else if shared.shutdown.is_cancelled() {
+            return Ok(());
+        }
+    }
 }
 
 /// Closes a run if its job's lock is free, or becomes free in the time of a lease.

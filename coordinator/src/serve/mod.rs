@@ -223,6 +223,8 @@ pub async fn serve_here(
     http.attach(reload.current());
     let (mut tasks, shared) = (TaskGroup::default(), reload.now());
     show(&mut tasks, &reload, http);
+    let current = reload.current();
+    tasks.start("the part that removes old entries", async move { here::remove_old(&current).await });
     for number in 0..shared.jobs.len() {
         let shared = Arc::clone(&shared);
         tasks.start("the part that closes interrupted runs", async move {

@@ -107,8 +107,9 @@ async fn the_audit_trail_of_a_dry_run_does_not_name_what_would_be_left() {
         result.issues
     );
     let (mut named, mut revision) = (Vec::new(), 0);
-    while let Some((at, entry)) = next_kept(&*env.history_store, result.run_id, revision).await.unwrap() {
-        revision = at;
+    while let Some(next) = next_kept(&*env.history_store, Some(result.run_id), revision).await.unwrap() {
+        let entry = next.entry;
+        revision = next.revision;
         assert_eq!(entry.unnamed, 0);
         assert!(entry.groups.iter().all(|group| group.reason == Reason::Inactive));
         named.extend(entry.groups.into_iter().flat_map(|group| group.keys));

@@ -22,6 +22,7 @@ mod network;
 mod node_ledgers;
 mod output_limit;
 mod pacing;
+mod panics;
 mod progress;
 mod random_faults;
 mod redelivery;

@@ -22,9 +22,9 @@ async fn caches_of_inactive_users_are_removed_over_nats() {
     net::drop_ledgers(&options).await;
     population.check_keys(&options.access, (true, true)).await;
     let (mut reasons, mut revision) = (0, 0);
-    while let Some((at, entry)) = env.audit.as_ref().unwrap().next(result.run_id, revision).await.unwrap() {
-        revision = at;
-        let inactive = entry.groups.iter().filter(|group| group.reason == Reason::Inactive);
+    while let Some(next) = env.audit.as_ref().unwrap().next(Some(result.run_id), revision).await.unwrap() {
+        revision = next.revision;
+        let inactive = next.entry.groups.iter().filter(|group| group.reason == Reason::Inactive);
         reasons += inactive.map(|group| group.keys.len() as u64).sum::<u64>();
     }
     assert_eq!(reasons, population.inactive.len() as u64, "the audit trail names them, and why");

@@ -2,13 +2,15 @@
 //! outcomes before the receipt. A process that is killed between them leaves a batch without outcomes: its keys are
 //! named, and are `unconfirmed`.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use keysweep_model::ids::{BatchId, NodeId, RunId};
 use keysweep_model::key::Key;
 use keysweep_model::messages::ReapBatch;
 use keysweep_model::outcome::Outcome;
-use keysweep_storage::audit::{AuditEntry, AuditGroup, AuditTrail};
+use keysweep_storage::audit::{AuditEntry, AuditGroup, AuditTrail, Recorded};
 use keysweep_storage::records::RecordError;
 use keysweep_storage::store::{StoreError, StoreFuture};
 use rusqlite::types::FromSqlError;
@@ -17,6 +19,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::error::StateError;
 use crate::file::StateFile;
 use crate::names::{self, SlotKeys};
+use crate::retention::Retention;
 use crate::schema::IN_FLIGHT;
 
 /// What is written of a batch before its keys are changed.
@@ -82,11 +85,15 @@ impl AuditTrail for StateFile {
 
     fn next(
         &self,
-        run: RunId,
+        run: Option<RunId>,
         revision: u64,
-    ) -> BoxFuture<'_, Result<Option<(u64, AuditEntry)>, RecordError>> {
+    ) -> BoxFuture<'_, Result<Option<Recorded<AuditEntry>>, RecordError>> {
         let read = move |conn: &Connection| next(conn, run, revision.cast_signed());
         async move { Ok(self.read(read).await.map_err(StoreError::from)?) }.boxed()
+    }
+
+    fn remove_old<'a>(&'a self, job: &'a str, kept: Duration, now_ms: u64) -> StoreFuture<'a, ()> {
+        async move { Ok(self.prune(job, Retention::of(kept), now_ms).await?) }.boxed()
     }
 }
 
@@ -110,17 +117,24 @@ impl StateFile {
     }
 }
 
-/// The first batch of `run` after the row `after`.
-fn next(conn: &Connection, run: RunId, after: i64) -> rusqlite::Result<Option<(u64, AuditEntry)>> {
-    let sql = format!("{BATCHES} WHERE r.run = ?1 AND b.id > ?2 ORDER BY b.id LIMIT 1");
-    let read = |row: &Row<'_>| Ok((row.get::<_, i64>("id")?.unsigned_abs(), entry(row)?));
-    conn.query_row(&sql, params![run.to_string(), after], read).optional()
+/// The first batch of `run`, or of any run, after the row `after`.
+fn next(conn: &Connection, run: Option<RunId>, after: i64) -> rusqlite::Result<Option<Recorded<AuditEntry>>> {
+    let sql = format!("{BATCHES} WHERE {OF_RUN} AND b.id > ?2 ORDER BY b.id LIMIT 1");
+    let read = |row: &Row<'_>| {
+        let run = row.get_ref("run")?.as_str()?.parse();
+        let run = run.map_err(|_| FromSqlError::Other("it is not the id of a run".into()))?;
+        Ok(Recorded { revision: row.get::<_, i64>("id")?.unsigned_abs(), run, entry: entry(row)? })
+    };
+    conn.query_row(&sql, params![run.map(|run| run.to_string()), after], read).optional()
 }
 
 /// The columns of a batch, as [`entry`] reads them, and its run.
 pub(crate) const BATCHES: &str = "
     SELECT b.id, b.batch, b.node, coalesce(b.ended_ms, b.begun_ms) AS at_ms, b.outcomes, k.names, r.run
     FROM audit_batches b CROSS JOIN audit_runs r ON r.id = b.run JOIN audit_keys k ON k.batch = b.id";
+
+/// Whether a batch is of the run `?1`, or of any run if that is null.
+pub(crate) const OF_RUN: &str = "(?1 IS NULL OR b.run = (SELECT id FROM audit_runs WHERE run = ?1))";
 
 /// The batch of a row of [`BATCHES`].
 pub(crate) fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {

@@ -14,12 +14,18 @@ use rusqlite::{Connection, Result};
 use tokio::sync::oneshot;
 
 use crate::error::StateError;
-use crate::limits::GROUP_WRITES_MAX;
+use crate::limits::{GROUP_WRITES_MAX, LOCK_WAIT, LOCK_WAIT_AGAIN};
 
 /// The connection that writes, and what waits for it.
 pub(crate) struct Committer {
-    conn: Mutex<Connection>,
+    writer: Mutex<Writer>,
     waiting: Mutex<VecDeque<Box<dyn Write>>>,
+}
+
+struct Writer {
+    conn: Connection,
+    /// Whether the last transaction waited in vain for another process.
+    is_locked_out: bool,
 }
 
 /// A write, in a transaction that it may share with others.
@@ -57,7 +63,7 @@ impl<T: Send, F: FnOnce(&Connection) -> Result<T> + Send> Write for Pending<T, F
 
 impl Committer {
     pub(crate) fn new(conn: Connection) -> Self {
-        Self { conn: Mutex::new(conn), waiting: Mutex::default() }
+        Self { writer: Mutex::new(Writer { conn, is_locked_out: false }), waiting: Mutex::default() }
     }
 
     /// Queues a write for [`Committer::commit`].
@@ -73,7 +79,7 @@ impl Committer {
 
     /// Commits everything that is queued. Blocks.
     pub(crate) fn commit(&self, path: &Path) {
-        let conn = self.conn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let count = waiting.len().min(GROUP_WRITES_MAX);
@@ -82,14 +88,26 @@ impl Committer {
             if group.is_empty() {
                 return;
             }
-            together(&conn, path, group);
+            let locked_out = together(&writer.conn, path, group);
+            writer.wait_for_others(!locked_out);
+        }
+    }
+}
+
+impl Writer {
+    /// Waits for other processes in vain once, and not for each write.
+    fn wait_for_others(&mut self, patient: bool) {
+        if self.is_locked_out == patient {
+            // If it fails, the former time stays.
+            let _ = self.conn.busy_timeout(if patient { LOCK_WAIT } else { LOCK_WAIT_AGAIN });
+            self.is_locked_out = !patient;
         }
     }
 }
 
 /// Runs the writes of a group in one transaction. One that fails does not affect the others, unless the transaction
-/// itself is lost.
-fn together(conn: &Connection, path: &Path, mut group: Vec<Box<dyn Write>>) {
+/// itself is lost. Whether another process kept the file locked.
+fn together(conn: &Connection, path: &Path, mut group: Vec<Box<dyn Write>>) -> bool {
     let mut results = Vec::with_capacity(group.len());
     let all = conn.execute_batch("BEGIN IMMEDIATE").and_then(|()| {
         for write in &mut group {
@@ -109,8 +127,10 @@ fn together(conn: &Connection, path: &Path, mut group: Vec<Box<dyn Write>>) {
         let _ = conn.execute_batch("ROLLBACK");
     }
     let all = all.map_err(|e| StateError::of(path, &e));
+    let locked_out = matches!(all, Err(StateError::Locked { .. }));
     let results = results.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
     for (write, own) in group.into_iter().zip(results) {
         write.done(all.clone().and(own.unwrap_or(Ok(()))));
     }
+    locked_out
 }

@@ -53,6 +53,22 @@ impl StateFile {
         Ok(Self::new(path, open::reader(path)?, None))
     }
 
+    /// [`StateFile::open`] for async code.
+    ///
+    /// # Errors
+    /// As for that.
+    pub async fn opened(path: PathBuf) -> Result<Self, StateError> {
+        off_the_runtime(path, Self::open).await
+    }
+
+    /// [`StateFile::open_read_only`] for async code.
+    ///
+    /// # Errors
+    /// As for that.
+    pub async fn opened_read_only(path: PathBuf) -> Result<Self, StateError> {
+        off_the_runtime(path, Self::open_read_only).await
+    }
+
     fn new(path: &Path, reader: Connection, writer: Option<Committer>) -> Self {
         let (path, reader, writes) = (path.to_owned(), Mutex::new(reader), watch::Sender::default());
         Self(Arc::new(Shared { path, reader, writer, writes }))
@@ -137,4 +153,14 @@ impl StateFile {
     pub(crate) fn writes(&self) -> watch::Receiver<u64> {
         self.0.writes.subscribe()
     }
+}
+
+/// What `open` makes of `path`, on a thread that may block.
+pub(crate) async fn off_the_runtime<T: Send + 'static>(
+    path: PathBuf,
+    open: fn(&Path) -> Result<T, StateError>,
+) -> Result<T, StateError> {
+    let opened = path.clone();
+    let done = spawn_blocking(move || open(&opened)).await;
+    done.unwrap_or_else(|e| Err(StateError::Other { path, detail: e.to_string() }))
 }

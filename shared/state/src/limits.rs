@@ -5,6 +5,10 @@ use std::time::Duration;
 /// How long a process waits for another one that writes to the file. Other processes write for milliseconds.
 pub const LOCK_WAIT: Duration = Duration::from_secs(5);
 
+/// How long it waits again after it has waited so long in vain, until a write succeeds: work that must end because of that
+/// does not wait for each of its writes.
+pub const LOCK_WAIT_AGAIN: Duration = Duration::from_millis(100);
+
 /// The pause between two tries to open a file that another process is creating.
 pub const LOCK_POLL: Duration = Duration::from_millis(10);
 

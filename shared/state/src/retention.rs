@@ -32,17 +32,23 @@ impl Retention {
 }
 
 impl StateFile {
-    /// Removes what is older than `retention` and the limits allow at the time `now_ms`, and gives the space back to the
-    /// file system. Other writes are committed in between.
+    /// Removes what is older than the limits, and for names of keys of `job` than `retention`, allow at the time `now_ms`;
+    /// and gives the space back to the file system. Other writes are committed in between.
     ///
     /// # Errors
     /// When the file cannot be written. What was removed by then stays removed.
-    pub async fn prune(&self, retention: Retention, now_ms: u64) -> Result<(), StateError> {
-        self.write(move |conn| prune_entries(conn, retention.audit, now_ms)).await?;
-        let before = before(now_ms, retention.audit);
-        while self.write(move |conn| prune_audit(conn, before)).await? > 0 {}
+    pub async fn prune(&self, job: &str, retention: Retention, now_ms: u64) -> Result<(), StateError> {
+        let (job, before) = (job.to_owned(), before(now_ms, retention.audit));
+        let of = job.clone();
+        self.write(move |conn| prune_entries(conn, &of, before, now_ms)).await?;
+        loop {
+            let job = job.clone();
+            if self.write(move |conn| prune_audit(conn, &job, before)).await? == 0 {
+                break;
+            }
+        }
         while self.read(used_bytes).await? > retention.bytes_max {
-            if self.write(|conn| prune_audit(conn, i64::MAX)).await? == 0 {
+            if self.write(prune_oldest).await? == 0 {
                 break;
             }
         }
@@ -82,14 +88,37 @@ fn before(now_ms: u64, kept: Duration) -> i64 {
     now_ms.saturating_sub(millis(kept)).cast_signed()
 }
 
-/// Removes some batches that were begun before a time, the oldest first; returns how many.
-fn prune_audit(conn: &Connection, before: i64) -> Result<usize> {
-    let sql = "DELETE FROM audit_batches WHERE id IN
-               (SELECT id FROM audit_batches WHERE begun_ms < ?1 ORDER BY id LIMIT ?2)";
-    conn.execute(sql, params![before, BATCHES_AT_ONCE])
+/// Whether the run of a row belongs to the job `?1`, by its line in the history. A run without a line belongs to any.
+macro_rules! is_of_job {
+    ($run:literal) => {
+        concat!(
+            "coalesce((SELECT iif(json_valid(h.value), h.value ->> '$.job', NULL) FROM entries h
+                WHERE h.key = 'history/' || ",
+            $run,
+            " LIMIT 1), ?1) = ?1"
+        )
+    };
 }
 
-fn prune_entries(conn: &Connection, audit: Duration, now_ms: u64) -> Result<()> {
+/// Removes some batches of a job that were begun before a time, the oldest first; returns how many.
+fn prune_audit(conn: &Connection, job: &str, before: i64) -> Result<usize> {
+    let sql = concat!(
+        "DELETE FROM audit_batches WHERE id IN
+             (SELECT b.id FROM audit_batches b JOIN audit_runs r ON r.id = b.run
+              WHERE b.begun_ms < ?2 AND ",
+        is_of_job!("r.run"),
+        " ORDER BY b.id LIMIT ?3)"
+    );
+    conn.execute(sql, params![job, before, BATCHES_AT_ONCE])
+}
+
+/// Removes some of the oldest batches; returns how many.
+fn prune_oldest(conn: &Connection) -> Result<usize> {
+    let sql = "DELETE FROM audit_batches WHERE id IN (SELECT id FROM audit_batches ORDER BY id LIMIT ?1)";
+    conn.execute(sql, [BATCHES_AT_ONCE])
+}
+
+fn prune_entries(conn: &Connection, job: &str, audit_before: i64, now_ms: u64) -> Result<()> {
     let kept = [
         ("events", EVENTS_KEPT),
         ("samples", SAMPLES_KEPT),
@@ -97,12 +126,17 @@ fn prune_entries(conn: &Connection, audit: Duration, now_ms: u64) -> Result<()> 
         ("runs", RESULTS_KEPT),
         ("progress", EVENTS_KEPT),
         ("due", DUE_TIMES_KEPT),
-        ("kept", audit),
     ];
     let sql = "DELETE FROM entries WHERE family = ?1 AND written_ms < ?2";
     for (family, kept) in kept {
         conn.execute(sql, params![family, before(now_ms, kept)])?;
     }
+    // Their keys are `kept/<run>/<task>`.
+    let sql = concat!(
+        "DELETE FROM entries WHERE family = 'kept' AND written_ms < ?2 AND ",
+        is_of_job!("substr(entries.key, 6, 36)")
+    );
+    conn.execute(sql, params![job, audit_before])?;
     let sql = "DELETE FROM entries WHERE family = 'history' AND revision <= (SELECT revision FROM entries
                WHERE family = 'history' ORDER BY revision DESC LIMIT 1 OFFSET ?1)";
     conn.execute(sql, [HISTORY_RUNS_KEPT.cast_signed()]).map(drop)

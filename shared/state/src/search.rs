@@ -7,7 +7,7 @@ use keysweep_model::outcome::Outcome;
 use keysweep_storage::audit::{AuditEntry, AuditGroup};
 use rusqlite::{Connection, Result, params};
 
-use crate::audit::{BATCHES, entry};
+use crate::audit::{BATCHES, OF_RUN, entry};
 use crate::error::StateError;
 use crate::file::StateFile;
 
@@ -56,10 +56,8 @@ impl StateFile {
 }
 
 fn search(conn: &Connection, query: &AuditQuery) -> Result<Vec<AuditRow>> {
-    let sql = format!(
-        "{BATCHES} WHERE (?1 IS NULL OR b.run = (SELECT id FROM audit_runs WHERE run = ?1))
-         AND coalesce(b.ended_ms, b.begun_ms) >= ?2 ORDER BY b.id DESC"
-    );
+    let sql =
+        format!("{BATCHES} WHERE {OF_RUN} AND coalesce(b.ended_ms, b.begun_ms) >= ?2 ORDER BY b.id DESC");
     let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
     let mut select = conn.prepare(&sql)?;
     let mut batches =

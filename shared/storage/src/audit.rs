@@ -3,6 +3,7 @@
 //! counts are listed by name. Scanners record keys that qualified and were kept under `kept/<run>/<task>`, up to a size.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -57,6 +58,17 @@ impl AuditEntry {
     }
 }
 
+/// An entry of the audit trail, with its place in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded<T> {
+    /// Its revision.
+    pub revision: u64,
+    /// Its run.
+    pub run: RunId,
+    /// The entry.
+    pub entry: T,
+}
+
 /// Where the candidates of batches are recorded.
 pub trait AuditTrail: Send + Sync {
     /// Records the candidates of a batch durably. Called before the first of them may be changed; if it fails, none may
@@ -66,12 +78,18 @@ pub trait AuditTrail: Send + Sync {
     /// Records the outcomes of a batch, begun or not. The first outcomes stay.
     fn finish<'a>(&'a self, run: RunId, entry: &'a AuditEntry) -> BoxFuture<'a, Result<(), RecordError>>;
 
-    /// The next entry of `run` after `revision`, with its own revision.
+    /// The next entry of `run`, or of any run, after `revision`.
     fn next(
         &self,
-        run: RunId,
+        run: Option<RunId>,
         revision: u64,
-    ) -> BoxFuture<'_, Result<Option<(u64, AuditEntry)>, RecordError>>;
+    ) -> BoxFuture<'_, Result<Option<Recorded<AuditEntry>>, RecordError>>;
+
+    /// Removes what is too old to be kept; names of keys of `job` are kept for `kept`. Does nothing where the storage has
+    /// limits of its own.
+    fn remove_old<'a>(&'a self, _job: &'a str, _kept: Duration, _now_ms: u64) -> StoreFuture<'a, ()> {
+        std::future::ready(Ok(())).boxed()
+    }
 }
 
 /// The audit trail of a store that other machines share: entries under `audit/<run>/<batch>`. A batch in flight is in
@@ -89,10 +107,10 @@ impl AuditTrail for EntryAudit {
 
     fn next(
         &self,
-        run: RunId,
+        run: Option<RunId>,
         revision: u64,
-    ) -> BoxFuture<'_, Result<Option<(u64, AuditEntry)>, RecordError>> {
-        async move { next_below(&*self.0, &format!("audit/{run}/"), revision).await }.boxed()
+    ) -> BoxFuture<'_, Result<Option<Recorded<AuditEntry>>, RecordError>> {
+        async move { next_below(&*self.0, "audit/", run, revision).await }.boxed()
     }
 }
 
@@ -101,13 +119,22 @@ async fn create(store: &dyn Store, key: &str, entry: &impl Serialize) -> Result<
     Ok(())
 }
 
+/// The next entry `<family><run>/…` after `revision`. A key without the id of a run is not ours.
 async fn next_below<T: DeserializeOwned>(
     store: &dyn Store,
-    prefix: &str,
-    revision: u64,
-) -> Result<Option<(u64, T)>, RecordError> {
-    let entry = store.next_after(prefix, revision).await?;
-    entry.map(|entry| Ok((entry.revision, decode(&entry)?))).transpose()
+    family: &str,
+    run: Option<RunId>,
+    mut revision: u64,
+) -> Result<Option<Recorded<T>>, RecordError> {
+    let prefix = run.map_or_else(|| family.to_owned(), |run| format!("{family}{run}/"));
+    while let Some(found) = store.next_after(&prefix, revision).await? {
+        revision = found.revision;
+        let run = found.key.strip_prefix(family).and_then(|rest| rest.split('/').next()?.parse().ok());
+        if let Some(run) = run {
+            return Ok(Some(Recorded { revision, run, entry: decode(&found)? }));
+        }
+    }
+    Ok(None)
 }
 
 /// Keys of one scan task that qualified and did not become candidates, by name.
@@ -167,14 +194,14 @@ pub async fn write_kept(store: &dyn Store, run: RunId, entry: &KeptEntry) -> Res
     create(store, &format!("kept/{run}/{}", entry.task), entry).await
 }
 
-/// The next entry of a task of `run` after `revision`, with its own revision.
+/// The next entry of a task of `run`, or of any run, after `revision`.
 ///
 /// # Errors
 /// If the store fails.
 pub async fn next_kept(
     store: &dyn Store,
-    run: RunId,
+    run: Option<RunId>,
     revision: u64,
-) -> Result<Option<(u64, KeptEntry)>, RecordError> {
-    next_below(store, &format!("kept/{run}/"), revision).await
+) -> Result<Option<Recorded<KeptEntry>>, RecordError> {
+    next_below(store, "kept/", run, revision).await
 }

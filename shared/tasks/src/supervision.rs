@@ -45,17 +45,26 @@ impl TaskGroup {
     ) {
         let name = name.into();
         self.tasks.spawn(async move {
-            match AssertUnwindSafe(work).catch_unwind().await {
+            match caught(work).await {
                 Ok(Ok(())) => (name, Exit::Done),
                 Ok(Err(e)) => (name, Exit::Failed(e.to_string())),
-                Err(panic) => (name, Exit::Panicked(text(&*panic))),
+                Err(exit) => (name, exit),
             }
         });
     }
 
-    /// Removes the tasks that have ended.
+    /// Removes the tasks that have ended. Those that failed or panicked are logged.
     pub fn remove_ended(&mut self) {
-        while self.tasks.try_join_next().is_some() {}
+        while let Some(ended) = self.tasks.try_join_next() {
+            match ended {
+                Ok((_, Exit::Done)) => {}
+                Ok((name, exit @ Exit::Panicked(_))) => {
+                    tracing::error!("{name} {exit}; this is a bug, please report it");
+                }
+                Ok((name, exit)) => tracing::warn!("{name} {exit}"),
+                Err(e) => tracing::warn!("a task failed: {e}"),
+            }
+        }
     }
 
     /// The number of tasks, including ended ones that were not returned yet.
@@ -120,6 +129,14 @@ impl Drop for DedicatedRuntime {
             runtime.shutdown_background();
         }
     }
+}
+
+/// The output of `work`, or [`Exit::Panicked`].
+///
+/// # Errors
+/// If it panicked: a bug, after which its caller still has to clean up.
+pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| Exit::Panicked(text(&*panic)))
 }
 
 /// The message of a panic.

@@ -125,15 +125,31 @@ pub enum RunsCommand {
     Cancel(RunArg),
     /// Print the report of a run that has ended
     Report(ReportArgs),
-    /// Print every key that a run deleted or gave a TTL, one JSON document per line
-    Audit {
-        /// Which run.
-        #[command(flatten)]
-        run: RunArg,
-        /// Print every candidate with its outcome
-        #[arg(long)]
-        all: bool,
-    },
+    /// Print every key that runs deleted or gave a TTL, one JSON document per line
+    Audit(AuditArgs),
+}
+
+/// Flags of `runs audit`.
+#[derive(Args)]
+pub struct AuditArgs {
+    /// The run: its id, the beginning of it, or `last` [default: all runs, the oldest first]
+    #[arg(value_name = "RUN")]
+    pub run: Option<RunRef>,
+    /// Only keys that begin so
+    #[arg(long, value_name = "TEXT", help_heading = SELECTION)]
+    pub prefix: Option<String>,
+    /// Leave out what is older, such as 1h
+    #[arg(long, value_name = "DURATION", help_heading = SELECTION)]
+    pub since: Option<String>,
+    /// Print every candidate with its outcome
+    #[arg(long)]
+    pub all: bool,
+    /// The connection.
+    #[command(flatten)]
+    pub connection: NatsArgs,
+    /// The state file, without NATS.
+    #[command(flatten)]
+    pub settings: RunsSettings,
 }
 
 /// Flags of `runs list`.

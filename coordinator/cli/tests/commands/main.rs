@@ -54,6 +54,7 @@ mod schemas;
 mod secrets;
 mod sentinel;
 mod service;
+mod service_faults;
 mod service_manager;
 mod signals;
 mod state_faults;

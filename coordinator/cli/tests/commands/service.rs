@@ -30,7 +30,7 @@ impl Machine {
     }
 
     /// The service, when it is ready.
-    fn service(&self, more: &[&str]) -> (Running, Api) {
+    pub fn service(&self, more: &[&str]) -> (Running, Api) {
         self.service_with(&[], more)
     }
 
@@ -168,6 +168,24 @@ async fn a_service_that_is_stopped_ends_its_run_at_a_safe_point() {
     assert!(machine.place.names("keysweep:*").await.is_empty(), "neither lock nor ledgers are left");
 }
 
+/// A request to stop is passed on although it could not be read for a while.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_stopped_after_the_file_could_not_be_read() {
+    let machine = Machine::start().await;
+    let (service, api, run) = machine.waiting("60s").await;
+    for (from, to) in [("entries", "away"), ("away", "entries")] {
+        machine.state.sql(&format!("ALTER TABLE {from} RENAME TO {to}"));
+        // The run looks for a request several times meanwhile.
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    let (_, cancelled) = machine.state.json(&["runs", "cancel", "last"]);
+    assert_eq!(cancelled["cancelled"], true);
+    let ended = api.ended(&run);
+    assert_eq!((&ended["result"]["status"], machine.keys().await), (&json!("cancelled"), KEYS), "{ended:#}");
+    stopped(service);
+    machine.state.is_whole();
+}
+
 /// The run is closed with what the audit trail confirms, and the next attempt does the rest.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_service_closes_its_run_and_tries_again() {
@@ -196,6 +214,8 @@ async fn a_killed_service_closes_its_run_and_tries_again() {
         counted(machine.named(&run, "deleted"), "key was", "keys were")
     );
     assert!(first["status"] == "failed" && first["cause"].as_str().unwrap().starts_with(&cause), "{first:#}");
+    let events = machine.state.command(&["events", "--run", run.as_str().unwrap(), "--json"]).run();
+    assert!(events.exits(0).stdout.lines().last().unwrap().contains("keysweep.run.failed.v1"), "{events}");
     assert!(machine.named(&run, "deleted") <= KEYS - left, "{first:#}");
     assert!(machine.named(&run, "deleted") + machine.named(&run, "unconfirmed") >= KEYS - left, "{first:#}");
     stopped(service);

@@ -14,10 +14,10 @@ use crate::cli::state::State;
 const LOCKED_MAX: Duration = Duration::from_secs(60);
 
 /// A file system of some size in memory, as the state directory; unmounted at the end.
-struct SmallDisk<'a>(&'a State);
+pub struct SmallDisk<'a>(&'a State);
 
 impl<'a> SmallDisk<'a> {
-    fn mount(state: &'a State, options: &str) -> Self {
+    pub fn mount(state: &'a State, options: &str) -> Self {
         std::fs::create_dir(&state.0).unwrap();
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("mode=0700,{options}"), "tmpfs", state.dir()]);
@@ -25,7 +25,7 @@ impl<'a> SmallDisk<'a> {
         Self(state)
     }
 
-    fn remount(&self, options: &str) {
+    pub fn remount(&self, options: &str) {
         let mount = Command::new("mount").args(["-o", &format!("remount,{options}"), self.0.dir()]).status();
         assert!(mount.unwrap().success());
     }

@@ -26,8 +26,8 @@ async fn entries_are_read_as_they_were_written() {
     let file = folder.file();
     let (first, second) = (batch(run, &keys()), batch(run, &keys()[..7]));
     file.begin(&first, 5).await.unwrap();
-    let begun = file.next(run, 0).await.unwrap().unwrap().1;
-    assert_eq!(begun, entry(&first, 5, |_| Outcome::Unconfirmed));
+    let begun = file.next(Some(run), 0).await.unwrap().unwrap();
+    assert_eq!((begun.run, begun.entry), (run, entry(&first, 5, |_| Outcome::Unconfirmed)));
     let done = entry(&first, 9, outcome);
     file.finish(run, &done).await.unwrap();
     // Redeliveries change nothing.
@@ -36,13 +36,21 @@ async fn entries_are_read_as_they_were_written() {
     // A batch that was never begun.
     let untried = entry(&second, 13, |_| Outcome::Unreached);
     file.finish(run, &untried).await.unwrap();
-    file.finish(RunId::new(), &entry(&batch(RunId::new(), &keys()), 14, outcome)).await.unwrap();
+    let (other, of_other) = (RunId::new(), entry(&batch(RunId::new(), &keys()), 14, outcome));
+    file.finish(other, &of_other).await.unwrap();
     let reader = StateFile::open_read_only(file.path()).unwrap();
-    let (at, read) = reader.next(run, 0).await.unwrap().unwrap();
-    assert_eq!(read, done);
-    let (at, read) = reader.next(run, at).await.unwrap().unwrap();
-    assert_eq!(read, untried);
-    assert_eq!(reader.next(run, at).await.unwrap(), None);
+    let read = async |run: Option<RunId>| {
+        let (mut found, mut revision) = (Vec::new(), 0);
+        while let Some(next) = reader.next(run, revision).await.unwrap() {
+            revision = next.revision;
+            found.push((next.run, next.entry));
+        }
+        found
+    };
+    let own = [(run, done), (run, untried)];
+    assert_eq!(read(Some(run)).await, own);
+    assert_eq!(read(Some(RunId::new())).await, []);
+    assert_eq!(read(None).await, own.into_iter().chain([(other, of_other)]).collect::<Vec<_>>());
 }
 
 #[tokio::test]

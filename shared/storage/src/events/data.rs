@@ -89,7 +89,7 @@ pub struct AlertData<'a> {
     pub sequence: u64,
 }
 
-/// An attempt failed before it had a run, so there is no result.
+/// An attempt failed without a result: before it had a run, or because the process of the run ended.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FailedAttemptData<'a> {
