@@ -26,6 +26,17 @@ pub struct RunView {
     pub progress: Option<ProgressView>,
     /// Its result; null until it ends, and once it is gone.
     pub result: Option<CleanupResult>,
+    /// Why it was cancelled; null if it was not.
+    pub cancel: Option<CancelView>,
+}
+
+/// Why a run was cancelled.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct CancelView {
+    /// `asked`, `guard`, `runtime`, `lockLost` or `backup`.
+    pub kind: &'static str,
+    /// The cause, for people.
+    pub cause: String,
 }
 
 /// The progress of a run. Counts of keys include tasks that have ended, and running ones as far as they report.
@@ -89,7 +100,9 @@ pub async fn find(context: &Context, run: RunId) -> Result<Option<RunView>, Reco
     };
     let Some(line) = line else { return Ok(None) };
     let progress = so_far(context, run).await?.map(ProgressView::from);
-    Ok(Some(RunView { run: line, progress, result: records.result().await? }))
+    let cancel = records.cancel().await?;
+    let cancel = cancel.map(|Cancel { kind, cause }| CancelView { kind: kind.into(), cause });
+    Ok(Some(RunView { run: line, progress, result: records.result().await?, cancel }))
 }
 
 /// The progress of a run by its records; `None` if there are none.

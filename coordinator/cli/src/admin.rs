@@ -112,24 +112,24 @@ pub(super) struct AdminRoutes {
     pub(super) api: Option<Router>,
 }
 
-/// Serves `routes` at `address` until `tasks` is dropped; does nothing without an address.
+/// Serves `routes` at `address` until `tasks` is dropped; does nothing without an address. Returns where it listens.
 pub(super) async fn start(
     tasks: &mut TaskGroup,
     address: Option<&Setting<Option<SocketAddr>>>,
     tls: AdminTls,
     routes: AdminRoutes,
-) -> Result<(), CommandError> {
-    let Some(Setting { value: Some(address), origin }) = address else { return Ok(()) };
+) -> Result<Option<SocketAddr>, CommandError> {
+    let Some(Setting { value: Some(address), origin }) = address else { return Ok(None) };
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| CommandError::Usage(format!("failed to listen on `{address}` ({origin}): {e}")))?;
     let scheme = if tls.borrow().is_some() { "https" } else { "http" };
+    let listens = listener.local_addr()?;
     tracing::info!(
-        "health at {scheme}://{0}/livez and /readyz, metrics at {scheme}://{0}/metrics",
-        listener.local_addr()?
+        "health at {scheme}://{listens}/livez and /readyz, metrics at {scheme}://{listens}/metrics"
     );
     tasks.start("health", listen::serve(listener, tls, routes.router()));
-    Ok(())
+    Ok(Some(listens))
 }
 
 impl AdminRoutes {

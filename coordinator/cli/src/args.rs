@@ -163,9 +163,12 @@ pub struct RunArgs {
     /// Delete without asking
     #[arg(long, help_heading = SAFETY)]
     pub yes: bool,
-    /// Only start the run, on workers; `keysweep runs attach` follows it
+    /// Only start the run, on workers or at a service; `keysweep runs attach` follows it
     #[arg(long, help_heading = Group::Nats.heading())]
     pub detach: bool,
+    /// Let the keysweep serve at this URL do the run; needs the token of its API
+    #[arg(long, value_name = "URL", help_heading = VIA)]
+    pub via: Option<String>,
 }
 
 /// Flags of `demo`.
@@ -213,6 +216,7 @@ pub enum LogFormat {
 
 const SELECTION: &str = Group::Selection.heading();
 const SAFETY: &str = Group::Safety.heading();
+const VIA: &str = "Service";
 
 impl Cli {
     /// Parses a command line, the name of the program first.

@@ -12,6 +12,7 @@ use coordinator::serve::ServeError;
 use coordinator::submit::SubmitError;
 use keysweep_backup::BackupError;
 use keysweep_config::ConfigError;
+use keysweep_http::{WebError, WebErrorKind};
 use keysweep_model::ids::RunId;
 use keysweep_nats::NatsError;
 use keysweep_servers::ServersError;
@@ -131,6 +132,19 @@ pub enum CommandError {
         /// Why.
         cause: String,
     },
+    /// A service cannot be asked.
+    #[error(transparent)]
+    Web(#[from] WebError),
+    /// A service answered with an error.
+    #[error("the service at `{address}` answers {status}: {why}")]
+    Service {
+        /// Its URL, as far as it may be shown.
+        address: String,
+        /// The status of its answer.
+        status: u16,
+        /// Its reason.
+        why: String,
+    },
     /// Work was in progress when the shutdown deadline passed.
     #[error("work in progress was not finished within {0} s; it is redelivered to other workers")]
     NotDrained(u64),
@@ -165,6 +179,13 @@ impl CommandError {
             | Self::NoRun(_)
             | Self::NoReport(_) => exit::USAGE,
             Self::Nats(NatsError::Unreachable { .. }) => exit::UNREACHABLE,
+            Self::Web(e) => match e.kind {
+                WebErrorKind::Unreachable(_) | WebErrorKind::Timeout(_) => exit::UNREACHABLE,
+                WebErrorKind::Address => exit::USAGE,
+                _ => exit::FAILED,
+            },
+            Self::Service { status: 409, .. } => exit::REFUSED,
+            Self::Service { status: 400..=499, .. } => exit::USAGE,
             Self::Nats(
                 NatsError::Refused { .. }
                 | NatsError::Tls { .. }
@@ -187,6 +208,7 @@ impl CommandError {
             | Self::Serve(_)
             | Self::Reporter(_)
             | Self::NoResult { .. }
+            | Self::Service { .. }
             | Self::NotDrained(_) => exit::FAILED,
         }
     }

@@ -33,6 +33,7 @@ Examples:
   keysweep run --redis redis://cache:6379 --protect 'permissions:system:*'
   keysweep run --config keysweep.toml --job nightly --yes --json
   keysweep run --nats nats://nats:4222 --redis redis://cache:6379 --yes
+  keysweep run --via http://127.0.0.1:9464 --job nightly --dry-run
 
 With --nats, NATS_URL or [nats] in the job file, workers do the run, and it goes
 on if this command dies. On a terminal a run that deletes shows its plan and

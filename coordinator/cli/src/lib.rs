@@ -41,4 +41,5 @@ mod service_manager;
 pub mod show;
 mod signals;
 pub mod stats;
+pub mod via;
 pub mod worker;

@@ -16,7 +16,7 @@ use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{
     check, demo, events, health, here, inspect, log, nats_keys, nats_setup, restore, roles, run, runs,
-    serve_here, show, stats, worker,
+    serve_here, show, stats, via, worker,
 };
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
@@ -183,9 +183,14 @@ fn configuration(cli: &Cli, command: &ConfigCommand, how: OutputMode) -> Result<
     }
 }
 
-/// `keysweep run`: in this process, or on workers if the settings have the address of NATS.
+/// `keysweep run`: at a service, in this process, or on workers if the settings have the address of NATS.
 async fn start(cli: &Cli, args: &RunArgs, how: OutputMode) -> Result<u8, CommandError> {
     let settings = resolved(cli, config::resolve)?;
+    if let Some(url) = &args.via {
+        let request = via::request(&cli.settings, &Environment::snapshot()?, &settings)?;
+        let order = via::Order { url, request, yes: args.yes, detach: args.detach };
+        return Box::pin(via::run(&settings, &order, how)).await;
+    }
     // An interactive user sees how the run ended, so it is retried only if the attempts are set.
     let of = if settings.attempts.origin == Origin::Default { 1 } else { settings.attempts.value };
     let attempt = Attempt { of, ..Attempt::default() };
@@ -196,8 +201,8 @@ async fn start(cli: &Cli, args: &RunArgs, how: OutputMode) -> Result<u8, Command
         connections.access.insert(options.alias.clone(), options.access.clone());
     }
     if args.detach && connections.is_none() {
-        let message =
-            "`--detach` needs workers: set the address of NATS with `--nats URL`, `NATS_URL` or `[nats]`";
+        let message = "`--detach` needs workers or a service: set the address of NATS with `--nats URL`, `NATS_URL` or `[nats]`, or that of \
+             the service with `--via URL`";
         return Err(usage(message));
     }
     if let (Some((BackupPlace::Bucket(bucket), _)), None) = (&options.backup, &connections) {

@@ -135,12 +135,18 @@ pub(super) async fn printed(
     options: &Options,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
+    let shown = shown(result, options, show);
+    let cancel = records.cancel().await?;
+    shown.map(|()| exit::of_result(result, cancel.map(|cancel| cancel.kind)))
+}
+
+/// Prints a result, unless another attempt follows.
+pub(super) fn shown(result: &CleanupResult, options: &Options, show: OutputMode) -> Result<(), CommandError> {
     RunLog::with(options, result.run_id).end(result);
     if !tried_again(result, options) {
         show.print(result, || terminal::page(result, &options.display_name))?;
     }
-    let cancel = records.cancel().await?;
-    Ok(exit::of_result(result, cancel.map(|cancel| cancel.kind)))
+    Ok(())
 }
 
 /// Warns that workers may be missing, if there is no progress.

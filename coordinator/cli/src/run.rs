@@ -21,6 +21,7 @@ use super::connections::{self, Connections, NatsConnection};
 use super::error::CommandError;
 use super::remote::{self, DriverSpawner};
 use super::signals::Signals;
+use super::via::mention_service;
 use super::{no_match, plan_page, progress, question};
 use coordinator::drive::Progress;
 use coordinator::embedded::{self, RunError, check_deletions};
@@ -91,6 +92,9 @@ pub async fn run(
     start: &RunStart<'_>,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
+    if start.workers.is_none() {
+        mention_service(options).await;
+    }
     let mut attempt = options.attempt;
     loop {
         let (once, run) = (Options { attempt, ..options.clone() }, RunId::new());
@@ -190,9 +194,13 @@ async fn connected(connections: &Connections, options: &Options) -> Result<NatsC
 
 /// Asks for confirmation of the plan.
 async fn agreed(plan: &Preflight, options: &Options, signals: &mut Signals) -> Result<(), CommandError> {
-    let (page, asked) = (plan_page::text(plan, options), question::question(plan, options));
+    asked(plan_page::text(plan, options), question::question(plan, options), signals).await
+}
+
+/// Asks `question` below `page`, unless a signal comes first.
+pub(super) async fn asked(page: String, question: String, signals: &mut Signals) -> Result<(), CommandError> {
     tokio::select! {
-        agreed = tokio::task::spawn_blocking(move || ask(&page, &asked, NO_TERMINAL)) => agreed.map_err(io::Error::other)?,
+        agreed = tokio::task::spawn_blocking(move || ask(&page, &question, NO_TERMINAL)) => agreed.map_err(io::Error::other)?,
         (code, name) = signals.next() => {
             // End the line of the unanswered question.
             let _ = writeln!(io::stderr());

@@ -2,7 +2,8 @@
 //! machine, on its state file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 
 use coordinator::process_id::myself;
@@ -10,10 +11,10 @@ use coordinator::serve::{KeptIn, ServedJob, serve_here};
 use keysweep_config::Settings;
 use keysweep_http::Integrations;
 use keysweep_runtime::context::{Context, Timing};
-use keysweep_state::{FILE_NAME, ServiceLock, StateError, StateFile};
+use keysweep_state::{FILE_NAME, ServiceLock, ServiceNotice, StateFile};
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_telemetry::Telemetry;
-use tokio::task::spawn_blocking;
+use tokio::sync::watch;
 
 use super::admin::{self, AdminRoutes, Health};
 use super::error::CommandError;
@@ -48,7 +49,8 @@ pub async fn serve(settings: &[Settings], read: ReadSettings<'_>) -> Result<u8, 
     for job in settings {
         import(job).await;
     }
-    let (file, _lock) = opened(folder).await?;
+    let file = StateFile::opened(folder.join(FILE_NAME)).await?;
+    let lock = Arc::new(ServiceLock::take(folder.to_owned()).await?);
     let (health, telemetry) = (Arc::new(Health::of_process()?), Arc::new(Telemetry::default()));
     let mut tasks = TaskGroup::default();
     let routes = AdminRoutes {
@@ -56,7 +58,10 @@ pub async fn serve(settings: &[Settings], read: ReadSettings<'_>) -> Result<u8, 
         telemetry: Arc::clone(&telemetry),
         api: Some(http.api.router()),
     };
-    admin::start(&mut tasks, admin::address(settings, true), http.tls(), routes).await?;
+    let address = admin::start(&mut tasks, admin::address(settings, true), http.tls(), routes).await?;
+    let notice = ServiceNotice { address, tls: http.tls().borrow().is_some(), jobs: Vec::new() };
+    let (noted, served) = (Arc::clone(&lock), reloader.jobs());
+    tasks.start("the notice for commands", async move { tell(&noted, notice, served).await });
     let context = Context { telemetry, ..context(&jobs) };
     health.ready(None);
     health.report(&mut tasks);
@@ -68,14 +73,21 @@ pub async fn serve(settings: &[Settings], read: ReadSettings<'_>) -> Result<u8, 
     until_drained(NAME, &mut signals, &health, work).await
 }
 
-/// The state file, and the right to be its only service.
-async fn opened(folder: &Path) -> Result<(StateFile, ServiceLock), CommandError> {
-    let folder = folder.to_owned();
-    let opened = spawn_blocking(move || {
-        let file = StateFile::open(&folder.join(FILE_NAME))?;
-        Ok::<_, StateError>((file, ServiceLock::take(&folder)?))
-    });
-    Ok(opened.await.map_err(|e| CommandError::Usage(e.to_string()))??)
+/// Tells commands on this machine which jobs the service has, and where it listens; never returns.
+async fn tell(
+    lock: &ServiceLock,
+    mut notice: ServiceNotice,
+    mut jobs: watch::Receiver<Vec<ServedJob>>,
+) -> Result<(), Infallible> {
+    loop {
+        notice.jobs = jobs.borrow_and_update().iter().map(|job| job.options.job.clone()).collect();
+        if let Err(e) = lock.announce(&notice) {
+            tracing::warn!("`keysweep run` on this machine does not mention this service: {e}");
+        }
+        if jobs.changed().await.is_err() {
+            return pending().await;
+        }
+    }
 }
 
 /// The scope that all jobs have.

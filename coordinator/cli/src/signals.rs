@@ -67,17 +67,26 @@ impl Signals {
         }
     }
 
-    /// Cancels the run at the first signal, which it sends to `seen`; then waits for a second one, or for the
+    /// Cancels the run in `records` at the first signal; see [`Signals::stop_by`].
+    pub(super) async fn stop_run(self, records: Records, seen: watch::Sender<Seen>) -> Interrupted {
+        self.stop_by(async |cancel| records.create_cancel(&cancel).await.map(drop), seen).await
+    }
+
+    /// Cancels the run by `stop` at the first signal, which it sends to `seen`; then waits for a second one, or for the
     /// deadline. It returns only then: the caller races it against the run.
-    pub(super) async fn stop_run(mut self, records: Records, seen: watch::Sender<Seen>) -> Interrupted {
+    pub(super) async fn stop_by<E: fmt::Display>(
+        mut self,
+        stop: impl AsyncFnOnce(Cancel) -> Result<(), E>,
+        seen: watch::Sender<Seen>,
+    ) -> Interrupted {
         let (code, name) = self.next().await;
         seen.send_replace(Some((code, name)));
         tracing::warn!("{name}: stopping at a safe point; repeat the signal to exit at once");
         let cancel = Cancel { kind: CancelKind::Asked, cause: format!("requested by {name}") };
         let mut announced = false;
         let stopping = async {
-            match records.create_cancel(&cancel).await {
-                Ok(_) => announced = true,
+            match stop(cancel).await {
+                Ok(()) => announced = true,
                 Err(e) => tracing::error!(error = %e, "failed to stop the run"),
             }
             sleep(DRAIN_TIMEOUT).await;

@@ -280,6 +280,27 @@ pub(super) fn row(name: &'static str) -> Result<&'static SettingDef, ConfigError
     table::by_name(name).ok_or(ConfigError::Undefined(name))
 }
 
+/// A setting that a flag or a variable gives.
+pub struct Given {
+    /// Its row.
+    pub row: &'static SettingDef,
+    /// The flag or variable.
+    pub origin: Origin,
+    /// Its texts, which are not checked. They may be secrets.
+    pub texts: Vec<String>,
+}
+
+/// The settings that flags and environment give, in the order of the table.
+#[must_use]
+pub fn given(flags: &FlagLayer, env: &Environment) -> Vec<Given> {
+    let layers = Layers::new(flags, env);
+    let given = |row: &'static SettingDef| {
+        let RawValue { texts, origin } = layers.in_flags(row).or_else(|| layers.in_environment(row))?;
+        Some(Given { row, origin, texts: texts.into_iter().map(|(text, _)| text).collect() })
+    };
+    table::SETTINGS.iter().filter_map(given).collect()
+}
+
 /// Checks a value of the setting `name` from a request; `field` is its name there.
 ///
 /// # Errors

@@ -44,7 +44,7 @@ pub use environment::{CONFIG_FILE_VARIABLE, Environment, NOTIFY_SOCKET, WATCHDOG
 pub use error::{ConfigError, FilePosition};
 pub use file::{DEFAULT_FILE, JobFile, check_file};
 pub use group::{Group, Scope};
-pub use layers::{FlagLayer, check};
+pub use layers::{FlagLayer, Given, check, given};
 pub use login::SecretSource;
 pub use nats::{NatsUrl, Storage};
 pub use origin::{Origin, Setting};

@@ -1,5 +1,5 @@
-//! The HTTP client for webhooks and Prometheus, and what all requests share: time limits, no redirects, and no URL in
-//! an error.
+//! The HTTP client for webhooks, Prometheus and services, and what all requests share: time limits, no redirects, and no
+//! URL in an error.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -51,10 +51,16 @@ impl WebClient {
     /// # Errors
     /// If the system provides none.
     pub fn new(patience: RetryPolicy) -> Result<Self, WebError> {
+        Self::of(patience, false)
+    }
+
+    /// A client with these time limits, which uses no proxy if it is `direct`.
+    pub(super) fn of(patience: RetryPolicy, direct: bool) -> Result<Self, WebError> {
         // The NATS client uses the process' default provider if there is one, and ring otherwise, which is the same.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
-            ClientBuilder::new()
+            let builder = ClientBuilder::new();
+            if direct { builder.no_proxy() } else { builder }
                 .user_agent(concat!("keysweep/", env!("CARGO_PKG_VERSION")))
                 .redirect(Policy::none())
                 .referer(false)
@@ -111,8 +117,24 @@ pub(super) async fn send(request: RequestBuilder, patience: &RetryPolicy) -> Res
     }
 }
 
+/// The body of a reply, of at most `bytes_max` bytes.
+pub(super) async fn body(
+    mut response: Response,
+    patience: &RetryPolicy,
+    bytes_max: usize,
+) -> Result<Vec<u8>, WebErrorKind> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|e| kind(e, patience))? {
+        if body.len() + chunk.len() > bytes_max {
+            return Err(WebErrorKind::TooLong(bytes_max));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
 /// Classifies an error of the client.
-pub(super) fn kind(e: reqwest::Error, patience: &RetryPolicy) -> WebErrorKind {
+fn kind(e: reqwest::Error, patience: &RetryPolicy) -> WebErrorKind {
     match e.is_timeout() {
         true if e.is_connect() => WebErrorKind::Timeout(patience.connect.as_millis()),
         true => WebErrorKind::Timeout(patience.request.as_millis()),

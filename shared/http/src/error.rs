@@ -1,4 +1,4 @@
-//! Errors of requests to webhooks and Prometheus. They contain only texts, so that no URL can leak through them;
+//! Errors of requests to webhooks, Prometheus and services. They contain only texts, so that no URL can leak through them;
 //! replies of webhooks are not repeated, since they may contain the requested path.
 
 use thiserror::Error;

@@ -1,5 +1,5 @@
-//! Outgoing HTTP: alerts to webhooks, and hits and misses from Prometheus. The only files that use the HTTP client and
-//! the cryptography of signatures and tokens. TLS is rustls with ring, and trusts the system's certificates;
+//! Outgoing HTTP: alerts to webhooks, hits and misses from Prometheus, and requests to services. The only files that use
+//! the HTTP client and the cryptography of signatures and tokens. TLS is rustls with ring, and trusts the system's certificates;
 //! `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honored.
 //!
 //! URLs are secrets, because any client that knows the URL of a webhook may post to it: errors and logs contain scheme
@@ -11,6 +11,7 @@ mod integrations;
 pub mod limits;
 mod notification;
 pub mod prometheus;
+mod service_api;
 mod token;
 pub mod webhook;
 
@@ -18,5 +19,6 @@ pub use client::{RetryPolicy, WebClient, check_address, display_url};
 pub use error::{WebError, WebErrorKind};
 pub use integrations::{Integrations, JobIntegrations, PrometheusSource, Webhooks};
 pub use notification::{signature, slack};
+pub use service_api::{ApiReply, ServiceApi};
 pub use token::{constant_time_eq, random_token, token_digest};
 pub use webhook::Webhook;

@@ -1,11 +1,11 @@
 //! Queries Prometheus, or another server with its API, for one number.
 
 use keysweep_model::secret::Secret;
-use reqwest::{Response, Url};
+use reqwest::Url;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::{RetryPolicy, WebClient, address, display_url, kind, send};
+use super::client::{WebClient, address, body, display_url, send};
 use super::error::{WebError, WebErrorKind};
 use crate::limits::WEB_ANSWER_BYTES_MAX;
 
@@ -51,7 +51,7 @@ fn instant(mut url: Url, query: &str) -> Option<Url> {
 async fn ask(client: &WebClient, url: Url) -> Result<Option<f64>, WebErrorKind> {
     let response = send(client.client.get(url), &client.retry_policy).await?;
     let status = response.status();
-    let body = body(response, &client.retry_policy).await?;
+    let body = body(response, &client.retry_policy, WEB_ANSWER_BYTES_MAX).await?;
     let answer: Result<QueryReply, _> = serde_json::from_slice(&body);
     match answer {
         Ok(QueryReply::Success { data }) if status.is_success() => number(&data),
@@ -62,18 +62,6 @@ async fn ask(client: &WebClient, url: Url) -> Result<Option<f64>, WebErrorKind> 
         Ok(_) => Err(WebErrorKind::Answer("it is neither a success nor an error".to_owned())),
         Err(e) => Err(WebErrorKind::Answer(e.to_string())),
     }
-}
-
-/// The body of a reply, within its size limit.
-async fn body(mut response: Response, patience: &RetryPolicy) -> Result<Vec<u8>, WebErrorKind> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|e| kind(e, patience))? {
-        if body.len() + chunk.len() > WEB_ANSWER_BYTES_MAX {
-            return Err(WebErrorKind::TooLong(WEB_ANSWER_BYTES_MAX));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 /// The only number of a result. A sample is a pair of a time and a number as text.

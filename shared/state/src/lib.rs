@@ -27,4 +27,4 @@ pub use error::StateError;
 pub use file::{FILE_NAME, StateFile};
 pub use retention::Retention;
 pub use search::{AuditQuery, AuditRow};
-pub use service_lock::ServiceLock;
+pub use service_lock::{RunningService, ServiceLock, ServiceNotice};

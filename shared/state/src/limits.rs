@@ -45,6 +45,9 @@ pub const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Pages that are given back to the file system in one step, so that no other write waits for long.
 pub const VACUUM_PAGES: u64 = 1_000;
 
+/// Bytes of what a service says about itself: an address and the names of its jobs.
+pub const NOTICE_BYTES_MAX: u64 = 1 << 20;
+
 /// Bytes of a line of the former history file.
 pub const OLD_LINE_BYTES_MAX: u64 = 4 << 20;
 

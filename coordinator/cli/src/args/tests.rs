@@ -5,8 +5,8 @@ use keysweep_config::{Environment, SETTINGS, Section, SettingDef, SettingKind, b
 use super::*;
 
 /// Flags of `run` that are no settings.
-const OTHER_FLAGS: [&str; 8] =
-    ["--config", "--yes", "--detach", "--json", "--log-format", "--verbose", "--quiet", "--help"];
+const OTHER_FLAGS: [&str; 9] =
+    ["--config", "--yes", "--detach", "--via", "--json", "--log-format", "--verbose", "--quiet", "--help"];
 
 fn flags_of(command: &str) -> Vec<String> {
     let mut root = command_built();

@@ -63,5 +63,6 @@ mod stats;
 mod tls;
 mod unreachable;
 mod variables;
+mod via;
 mod without_scripts;
 mod worker;

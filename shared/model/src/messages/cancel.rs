@@ -1,6 +1,7 @@
 //! The record that cancels a run.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr};
 
 /// Why a run is cancelled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,8 +12,9 @@ pub struct Cancel {
     pub cause: String,
 }
 
-/// What cancels a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What cancels a run. Its name as text is that of outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, EnumString, IntoStaticStr)]
+#[strum(serialize_all = "camelCase")]
 pub enum CancelKind {
     /// A user or a client requested it.
     Asked,
