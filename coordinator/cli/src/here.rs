@@ -130,7 +130,9 @@ pub(super) fn folder(jobs: &[Settings]) -> Result<&Path, CommandError> {
                 .to_owned(),
         )),
         _ => Err(CommandError::Usage(
-            "the jobs of the job file have different folders of state: name one with `--state-dir`".to_owned(),
+            "the jobs of the job file have different `state_dir`, and a service has one state file: name one folder for all \
+             jobs with `state_dir` under `[serve]`, or with `--state-dir`"
+                .to_owned(),
         )),
     }
 }

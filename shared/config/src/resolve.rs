@@ -240,10 +240,17 @@ pub(super) fn report_dir(job: &JobSources<'_>) -> Result<Setting<Option<PathBuf>
     Ok(state_dir.derive(state_dir.value.as_ref().map(|dir| dir.join("reports"))))
 }
 
-/// The given directory, unless it is `none`; else the customary one, if it is known.
+/// The given directory, unless it is `none`; else the customary one, if it is known. In one layer, that of the service
+/// wins over that of the job: its jobs share a state file.
 pub(super) fn state_dir(job: &JobSources<'_>) -> Result<Setting<Option<PathBuf>>, ConfigError> {
     let layers = &job.layers;
-    if let Some(given) = layers.one("state_dir", parse::path)? {
+    let own = layers.one("state_dir", parse::path)?;
+    let shared = layers.one("serve.state_dir", parse::path)?;
+    let is_lower = |own: &Setting<PathBuf>| {
+        shared.as_ref().is_some_and(|shared| shared.origin.rank() >= own.origin.rank())
+    };
+    let own = own.filter(|own| !is_lower(own));
+    if let Some(given) = own.or(shared) {
         let keeps = given.value != Path::new("none");
         return Ok(login::located(given).map(|dir| keeps.then_some(dir)));
     }

@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 
 use super::http::invalid_requests;
 use crate::cli::api::Api;
+use crate::cli::broker::file;
 use crate::cli::deployment::TestDeployment;
 use crate::cli::state::State;
-use crate::cli::{Running, SECRET};
+use crate::cli::{Running, SECRET, keysweep};
 
 /// Stale keys of a run that is stopped.
 const KEYS: u64 = 1_000;
@@ -263,8 +264,34 @@ async fn a_damaged_state_file_is_reported_before_the_start() {
     ended.log_contains(&["keysweep.db", "--state-dir"]);
 }
 
-/// Minutes of the soak: the second half is compared with the first one.
-const SOAK_MINUTES: usize = 120;
+/// One service has one state file, which commands with the same job file find.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_with_different_folders_need_one_for_all() {
+    let machine = Machine::start().await;
+    machine.place.seed(100).await;
+    let dir = machine.state.dir();
+    let job = |name: &str| {
+        format!("[[job]]\nname = \"{name}\"\nstate_dir = \"{dir}/{name}\"\nschedule = \"0 0 1 1 *\"\n")
+    };
+    let jobs = job("one") + &job("two");
+    let apart = file("apart.toml", &jobs);
+    let together = file("together.toml", &format!("[serve]\nstate_dir = \"{dir}\"\n{jobs}"));
+    let command = |words: &[&str], path: &str| {
+        keysweep(&[words, &["--config", path]].concat()).env("REDIS_URL", machine.place.url())
+    };
+    let refused = command(&["serve"], &apart).run();
+    refused.exits(2).log_contains(&["`state_dir` under `[serve]`", "`--state-dir`"]);
+    let mut service = command(&["serve"], &together).start();
+    service.wait_for("the service is ready");
+    let said = command(&["run", "--job", "two", "--dry-run"], &together).run();
+    said.exits(0).log_contains(&["serves job `two` on this machine, without `--admin-addr`"]);
+    let list = command(&["runs", "list", "--json"], &together).run().exits(0).json();
+    assert_eq!((&list["of"], &list["runs"][0]["job"]), (&json!(1), &json!("two")), "{list:#}");
+    stopped(service);
+}
+
+/// Runs of the soak: the second half is compared with the first one.
+const SOAK_RUNS: usize = 120;
 
 /// Stale keys in each minute of the soak.
 const SOAK_STALE: u64 = 2_000;

@@ -262,6 +262,9 @@ settings! {
         admin_key: Option<PathBuf> =>
             SettingDef::serve("serve.admin_key", "KEYSWEEP_ADMIN_KEY", SettingKind::Path)
             .flag("--admin-key").also(&[Scope::Worker]);
+        /// Directory of the state file of all jobs, instead of the `state_dir` of each
+        serve_state_dir: Option<PathBuf> =>
+            SettingDef::serve("serve.state_dir", "KEYSWEEP_SERVE_STATE_DIR", SettingKind::Path);
         /// Token of clients that only read, in the HTTP API and on the page
         view_token: Option<SecretSource>, by login::view_token =>
             SettingDef::serve("serve.view_token", "KEYSWEEP_VIEW_TOKEN", SettingKind::Secret);

@@ -256,6 +256,25 @@ fn the_certificate_of_the_endpoints_comes_with_its_key() {
 }
 
 #[test]
+fn the_table_of_the_service_names_one_state_directory_for_all_jobs() {
+    let jobs = "[[job]]\nname = \"a\"\nstate_dir = \"/a\"\n[[job]]\nname = \"b\"\n";
+    let text = |serve: &str| format!("[serve]\nstate_dir = \"{serve}\"\n{jobs}");
+    let check = |env: &[(&str, &str)], flag: &[(&'static str, &str)], text: &str, expected: &str| {
+        for job in ["a", "b"] {
+            let given: Vec<_> = [("--job", job)].iter().chain(flag).copied().collect();
+            assert_eq!(shown("state_dir", &given, env, Some(text)), expected, "{job}");
+        }
+    };
+    check(&[], &[], &text("/all"), "/all (keysweep.toml:2)");
+    check(&[], &[], &text("none"), "none (keysweep.toml:2)");
+    let own = [("KEYSWEEP_STATE_DIR", "/own")];
+    check(&own, &[], &text("/all"), "/own (environment KEYSWEEP_STATE_DIR)");
+    check(&own, &[("--state-dir", "/flag")], &text("/all"), "/flag (flag --state-dir)");
+    let shared = [("KEYSWEEP_SERVE_STATE_DIR", "/shared"), own[0]];
+    check(&shared, &[], jobs, "/shared (environment KEYSWEEP_SERVE_STATE_DIR)");
+}
+
+#[test]
 fn the_table_of_the_service_describes_its_page() {
     let text = "[serve]\nview_token_file = \"t\"\ndashboard = true\nhosts = [\"Sweep.Example\", \"k\"]\n[[job]]\nname = \"a\"\n";
     assert_eq!(shown("serve.hosts", &[], &[], Some(text)), "sweep.example, k (keysweep.toml:4)");
