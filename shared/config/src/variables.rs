@@ -16,12 +16,13 @@ use super::table::SETTINGS;
 const PREFIX: &str = "KEYSWEEP_";
 
 /// Variables that are not settings: of `keysweep demo`, the tests and `cargo xtask`.
-pub const DEVELOPERS_VARIABLES: [&str; 7] = [
+pub const DEVELOPERS_VARIABLES: [&str; 8] = [
     "KEYSWEEP_CHAOS_SEED",
     "KEYSWEEP_FUZZ_SECONDS",
     "KEYSWEEP_NATS_SERVER",
     "KEYSWEEP_REDIS_SERVER",
     "KEYSWEEP_SOAK_KEYS",
+    "KEYSWEEP_SOAK_MINUTES",
     "KEYSWEEP_SOAK_SEEDS",
     "KEYSWEEP_TEST_HELPER",
 ];

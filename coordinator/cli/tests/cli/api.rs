@@ -115,8 +115,13 @@ impl Api {
 
     /// The run once it has its result.
     pub fn ended(&self, run: &Value) -> Value {
+        self.ended_within(run, Duration::from_secs(60))
+    }
+
+    /// The same for a long run.
+    pub fn ended_within(&self, run: &Value, limit: Duration) -> Value {
         let path = format!("/api/runs/{}", run.as_str().expect("an id"));
-        let until = Instant::now() + Duration::from_secs(60);
+        let until = Instant::now() + limit;
         loop {
             let view = self.get(&path).json(200);
             if !view["result"].is_null() && !view["run"]["status"].is_null() {

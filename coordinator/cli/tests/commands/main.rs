@@ -10,6 +10,7 @@ mod aggressive;
 mod announced_addresses;
 mod at_replica;
 mod backup;
+mod both_modes;
 mod bounded_waits;
 mod connections;
 mod demo;

@@ -124,6 +124,8 @@ async fn killed_runs(rounds: usize) {
         let after = place.names("permissions:*").await;
         let gone: BTreeSet<_> = before.difference(&after).cloned().collect();
         let last = state.sql("SELECT run FROM runs ORDER BY started DESC LIMIT 1");
+        // On a busy machine, the signal may come after the end.
+        let has_ended = state.sql(&format!("SELECT count(finished) FROM runs WHERE run = '{last}'")) == "1";
         let of = |outcome: &str| {
             state.rows(&format!("SELECT key FROM audit WHERE run = '{last}' AND outcome = '{outcome}'"))
         };
@@ -147,6 +149,9 @@ async fn killed_runs(rounds: usize) {
         assert_eq!((place.keys("permissions:*").await, &rest["cleanedKeys"]), (0, &json!(after.len())));
         let lines = state.sql("SELECT count(*), count(finished) FROM runs");
         assert_eq!(lines, format!("{0}|{0}", 2 * (round + 1)), "no run is lost, and none is left open");
+        if has_ended {
+            continue;
+        }
         let cause = state.sql(&format!("SELECT cause FROM runs WHERE run = '{last}' AND status = 'failed'"));
         let words = format!(
             "interrupted: its process ended without a result; {} deleted",
