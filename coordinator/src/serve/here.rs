@@ -109,7 +109,7 @@ impl RunsHere {
 fn carried_out(shared: Arc<ServiceState>, ready: Ready) -> BoxFuture<'static, ()> {
     async move {
         let (options, run) = (ready.options.clone(), ready.plan.spec.run);
-        let ended = to_its_end(&shared, ready).await;
+        let ended = Box::pin(to_its_end(&shared, ready)).await;
         let failed = match &ended {
             Ok(result) => result.status == Status::Failed,
             Err(e) => {
