@@ -24,7 +24,7 @@ const RESULT_FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
 /// What is known of a run.
 pub(super) enum Look {
     /// It goes on.
-    Running(Option<Progress>),
+    Running(Option<Box<Progress>>),
     /// It has ended, and its result is not there yet; why it ended, as far as it is known.
     Ended(Option<String>),
     /// It has its result.
@@ -46,7 +46,7 @@ pub(super) async fn follow(
             Look::Result(result) => return Ok(*result),
             Look::Running(seen) => {
                 if let Some(seen) = seen {
-                    progress.send_replace(seen);
+                    progress.send_replace(*seen);
                 }
             }
             // The result follows the end in the history.

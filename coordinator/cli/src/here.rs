@@ -88,7 +88,7 @@ async fn look(context: &Context, run: RunId) -> Result<Look, CommandError> {
     if shared_run::is_silent(context, &line, now_ms()).await? {
         return Err(CommandError::NoResult { run, cause: silent() });
     }
-    Ok(Look::Running(shared_run::read(context, run).await?.map(|shared| shared.progress)))
+    Ok(Look::Running(shared_run::read(context, run).await?.map(|shared| Box::new(shared.progress))))
 }
 
 /// `keysweep events`.

@@ -178,7 +178,7 @@ impl There<'_> {
             return Ok(Look::Result(Box::new(result)));
         }
         match found["run"]["status"].is_null() {
-            true => Ok(Look::Running(so_far(&found["progress"]))),
+            true => Ok(Look::Running(so_far(&found["progress"]).map(Box::new))),
             false => Ok(Look::Ended(found["run"]["cause"].as_str().map(one_line))),
         }
     }
