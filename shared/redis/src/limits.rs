@@ -75,8 +75,8 @@ pub const ANSWER_ASKED_BYTES_MAX: u64 = 2 * WINDOW_BYTES_MAX as u64;
 pub const REPLY_BYTES_MAX: usize = 4 << 20;
 
 /// The same for SCAN with `COUNT 1`, the smallest request: it lists all keys of a bucket, and of several while the
-/// table grows. It has room for sixteen of the longest keys that can be deleted. A larger page cannot be listed.
-pub const SMALLEST_PAGE_BYTES_MAX: usize = 16 << 20;
+/// table grows. It has room for twelve of the longest keys that can be deleted. A larger page cannot be listed.
+pub const SMALLEST_PAGE_BYTES_MAX: usize = 12 << 20;
 
 /// Keys that are read of them: a small multiple of what any write requests, because each takes more memory than its
 /// bytes.

@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// Waits for `time`, or until `stop`. Whether the time has passed without it.
+/// Waits for `time`, or until `stop`. Whether the time has passed without it: a stop wins.
 pub async fn pause(time: Duration, stop: &CancellationToken) -> bool {
     tokio::select! {
+        biased;
         () = stop.cancelled() => false,
         () = sleep(time) => true,
     }

@@ -124,6 +124,6 @@ async fn names_of_950_kb_pass_in_bounded_memory() {
 async fn a_name_that_is_too_long_to_be_listed_is_named_as_the_cause() {
     let server = with_long_names(2, SMALLEST_PAGE_BYTES_MAX + 100).await;
     let (ended, peak_kib) = keysweep(&[PLAN, &["--redis", &server.url()]].concat()).start().end_with_peak();
-    ended.fails(1, &["the reply to the smallest page of SCAN (`COUNT 1`)", "more than 16777216 bytes"]);
+    ended.fails(1, &["the reply to the smallest page of SCAN (`COUNT 1`)", "more than 12582912 bytes"]);
     assert!((1..CEILING_KIB).contains(&peak_kib), "{peak_kib} KiB\n{ended}");
 }
