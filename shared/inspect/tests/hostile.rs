@@ -67,12 +67,12 @@ proptest! {
             let lifetime = if n % 3 == 0 { Lifetime::Unlimited } else { Lifetime::Ms(n as u64 * 1_000) };
             (if n < cut { &mut a } else { &mut b }).add(name, lifetime);
         }
-        let (mut ab, mut ba) = (Miner::default(), Miner::default());
+        let (mut ab, mut other) = (Miner::default(), Miner::default());
         ab.merge(&a);
         ab.merge(&b);
-        ba.merge(&b);
-        ba.merge(&a);
-        prop_assert_eq!(&ab.namespaces().rows, &ba.namespaces().rows);
+        other.merge(&b);
+        other.merge(&a);
+        prop_assert_eq!(&ab.namespaces().rows, &other.namespaces().rows);
         prop_assert_eq!(&ab.namespaces().rows, &whole.namespaces().rows);
     }
 

@@ -13,7 +13,7 @@ const STATES = {
   waiting: ["waiting", "Planned"],
   uncovered: ["uncovered", "Not read, and not planned"],
 };
-const UNITS = { slots: "slots", positions: "1,024ths of the table" };
+const UNITS = { slots: "slots", positions: "parts of the table, of 1,024" };
 
 function legend() {
   const list = element("ul", "", { class: "legend" });
