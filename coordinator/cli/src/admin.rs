@@ -18,7 +18,6 @@ use keysweep_nats::Nats;
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_telemetry as telemetry;
 use keysweep_telemetry::Telemetry;
-use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use super::error::CommandError;
@@ -33,15 +32,17 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Health {
     /// The connection to NATS, if it needs one.
     ready: OnceLock<Option<Nats>>,
+    /// What it does until it is ready.
+    until_ready: &'static str,
     draining: AtomicBool,
     manager: ServiceManager,
 }
 
 impl Health {
-    /// This process, which is not ready.
-    pub(super) fn of_process() -> Result<Self, ConfigError> {
+    /// This process, which is not ready: what it does until then is `until_ready`, a line.
+    pub(super) fn of_process(until_ready: &'static str) -> Result<Self, ConfigError> {
         let manager = ServiceManager::of(&Environment::snapshot()?);
-        Ok(Self { ready: OnceLock::new(), draining: AtomicBool::new(false), manager })
+        Ok(Self { ready: OnceLock::new(), until_ready, draining: AtomicBool::new(false), manager })
     }
 
     /// Keeps the service manager informed until `tasks` is dropped, if there is one.
@@ -69,7 +70,8 @@ impl Health {
         self.manager.report(ProcessState { status: status.trim_end(), ready, stopping });
     }
 
-    /// Records that the process can work; over NATS: that it is connected, and its streams and buckets exist.
+    /// Records that the process can work; over NATS: that it is connected, and its streams and buckets exist. A service
+    /// serves its API.
     pub(super) fn ready(&self, nats: Option<Nats>) {
         // Set once; a second call has no effect.
         let _ = self.ready.set(nats);
@@ -87,7 +89,7 @@ impl Health {
         let not = |why| (StatusCode::SERVICE_UNAVAILABLE, why);
         match self.ready.get() {
             _ if self.draining.load(Ordering::Relaxed) => not("draining\n"),
-            None => not("waiting for NATS\n"),
+            None => not(self.until_ready),
             Some(Some(nats)) if !nats.is_connected() => not("the connection to NATS is lost\n"),
             Some(_) => ready,
         }
@@ -120,8 +122,7 @@ pub(super) async fn start(
     routes: AdminRoutes,
 ) -> Result<Option<SocketAddr>, CommandError> {
     let Some(Setting { value: Some(address), origin }) = address else { return Ok(None) };
-    let listener = TcpListener::bind(address)
-        .await
+    let listener = listen::at(*address)
         .map_err(|e| CommandError::Usage(format!("failed to listen on `{address}` ({origin}): {e}")))?;
     let scheme = if tls.borrow().is_some() { "https" } else { "http" };
     let listens = listener.local_addr()?;

@@ -20,7 +20,7 @@ use keysweep_model::log_pace::LogPace;
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_tls::ServerTls;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 
 use super::connection_table::{Admission, ConnectionLimits, ConnectionTable, OpenConnection};
@@ -34,11 +34,23 @@ use crate::limits::{
 /// How long to pause after `accept` failed, usually because the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How many connections may wait to be accepted. The system drops requests for more, and allows no more than its own
+/// limit, which is 4,096 in Linux by default.
+const BACKLOG: u32 = 4096;
+
 /// The answer to a request without TLS where TLS is spoken.
 pub(super) const ONLY_TLS: &str = "this address speaks TLS: use https://";
 
 /// The first byte of a client that speaks TLS.
 const TLS_HANDSHAKE: u8 = 22;
+
+/// Listens at `address`.
+pub(super) fn at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves `router` at `listener`, over TLS while there is a certificate; never returns.
 pub(super) async fn serve(listener: TcpListener, tls: AdminTls, router: Router) -> Result<(), Infallible> {

@@ -67,7 +67,7 @@ pub(super) async fn role(
     work: impl AsyncFnOnce(NatsConnection, CancellationToken) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
     let mut signals = Signals::catch()?;
-    let (health, mut tasks) = (Arc::new(Health::of_process()?), TaskGroup::default());
+    let (health, mut tasks) = (Arc::new(Health::of_process("waiting for NATS\n")?), TaskGroup::default());
     health.report(&mut tasks);
     let telemetry = Arc::new(Telemetry::default());
     let tls = match http {
@@ -90,12 +90,17 @@ pub(super) async fn role(
     };
     net.context.telemetry = telemetry;
     let (nats, queue) = (net.nats.clone(), Arc::clone(&net.context.queue));
-    health.ready(Some(nats.clone()));
-    tracing::info!("{name} is ready, NATS at {}", nats.urls());
-    for protection in missing_protections(&nats, name == "coordinator") {
-        tracing::info!("missing protection: {protection}");
-    }
-    let worked = until_drained(name, &mut signals, &health, |shutdown| work(net, shutdown)).await;
+    let ready = async {
+        if let Some(http) = http {
+            http.api.attached().await;
+        }
+        health.ready(Some(nats.clone()));
+        tracing::info!("{name} is ready, NATS at {}", nats.urls());
+        for protection in missing_protections(&nats, name == "coordinator") {
+            tracing::info!("missing protection: {protection}");
+        }
+    };
+    let worked = until_drained(name, &mut signals, &health, ready, |shutdown| work(net, shutdown)).await;
     // Requeue the messages that NATS has prefetched to us; do not wait for a NATS that is down.
     tokio::select! {
         () = queue.close() => {}
@@ -105,18 +110,19 @@ pub(super) async fn role(
     worked
 }
 
-/// Works until a signal, and then finishes the work in progress.
+/// Works until a signal, and then finishes the work in progress. `ready` announces that the work has begun.
 pub(super) async fn until_drained<W>(
     name: &str,
     signals: &mut Signals,
     health: &Health,
+    ready: impl Future<Output = ()>,
     work: impl FnOnce(CancellationToken) -> W,
 ) -> Result<u8, CommandError>
 where
     W: Future<Output = Result<(), CommandError>>,
 {
     let shutdown = CancellationToken::new();
-    let mut working = Box::pin(work(shutdown.clone()));
+    let mut working = Box::pin(announced(work(shutdown.clone()), ready));
     tokio::select! {
         worked = &mut working => worked?,
         (_, signal) = signals.next() => {
@@ -133,4 +139,14 @@ where
     }
     tracing::info!("{name} ends");
     Ok(exit::DONE)
+}
+
+/// `work`, beside which `ready` ends or is dropped.
+async fn announced<T>(work: impl Future<Output = T>, ready: impl Future<Output = ()>) -> T {
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = ready => {}
+    }
+    work.await
 }

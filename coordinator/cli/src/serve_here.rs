@@ -51,7 +51,7 @@ pub async fn serve(settings: &[Settings], read: ReadSettings<'_>) -> Result<u8, 
     }
     let file = StateFile::opened(folder.join(FILE_NAME)).await?;
     let lock = Arc::new(ServiceLock::take(folder.to_owned()).await?);
-    let (health, telemetry) = (Arc::new(Health::of_process()?), Arc::new(Telemetry::default()));
+    let (health, telemetry) = (Arc::new(Health::of_process("starting\n")?), Arc::new(Telemetry::default()));
     let mut tasks = TaskGroup::default();
     let routes = AdminRoutes {
         health: Arc::clone(&health),
@@ -63,14 +63,17 @@ pub async fn serve(settings: &[Settings], read: ReadSettings<'_>) -> Result<u8, 
     let (noted, served) = (Arc::clone(&lock), reloader.jobs());
     tasks.start("the notice for commands", async move { tell(&noted, notice, served).await });
     let context = Context { telemetry, ..context(&jobs) };
-    health.ready(None);
     health.report(&mut tasks);
-    tracing::info!("{NAME} is ready, with its state in `{}`", file.path().display());
+    let ready = async {
+        http.api.attached().await;
+        health.ready(None);
+        tracing::info!("{NAME} is ready, with its state in `{}`", folder.join(FILE_NAME).display());
+    };
     let work = async |shutdown| {
         let (kept, jobs, who) = (KeptIn { file, scope: &scope }, reloader.jobs(), myself());
         reloader.during(serve_here(&context, kept, jobs, &who, shutdown, &http.api)).await
     };
-    until_drained(NAME, &mut signals, &health, work).await
+    until_drained(NAME, &mut signals, &health, ready, work).await
 }
 
 /// Tells commands on this machine which jobs the service has, and where it listens; never returns.

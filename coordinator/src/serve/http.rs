@@ -1,7 +1,7 @@
 //! The part of the service that serves its API over HTTP, in JSON, to clients that send the token. The handlers are in
 //! `handlers.rs`; `docs/http.md` describes the API.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use axum::Router;
@@ -19,7 +19,7 @@ use keysweep_tasks::supervision::TaskGroup;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::oneshot;
+use tokio::sync::{SetOnce, oneshot};
 use tokio::time::timeout;
 
 use super::access::{Access, HttpAccess, refusal};
@@ -44,7 +44,7 @@ pub struct HttpApi {
     pub(super) access: Access,
     /// What viewers of the page see.
     pub(super) live: Arc<Live>,
-    service: OnceLock<Current>,
+    service: SetOnce<Current>,
     /// Starts of runs in progress. A client that closes its connection does not interrupt them.
     starts: Mutex<TaskGroup>,
 }
@@ -54,7 +54,7 @@ impl HttpApi {
     #[must_use]
     pub fn new(access: HttpAccess) -> Arc<Self> {
         let (access, live) = (Access::new(access), Arc::default());
-        Arc::new(Self { access, live, service: OnceLock::new(), starts: Mutex::default() })
+        Arc::new(Self { access, live, service: SetOnce::new(), starts: Mutex::default() })
     }
 
     /// Admits clients by other rules from now on.
@@ -68,11 +68,16 @@ impl HttpApi {
         let _ = self.service.set(service);
     }
 
+    /// Waits until it carries out requests, which the readiness of the process depends on.
+    pub async fn attached(&self) {
+        self.service.wait().await;
+    }
+
     pub(super) fn service(&self) -> ApiResult<Arc<ServiceState>> {
         match self.service.get().map(|current| Arc::clone(&current.borrow())) {
             Some(service) if service.shutdown.is_cancelled() => refused(503, "draining"),
             Some(service) => Ok(service),
-            None => refused(503, "waiting for NATS"),
+            None => refused(503, "the service is not ready; `/readyz` says why"),
         }
     }
 

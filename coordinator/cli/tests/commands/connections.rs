@@ -28,9 +28,16 @@ async fn info(conn: &Conn, name: &str) -> u64 {
     line.unwrap_or_else(|| panic!("no `{name}` in INFO")).trim().parse().unwrap()
 }
 
+/// Ends all connections but that of `conn`: also those that their processes have closed and the server has not noticed
+/// yet, which it would count.
+async fn end_others(conn: &Conn) {
+    conn.info_text("CLIENT KILL TYPE normal").await.unwrap();
+}
+
 /// Opens connections of other clients, so that the server accepts `left` more. Dropping them closes them.
 async fn open_clients(conn: &Conn, server: &Server, left: u64) -> Vec<TcpStream> {
     conn.info_text(&format!("CONFIG SET maxclients {CLIENTS_MAX}")).await.unwrap();
+    end_others(conn).await;
     let there = info(conn, "connected_clients").await + info(conn, "connected_slaves").await;
     let others =
         (there..CLIENTS_MAX - left).map(|_| TcpStream::connect(("127.0.0.1", server.port())).unwrap());
@@ -78,8 +85,6 @@ async fn finishes(server: &Server, place: &TestDeployment, more: &[&str]) {
     let stale = place.seed(60_000).await;
     let now_s = keysweep_model::time::now_ms() / 1_000;
     place.all(&format!("ZADD permissions:warming {now_s} 7")).await;
-    // Wait until the server has noticed that the seeder's connections are closed.
-    tokio::time::sleep(Duration::from_millis(100)).await;
     let others = open_clients(conn, server, 4).await;
     let watch = Watch::start(conn).await;
     let url = server.url();
@@ -133,10 +138,10 @@ async fn a_run_opens_at_most_four_per_cluster_node_and_behind_sentinels() {
     let cluster = ClusterServers::start(3, 0).await.unwrap();
     let place = TestDeployment::cluster(&cluster).await;
     let stale = place.seed(60_000).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
     let check = async |place: &TestDeployment, url: &str, stale: u64, more: &[&str]| {
         let mut watches = Vec::new();
         for conn in place.conns() {
+            end_others(conn).await;
             watches.push(Watch::start(conn).await);
         }
         let args = ["run", "--yes", "--json", "--grace", "0s", "--redis", url];
@@ -150,14 +155,12 @@ async fn a_run_opens_at_most_four_per_cluster_node_and_behind_sentinels() {
     check(&place, place.url(), stale, &["--max-speed"]).await;
     // Through another name of the first node than the announced one.
     let stale = place.seed(60_000).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
     let named = place.url().replace("127.0.0.1", "localhost");
     check(&place, &named, stale, &["--latency-budget", "20ms"]).await;
     let server = Server::start(&[]).await.unwrap();
     let place = TestDeployment::standalone(&server).await;
     let sentinel = Sentinel::start("main", &server, &[]).await.unwrap();
     let stale = place.seed(20_000).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
     check(&place, &format!("redis+sentinel://{}/main", sentinel.address()), stale, &["--max-speed"]).await;
 }
 
@@ -166,7 +169,6 @@ async fn a_server_with_a_lower_limit_is_named_with_it() {
     let server = Server::start(&[]).await.unwrap();
     let place = TestDeployment::standalone(&server).await;
     place.seed(1_000).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
     let address = &server.url()["redis://".len()..];
     for left in 0..4 {
         let others = open_clients(&place.conns()[0], &server, left).await;
@@ -181,7 +183,6 @@ async fn a_server_with_a_lower_limit_is_named_with_it() {
             assert!(ended.took < Duration::from_secs(8), "{ended}");
         }
         drop(others);
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(place.keys("permissions:*").await, 1_000, "nothing was deleted");
 }

@@ -113,7 +113,7 @@ async fn programs_start_watch_and_stop_runs() {
     server.kill().unwrap();
     let (mut service, api) = role(&broker, "serve", &[]);
     let api = api.with(Some(SECRET));
-    api.get("/api/runs").refused(503, "waiting for NATS");
+    api.get("/api/runs").refused(503, "`/readyz` says why");
     server.restart().await.unwrap();
     service.wait_for(" is ready, NATS at");
 

@@ -55,9 +55,14 @@ pub async fn get(to: SocketAddr, path: &str) -> (String, Duration) {
 }
 
 #[track_caller]
-pub fn in_time((text, took): &(String, Duration), role: &Running) {
+fn in_time(response: &(String, Duration), role: &Running) {
+    within(IN_TIME, response, role);
+}
+
+#[track_caller]
+pub fn within(time: Duration, (text, took): &(String, Duration), role: &Running) {
     assert!(text.starts_with("HTTP/1.1 200 "), "`{text}`\n{}", role.so_far());
-    assert!(*took < IN_TIME, "{took:?}\n{}", role.so_far());
+    assert!(*took < time, "{took:?}\n{}", role.so_far());
 }
 
 /// Number of file descriptors that a process has open.
