@@ -10,7 +10,6 @@ use keysweep_state::{AuditQuery, AuditRow, StateError, StateFile};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
 
 use crate::limits::AUDIT_ROWS_MAX;
 use crate::serve::access::Client;
@@ -120,9 +119,7 @@ async fn found(api: &HttpApi, client: Client, request: AuditRequest) -> ApiResul
 
 /// Searches over a connection of its own, so that runs in progress do not wait for it.
 async fn rows(file: &StateFile, query: AuditQuery) -> Result<Vec<AuditRow>, StateError> {
-    let path = file.path().to_owned();
-    let opened = spawn_blocking(move || StateFile::open_read_only(&path)).await;
-    opened.map_err(|e| StateError::Folder(e.to_string()))??.search(query).await
+    StateFile::opened_read_only(file.path().to_owned()).await?.search(query).await
 }
 
 impl FoundKey {

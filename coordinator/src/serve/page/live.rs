@@ -15,8 +15,9 @@ use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use jiff::Timestamp;
+use keysweep_tasks::pause::pause;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::sections::Sections;
 use super::snapshot::Snapshot;
@@ -177,9 +178,8 @@ pub(in crate::serve) async fn run(current: &Current, live: &Live) -> Result<(), 
         }
         failing = looked.is_err();
         live.publish(page);
-        tokio::select! {
-            () = shared.shutdown.cancelled() => return Ok(()),
-            () = sleep(if failing { SNAPSHOT_RETRY } else { SNAPSHOT_EVERY }) => {}
+        if !pause(if failing { SNAPSHOT_RETRY } else { SNAPSHOT_EVERY }, &shared.shutdown).await {
+            return Ok(());
         }
         before = shared;
     }
