@@ -22,8 +22,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const RESULT_FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is known of a run.
-pub(super) enum Look {
-    /// It goes on.
+pub(super) enum FollowState {
+    /// It continues.
     Running(Option<Box<Progress>>),
     /// It has ended, and its result is not there yet; why it ended, as far as it is known.
     Ended(Option<String>),
@@ -38,19 +38,19 @@ pub(super) enum Look {
 pub(super) async fn follow(
     run: RunId,
     progress: &watch::Sender<Progress>,
-    look: impl AsyncFn() -> Result<Look, CommandError>,
+    look: impl AsyncFn() -> Result<FollowState, CommandError>,
 ) -> Result<CleanupResult, CommandError> {
     let mut ended: Option<Instant> = None;
     loop {
         match look().await? {
-            Look::Result(result) => return Ok(*result),
-            Look::Running(seen) => {
+            FollowState::Result(result) => return Ok(*result),
+            FollowState::Running(seen) => {
                 if let Some(seen) = seen {
                     progress.send_replace(*seen);
                 }
             }
             // The result follows the end in the history.
-            Look::Ended(cause) => {
+            FollowState::Ended(cause) => {
                 if ended.get_or_insert_with(Instant::now).elapsed() >= RESULT_FOLLOWS_WITHIN {
                     let cause = cause.unwrap_or_else(|| "it was not kept".to_owned());
                     return Err(CommandError::NoResult { run, cause });

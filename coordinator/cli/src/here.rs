@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::args::{EventsArgs, RunsCommand};
 use super::error::CommandError;
-use super::followed::{Followed, Look, follow};
+use super::followed::{FollowState, Followed, follow};
 use super::run::OutputMode;
 use super::{events, progress, remote, runs};
 
@@ -77,18 +77,18 @@ async fn attach(
 }
 
 /// What the state file has of a run.
-async fn look(context: &Context, run: RunId) -> Result<Look, CommandError> {
+async fn look(context: &Context, run: RunId) -> Result<FollowState, CommandError> {
     if let Some(result) = context.records(run).result().await? {
-        return Ok(Look::Result(Box::new(result)));
+        return Ok(FollowState::Result(Box::new(result)));
     }
     let line = history::of(&*context.history_store, run).await?.ok_or(CommandError::NoRun(run))?;
     if line.status.is_some() {
-        return Ok(Look::Ended(line.cause));
+        return Ok(FollowState::Ended(line.cause));
     }
     if shared_run::is_silent(context, &line, now_ms()).await? {
         return Err(CommandError::NoResult { run, cause: silent() });
     }
-    Ok(Look::Running(shared_run::read(context, run).await?.map(|shared| Box::new(shared.progress))))
+    Ok(FollowState::Running(shared_run::read(context, run).await?.map(|shared| Box::new(shared.progress))))
 }
 
 /// `keysweep events`.

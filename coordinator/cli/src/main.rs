@@ -187,9 +187,9 @@ fn configuration(cli: &Cli, command: &ConfigCommand, how: OutputMode) -> Result<
 async fn start(cli: &Cli, args: &RunArgs, how: OutputMode) -> Result<u8, CommandError> {
     let settings = resolved(cli, config::resolve)?;
     if let Some(url) = &args.via {
-        let request = via::request(&cli.settings, &Environment::snapshot()?, &settings)?;
-        let order = via::Order { url, request, yes: args.yes, detach: args.detach };
-        return Box::pin(via::run(&settings, &order, how)).await;
+        let body = via::request_body(&cli.settings, &Environment::snapshot()?, &settings)?;
+        let request = via::ViaRequest { url, body, yes: args.yes, detach: args.detach };
+        return Box::pin(via::run(&settings, &request, how)).await;
     }
     // An interactive user sees how the run ended, so it is retried only if the attempts are set.
     let of = if settings.attempts.origin == Origin::Default { 1 } else { settings.attempts.value };

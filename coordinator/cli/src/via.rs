@@ -25,7 +25,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::CommandError;
-use super::followed::{Look, follow};
+use super::followed::{FollowState, follow};
 use super::health::reachable;
 use super::progress;
 use super::remote::shown;
@@ -39,11 +39,11 @@ const SERVICE_GONE_AFTER: Duration = Duration::from_secs(60);
 const OF_THIS_MACHINE: [&str; 3] = ["name", "state_dir", "report_dir"];
 
 /// A run that a service is asked for.
-pub struct Order<'a> {
+pub struct ViaRequest<'a> {
     /// The URL of the service.
     pub url: &'a str,
     /// The body of the request.
-    pub request: Value,
+    pub body: Value,
     /// Whether it is confirmed in advance.
     pub yes: bool,
     /// Whether the command only starts the run.
@@ -54,18 +54,18 @@ pub struct Order<'a> {
 ///
 /// # Errors
 /// For a setting that no request can change: ignoring it could delete what it protects.
-pub fn request(
+pub fn request_body(
     flags: &FlagLayer,
     environment: &Environment,
     settings: &Settings,
 ) -> Result<Value, CommandError> {
-    let mut request = json!({ "startedBy": myself() });
+    let mut body = json!({ "startedBy": myself() });
     if settings.job.origin != Origin::Default {
-        request["job"] = settings.job.value.clone().into();
+        body["job"] = settings.job.value.clone().into();
     }
     for Given { row, origin, texts } in config::given(flags, environment) {
         match row.json {
-            Some(field) => request[field.name] = value(row.kind, &texts),
+            Some(field) => body[field.name] = value(row.kind, &texts),
             None if is_of_this_machine(row, &origin) => {}
             None => {
                 return Err(CommandError::Usage(format!(
@@ -75,7 +75,7 @@ pub fn request(
             }
         }
     }
-    Ok(request)
+    Ok(body)
 }
 
 fn value(kind: SettingKind, texts: &[String]) -> Value {
@@ -103,28 +103,32 @@ fn is_of_this_machine(row: &SettingDef, origin: &Origin) -> bool {
 ///
 /// # Errors
 /// When the service refuses the run or cannot be reached, or the run has no result.
-pub async fn run(settings: &Settings, order: &Order<'_>, show: OutputMode) -> Result<u8, CommandError> {
+pub async fn run(
+    settings: &Settings,
+    request: &ViaRequest<'_>,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
     let token = settings.api_token.value.as_ref().map(SecretSource::read).transpose()?;
-    let (service, mut signals) = (ServiceApi::new(order.url, token)?, Signals::catch()?);
-    if !order.yes && order.request["dryRun"] != true {
-        let what = order.request["job"].as_str().map_or("its job".to_owned(), |job| format!("job `{job}`"));
+    let (service, mut signals) = (ServiceApi::new(request.url, token)?, Signals::catch()?);
+    if !request.yes && request.body["dryRun"] != true {
+        let what = request.body["job"].as_str().map_or("its job".to_owned(), |job| format!("job `{job}`"));
         let page = format!("The service at {} plans the run, as its own job file says.", service.shown());
         asked(page, format!("Run {what} there?"), &mut signals).await?;
     }
     // A signal does not end this request: the run may have begun.
-    let started = answer(&service, service.post(&["runs"], &order.request).await?)?;
+    let started = answer(&service, service.post(&["runs"], &request.body).await?)?;
     let run: Option<RunId> = started["runId"].as_str().and_then(|id| id.parse().ok());
     let run = run.ok_or_else(|| unexpected(&service, "it names no run"))?;
-    if order.detach {
+    if request.detach {
         show.print(&json!({ "runId": run }), || format!("{run}\n"))?;
         return Ok(exit::DONE);
     }
-    let there = There { service: &service, run, away: Cell::default(), kind: Cell::default() };
-    there.watched(settings, signals, show).await
+    let remote = RemoteRun { service: &service, run, away: Cell::default(), kind: Cell::default() };
+    remote.watched(settings, signals, show).await
 }
 
 /// A run at a service.
-struct There<'a> {
+struct RemoteRun<'a> {
     service: &'a ServiceApi,
     run: RunId,
     /// Since when the service cannot be reached.
@@ -133,7 +137,7 @@ struct There<'a> {
     kind: Cell<Option<CancelKind>>,
 }
 
-impl There<'_> {
+impl RemoteRun<'_> {
     /// Follows the run to its result and prints that. The first signal cancels the run.
     async fn watched(
         &self,
@@ -165,7 +169,7 @@ impl There<'_> {
     }
 
     /// What the service knows of the run.
-    async fn look(&self) -> Result<Look, CommandError> {
+    async fn look(&self) -> Result<FollowState, CommandError> {
         let found = match self.service.get(&["runs", &self.run.to_string()]).await {
             Ok(reply) if reply.status < 500 => answer(self.service, reply)?,
             other => return self.not_answered(other),
@@ -175,16 +179,16 @@ impl There<'_> {
         if !found["result"].is_null() {
             let result = serde_json::from_value::<CleanupResult>(found["result"].clone());
             let result = result.map_err(|e| unexpected(self.service, &e.to_string()))?;
-            return Ok(Look::Result(Box::new(result)));
+            return Ok(FollowState::Result(Box::new(result)));
         }
         match found["run"]["status"].is_null() {
-            true => Ok(Look::Running(so_far(&found["progress"]).map(Box::new))),
-            false => Ok(Look::Ended(found["run"]["cause"].as_str().map(one_line))),
+            true => Ok(FollowState::Running(so_far(&found["progress"]).map(Box::new))),
+            false => Ok(FollowState::Ended(found["run"]["cause"].as_str().map(one_line))),
         }
     }
 
     /// The run goes on while its service is away, for a while.
-    fn not_answered(&self, other: Result<ApiReply, WebError>) -> Result<Look, CommandError> {
+    fn not_answered(&self, other: Result<ApiReply, WebError>) -> Result<FollowState, CommandError> {
         let since = self.away.get().unwrap_or_else(Instant::now);
         if since.elapsed() >= SERVICE_GONE_AFTER {
             return Err(match other {
@@ -196,7 +200,7 @@ impl There<'_> {
             let why = other.err().map_or("it is not ready".to_owned(), |e| e.to_string());
             tracing::warn!("the service does not answer, will retry: {why}");
         }
-        Ok(Look::Running(None))
+        Ok(FollowState::Running(None))
     }
 
     async fn stop(&self, cancel: Cancel) -> Result<(), CommandError> {
@@ -285,7 +289,7 @@ mod tests {
         }
         let environment = Environment::default();
         let settings = resolve(&layer, &environment, None).expect("good settings");
-        request(&layer, &environment, &settings).map_err(|e| e.to_string())
+        request_body(&layer, &environment, &settings).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -245,5 +245,8 @@ fn show(tasks: &mut TaskGroup, reload: &Reload, http: &HttpApi) {
     let (current, live) = (reload.current(), Arc::clone(&http.live));
     tasks.start("the part that shows runs", async move { page::live::run(&current, &live).await });
     let (current, workers) = (reload.current(), Arc::clone(&http.live.workers));
-    tasks.start("the part that hears workers", async move { page::workers::hear(&current, &workers).await });
+    tasks.start(
+        "the part that follows workers",
+        async move { page::workers::follow(&current, &workers).await },
+    );
 }

@@ -7,25 +7,25 @@ use std::time::{Duration, Instant};
 pub struct LogPace {
     every: Duration,
     last: Option<Instant>,
-    untold: u64,
+    unlogged: u64,
 }
 
 impl LogPace {
     /// At most one line `every` so often; the first one at once.
     #[must_use]
     pub fn new(every: Duration) -> Self {
-        Self { every, last: None, untold: 0 }
+        Self { every, last: None, unlogged: 0 }
     }
 
     /// Counts an event. If it has a line, returns the end of that line, which says how many had none; it is empty if
     /// there were none.
     pub fn note(&mut self, now: Instant) -> Option<String> {
         if self.last.is_some_and(|last| now.saturating_duration_since(last) < self.every) {
-            self.untold += 1;
+            self.unlogged += 1;
             return None;
         }
         self.last = Some(now);
-        Some(match std::mem::take(&mut self.untold) {
+        Some(match std::mem::take(&mut self.unlogged) {
             0 => String::new(),
             times => format!(" ({times} more times since the last such line)"),
         })

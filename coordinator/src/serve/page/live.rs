@@ -22,7 +22,7 @@ use tokio::time::timeout;
 use super::sections::Sections;
 use super::snapshot::Snapshot;
 use super::watch::Watch;
-use super::workers::WorkersHeard;
+use super::workers::WorkerNotes;
 use crate::limits::{SNAPSHOT_EVERY, SNAPSHOT_RETRY, VIEWER_COMMENT_EVERY, VIEWERS_MAX};
 use crate::serve::ServiceState;
 use crate::serve::handlers::{ApiResult, refused};
@@ -37,7 +37,7 @@ const RECONNECT: Duration = Duration::from_secs(1);
 pub(in crate::serve) struct Live {
     viewers: watch::Sender<usize>,
     newest: watch::Sender<Option<Arc<LiveSnapshot>>>,
-    pub(in crate::serve) workers: Arc<WorkersHeard>,
+    pub(in crate::serve) workers: Arc<WorkerNotes>,
 }
 
 /// A numbered snapshot.

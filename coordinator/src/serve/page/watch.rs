@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::board::{Board, RunProgress};
 use super::snapshot::{ProgressRow, Snapshot, Workers};
-use super::workers::WorkersHeard;
+use super::workers::WorkerNotes;
 use crate::drive::{Progress, ShownRun};
 use crate::serve::ServiceState;
 use crate::shared_run;
@@ -68,7 +68,7 @@ impl Watch {
     pub(super) async fn look(
         &mut self,
         shared: &ServiceState,
-        workers: &WorkersHeard,
+        workers: &WorkerNotes,
     ) -> Result<(), StoreError> {
         let store = &*shared.context.history_store;
         while let Some(entry) = store.next_after(HISTORY, self.history).await? {

@@ -22,37 +22,37 @@ const AGAIN: Duration = Duration::from_secs(5);
 
 /// What workers said last.
 #[derive(Default)]
-pub(in crate::serve) struct WorkersHeard(Mutex<BTreeMap<WorkerId, Heard>>);
+pub(in crate::serve) struct WorkerNotes(Mutex<BTreeMap<WorkerId, LastNote>>);
 
 /// What a worker said, and when.
-struct Heard {
+struct LastNote {
     in_hand: Option<u64>,
     at_ms: u64,
 }
 
-impl WorkersHeard {
-    fn all(&self) -> MutexGuard<'_, BTreeMap<WorkerId, Heard>> {
+impl WorkerNotes {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<WorkerId, LastNote>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hear(&self, note: WorkerNote, at_ms: u64) {
+    fn take(&self, note: WorkerNote, at_ms: u64) {
         let mut all = self.all();
-        all.retain(|_, heard| at_ms.saturating_sub(heard.at_ms) < millis(WORKER_SHOWN_FOR));
+        all.retain(|_, last| at_ms.saturating_sub(last.at_ms) < millis(WORKER_SHOWN_FOR));
         if all.len() >= PAGE_WORKERS_MAX && !all.contains_key(&note.worker) {
             return;
         }
-        all.insert(note.worker, Heard { in_hand: note.in_hand, at_ms });
+        all.insert(note.worker, LastNote { in_hand: note.in_hand, at_ms });
     }
 
     fn rows(&self, now_ms: u64) -> Vec<WorkerRow> {
         let mut all = self.all();
-        all.retain(|_, heard| now_ms.saturating_sub(heard.at_ms) < millis(WORKER_SHOWN_FOR));
-        let row = |(worker, heard): (&WorkerId, &Heard)| WorkerRow {
+        all.retain(|_, last| now_ms.saturating_sub(last.at_ms) < millis(WORKER_SHOWN_FOR));
+        let row = |(worker, last): (&WorkerId, &LastNote)| WorkerRow {
             role: worker.role.clone(),
             host: worker.host.clone(),
             process: worker.process,
-            in_hand: heard.in_hand,
-            last_seen: rfc3339(heard.at_ms),
+            in_hand: last.in_hand,
+            last_seen: rfc3339(last.at_ms),
         };
         all.iter().map(row).collect()
     }
@@ -73,14 +73,14 @@ impl WorkersHeard {
     }
 }
 
-/// Hears what workers say until the shutdown. In one process there is nothing to hear.
-pub(in crate::serve) async fn hear(current: &Current, heard: &Arc<WorkersHeard>) -> Result<(), Infallible> {
+/// Takes what workers say until the shutdown. In one process they say nothing.
+pub(in crate::serve) async fn follow(current: &Current, taken: &Arc<WorkerNotes>) -> Result<(), Infallible> {
     let shared = Arc::clone(&current.borrow());
-    let hearing = async {
+    let following = async {
         loop {
             if let Some(mut notes) = shared.context.notes.workers().await {
                 while let Some(note) = notes.next().await {
-                    heard.hear(note, now_ms());
+                    taken.take(note, now_ms());
                 }
             }
             sleep(AGAIN).await;
@@ -88,7 +88,7 @@ pub(in crate::serve) async fn hear(current: &Current, heard: &Arc<WorkersHeard>)
     };
     tokio::select! {
         () = shared.shutdown.cancelled() => Ok(()),
-        never = hearing => never,
+        never = following => never,
     }
 }
 
@@ -98,22 +98,22 @@ mod tests {
 
     #[test]
     fn workers_are_shown_for_a_while_and_bounded() {
-        let heard = WorkersHeard::default();
+        let notes = WorkerNotes::default();
         let note = |process, in_hand| {
             let worker = WorkerId { role: "scanner".to_owned(), host: "a".to_owned(), process };
             WorkerNote { worker, in_hand }
         };
-        heard.hear(note(1, Some(1)), 1_000);
-        heard.hear(note(1, Some(2)), 2_000);
-        heard.hear(note(2, None), 3_000);
-        let rows = heard.rows(4_000);
+        notes.take(note(1, Some(1)), 1_000);
+        notes.take(note(1, Some(2)), 2_000);
+        notes.take(note(2, None), 3_000);
+        let rows = notes.rows(4_000);
         assert_eq!(rows.iter().map(|row| row.in_hand).collect::<Vec<_>>(), [Some(2), None]);
         assert_eq!(rows[0].last_seen, "1970-01-01T00:00:02Z");
         let later = 2_000 + millis(WORKER_SHOWN_FOR);
-        assert_eq!(heard.rows(later).len(), 1);
+        assert_eq!(notes.rows(later).len(), 1);
         for process in 10..10 + 2 * u32::try_from(PAGE_WORKERS_MAX).unwrap() {
-            heard.hear(note(process, None), later);
+            notes.take(note(process, None), later);
         }
-        assert_eq!(heard.rows(later).len(), PAGE_WORKERS_MAX);
+        assert_eq!(notes.rows(later).len(), PAGE_WORKERS_MAX);
     }
 }
