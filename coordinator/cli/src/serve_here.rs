@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::future::pending;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use coordinator::process_id::myself;
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use super::admin::{self, AdminRoutes, Health};
 use super::error::CommandError;
 use super::here::{folder, import};
-use super::http_access::{HttpService, HttpSettings};
+use super::http_access::{AdminTls, HttpService, HttpSettings};
 use super::reload::{ReadSettings, Reloader};
 use super::roles::{served_jobs, until_drained};
 use super::signals::Signals;
@@ -59,9 +60,8 @@ pub async fn serve(settings: &[Settings], read: ReadSettings<'_>) -> Result<u8, 
         api: Some(http.api.router()),
     };
     let address = admin::start(&mut tasks, admin::address(settings, true), http.tls(), routes).await?;
-    let notice = ServiceNotice { address, tls: http.tls().borrow().is_some(), jobs: Vec::new() };
-    let (noted, served) = (Arc::clone(&lock), reloader.jobs());
-    tasks.start("the notice for commands", async move { tell(&noted, notice, served).await });
+    let (held, tls, served) = (Arc::clone(&lock), http.tls(), reloader.jobs());
+    tasks.start("the notice for commands", async move { announce(&held, address, tls, served).await });
     let context = Context { telemetry, ..context(&jobs) };
     health.report(&mut tasks);
     let ready = async {
@@ -77,17 +77,23 @@ pub async fn serve(settings: &[Settings], read: ReadSettings<'_>) -> Result<u8, 
 }
 
 /// Tells commands on this machine which jobs the service has, and where it listens; never returns.
-async fn tell(
+async fn announce(
     lock: &ServiceLock,
-    mut notice: ServiceNotice,
+    address: Option<SocketAddr>,
+    mut tls: AdminTls,
     mut jobs: watch::Receiver<Vec<ServedJob>>,
 ) -> Result<(), Infallible> {
     loop {
-        notice.jobs = jobs.borrow_and_update().iter().map(|job| job.options.job.clone()).collect();
+        let names = jobs.borrow_and_update().iter().map(|job| job.options.job.clone()).collect();
+        let notice = ServiceNotice { address, tls: tls.borrow_and_update().is_some(), jobs: names };
         if let Err(e) = lock.announce(&notice) {
             tracing::warn!("`keysweep run` on this machine does not mention this service: {e}");
         }
-        if jobs.changed().await.is_err() {
+        let changed = tokio::select! {
+            changed = jobs.changed() => changed,
+            changed = tls.changed() => changed,
+        };
+        if changed.is_err() {
             return pending().await;
         }
     }

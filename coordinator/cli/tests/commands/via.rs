@@ -1,10 +1,15 @@
 //! `keysweep run --via URL`: a service carries out the run, and the command ends as if it had done so itself.
 
+use std::fs;
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::service::{Machine, stopped};
+use crate::cli::broker::file;
+use crate::cli::certificates::Certificates;
 use crate::cli::fake::unused_port;
-use crate::cli::{Keysweep, SECRET, keysweep};
+use crate::cli::{Ended, Keysweep, SECRET, keysweep};
 
 /// `keysweep run --via` the service at `address`.
 fn via(address: &str, more: &[&str]) -> Keysweep {
@@ -81,20 +86,47 @@ async fn a_signal_stops_the_run_at_the_service() {
     stopped(service);
 }
 
+/// A dry run of this machine.
+fn beside(machine: &Machine, more: &[&str]) -> Ended {
+    let args = [&["run", "--dry-run", "--redis", machine.place.url()], more].concat();
+    machine.state.command(&args).run()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_beside_a_service_with_the_same_job_says_so() {
     let machine = Machine::start().await;
     machine.place.seed(100).await;
     let (service, api) = machine.service(&[]);
-    let beside = |more: &[&str]| {
-        let args = [&["run", "--dry-run", "--redis", machine.place.url()], more].concat();
-        machine.state.command(&args).run()
-    };
     let hint = format!("--via http://{}", api.address);
-    beside(&[]).exits(0).log_contains(&[&hint, "(`keysweep`) serves job `permission-cache-cleanup`"]);
-    let other = beside(&["--job", "other"]);
+    let same = beside(&machine, &[]);
+    same.exits(0).log_contains(&[&hint, "(`keysweep`) serves job `permission-cache-cleanup`"]);
+    let other = beside(&machine, &["--job", "other"]);
     assert!(!other.exits(0).stderr.contains("--via"), "{other}");
     stopped(service);
-    let alone = beside(&[]);
+    let alone = beside(&machine, &[]);
     assert!(!alone.exits(0).stderr.contains("--via"), "{alone}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_run_says_of_a_service_follows_its_certificate() {
+    let (machine, certificates) = (Machine::start().await, Certificates::make());
+    machine.place.seed(100).await;
+    let path = file("via-tls.toml", "[serve]\n");
+    let mut service = machine.service_at("127.0.0.1:0", &[], &["--config", &path]);
+    let address = service.admin_address();
+    let plain = format!("--via http://{address}`");
+    let tls = format!("--via https://HOST:{}`", address.rsplit(':').next().unwrap());
+    beside(&machine, &[]).exits(0).log_contains(&[&plain]);
+    let [cert, key] = ["server.pem", "server.key"].map(|name| certificates.path(name));
+    let certified = format!("[serve]\nadmin_cert = \"{cert}\"\nadmin_key = \"{key}\"\n");
+    for (table, hint) in [(certified.as_str(), &tls), ("[serve]\n", &plain)] {
+        fs::write(&path, table).unwrap();
+        service.signal("HUP");
+        // It says so a moment after it serves by the new settings.
+        let until = Instant::now() + Duration::from_secs(30);
+        while !beside(&machine, &[]).exits(0).stderr.contains(hint) {
+            assert!(Instant::now() < until, "no `{hint}`; the service says {}", service.so_far());
+        }
+    }
+    stopped(service);
 }
