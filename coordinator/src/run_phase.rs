@@ -26,6 +26,13 @@ pub enum RunPhase {
 }
 
 impl RunPhase {
+    /// The phase of a run that has not ended, by its name; `None` for other texts.
+    #[must_use]
+    pub(crate) fn in_progress(name: &str) -> Option<Self> {
+        let phases = [Self::Planned, Self::Scanning, Self::Reaping, Self::Reporting];
+        phases.into_iter().find(|phase| <&str>::from(phase) == name)
+    }
+
     /// The phase according to the records in `fold`. Never goes back.
     #[must_use]
     pub(crate) fn advanced(self, fold: &Fold) -> Self {

@@ -1,14 +1,17 @@
 //! Queries and cancellation of remembered runs, for the command line and the API.
 
+use std::borrow::Cow;
+
 use keysweep_model::ids::RunId;
 use keysweep_model::messages::{Cancel, CancelKind};
 use keysweep_model::result::CleanupResult;
 use keysweep_runtime::context::Context;
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::records::RecordError;
+use keysweep_storage::task_notes::ReadSoFar;
 use reporter::Fold;
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::drive::Progress;
 use crate::run_phase::RunPhase;
@@ -40,11 +43,11 @@ pub struct CancelView {
 }
 
 /// The progress of a run. Counts of keys include tasks that have ended, and running ones as far as they report.
-#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProgressView {
     /// Its state: `planned`, `scanning`, `reaping`, `reporting` or `done`.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// Keys that the plan expects to list.
     pub keys: u64,
     /// Keys listed so far, matching or not, or skipped.
@@ -77,13 +80,25 @@ fn line_json<S: Serializer>(line: &RunLine, serializer: S) -> Result<S::Ok, S::E
 impl From<Progress> for ProgressView {
     fn from(progress: Progress) -> Self {
         Self {
-            state: progress.phase.into(),
+            state: Cow::Borrowed(progress.phase.into()),
             keys: progress.keys,
             listed_keys: progress.read.listed,
             scanned_keys: progress.read.scanned,
             stale_ttl_keys: progress.read.stale,
             cleaned_keys: progress.totals.accounting.deleted,
         }
+    }
+}
+
+/// What is displayed of a progress that came as JSON.
+impl From<ProgressView> for Progress {
+    fn from(view: ProgressView) -> Self {
+        let phase = RunPhase::in_progress(&view.state).unwrap_or_default();
+        let mut progress = Self { phase, ..Self::start(view.keys) };
+        progress.totals.accounting.deleted = view.cleaned_keys;
+        let (listed, scanned, stale) = (view.listed_keys, view.scanned_keys, view.stale_ttl_keys);
+        progress.read = ReadSoFar { listed, scanned, stale };
+        progress
     }
 }
 
@@ -138,4 +153,24 @@ pub async fn cancel(context: &Context, run: RunId, cause: String) -> Result<Opti
     let ended = records.result().await?.is_some();
     let first = !ended && records.create_cancel(&Cancel { kind: CancelKind::Asked, cause }).await?;
     Ok(Some(Cancelled { run_id: run, cancelled: first, ended }))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_progress_is_read_as_it_is_written() {
+        let names = ["planned", "scanning", "reaping", "reporting"];
+        for (n, state) in (1..).zip(names) {
+            let document = json!({
+                "state": state, "keys": 9 * n, "listedKeys": 8 * n, "scannedKeys": 7 * n, "staleTTLKeys": 6 * n,
+                "cleanedKeys": 5 * n,
+            });
+            let view = ProgressView::deserialize(&document).expect("a progress");
+            assert_eq!(json!(ProgressView::from(Progress::from(view))), document);
+        }
+    }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use coordinator::serve::{HttpAccess, HttpApi};
 use keysweep_config::{SecretSource, Setting, Settings};
-use keysweep_model::secret::Secret;
 use keysweep_tls::ServerTls;
 use tokio::sync::watch;
 
@@ -82,8 +81,9 @@ pub(super) fn tls(jobs: &[Settings], is_coordinator: bool) -> Result<Option<Serv
 }
 
 fn access(settings: &Settings, listens: Option<SocketAddr>, tls: bool) -> Result<HttpAccess, CommandError> {
-    let api_token = read(settings.api_token.value.as_ref())?;
-    let view_token = read(settings.view_token.value.as_ref())?;
+    let read =
+        |token: &Setting<Option<SecretSource>>| token.value.as_ref().map(SecretSource::read).transpose();
+    let (api_token, view_token) = (read(&settings.api_token)?, read(&settings.view_token)?);
     if api_token.is_some() && api_token == view_token {
         return Err(CommandError::Usage(
             "`api_token` and `view_token` are the same: use two tokens".to_owned(),
@@ -106,8 +106,4 @@ fn access(settings: &Settings, listens: Option<SocketAddr>, tls: bool) -> Result
         shows_keys: settings.dashboard_keys.value,
         tls,
     })
-}
-
-fn read(token: Option<&SecretSource>) -> Result<Option<Secret>, CommandError> {
-    token.map(SecretSource::read).transpose().map_err(|e| CommandError::Usage(e.to_string()))
 }

@@ -8,7 +8,7 @@ use coordinator::drive::Progress;
 use coordinator::exit;
 use coordinator::options::Options;
 use coordinator::process_id::myself;
-use coordinator::run_phase::RunPhase;
+use coordinator::runs::ProgressView;
 use keysweep_config::{
     self as config, Environment, FlagLayer, Given, Group, Origin, SecretSource, Section, SettingDef,
     SettingKind, Settings,
@@ -19,7 +19,7 @@ use keysweep_model::messages::{Attempt, Cancel, CancelKind};
 use keysweep_model::printable::one_line;
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_state::RunningService;
-use keysweep_storage::task_notes::ReadSoFar;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -226,22 +226,9 @@ fn unexpected(service: &ServiceApi, why: &str) -> CommandError {
     CommandError::Service { address: service.shown().to_owned(), status: 200, why }
 }
 
+/// The progress in a reply; `None` if it has none that this version knows.
 fn so_far(seen: &Value) -> Option<Progress> {
-    let number = |name: &str| seen[name].as_u64().unwrap_or_default();
-    let phase = match seen["state"].as_str()? {
-        "scanning" => RunPhase::Scanning,
-        "reaping" => RunPhase::Reaping,
-        "reporting" => RunPhase::Reporting,
-        _ => RunPhase::Planned,
-    };
-    let mut progress = Progress { phase, ..Progress::start(number("keys")) };
-    progress.totals.accounting.deleted = number("cleanedKeys");
-    progress.read = ReadSoFar {
-        listed: number("listedKeys"),
-        scanned: number("scannedKeys"),
-        stale: number("staleTTLKeys"),
-    };
-    Some(progress)
+    ProgressView::deserialize(seen).ok().map(Progress::from)
 }
 
 /// The options that the display of the result needs. The service makes further attempts, not this command.

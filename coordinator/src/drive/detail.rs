@@ -54,13 +54,12 @@ impl RunState {
             stats.entry(node.clone()).or_default().merge(&pace.unreported);
         }
         let Pacing { summary, latency_budget_ms, nodes, .. } = pacing(&self.spec, &stats, false);
-        let prefixes = self.recorded.fold.stale_prefixes().rows.into_iter().take(SHOWN_PREFIXES);
         RunDetail {
             map: if self.spec.cluster { self.map_of_slots() } else { self.map_of_table() },
             pacing: summary,
             latency_budget_ms,
             paced: worst_first(nodes, latency_budget_ms, paces),
-            prefixes: prefixes.map(|row| PrefixRow { sample_key: None, ..row }).collect(),
+            prefixes: shown_prefixes(self.recorded.fold.stale_prefixes().rows),
         }
     }
 
@@ -132,6 +131,12 @@ impl RunState {
         }
         nodes
     }
+}
+
+/// Those of `rows` that the page shows: groups of keys, without the name of a whole key.
+pub(crate) fn shown_prefixes(rows: Vec<PrefixRow>) -> Vec<PrefixRow> {
+    let rows = rows.into_iter().take(SHOWN_PREFIXES);
+    rows.map(|row| PrefixRow { sample_key: None, ..row }).collect()
 }
 
 /// Parts of the keyspace by what has happened to them.

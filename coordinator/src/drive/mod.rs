@@ -36,6 +36,7 @@ use tokio::time::sleep_until;
 use self::executor::Executor;
 use crate::task_ids::TaskIds;
 
+pub(crate) use detail::shown_prefixes;
 pub use detail::{PacedNow, RunDetail};
 pub use display::{RunDisplay, ShownRun};
 pub use effect::{Effect, Notice, RunEvent};

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::response::Response;
 use keysweep_model::ids::RunId;
 use keysweep_model::messages::HitRateSource;
-use keysweep_model::metrics::{Heaviest, HitPoint, PrefixRow, TtlDistribution};
+use keysweep_model::metrics::{Heaviest, HitPoint, TtlDistribution};
 use keysweep_model::result::CleanupResult;
 use keysweep_model::time::rfc3339;
 use keysweep_storage::counter_snapshot::{self, CounterSnapshot};
@@ -13,7 +13,8 @@ use reporter::hit_rate::{CounterSnapshots, INCLUDES};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{SERIES_POINTS_MAX, SHOWN_PREFIXES};
+use crate::drive::shown_prefixes;
+use crate::limits::SERIES_POINTS_MAX;
 use crate::serve::handlers::{ApiResult, choose, failed};
 use crate::serve::http::{HttpApi, Pairs, SharedApi, answered, asked};
 use crate::serve::request::{FieldKind, RequestField, RequestFields};
@@ -159,10 +160,8 @@ impl MemoryPoint {
 
 impl LastRun {
     fn of(result: CleanupResult) -> Self {
-        let mut prefixes = result.metrics.prefixes.by_stale;
-        prefixes.rows.truncate(SHOWN_PREFIXES);
-        // A whole key, and not a group of them.
-        prefixes.rows = prefixes.rows.into_iter().map(|row| PrefixRow { sample_key: None, ..row }).collect();
+        let prefixes = result.metrics.prefixes.by_stale;
+        let prefixes = Heaviest { rows: shown_prefixes(prefixes.rows), ..prefixes };
         Self { run_id: result.run_id, at: result.finished_at, ttl: result.metrics.ttl, prefixes }
     }
 }
