@@ -1,4 +1,5 @@
-//! Batches that are not acted on: refused, undecodable, or without a grant when their run is cancelled. One outcome covers all their candidates, so the receipt always fits.
+//! Batches that are not acted on: refused, undecodable, or without a grant when their run is cancelled. One outcome
+//! covers all their candidates, so the receipt always fits.
 
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Formats numbers, memory sizes, times and evidence, for all printers. Pure; no figure becomes `NaN`.
 
-use std::borrow::Cow;
-
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use keysweep_model::memory::ByteEstimate;
@@ -166,14 +164,6 @@ pub(crate) fn first_upper(text: &str) -> String {
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// `text`, truncated to `letters` characters.
-pub(crate) fn shortened(text: &str, letters: usize) -> Cow<'_, str> {
-    match text.char_indices().nth(letters) {
-        Some((end, _)) => Cow::Owned(format!("{}…", &text[..end])),
-        None => Cow::Borrowed(text),
-    }
-}
-
 /// The name of a figure: `hitRatePercent` becomes `hit rate percent`.
 pub(crate) fn name(field: &str) -> String {
     let mut words: Vec<String> = vec![String::new()];
@@ -247,11 +237,6 @@ mod tests {
         let shown = [0, 9_999, 12_345, 999_949, 999_999, 4_500_000, u64::MAX].map(compact);
         assert_eq!(shown, ["0", "9,999", "12.3k", "999.9k", "1.0M", "4.5M", "18.4E"]);
         assert_eq!([0, 1_023, 1_536, u64::MAX].map(bytes), ["0 B", "1023 B", "1.5 KiB", "16.0 EiB"]);
-    }
-
-    #[test]
-    fn long_texts_are_cut_at_characters() {
-        assert_eq!([shortened("äöü", 2), shortened("äöü", 3), shortened("", 3)], ["äö…", "äöü", ""]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The namespaces of a keyspace as a page of text, and as JSON. What is not measured is null. Pure.
 
 use keysweep_inspect::{KnownStructure, Namespace};
+use keysweep_model::printable;
 use keysweep_model::result::Coverage;
 use reporter::printer::terminal;
 use reporter::view::{Block, Kind, Table};
@@ -148,12 +149,9 @@ fn row(row: &Namespace) -> Value {
     })
 }
 
-/// A template, cut if it is longer than a line.
+/// A template, shortened if it is longer than a line.
 fn shortened(template: &str) -> String {
-    match template.char_indices().nth(TEMPLATE_MAX) {
-        Some(_) => template.chars().take(TEMPLATE_MAX - 1).chain(['…']).collect(),
-        None => template.to_owned(),
-    }
+    printable::shortened(template, TEMPLATE_MAX).into_owned()
 }
 
 /// All keys, and those without TTL.

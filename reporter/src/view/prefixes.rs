@@ -1,12 +1,13 @@
 //! The heaviest prefixes.
 
 use keysweep_model::metrics::{Heaviest, PrefixRow};
+use keysweep_model::printable::shortened;
 use keysweep_model::result::CleanupResult;
 
 use super::Section;
 use super::blocks::{Block, Ranked, Ranking};
 use super::known::{is_only_reported, partly_read, read_suffix};
-use crate::format::{bounds, bytes, counted, share_text, shortened};
+use crate::format::{bounds, bytes, counted, share_text};
 
 /// The most characters shown of a name: a key may have millions.
 const NAME_MAX: usize = 120;

@@ -2,6 +2,7 @@
 //! authenticates it. `docs/webhooks.md` describes it for receivers.
 
 use keysweep_model::metrics::Severity;
+use keysweep_model::printable::{hex, shortened};
 use keysweep_model::secret::Secret;
 use keysweep_model::time::rfc3339;
 use keysweep_storage::alerts::{AlertNotification, AlertTransition};
@@ -59,8 +60,7 @@ pub fn signature(secret: &Secret, timestamp: u64, body: &[u8]) -> String {
     let mut context = hmac::Context::with_key(&key);
     context.update(format!("{timestamp}.").as_bytes());
     context.update(body);
-    let digits = context.sign().as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    format!("sha256={digits}")
+    format!("sha256={}", hex(context.sign().as_ref()))
 }
 
 fn figure(value: &Value) -> String {
@@ -70,12 +70,4 @@ fn figure(value: &Value) -> String {
 /// Escapes the three characters that Slack reads as markup.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-fn shortened(text: &str, chars_max: usize) -> String {
-    if text.chars().count() <= chars_max {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(chars_max - 1).collect();
-    format!("{kept}…")
 }

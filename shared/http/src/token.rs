@@ -1,5 +1,6 @@
 //! Tokens of clients: compared in constant time, made of random bits, known again by their digests.
 
+use keysweep_model::printable::hex;
 use keysweep_model::secret::Secret;
 use ring::digest::{SHA256, digest};
 use ring::hmac::{HMAC_SHA256, Key, sign, verify};
@@ -17,7 +18,7 @@ pub fn constant_time_eq(secret: &Secret, given: &[u8]) -> bool {
 #[must_use]
 pub fn random_token() -> Option<Secret> {
     let bytes = generate::<[u8; 32]>(&SystemRandom::new()).ok()?.expose();
-    Some(Secret::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+    Some(Secret::new(hex(&bytes)))
 }
 
 /// The SHA-256 of a token: to know it again without keeping it.

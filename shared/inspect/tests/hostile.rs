@@ -5,6 +5,7 @@ use keysweep_inspect::limits::{NAMESPACES_MAX, NODES_SENT_MAX};
 use keysweep_inspect::{Lifetime, Miner};
 use keysweep_model::limits::MESSAGE_BYTES_MAX;
 use keysweep_model::wire;
+use keysweep_testkit::populations::letters;
 use proptest::prelude::*;
 
 fn mine(names: impl IntoIterator<Item = Vec<u8>>) -> Miner {
@@ -149,15 +150,6 @@ fn a_frequent_beginning_survives_many_rare_ones() {
     let session =
         found.rows.iter().find(|row| row.template == "session:{id}").expect("it has a quarter of all keys");
     assert_eq!((session.keys, session.missed_max), (10_000, 0));
-}
-
-fn letters(mut n: u64) -> String {
-    let mut text = String::new();
-    while n > 0 {
-        text.push(char::from(b'a' + (n % 26) as u8));
-        n /= 26;
-    }
-    text
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! a visible shape: direction overrides, zero-width characters, blanks other than the ordinary space, and unassigned
 //! code points. A backslash is doubled, so that two names never look the same.
 
+use std::borrow::Cow;
 use std::fmt::{self, Write};
 
 /// Invisible characters that Rust's own escaping treats as printable: fillers, joiners and variation selectors.
@@ -116,6 +117,26 @@ pub fn beginning(name: &[u8], max: usize) -> &[u8] {
     &name[..max - back]
 }
 
+/// `text` in at most `chars_max` characters: the end of a longer one is replaced by `…`.
+#[must_use]
+pub fn shortened(text: &str, chars_max: usize) -> Cow<'_, str> {
+    if text.chars().nth(chars_max).is_none() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().take(chars_max.saturating_sub(1)).chain(['…']).collect())
+}
+
+/// Bytes as hexadecimal digits in lower case.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -175,6 +196,17 @@ mod tests {
         assert_eq!([cut("ключ", 3), cut("ключ", 4), cut("ключ", 99)], ["к", "кл", "ключ"]);
         assert_eq!([cut("🛒", 3), cut("🛒", 0), cut("abc", 2)], ["", "", "ab"]);
         assert_eq!(beginning(&[0x80; 9], 6).len(), 6);
+    }
+
+    #[test]
+    fn a_long_text_ends_with_an_ellipsis() {
+        let texts = [shortened("äöü", 2), shortened("äöü", 3), shortened("", 3), shortened("abcd", 3)];
+        assert_eq!(texts, ["ä…", "äöü", "", "ab…"]);
+    }
+
+    #[test]
+    fn bytes_are_two_digits_each() {
+        assert_eq!(hex(&[0, 0x0a, 0xff]), "000aff");
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use sha1::{Digest, Sha1};
 use crate::glob::Pattern;
 use crate::ids::Alias;
 use crate::messages::{Rules, RunSpec};
+use crate::printable::hex;
 
 /// Bytes of the digest that are kept: collisions are improbable.
 const BYTES: usize = 12;
@@ -41,7 +42,7 @@ impl Selection {
         sources.sort_unstable();
         sources.dedup();
         sources.into_iter().for_each(&mut add);
-        Self(digest.finalize().iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(&digest.finalize()[..BYTES]))
     }
 }
 

@@ -3,10 +3,10 @@
 //! that `sqlite3` shows it. One text per batch costs a tenth of a row per key.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 
 use keysweep_model::key::Key;
 use keysweep_model::messages::Reason;
+use keysweep_model::printable::hex;
 use serde::{Deserialize, Serialize};
 
 /// Keys of one slot that were candidates for one reason.
@@ -35,14 +35,7 @@ impl<'a> Name<'a> {
     fn of(key: &'a Key) -> Self {
         match std::str::from_utf8(key.as_bytes()) {
             Ok(text) if !text.contains('\0') => Self::Text(text.into()),
-            _ => {
-                let hex = key.as_bytes().iter().fold(String::new(), |mut hex, byte| {
-                    // Writing to a string cannot fail.
-                    let _ = write!(hex, "{byte:02x}");
-                    hex
-                });
-                Self::Bytes { hex: hex.into() }
-            }
+            _ => Self::Bytes { hex: hex(key.as_bytes()).into() },
         }
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use keysweep_model::glob::Pattern;
 use keysweep_model::ids::RunId;
 use keysweep_model::metrics::Alert;
-use keysweep_model::printable::is_printable;
+use keysweep_model::printable::{self, is_printable};
 use keysweep_storage::history::RunLine;
 
 use super::snapshot::{AlertRow, AttemptRow, JobRow, ProgressRow, ResolvedRow, RunRow, Running, Snapshot};
@@ -176,12 +176,7 @@ fn plain(pattern: &Pattern) -> Option<String> {
 }
 
 fn shortened(text: &str) -> String {
-    let mut chars = text.chars();
-    let mut short: String = chars.by_ref().take(PAGE_TEXT_CHARS_MAX).collect();
-    if chars.next().is_some() {
-        short.push('…');
-    }
-    short
+    printable::shortened(text, PAGE_TEXT_CHARS_MAX).into_owned()
 }
 
 #[cfg(test)]
@@ -215,7 +210,7 @@ mod tests {
             (0, 0, Some(7))
         );
         let cause = second.runs[0].cause.as_ref().map(|cause| cause.chars().count());
-        assert_eq!(cause, Some(PAGE_TEXT_CHARS_MAX + 1));
+        assert_eq!(cause, Some(PAGE_TEXT_CHARS_MAX));
         assert!(board.progress.is_empty());
     }
 

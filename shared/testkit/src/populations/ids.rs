@@ -110,7 +110,8 @@ pub(super) fn slug(rng: &mut Rng, n: u64) -> String {
 }
 
 /// A number in letters.
-fn letters(mut n: u64) -> String {
+#[must_use]
+pub fn letters(mut n: u64) -> String {
     let mut text = String::new();
     while n > 0 {
         text.push(char::from(b'a' + (n % 26) as u8));

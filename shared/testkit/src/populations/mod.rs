@@ -9,6 +9,7 @@ mod web_shop;
 use fastrand::Rng;
 use keysweep_servers::{DatasetEntry, DatasetValue};
 
+pub use ids::letters;
 pub use permission_cache::PERMISSION_CACHE;
 pub use saas::SAAS;
 pub use web_shop::WEB_SHOP;
