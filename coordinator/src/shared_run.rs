@@ -97,7 +97,7 @@ pub async fn read(context: &Context, run: RunId) -> Result<Option<SharedProgress
 ///
 /// # Errors
 /// When the store fails.
-pub async fn goes_on(context: &Context, run: RunId, now_ms: u64) -> Result<bool, StoreError> {
+pub async fn is_running(context: &Context, run: RunId, now_ms: u64) -> Result<bool, StoreError> {
     Ok(read(context, run).await?.is_some_and(|shared| is_recent(shared.at_ms, now_ms)))
 }
 

@@ -163,7 +163,7 @@ async fn queue(context: &Context, lines: &[RunLine]) -> Result<JobQueue, RecordE
                 let driven =
                     |hold: &lease::LeaseRecord| hold.run == line.run_id && hold.phase == LeasePhase::Driven;
                 let is_active = hold.is_some_and(|(hold, _)| driven(&hold))
-                    || shared_run::goes_on(context, line.run_id, now_ms()).await?;
+                    || shared_run::is_running(context, line.run_id, now_ms()).await?;
                 if is_active {
                     queue.active += 1;
                 } else {

@@ -58,12 +58,12 @@ impl Health {
     /// Tells the service manager what changes without a call, such as a lost connection; never returns.
     async fn follow(&self) -> Result<(), Infallible> {
         loop {
-            self.tell();
+            self.report_state();
             sleep(STATUS_EVERY).await;
         }
     }
 
-    fn tell(&self) {
+    fn report_state(&self) {
         let (code, status) = self.readiness();
         let stopping = self.draining.load(Ordering::Relaxed);
         let ready = code == StatusCode::OK;
@@ -75,13 +75,13 @@ impl Health {
     pub(super) fn ready(&self, nats: Option<Nats>) {
         // Set once; a second call has no effect.
         let _ = self.ready.set(nats);
-        self.tell();
+        self.report_state();
     }
 
     /// Records that the process takes no more work.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
-        self.tell();
+        self.report_state();
     }
 
     fn readiness(&self) -> (StatusCode, &'static str) {

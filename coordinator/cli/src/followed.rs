@@ -16,7 +16,7 @@ use super::error::CommandError;
 use super::signals::Signals;
 
 /// How often a run is looked at.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_EVERY: Duration = Duration::from_millis(250);
 
 /// How long after its end in the history the result of a run may follow.
 const RESULT_FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
@@ -57,7 +57,7 @@ pub(super) async fn follow(
                 }
             }
         }
-        sleep(LOOK).await;
+        sleep(POLL_EVERY).await;
     }
 }
 

@@ -22,7 +22,7 @@ pub async fn nats_setup(
     let access = NatsOptions::from_settings(&connections.nats).of_worker();
     let nats = Nats::connect(&access, "keysweep-cli", Some(PATIENCE)).await?;
     check_room(&nats)?;
-    let mode = if args.apply { SetupMode::Apply } else { SetupMode::Look };
+    let mode = if args.apply { SetupMode::Apply } else { SetupMode::Compare };
     let mut pieces = setup(&nats, mode).await?;
     pieces.extend(buckets(&nats, &connections.buckets(), mode).await?);
     let protections = missing_protections(&nats, true);

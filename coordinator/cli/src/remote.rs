@@ -38,7 +38,7 @@ use crate::limits::NATS_GONE_AFTER;
 const SERVICE_WAIT: Duration = Duration::from_secs(1);
 
 /// How often the lease of a run is read.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_EVERY: Duration = Duration::from_millis(250);
 
 /// How long without progress before we warn that workers may be missing.
 const IDLE: Duration = Duration::from_secs(10);
@@ -153,7 +153,7 @@ pub(super) fn shown(result: &CleanupResult, options: &Options, show: OutputMode)
 async fn warn_if_idle(progress: watch::Receiver<Progress>, ended: &CancellationToken) {
     let (mut before, mut since, mut warned) = (*progress.borrow(), Instant::now(), false);
     loop {
-        if !pause(LOOK, ended).await {
+        if !pause(POLL_EVERY, ended).await {
             return;
         }
         let now = *progress.borrow();
@@ -195,7 +195,7 @@ async fn ensure_driven(
         if let Err(e) = checked {
             tracing::warn!(error = %e, "failed to check whether a process drives the run");
         }
-        if !pause(LOOK * 4, ended).await {
+        if !pause(POLL_EVERY * 4, ended).await {
             return;
         }
     }
@@ -227,7 +227,7 @@ async fn driven(
             start(run, observed.revision, starter)?;
             started = Some(Instant::now());
         }
-        sleep(LOOK).await;
+        sleep(POLL_EVERY).await;
     }
 }
 
@@ -309,7 +309,7 @@ async fn open_again(
                     return Err(e.into());
                 }
                 tracing::warn!(error = %e, "failed to check whether a process drives the run");
-                sleep(LOOK).await;
+                sleep(POLL_EVERY).await;
                 continue;
             }
         };
@@ -321,7 +321,7 @@ async fn open_again(
         if hold.is_acquirable(observed.unchanged(), context.timing.lease) {
             return Ok(Some(revision));
         }
-        sleep(LOOK).await;
+        sleep(POLL_EVERY).await;
     }
     Ok(None)
 }

@@ -11,7 +11,7 @@ use keysweep_redis::ConnectOptions;
 use keysweep_redis::activity::{ActivityReadError, SetKind, read_members};
 use keysweep_servers::Server;
 use keysweep_testkit::kit;
-use keysweep_testkit::kit::foreign::{Foreign, Manner};
+use keysweep_testkit::kit::foreign::{Differences, Foreign};
 use keysweep_testkit::kit::ground_truth::GroundTruth;
 use keysweep_testkit::kit::population::{self, Population};
 
@@ -20,26 +20,26 @@ const KEYS: u64 = 40_000;
 const OPAQUE: Option<u64> = Some(0);
 
 /// A run through such a server, and the truth of it.
-async fn run(manner: Manner) -> (CleanupResult, GroundTruth, Options, Server) {
+async fn run(differences: Differences) -> (CleanupResult, GroundTruth, Options, Server) {
     let server = Server::start(&[]).await.unwrap();
     let truth = GroundTruth::mixture(KEYS, "");
     let real = kit::options(vec![server.url()]);
     truth.seed(&real.access).await;
-    let foreign = Foreign::before(server.port(), manner).await;
+    let foreign = Foreign::before(server.port(), differences).await;
     let result = kit::run(&kit::options(vec![foreign.url()])).await;
     (result, truth, real, server)
 }
 
-async fn exact(manner: Manner) {
-    println!("{manner:?}");
-    let (result, truth, real, _server) = run(manner).await;
+async fn exact(differences: Differences) {
+    println!("{differences:?}");
+    let (result, truth, real, _server) = run(differences).await;
     truth.check(&real.access, &result).await;
     assert_eq!((result.status, result.scanned_keys_approximate), (Status::Completed, false));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn opaque_cursors_are_read_exactly() {
-    exact(Manner { opaque_from: OPAQUE, ..Manner::default() }).await;
+    exact(Differences { opaque_from: OPAQUE, ..Differences::default() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,31 +50,36 @@ async fn known_servers_are_read_exactly_despite_wrong_counts_and_repeats() {
         ("dragonfly_version:df-v1.27.1", Some("keys=7,expires=0")),
         ("garnet_version:1.0.40", None),
     ] {
-        let manner =
-            Manner { name: Some(name), keyspace, opaque_from: OPAQUE, repeats: Some(3), ..Manner::default() };
-        exact(manner).await;
+        let differences = Differences {
+            name: Some(name),
+            keyspace,
+            opaque_from: OPAQUE,
+            repeats: Some(3),
+            ..Differences::default()
+        };
+        exact(differences).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counts_that_are_old_hide_no_key() {
     for keyspace in ["", "keys=60000,expires=60000"] {
-        exact(Manner { keyspace: Some(keyspace), ..Manner::default() }).await;
+        exact(Differences { keyspace: Some(keyspace), ..Differences::default() }).await;
     }
 }
 
 /// The cursors change after the plan has looked at them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cursors_that_turn_opaque_during_a_run_are_reported() {
-    let (result, ..) = run(Manner { opaque_from: Some(60), ..Manner::default() }).await;
+    let (result, ..) = run(Differences { opaque_from: Some(60), ..Differences::default() }).await;
     // Failed, where no task was done before.
     assert!(matches!(result.status, Status::Partial | Status::Failed), "{:?}", result.issues);
     assert!(result.scanned_keys_approximate);
 }
 
 /// What a plan says of a server behind which `real` is.
-async fn plan(options: &Options, manner: Manner, port: u16) -> Result<Preflight, String> {
-    let foreign = Foreign::before(port, manner).await;
+async fn plan(options: &Options, differences: Differences, port: u16) -> Result<Preflight, String> {
+    let foreign = Foreign::before(port, differences).await;
     let options = Options {
         access: ConnectOptions { urls: vec![foreign.url()], ..options.access.clone() },
         ..options.clone()
@@ -89,8 +94,8 @@ async fn a_scan_that_does_not_end_ends_the_plan_with_an_error() {
     GroundTruth::mixture(400, "").seed(&options.access).await;
     // Also where nothing but its cursors gives it away.
     for name in [Some("kvrocks_version:2.9.0"), None] {
-        let manner = Manner { name, circle_from: Some(0), ..Manner::default() };
-        let said = kit::in_time(plan(&options, manner, server.port())).await.err();
+        let differences = Differences { name, circle_from: Some(0), ..Differences::default() };
+        let said = kit::in_time(plan(&options, differences, server.port())).await.err();
         let why = "SCAN returned to an earlier cursor";
         assert!(said.as_ref().is_some_and(|said| said.contains(why)), "{said:?}");
     }
@@ -101,8 +106,8 @@ async fn a_set_whose_scan_does_not_end_refuses_inactive_users() {
     let server = Server::start(&[]).await.unwrap();
     let options = population::options(vec![server.url()], population::zset());
     Population::of(2_000).seed(&options.access).await;
-    let manner = Manner { circle_from: Some(0), ..Manner::default() };
-    let foreign = Foreign::before(server.port(), manner).await;
+    let differences = Differences { circle_from: Some(0), ..Differences::default() };
+    let foreign = Foreign::before(server.port(), differences).await;
     let access = ConnectOptions::open(vec![foreign.url()]);
     let conn = access.connect_dedicated(&foreign.url()).await.unwrap();
     let mut lookups = Lookups::default();
@@ -116,8 +121,8 @@ async fn a_set_whose_scan_does_not_end_refuses_inactive_users() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scan_that_stops_ending_during_a_run_is_reported() {
     let name = Some("kvrocks_version:2.9.0");
-    let manner = Manner { name, circle_from: Some(60), ..Manner::default() };
-    let (result, ..) = kit::in_time(run(manner)).await;
+    let differences = Differences { name, circle_from: Some(60), ..Differences::default() };
+    let (result, ..) = kit::in_time(run(differences)).await;
     assert!(matches!(result.status, Status::Partial | Status::Failed), "{:?}", result.issues);
     assert!(result.scanned_keys_approximate);
 }

@@ -23,7 +23,7 @@ use keysweep_testkit::kit::ground_truth::{Class, GroundTruth};
 use keysweep_testkit::kit::{self, keys};
 use keysweep_testkit::soak::Cases;
 use keysweep_testkit::soak::fields::Kind;
-use keysweep_testkit::soak::tamper::{Corpus, Tamper, TamperedStore, Way};
+use keysweep_testkit::soak::tamper::{Corpus, Tamper, TamperMode, TamperedStore};
 use reaper::Reaper;
 use reporter::Fold;
 use scanner::Scanner;
@@ -58,9 +58,9 @@ enum Role {
 impl Role {
     /// The records that are changed before this role reads them. All read the same reports: who replaces one that was read
     /// already is another matter.
-    fn kinds(self, way: Way) -> &'static [Kind] {
-        match (self, way) {
-            (_, Way::AtRest) => &[Kind::Report, Kind::Receipt, Kind::Lookups, Kind::Document],
+    fn kinds(self, mode: TamperMode) -> &'static [Kind] {
+        match (self, mode) {
+            (_, TamperMode::AtRest) => &[Kind::Report, Kind::Receipt, Kind::Lookups, Kind::Document],
             (Self::Scanner, _) => &[Kind::Report],
             (Self::Reaper, _) => &[Kind::Report, Kind::Receipt],
             (Self::Reporter, _) => &[Kind::Receipt, Kind::Lookups, Kind::Log, Kind::Grant, Kind::Document],
@@ -88,7 +88,7 @@ impl Site {
         let corpora = [(); 2].map(|()| Corpus::new(kept(&GroundTruth::mixture(KEYS, ""))));
         let site = Self { server: kit::standalone().await, cluster, corpora };
         for lane in [0, 1] {
-            let tamper = Tamper::new(site.corpus(lane), Way::Record, &[], Rng::with_seed(0));
+            let tamper = Tamper::new(site.corpus(lane), TamperMode::Record, &[], Rng::with_seed(0));
             let case =
                 Case { site: &site, lane, role: Role::Scanner, tamper: Arc::clone(&tamper), late: false };
             let (result, truth, _) = case.run().await;
@@ -166,7 +166,7 @@ impl Case<'_> {
     fn env_of(&self, context: &Context, role: Role) -> Context {
         let mut env = context.clone();
         // What is tampered with at rest is written by another role.
-        let victim = role == self.role || self.tamper.way != Way::InTransit;
+        let victim = role == self.role || self.tamper.mode != TamperMode::InTransit;
         if !victim {
             return env;
         }
@@ -174,7 +174,7 @@ impl Case<'_> {
         let store = |inner| Arc::new(TamperedStore { inner, tamper: Arc::clone(tamper) });
         (env.store, env.history_store) = (store(env.store), store(env.history_store));
         env.audit = env.audit.map(|_| audit_in(&env.store));
-        if role.reads_queues() && self.tamper.way != Way::AtRest {
+        if role.reads_queues() && self.tamper.mode != TamperMode::AtRest {
             env.queue = tamper.queue(&env.queue);
         }
         env
@@ -297,9 +297,9 @@ async fn soak(role: Role, first_seed: u64, count: u64) {
     Box::pin(cases.run(async |lane, seed| {
         let mut rng = Rng::with_seed(seed);
         let at_rest = !role.reads_queues() && rng.bool();
-        let way = if at_rest { Way::AtRest } else { Way::InTransit };
+        let mode = if at_rest { TamperMode::AtRest } else { TamperMode::InTransit };
         let late = rng.u8(0..8) == 0;
-        let tamper = Tamper::new(site.corpus(lane), way, role.kinds(way), rng);
+        let tamper = Tamper::new(site.corpus(lane), mode, role.kinds(mode), rng);
         let case = Case { site: &site, lane, role, tamper: Arc::clone(&tamper), late };
         let status = Box::pin(case.check()).await;
         let mut sums = sums.lock().unwrap();

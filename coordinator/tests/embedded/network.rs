@@ -15,26 +15,26 @@ use tokio::time::sleep;
 use super::failover::PRIMARIES;
 use super::random_faults::{KEYS, check, run_in, slow};
 
-/// One change of the weather after another, each at one of the nodes.
+/// One fault after another, each at one of the nodes.
 async fn storm(nodes: &[Proxy], mut rng: Rng) {
     for _ in 0..8 {
         sleep(Duration::from_millis(rng.u64(0..400))).await;
-        let Some(Proxy { weather, .. }) = rng.choice(nodes) else { return };
+        let Some(Proxy { faults, .. }) = rng.choice(nodes) else { return };
         match rng.u8(0..4) {
-            0 => weather.delay(rng.u64(0..20)),
+            0 => faults.delay(rng.u64(0..20)),
             1 => {
-                weather.stall(true);
+                faults.stall(true);
                 sleep(Duration::from_millis(rng.u64(0..700))).await;
-                weather.stall(false);
+                faults.stall(false);
             }
             // Both in the middle of a reply, and at once.
-            2 => weather.cut_after(rng.i64(1..40_000)),
-            _ => weather.cut_after(0),
+            2 => faults.cut_after(rng.i64(1..40_000)),
+            _ => faults.cut_after(0),
         }
     }
-    for Proxy { weather, .. } in nodes {
-        weather.delay(0);
-        weather.cut_after(-1);
+    for Proxy { faults, .. } in nodes {
+        faults.delay(0);
+        faults.cut_after(-1);
     }
 }
 
@@ -80,10 +80,10 @@ async fn a_reply_that_is_cut_anywhere_is_a_lost_connection() {
     for question in [nested, &[b"INFO"]] {
         for bytes in 0..125 {
             let conn = access.connect_dedicated(&access.urls[0]).await.unwrap();
-            proxy.weather.cut_after(bytes);
+            proxy.faults.cut_after(bytes);
             let fault = conn.command(question).await.expect_err("it is cut");
             assert_eq!(fault.kind, RedisErrorKind::ConnectionLost, "after {bytes} bytes: {fault}");
-            proxy.weather.cut_after(-1);
+            proxy.faults.cut_after(-1);
         }
     }
 }
@@ -98,11 +98,11 @@ async fn a_cut_at_the_beginning_ends_no_run() {
     for bytes in (0..6_000).step_by(300) {
         truth.seed(&ConnectOptions::open(vec![server.url()])).await;
         let preflight = kit::preflight_of(&options).await;
-        proxy.weather.cut_after(bytes);
+        proxy.faults.cut_after(bytes);
         let result = kit::run_in(&kit::env(&options, kit::hasty()), &options, &preflight).await.unwrap();
         assert_eq!(result.status, Status::Completed, "after {bytes} bytes: {result:#?}");
         truth.check_keys(&options.access, true).await;
-        proxy.weather.cut_after(-1);
+        proxy.faults.cut_after(-1);
     }
 }
 

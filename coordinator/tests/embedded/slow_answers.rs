@@ -8,7 +8,7 @@ use coordinator::options::Options;
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_runtime::context::Timing;
 use keysweep_servers::{ClusterServers, Server};
-use keysweep_testkit::kit::foreign::{Foreign, Manner};
+use keysweep_testkit::kit::foreign::{Differences, Foreign};
 use keysweep_testkit::kit::ground_truth::GroundTruth;
 use keysweep_testkit::kit::proxy::Proxy;
 use keysweep_testkit::kit::{self, keys};
@@ -62,9 +62,9 @@ async fn a_server_that_answers_slowly_for_a_while_completes() {
     let proxy = Proxy::before(server.port()).await;
     let options = kit::options(vec![proxy.url()]);
     let slowing = async || {
-        proxy.weather.delay(DELAY_MS);
+        proxy.faults.delay(DELAY_MS);
         sleep(WAIT / 2).await;
-        proxy.weather.delay(0);
+        proxy.faults.delay(0);
     };
     let result = slowed(&options, &truth, slowing).await;
     assert_eq!(result.status, Status::Completed, "{:?}", result.issues);
@@ -77,7 +77,7 @@ async fn a_server_that_stays_slow_to_the_end_is_reported_as_unknown() {
     let proxy = Proxy::before(server.port()).await;
     let options = kit::options(vec![proxy.url()]);
     let begun = Instant::now();
-    let result = slowed(&options, &truth, async || proxy.weather.delay(DELAY_MS)).await;
+    let result = slowed(&options, &truth, async || proxy.faults.delay(DELAY_MS)).await;
     println!("{:?} after {:?}: {:?}", result.status, begun.elapsed(), result.issues);
     // The lock is renewed while the result is made: no lookup of another client.
     assert_eq!(result.metrics.hit_rates.during_run.lookups, Some(0), "{:?}", result.metrics.hit_rates);
@@ -110,7 +110,8 @@ async fn a_node_of_a_cluster_that_stands_still_was_not_replaced() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_does_not_name_its_history_any_more_was_not_replaced() {
     let (server, truth) = standalone().await;
-    let foreign = Foreign::before(server.port(), Manner { hides_history: true, ..Manner::default() }).await;
+    let foreign =
+        Foreign::before(server.port(), Differences { hides_history: true, ..Differences::default() }).await;
     let options = kit::options(vec![foreign.url()]);
     let result = slowed(&options, &truth, async || ()).await;
     names_no_cause(&result);

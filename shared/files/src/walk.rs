@@ -17,7 +17,7 @@ const LINKS_MAX: u32 = 40;
 pub(super) const FOLDER: Mode = Mode::RWXU;
 
 /// A handle for `fstat` and further steps, but not for reading.
-const LOOK: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const PATH_ONLY: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// The folder at `path`, as a handle for further steps. If `make`, missing folders are created, and their names are
 /// durable when this returns.
@@ -31,7 +31,7 @@ pub(super) fn walk(path: &Path, make: bool) -> Result<OwnedFd, FileError> {
             continue;
         }
         let here = walked.join(&step);
-        let next = match openat(&at, &step, LOOK, Mode::empty()) {
+        let next = match openat(&at, &step, PATH_ONLY, Mode::empty()) {
             Err(Errno::NOENT) if make => made(&at, &step, &here)?,
             opened => opened.map_err(FileError::system("open", path))?,
         };
@@ -71,7 +71,7 @@ fn steps(path: &Path) -> Vec<OsString> {
 
 fn start(absolute: bool) -> Result<OwnedFd, FileError> {
     let path = if absolute { "/" } else { "." };
-    openat(CWD, path, LOOK | OFlags::DIRECTORY, Mode::empty()).map_err(FileError::system("open", path))
+    openat(CWD, path, PATH_ONLY | OFlags::DIRECTORY, Mode::empty()).map_err(FileError::system("open", path))
 }
 
 /// Creates the folder `step` in `at`. Another process may create it first; an existing folder is checked like any
@@ -87,5 +87,5 @@ fn made(at: &OwnedFd, step: &OsStr, path: &Path) -> Result<OwnedFd, FileError> {
         Err(Errno::ACCESS) => {}
         Err(e) => return Err(FileError::system("open the folder of", path)(e)),
     }
-    openat(at, step, LOOK, Mode::empty()).map_err(FileError::system("open", path))
+    openat(at, step, PATH_ONLY, Mode::empty()).map_err(FileError::system("open", path))
 }

@@ -78,7 +78,7 @@ impl fmt::Display for Difference {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetupMode {
     /// Compare only.
-    Look,
+    Compare,
     /// Create what is missing.
     Create,
     /// Create what is missing, and change what differs and can be changed.
@@ -166,7 +166,7 @@ pub async fn buckets(nats: &Nats, names: &[String], mode: SetupMode) -> Result<V
 async fn stream(nats: &Nats, wanted: &Config, mode: SetupMode) -> Result<Piece, NatsError> {
     let name = wanted.name.clone();
     let Some(found) = find_stream(nats, &name).await? else {
-        if mode == SetupMode::Look {
+        if mode == SetupMode::Compare {
             return Ok(Piece::new(name, PieceState::Missing));
         }
         let created = nats.js.create_stream(wanted.clone()).await;
@@ -266,7 +266,7 @@ async fn consumer(nats: &Nats, stream: &str, mode: SetupMode) -> Result<Piece, N
         Err(e) if !is_missing(&e) => {
             return Err(request(nats, &format!("query the consumer `{name}`"), &chain(&e)));
         }
-        Err(_) if mode == SetupMode::Look => return Ok(Piece::new(name, PieceState::Missing)),
+        Err(_) if mode == SetupMode::Compare => return Ok(Piece::new(name, PieceState::Missing)),
         Err(_) => {
             make().await?;
             return Ok(Piece::new(name, PieceState::Created));

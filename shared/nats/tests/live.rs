@@ -56,7 +56,7 @@ async fn the_queue_keeps_the_contract() {
         requeues_after_the_delay(ACK_WAIT),
         refuses_when_full_and_accepts_again(100_000),
         topics_are_separate,
-        tells_how_much_it_has,
+        reports_its_load,
         an_empty_pull_waits_and_ends,
         concurrent_consumers_lose_and_duplicate_nothing,
     );
@@ -130,7 +130,7 @@ async fn a_difference_is_named_and_never_overwritten() {
     let server = server().await;
     let small = connect(&server, "keysweep").await;
     assert!(
-        setup(&small, SetupMode::Look).await.unwrap().iter().all(|piece| piece.state == PieceState::Right)
+        setup(&small, SetupMode::Compare).await.unwrap().iter().all(|piece| piece.state == PieceState::Right)
     );
     let access = NatsOptions { queue_bytes: 2 * QUEUE_BYTES, ..NatsOptions::open(server.url()) };
     let large = Nats::connect(&access, "keysweep-test", None).await.unwrap();
@@ -140,9 +140,11 @@ async fn a_difference_is_named_and_never_overwritten() {
         named.map(|piece| (piece.name, piece.state)).collect::<Vec<_>>()
     };
     let tasks = |state| ("KEYSWEEP_TASKS".to_owned(), state);
-    assert!(different(setup(&large, SetupMode::Look).await.unwrap()).contains(&tasks(PieceState::Different)));
+    assert!(
+        different(setup(&large, SetupMode::Compare).await.unwrap()).contains(&tasks(PieceState::Different))
+    );
     assert!(different(setup(&large, SetupMode::Apply).await.unwrap()).contains(&tasks(PieceState::Changed)));
-    assert_eq!(different(setup(&large, SetupMode::Look).await.unwrap()), []);
+    assert_eq!(different(setup(&large, SetupMode::Compare).await.unwrap()), []);
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ async fn the_queue_in_memory_passes_the_contract() {
     queue::requeues_after_the_delay(&memory_queue(), ACK_WAIT).await;
     queue::refuses_when_full_and_accepts_again(&memory_queue(), 10_000).await;
     queue::topics_are_separate(&memory_queue()).await;
-    queue::tells_how_much_it_has(&memory_queue()).await;
+    queue::reports_its_load(&memory_queue()).await;
     queue::an_empty_pull_waits_and_ends(&memory_queue()).await;
     queue::concurrent_consumers_lose_and_duplicate_nothing(&memory_queue()).await;
 }

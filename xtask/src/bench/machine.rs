@@ -20,7 +20,7 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// Queries the version of every program; `servers` is that of the Redis servers.
-    pub(crate) fn look(servers: &str, programs: &Programs) -> Self {
+    pub(crate) fn query(servers: &str, programs: &Programs) -> Self {
         let version = |program: Option<std::path::PathBuf>, flag: &str| {
             program.and_then(|program| printed(Command::new(program).arg(flag)))
         };

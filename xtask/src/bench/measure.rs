@@ -18,7 +18,7 @@ use super::programs::Programs;
 const IDLE: Duration = Duration::from_secs(3);
 
 /// What to measure.
-pub(crate) struct Order {
+pub(crate) struct MeasureRequest {
     /// Contenders with their data.
     pub(crate) cases: Vec<Case>,
     /// The number of turns.
@@ -46,15 +46,15 @@ impl Bench {
     }
 
     /// Runs all measurements; progress is written to stderr.
-    pub(crate) async fn compare(&self, order: &Order) -> Result<Comparison> {
+    pub(crate) async fn compare(&self, request: &MeasureRequest) -> Result<Comparison> {
         let mut entries: Vec<Entry> =
-            order.cases.iter().map(|case| Entry::new(*case, self, &order.args)).collect();
+            request.cases.iter().map(|case| Entry::new(*case, self, &request.args)).collect();
         // Only now, because some programs may just have been installed.
-        let machine = Machine::look(&self.cluster.version().await?, &self.programs);
-        let keys = order.cases.iter().map(|case| case.keys).fold(0, u64::max);
+        let machine = Machine::query(&self.cluster.version().await?, &self.programs);
+        let keys = request.cases.iter().map(|case| case.keys).fold(0, u64::max);
         let mut idle = Vec::new();
-        for turn in 1..=order.repeats {
-            let progress = format!("xtask: {turn}/{}", order.repeats);
+        for turn in 1..=request.repeats {
+            let progress = format!("xtask: {turn}/{}", request.repeats);
             let mut entries: Vec<&mut Entry> = entries.iter_mut().collect();
             // Every other turn is reversed, so that a contender does not always follow the same one.
             if turn.is_multiple_of(2) {
@@ -64,7 +64,7 @@ impl Bench {
                 eprintln!("{progress}: {}, {} keys", entry.case.label(), entry.case.keys);
                 entry.measure(self, false).await;
             }
-            if order.latency {
+            if request.latency {
                 eprintln!("{progress}: latency: idle servers");
                 idle.push(self.idle(keys).await?);
                 for entry in entries.into_iter().filter(|entry| entry.case.contender.disturbs()) {
@@ -74,7 +74,7 @@ impl Bench {
             }
         }
         let rows = entries.into_iter().map(Entry::outcome).collect();
-        Ok(Comparison { repeats: order.repeats, machine, idle, rows })
+        Ok(Comparison { repeats: request.repeats, machine, idle, rows })
     }
 
     /// One run of `launcher` on new keys, and with the foreground client if `watched`.
@@ -88,17 +88,17 @@ impl Bench {
         let foreground =
             watched.then(|| Foreground::start(&self.programs.xtask, client.urls())).transpose()?;
         let before = seeded.server_cpu().await?;
-        let taken = launcher.run(client.urls(), fleet)?;
+        let used = launcher.run(client.urls(), fleet)?;
         let server_s = seeded.server_cpu().await? - before;
         let latency = foreground.map(Foreground::stop).transpose()?;
         seeded.check(case.contender.cleans()).await?;
         Ok(Sample {
             keys: case.keys,
-            wall_s: taken.usage.wall.as_secs_f64(),
+            wall_s: used.usage.wall.as_secs_f64(),
             server_s,
-            client_s: taken.usage.cpu.as_secs_f64(),
-            peak_mb: taken.usage.peak_kb as f64 / 1024.0,
-            roles: taken.roles,
+            client_s: used.usage.cpu.as_secs_f64(),
+            peak_mb: used.usage.peak_kb as f64 / 1024.0,
+            roles: used.roles,
             latency,
         })
     }

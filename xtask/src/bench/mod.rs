@@ -27,7 +27,7 @@ use anyhow::{Context, Result};
 
 use self::contenders::Contender;
 use self::figures::{Comparison, Measure};
-use self::measure::{Bench, Order};
+use self::measure::{Bench, MeasureRequest};
 use self::programs::Programs;
 use self::report::{json, page, plot, tables};
 use crate::cargo::root;
@@ -111,13 +111,13 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 
 async fn compare(options: &Options, bench: &Bench) -> Result<ExitCode> {
     let contenders = if options.only.is_empty() { &Contender::ALL[..] } else { &options.only };
-    let order = Order {
+    let request = MeasureRequest {
         cases: case::cases(contenders, &options.stale, options.keys),
         repeats: usize::from(options.repeats.unwrap_or(3)),
         latency: !options.no_latency,
         args: options.args.clone(),
     };
-    let comparison = bench.compare(&order).await?;
+    let comparison = bench.compare(&request).await?;
     let targets = targets::comparison(&comparison);
     if options.json {
         println!("{}", json::comparison(&comparison, &targets));
@@ -125,7 +125,7 @@ async fn compare(options: &Options, bench: &Bench) -> Result<ExitCode> {
         print!("{}", tables::text(&comparison, &targets));
     }
     if options.is_whole() && !comparison.failed() {
-        let block = page::comparison(&comparison, &targets, &options.command(order.repeats));
+        let block = page::comparison(&comparison, &targets, &options.command(request.repeats));
         write_page("comparison", &block)?;
         write(page::RATES_PLOT, &rates_plot(&comparison))?;
     }
@@ -133,13 +133,13 @@ async fn compare(options: &Options, bench: &Bench) -> Result<ExitCode> {
 }
 
 async fn grow(options: &Options, bench: &Bench, sizes: &[u64]) -> Result<ExitCode> {
-    let order = Order {
+    let request = MeasureRequest {
         cases: growth::cases(sizes),
         repeats: usize::from(options.repeats.unwrap_or(1)),
         latency: false,
         args: options.args.clone(),
     };
-    let measured = bench.compare(&order).await?;
+    let measured = bench.compare(&request).await?;
     let sizes = growth::by_size(&measured)?;
     let targets = targets::growth(&sizes);
     if options.json {
@@ -148,8 +148,8 @@ async fn grow(options: &Options, bench: &Bench, sizes: &[u64]) -> Result<ExitCod
         println!("{}", report::growth::text(&sizes, &targets));
     }
     if options.is_whole() {
-        let head = page::head(&options.command(order.repeats), &measured.machine);
-        write_page("growth", &page::growth(&sizes, &targets, &head, order.repeats))?;
+        let head = page::head(&options.command(request.repeats), &measured.machine);
+        write_page("growth", &page::growth(&sizes, &targets, &head, request.repeats))?;
         write(page::GROWTH_PLOT, &report::growth::plot(&sizes))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -321,7 +321,7 @@ async fn roll_ups_empty_no_stream_and_existing_streams_are_changed() {
     let buckets = keysweep_nats::setup::buckets(&nats, &[], SetupMode::Apply).await.unwrap();
     let texts: Vec<String> = buckets[0].differences.iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["direct get is `false`, not `true`", "roll-up is `allowed`, not `denied`"]);
-    for mode in [SetupMode::Look, SetupMode::Apply] {
+    for mode in [SetupMode::Compare, SetupMode::Apply] {
         let again = setup(&nats, mode).await.unwrap();
         assert!(again.iter().all(|piece| piece.differences.is_empty()), "{again:#?}");
     }

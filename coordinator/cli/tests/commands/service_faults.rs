@@ -25,7 +25,7 @@ const FLAGS: [&str; 4] = ["--grace", GRACE, "--max-delete-percent", "100"];
 
 /// A service whose file gets a fault while a run waits for its grace. `words` are in the error of a run that is started
 /// meanwhile.
-async fn goes_on_after(
+async fn continues_after(
     machine: &Machine,
     service: Running,
     api: Api,
@@ -78,7 +78,7 @@ async fn a_disk_that_becomes_full() {
     let fill = |_: &Running| drop(std::fs::write(&filler, vec![0; 32 << 20]).unwrap_err());
     let make_room = |_: &Running| std::fs::remove_file(&filler).unwrap();
     let (service, api) = machine.service(&FLAGS);
-    goes_on_after(&machine, service, api, fill, "no space is left", make_room).await;
+    continues_after(&machine, service, api, fill, "no space is left", make_room).await;
 }
 
 /// As a disk that has become read-only refuses them.
@@ -99,7 +99,7 @@ async fn a_disk_that_refuses_writes() {
     // The soft limit: the hard one could not be raised again.
     let most = format!("{LARGE}:");
     let (fault, mend) = (|service: &Running| limit(service, "1:"), |service: &Running| limit(service, &most));
-    goes_on_after(&machine, service, api, fault, "keysweep.db", mend).await;
+    continues_after(&machine, service, api, fault, "keysweep.db", mend).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -117,7 +117,7 @@ async fn a_file_that_another_process_keeps_locked() {
         holder.kill().unwrap();
         holder.wait().unwrap();
     };
-    goes_on_after(&machine, service, api, lock, &words, unlock).await;
+    continues_after(&machine, service, api, lock, &words, unlock).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,7 +17,7 @@ use super::Connections;
 use crate::conn::packed;
 use crate::error::{RedisError, RedisErrorKind};
 use crate::limits::{CONNECT_TIMEOUT, RESPONSE_TIMEOUT};
-use crate::socket::{BoundedSocket, CloseReason, Dial, Expected, Expecting, OnItsWay};
+use crate::socket::{BoundedSocket, CloseReason, Dial, Expected, ExpectedGuard, Expecting};
 
 /// A user and a database at a server. No `Debug`, because of the password.
 #[derive(Clone, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl ServerConnection {
         let now = Arc::new(RwLock::new(Some(ConnIdentity::of(dial))));
         let discarded = AtomicBool::new(false);
         let link = Self { connection, driver, discarded, left, expecting, now, _turn: turn };
-        match link.introduce(dial, name).await {
+        match link.set_name(dial, name).await {
             Ok(()) => Ok(link),
             Err(fault) => {
                 drop(link);
@@ -126,7 +126,7 @@ impl ServerConnection {
     /// `CLIENT NO-TOUCH` must not be sent: Redis 8.0.2 and 8.0.6 and Valkey 8.1.1 then crash at the next lookup of a
     /// key in a slot that is being moved (redis/redis#14415, valkey-io/valkey#2347). PTTL, PEXPIRETIME, OBJECT
     /// IDLETIME, MEMORY USAGE and listings do not change idle times even without it.
-    async fn introduce(&self, dial: &Dial, name: &str) -> Result<(), RedisError> {
+    async fn set_name(&self, dial: &Dial, name: &str) -> Result<(), RedisError> {
         let mut pipe = redis::Pipeline::new();
         pipe.add_command(packed(&[b"CLIENT", b"SETNAME", name.as_bytes()]));
         pipe.add_command(packed(&[b"PING"]));
@@ -156,7 +156,7 @@ impl ServerConnection {
     }
 
     /// Raises the reply limit to `expected` until the returned guard is dropped.
-    pub(crate) fn expect(&self, expected: Expected) -> OnItsWay {
+    pub(crate) fn expect(&self, expected: Expected) -> ExpectedGuard {
         self.expecting.now(expected)
     }
 

@@ -99,7 +99,7 @@ impl ListingSocket {
     async fn handshake(&mut self) -> Result<(), RedisError> {
         self.broken = None;
         let status = timeout(RESPONSE_TIMEOUT, async {
-            self.introduce().await?;
+            self.set_up().await?;
             self.ask_account().await
         });
         self.account = status.await.unwrap_or_else(|_| Err(self.lost(&"no reply in time")))?;
@@ -115,7 +115,7 @@ impl ListingSocket {
     }
 
     /// Sends login, database and connection name. Servers or users that do not allow the name work as well.
-    async fn introduce(&mut self) -> Result<(), RedisError> {
+    async fn set_up(&mut self) -> Result<(), RedisError> {
         let settings = self.dial.info.redis_settings();
         let (mut needed, db) = (0, settings.db().to_string());
         if let Some(password) = settings.password() {

@@ -77,7 +77,7 @@ pub(crate) struct Expecting(Arc<[AtomicUsize; 2]>);
 
 impl Expecting {
     /// Registers a request until the returned guard is dropped.
-    pub(crate) fn now(&self, expected: Expected) -> OnItsWay {
+    pub(crate) fn now(&self, expected: Expected) -> ExpectedGuard {
         let place: Option<usize> = match expected {
             Expected::Words => None,
             Expected::Data => Some(0),
@@ -86,7 +86,7 @@ impl Expecting {
         if let Some(place) = place {
             self.0[place].fetch_add(1, Ordering::Relaxed);
         }
-        OnItsWay { all: self.clone(), place }
+        ExpectedGuard { all: self.clone(), place }
     }
 
     fn most(&self) -> Expected {
@@ -99,12 +99,12 @@ impl Expecting {
 }
 
 /// The guard of [`Expecting::now`].
-pub(crate) struct OnItsWay {
+pub(crate) struct ExpectedGuard {
     all: Expecting,
     place: Option<usize>,
 }
 
-impl Drop for OnItsWay {
+impl Drop for ExpectedGuard {
     fn drop(&mut self) {
         if let Some(place) = self.place {
             self.all.0[place].fetch_sub(1, Ordering::Relaxed);

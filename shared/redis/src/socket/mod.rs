@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 pub use self::bounded::expect_values;
-pub(super) use self::bounded::{BoundedSocket, CloseReason, Expected, Expecting, OnItsWay, TOO_MUCH};
+pub(super) use self::bounded::{BoundedSocket, CloseReason, Expected, ExpectedGuard, Expecting, TOO_MUCH};
 use self::permit_socket::PermitSocket;
 pub use self::tls::{Tls, TlsError, TlsFiles};
 use super::connections::{ConnectionLimit, ConnectionPermit, Endpoint};

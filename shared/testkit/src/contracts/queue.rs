@@ -75,7 +75,7 @@ pub async fn requeues_after_the_delay(queue: &dyn Queue, ack_wait: Duration) {
 }
 
 /// What waits, what is delivered, and what was delivered before, are counted.
-pub async fn tells_how_much_it_has(queue: &dyn Queue) {
+pub async fn reports_its_load(queue: &dyn Queue) {
     let load = async |topic: Topic| {
         let QueueLoad { waiting, in_hand, redelivered } = queue.load(topic).await.unwrap();
         (waiting, in_hand, redelivered)

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// The differences from Redis.
 #[derive(Clone, Debug, Default)]
-pub struct Manner {
+pub struct Differences {
     /// A line of INFO server, such as `kvrocks_version:2.9.0`.
     pub name: Option<&'static str>,
     /// The value of database 0 in INFO keyspace, such as `keys=9,expires=9`; empty for no line.
@@ -40,7 +40,7 @@ struct Cursors {
 
 impl Foreign {
     /// A proxy for the server at `port`.
-    pub async fn before(port: u16, manner: Manner) -> Self {
+    pub async fn before(port: u16, differences: Differences) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap().port();
         let mut serving = TaskGroup::default();
@@ -48,9 +48,10 @@ impl Foreign {
             let (mut connections, cursors) = (TaskGroup::default(), Arc::new(Mutex::new(Cursors::default())));
             loop {
                 let (client, _) = listener.accept().await?;
-                let (manner, cursors) = (manner.clone(), Arc::clone(&cursors));
+                let (differences, cursors) = (differences.clone(), Arc::clone(&cursors));
                 connections.remove_ended();
-                connections.start("a connection", async move { join(client, port, manner, cursors).await });
+                connections
+                    .start("a connection", async move { join(client, port, differences, cursors).await });
             }
             #[expect(unreachable_code, reason = "says the type")]
             std::io::Result::Ok(())
@@ -68,7 +69,7 @@ impl Foreign {
 async fn join(
     client: TcpStream,
     port: u16,
-    manner: Manner,
+    differences: Differences,
     cursors: Arc<Mutex<Cursors>>,
 ) -> std::io::Result<()> {
     let mut server = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?);
@@ -87,8 +88,8 @@ async fn join(
         let mut reply = Vec::new();
         read_reply(&mut server, &mut reply).await?;
         let reply = match command.as_slice() {
-            _ if scans => scanned(&reply, &manner, &mut cursors.lock().unwrap()),
-            b"INFO" => reported(&reply, words.len() > 1, &manner),
+            _ if scans => scanned(&reply, &differences, &mut cursors.lock().unwrap()),
+            b"INFO" => reported(&reply, words.len() > 1, &differences),
             _ => reply,
         };
         client.write_all(&reply).await?;
@@ -96,7 +97,7 @@ async fn join(
 }
 
 /// A page of SCAN with its cursor replaced.
-fn scanned(reply: &[u8], manner: &Manner, cursors: &mut Cursors) -> Vec<u8> {
+fn scanned(reply: &[u8], differences: &Differences, cursors: &mut Cursors) -> Vec<u8> {
     cursors.scans += 1;
     let text = String::from_utf8_lossy(reply).into_owned();
     let Some(rest) = text.strip_prefix("*2\r\n$") else { return reply.to_vec() };
@@ -104,12 +105,12 @@ fn scanned(reply: &[u8], manner: &Manner, cursors: &mut Cursors) -> Vec<u8> {
     let (real, _) = rest.split_once("\r\n").unwrap();
     let begin = 4 + text[4..].find("\r\n").unwrap() + 2 + real.len() + 2;
     let (real, mut page) = (real.parse::<u64>().unwrap(), reply[begin..].to_vec());
-    if manner.repeats.is_some_and(|every| cursors.scans.is_multiple_of(every)) {
+    if differences.repeats.is_some_and(|every| cursors.scans.is_multiple_of(every)) {
         page = joined(&cursors.page, &page);
     }
     cursors.page.clone_from(&reply[begin..].to_vec());
-    let opaque = manner.opaque_from.is_some_and(|from| cursors.scans > from);
-    let shown = match manner.circle_from {
+    let opaque = differences.opaque_from.is_some_and(|from| cursors.scans > from);
+    let shown = match differences.circle_from {
         Some(from) if cursors.scans > from => (1 << 50) | (cursors.scans % 5),
         _ if real == 0 || !opaque => real,
         _ => fastrand::u64(1 << 50..),
@@ -133,22 +134,22 @@ fn joined(one: &[u8], other: &[u8]) -> Vec<u8> {
 }
 
 /// INFO with the differences.
-fn reported(reply: &[u8], of_section: bool, manner: &Manner) -> Vec<u8> {
+fn reported(reply: &[u8], of_section: bool, differences: &Differences) -> Vec<u8> {
     let text = String::from_utf8_lossy(reply);
     let Some((_, body)) = text.split_once("\r\n").filter(|_| text.starts_with('$')) else {
         return reply.to_vec();
     };
     let mut lines: Vec<String> = body.trim_end().lines().map(str::to_owned).collect();
-    if manner.hides_history && of_section {
+    if differences.hides_history && of_section {
         lines.retain(|line| !line.starts_with("master_replid"));
     }
-    if let Some(keyspace) = manner.keyspace {
+    if let Some(keyspace) = differences.keyspace {
         lines.retain(|line| !line.starts_with("db0:"));
         if !keyspace.is_empty() {
             lines.push(format!("db0:{keyspace},avg_ttl=0"));
         }
     }
-    lines.extend(manner.name.map(str::to_owned));
+    lines.extend(differences.name.map(str::to_owned));
     let body = lines.join("\r\n") + "\r\n";
     format!("${}\r\n{body}\r\n", body.len()).into_bytes()
 }

@@ -31,7 +31,7 @@ use super::{in_time, keys, progress};
 use crate::nats_server::NatsServer;
 
 /// The polling interval.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_EVERY: Duration = Duration::from_millis(20);
 
 /// A nats-server, and its settings.
 pub struct Net {
@@ -212,7 +212,7 @@ pub async fn found<T>(look: impl AsyncFn() -> Option<T>) -> T {
         if let Some(found) = look().await {
             return found;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_EVERY).await;
     }
 }
 

@@ -15,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// The rules; they can be changed at any time, for all connections.
 #[derive(Default)]
-pub struct Weather {
+pub struct ProxyFaults {
     delay_ms: AtomicU64,
     /// No data is forwarded while this is 1.
     stalled: AtomicU64,
@@ -25,7 +25,7 @@ pub struct Weather {
 
 /// A TCP proxy. It ends when it is dropped.
 pub struct Proxy {
-    pub weather: Arc<Weather>,
+    pub faults: Arc<ProxyFaults>,
     address: SocketAddr,
     /// Dropping it ends all connections.
     _serving: TaskGroup,
@@ -36,10 +36,10 @@ impl Proxy {
     pub async fn before(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let weather = Arc::new(Weather { left: AtomicI64::new(-1), ..Weather::default() });
+        let faults = Arc::new(ProxyFaults { left: AtomicI64::new(-1), ..ProxyFaults::default() });
         let mut serving = TaskGroup::default();
-        serving.start("proxy", serve(listener, port, Arc::clone(&weather)));
-        Self { weather, address, _serving: serving }
+        serving.start("proxy", serve(listener, port, Arc::clone(&faults)));
+        Self { faults, address, _serving: serving }
     }
 
     /// `redis://127.0.0.1:<port>`.
@@ -48,7 +48,7 @@ impl Proxy {
     }
 }
 
-impl Weather {
+impl ProxyFaults {
     /// Delays every chunk.
     pub fn delay(&self, ms: u64) {
         self.delay_ms.store(ms, Ordering::Relaxed);
@@ -76,31 +76,31 @@ impl Weather {
     }
 }
 
-async fn serve(listener: TcpListener, port: u16, weather: Arc<Weather>) -> std::io::Result<()> {
+async fn serve(listener: TcpListener, port: u16, faults: Arc<ProxyFaults>) -> std::io::Result<()> {
     let mut connections = TaskGroup::default();
     loop {
         let (client, _) = listener.accept().await?;
-        let weather = Arc::clone(&weather);
+        let faults = Arc::clone(&faults);
         connections.remove_ended();
-        connections.start("a connection", async move { join(client, port, &weather).await });
+        connections.start("a connection", async move { join(client, port, &faults).await });
     }
 }
 
-async fn join(client: TcpStream, port: u16, weather: &Weather) -> std::io::Result<()> {
+async fn join(client: TcpStream, port: u16, faults: &ProxyFaults) -> std::io::Result<()> {
     let server = TcpStream::connect(("127.0.0.1", port)).await?;
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     // The end of one direction ends both.
     tokio::select! {
-        ended = pour(&mut from_client, &mut to_server, weather) => ended,
-        ended = pour(&mut from_server, &mut to_client, weather) => ended,
+        ended = pour(&mut from_client, &mut to_server, faults) => ended,
+        ended = pour(&mut from_server, &mut to_client, faults) => ended,
     }
 }
 
 async fn pour(
     from: &mut (impl AsyncReadExt + Unpin),
     to: &mut (impl AsyncWriteExt + Unpin),
-    weather: &Weather,
+    faults: &ProxyFaults,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0; 16 << 10];
     loop {
@@ -108,14 +108,14 @@ async fn pour(
         if read == 0 {
             return Ok(());
         }
-        sleep(Duration::from_millis(weather.delay_ms.load(Ordering::Relaxed))).await;
-        while weather.stalled.load(Ordering::Relaxed) > 0 {
+        sleep(Duration::from_millis(faults.delay_ms.load(Ordering::Relaxed))).await;
+        while faults.stalled.load(Ordering::Relaxed) > 0 {
             sleep(LOOK_EVERY).await;
         }
-        match weather.pass(read) {
+        match faults.pass(read) {
             Ok(len) => to.write_all(&buffer[..len]).await?,
             Err(len) => {
-                weather.cut_after(-1);
+                faults.cut_after(-1);
                 return to.write_all(&buffer[..len]).await;
             }
         }

@@ -28,7 +28,7 @@ impl Subscriber {
         }
         let payloads = Arc::new(Mutex::new(Vec::new()));
         let (kept, mut task_group) = (Arc::clone(&payloads), TaskGroup::default());
-        task_group.start("subscriber", async move { hear(stream, &kept).await });
+        task_group.start("subscriber", async move { receive(stream, &kept).await });
         Self { payloads, _crew: task_group }
     }
 
@@ -38,7 +38,7 @@ impl Subscriber {
     }
 }
 
-async fn hear(mut stream: BufReader<TcpStream>, kept: &Mutex<Vec<Vec<u8>>>) -> std::io::Result<()> {
+async fn receive(mut stream: BufReader<TcpStream>, kept: &Mutex<Vec<Vec<u8>>>) -> std::io::Result<()> {
     loop {
         let mut line = String::new();
         if stream.read_line(&mut line).await? == 0 {

@@ -51,7 +51,7 @@ impl Corpus {
 
 /// What happens to the input of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum TamperMode {
     /// It is only recorded.
     Record,
     /// It is changed in transit; the role gets the true one later.
@@ -63,7 +63,7 @@ pub enum Way {
 /// The attacker of one case.
 pub struct Tamper {
     pub corpus: Arc<Corpus>,
-    pub way: Way,
+    pub mode: TamperMode,
     /// Whether orders are signed: then a changed one is not accepted.
     pub signed: bool,
     /// The kinds of records that are changed; messages of queues always are.
@@ -76,10 +76,10 @@ pub struct Tamper {
 }
 
 impl Tamper {
-    pub fn new(corpus: &Arc<Corpus>, way: Way, kinds: &'static [Kind], mut rng: Rng) -> Arc<Self> {
+    pub fn new(corpus: &Arc<Corpus>, mode: TamperMode, kinds: &'static [Kind], mut rng: Rng) -> Arc<Self> {
         let (signed, left) = (rng.bool(), Mutex::new(rng.u32(1..=4)));
         let (corpus, done) = (Arc::clone(corpus), Mutex::default());
-        Arc::new(Self { corpus, way, signed, kinds, rng: Mutex::new(rng), left, done })
+        Arc::new(Self { corpus, mode, signed, kinds, rng: Mutex::new(rng), left, done })
     }
 
     /// The changes so far.
@@ -89,7 +89,7 @@ impl Tamper {
 
     /// `payload` with a change by the attacker, if it is its turn.
     fn changed(&self, kind: Kind, payload: &[u8]) -> Option<Vec<u8>> {
-        if self.way == Way::Record {
+        if self.mode == TamperMode::Record {
             self.corpus.record(kind, payload);
             return None;
         }
@@ -202,7 +202,9 @@ impl TamperedStore {
     /// The changed `entry` in transit, if it is its turn.
     fn on_the_way(tamper: &Tamper, entry: &Entry) -> Option<Entry> {
         let kind = Kind::of(&entry.key)?;
-        if tamper.way == Way::AtRest || tamper.way == Way::InTransit && !tamper.kinds.contains(&kind) {
+        if tamper.mode == TamperMode::AtRest
+            || tamper.mode == TamperMode::InTransit && !tamper.kinds.contains(&kind)
+        {
             return None;
         }
         let value = tamper.changed(kind, &entry.value)?;
@@ -213,7 +215,7 @@ impl TamperedStore {
     /// The record that the attacker writes at `key` before the role, if any.
     fn at_rest(&self, key: &str, value: &[u8]) -> Option<Vec<u8>> {
         let kind = Kind::of(key).filter(|kind| self.tamper.kinds.contains(kind))?;
-        if self.tamper.way != Way::AtRest || kind.is_order() {
+        if self.tamper.mode != TamperMode::AtRest || kind.is_order() {
             return None;
         }
         // An undecodable one prevents the end of its run, as documented in the threat model.
@@ -238,7 +240,7 @@ impl Store for TamperedStore {
         async move {
             let entry = self.inner.get(&key).await?;
             // An order that is not accepted does not replace a true one.
-            let order = Kind::of(&key).is_some_and(Kind::is_order) && self.tamper.way != Way::Record;
+            let order = Kind::of(&key).is_some_and(Kind::is_order) && self.tamper.mode != TamperMode::Record;
             let hostile = entry.as_ref().filter(|_| !order);
             Ok(hostile.and_then(|entry| Self::on_the_way(&self.tamper, entry)).or(entry))
         }

@@ -33,7 +33,7 @@ const FULL_SPEED: [&str; 1] = ["--max-speed"];
 const CLIENTS: &str = "xtask/src/bench/clients";
 
 /// The usage of one contender, with its workers if it has any.
-pub(crate) struct Taken {
+pub(crate) struct UsageByRole {
     /// The usage of the process, including the workers' CPU.
     pub(crate) usage: Usage,
     /// Its usage by role; the command itself first.
@@ -107,10 +107,10 @@ impl Launcher {
     ///
     /// # Errors
     /// If that fails; the remaining keys are not checked here.
-    pub(crate) fn run(&self, urls: &[String], fleet: Option<Fleet>) -> Result<Taken> {
+    pub(crate) fn run(&self, urls: &[String], fleet: Option<Fleet>) -> Result<UsageByRole> {
         let Some(fleet) = fleet else {
             let usage = watched::run(&mut self.command(urls, &[]))?;
-            return Ok(Taken { usage, roles: Vec::new() });
+            return Ok(UsageByRole { usage, roles: Vec::new() });
         };
         let before = fleet.roles();
         let mut usage = watched::run(&mut self.command(urls, &["--nats", &fleet.nats_url()]))?;
@@ -120,7 +120,7 @@ impl Launcher {
         roles.extend(workers);
         usage.cpu = roles.iter().filter(|role| role.is_ours()).map(|role| role.cpu).sum();
         usage.peak_kb = roles.iter().filter(|role| role.is_ours()).map(|role| role.peak_kb).fold(0, u64::max);
-        Ok(Taken { usage, roles })
+        Ok(UsageByRole { usage, roles })
     }
 
     fn command(&self, urls: &[String], more: &[&str]) -> Command {
