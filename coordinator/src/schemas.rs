@@ -1,4 +1,4 @@
-//! The JSON Schemas of what programs read: results, events, statistics, and the HTTP API. They are made from the types
+//! The JSON Schemas of what programs read: results, events, statistics, live data, and the HTTP API. They are made from the types
 //! that are written, for the files in `docs/`: `cargo xtask docs --schemas` writes those, and tests compare them. Nothing
 //! here runs in the product.
 
@@ -20,11 +20,12 @@ use crate::statistics::Statistics;
 ///
 /// # Errors
 /// If one cannot be serialized.
-pub fn documents() -> Result<[(&'static str, String); 4], Error> {
+pub fn documents() -> Result<[(&'static str, String); 5], Error> {
     Ok([
         ("schemas/result.json", text(&of::<CleanupResult>()?)?),
         ("schemas/events.json", text(&events()?)?),
         ("schemas/statistics.json", text(&of::<Statistics>()?)?),
+        ("schemas/live.json", text(&live()?)?),
         ("openapi.json", text(&openapi::document())?),
     ])
 }
@@ -62,6 +63,18 @@ fn events() -> Result<Schema, Error> {
         "$defs": generator.take_definitions(false),
     }))
     .try_into()
+}
+
+/// The schema of an event of the page.
+fn live() -> Result<Schema, Error> {
+    let mut generator = generator();
+    let mut schema = openapi::live_event(&mut generator);
+    schema["$schema"] = json!(generator.settings().meta_schema);
+    schema["title"] = json!("LiveEvent");
+    schema["description"] =
+        json!("An event of `GET /api/live`: its name, and the JSON document in its data.");
+    schema["$defs"] = Value::Object(generator.take_definitions(false));
+    plain(schema).try_into()
 }
 
 /// The schema of the data of an event.

@@ -14,6 +14,7 @@ use super::http::{CancelBody, ErrorBody};
 use super::page::audit::{AuditRequest, FoundKeys};
 use super::page::login::{Login, SessionAnswer};
 use super::page::series::{CacheSeries, SeriesRequest};
+pub(crate) use super::page::snapshot::live_event;
 use super::routes::{Caller, Operation};
 use crate::runs::{Cancelled, RunView};
 use crate::schemas::plain;
@@ -244,8 +245,8 @@ fn good(operation: Operation, schemas: &mut Schemas) -> Value {
         }),
         Operation::FollowLive => json!({
             "summary": "Follow what the page shows, as server-sent events",
-            "description": "The data of each event is a JSON document, whose content may change between versions.",
-            "responses": { "200": text("The events.", "text/event-stream", &json!({ "type": "string" })) },
+            "description": "Its content may change between versions.",
+            "responses": { "200": text("The events.", "text/event-stream", &events(schemas)) },
         }),
         Operation::Series => json!({
             "summary": "Show the cache of a job over time, for charts",
@@ -267,6 +268,11 @@ fn good(operation: Operation, schemas: &mut Schemas) -> Value {
             "responses": { "200": response("The document.", &json!({ "type": "object" })) },
         }),
     }
+}
+
+/// Server-sent events, one after the other.
+fn events(schemas: &mut Schemas) -> Value {
+    json!({ "type": "array", "items": live_event(&mut schemas.responses) })
 }
 
 /// The error responses of an operation.

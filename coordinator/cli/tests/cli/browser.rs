@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::api::{Answer, Api};
+use super::schemas::live_errors;
 
 /// A browser at a service.
 pub struct Browser {
@@ -116,7 +117,7 @@ impl EventStream {
 
     /// The id of the next event, and the page after it; `None` at the end.
     pub fn next(&mut self) -> Option<(u64, Value)> {
-        let (mut id, mut data) = (None, None::<Value>);
+        let (mut id, mut event, mut data) = (None, String::new(), None::<Value>);
         loop {
             let mut line = String::new();
             if self.lines.read_line(&mut line).expect("a line in time") == 0 {
@@ -125,9 +126,12 @@ impl EventStream {
             match line.trim_end().split_once(": ") {
                 Some(("id", text)) => id = text.parse().ok(),
                 Some(("data", text)) => data = serde_json::from_str(text).ok(),
-                // The whole page comes first, and then only what has changed.
-                Some(("event", name)) => assert_eq!(name == "snapshot", self.page.is_null(), "{name}"),
+                Some(("event", name)) => name.clone_into(&mut event),
                 _ if line == "\n" && data.is_some() => {
+                    // The whole page comes first, and then only what has changed.
+                    assert_eq!(event == "snapshot", self.page.is_null(), "{event}");
+                    let sent = json!({ "event": event, "data": data });
+                    assert_eq!(live_errors(&sent), "", "{sent:#}");
                     self.take(data?);
                     return Some((id.expect("an id"), self.page.clone()));
                 }

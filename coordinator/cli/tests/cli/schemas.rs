@@ -57,6 +57,12 @@ pub fn statistics_errors(value: &Value) -> String {
     errors(STATISTICS.get_or_init(|| validator(&published("schemas/statistics.json"))), value)
 }
 
+/// What is wrong with an event of `GET /api/live`, by `docs/schemas/live.json`.
+pub fn live_errors(value: &Value) -> String {
+    static LIVE: OnceLock<Validator> = OnceLock::new();
+    errors(LIVE.get_or_init(|| validator(&published("schemas/live.json"))), value)
+}
+
 /// Checks the output of a command with `--json`, if it is of a kind that has a schema. `line` is `keysweep …`.
 #[track_caller]
 pub fn check_output(line: &str, stdout: &str) {

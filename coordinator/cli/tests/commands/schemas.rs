@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::cli::deployment::{DIGEST, TestDeployment};
-use crate::cli::schemas::{api_errors, event_errors, result_errors, statistics_errors};
+use crate::cli::schemas::{api_errors, event_errors, live_errors, result_errors, statistics_errors};
 use crate::cli::state::State;
 
 /// The pointers to all values within `value`.
@@ -82,6 +82,28 @@ async fn schemas_refuse_what_is_not_printed() {
         refuses(event_errors, &event, |event| remove(event, "time"));
     }
     assert!(seen >= 3, "{ended}");
+}
+
+#[test]
+fn the_schema_of_live_data_refuses_other_events() {
+    let check = |event: &str, data: Value, good: bool| {
+        let sent = json!({ "event": event, "data": data });
+        let errors = live_errors(&sent);
+        assert_eq!(errors.is_empty(), good, "{sent}: {errors}");
+    };
+    let empty = json!({
+        "jobs": [], "running": [], "details": {}, "runs": [], "alerts": [], "resolved": [], "workers": null,
+        "problem": null,
+    });
+    check("snapshot", empty.clone(), true);
+    check("patch", empty, true);
+    check("patch", json!({ "runs": [], "problem": "no store" }), true);
+    check("snapshot", json!({ "runs": [], "problem": "no store" }), false);
+    check("patch", json!({}), false);
+    check("patch", json!({ "runs": null }), false);
+    check("patch", json!({ "runs": [{}] }), false);
+    check("patch", json!({ "colour": "red" }), false);
+    check("message", json!({ "runs": [] }), false);
 }
 
 #[test]

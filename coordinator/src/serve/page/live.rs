@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::sections::Sections;
-use super::snapshot::Snapshot;
+use super::snapshot::{PATCH, SNAPSHOT, Snapshot};
 use super::watch::Watch;
 use super::workers::WorkerNotes;
 use crate::limits::{SNAPSHOT_EVERY, SNAPSHOT_RETRY, VIEWER_COMMENT_EVERY, VIEWERS_MAX};
@@ -94,7 +94,7 @@ impl Viewer {
             self.newest.changed().await.ok()?;
         }
         let snapshot = self.next().await?;
-        let (name, seen) = (if self.seen.is_some() { "patch" } else { "snapshot" }, self.seen);
+        let (name, seen) = (if self.seen.is_some() { PATCH } else { SNAPSHOT }, self.seen);
         self.seen = Some(snapshot.id);
         let event = Event::default().retry(RECONNECT).event(name).id(snapshot.id.to_string());
         Some(event.data(snapshot.sections.since(seen)))

@@ -9,7 +9,7 @@ pub(super) mod login;
 pub(super) mod report;
 mod sections;
 pub(super) mod series;
-mod snapshot;
+pub(super) mod snapshot;
 mod watch;
 pub(super) mod workers;
 

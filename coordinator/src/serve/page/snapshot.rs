@@ -7,9 +7,17 @@ use keysweep_model::messages::Attempt;
 use keysweep_model::metrics::Severity;
 use keysweep_model::result::Status;
 use schemars::JsonSchema;
+use schemars::generate::SchemaGenerator;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::drive::RunDetail;
+
+/// The name of the event that has a whole snapshot.
+pub(in crate::serve) const SNAPSHOT: &str = "snapshot";
+
+/// The name of the event that has those fields of it that have changed.
+pub(in crate::serve) const PATCH: &str = "patch";
 
 /// One state of the page.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]
@@ -191,4 +199,21 @@ pub(in crate::serve) struct WorkerRow {
     pub(in crate::serve) in_hand: Option<u64>,
     /// When it said so, RFC 3339.
     pub(in crate::serve) last_seen: String,
+}
+
+/// The schema of an event: its name, and the document in its data.
+pub(crate) fn live_event(generator: &mut SchemaGenerator) -> Value {
+    let mut patch = Snapshot::json_schema(generator);
+    patch.remove("required");
+    patch.insert("minProperties".to_owned(), json!(1));
+    patch.insert("description".to_owned(), json!("Those fields of the snapshot that have changed."));
+    let event = |name: &str, data: Value| {
+        json!({
+            "type": "object",
+            "properties": { "event": { "const": name }, "data": data },
+            "required": ["event", "data"],
+        })
+    };
+    let snapshot = generator.subschema_for::<Snapshot>();
+    json!({ "oneOf": [event(SNAPSHOT, snapshot.into()), event(PATCH, patch.into())] })
 }
