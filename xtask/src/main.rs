@@ -79,7 +79,7 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         keys: u64,
     },
-    /// Take the tours of the service's page in Chromium; needs Node and the npm registry.
+    /// Test the service's page: its functions in Node, and its tours in Chromium; needs the npm registry.
     Browser,
     /// Run every decoder and parser on hostile bytes.
     Fuzz {

@@ -5,7 +5,7 @@ import { barChart, endCharts, lineChart } from "./charts.js";
 import { by, element, figure, figures, notice, table } from "./dom.js";
 import { protectRow } from "./findings.js";
 import { ask } from "./service.js";
-import { brief, BYTE_STEPS, bytes, count, known, momentText, NONE, percent, span, time } from "./text.js";
+import { brief, BYTE_STEPS, bytes, count, extremes, known, momentText, NONE, percent, span, time } from "./text.js";
 
 let jobs = [];
 let ended = null;
@@ -31,13 +31,6 @@ function cacheFigures({ cacheHealth: health, redisHealth: redis, lastDay: day, l
     shown.push(from);
   }
   return shown;
-}
-
-/** The lowest, the highest and the last of values, in words. */
-function extremes(values, format) {
-  const all = values.filter(known);
-  if (all.length === 0) return "Not known";
-  return `Lowest ${format(Math.min(...all))}, highest ${format(Math.max(...all))}, last ${format(all.at(-1))}`;
 }
 
 const moments = (points) => points.map((point) => Date.parse(point.at));

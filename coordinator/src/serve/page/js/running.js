@@ -25,13 +25,13 @@ const RATE_OVER_MS = 60_000;
 const RATE_AFTER_MS = 3_000;
 const SILENT_AFTER_MS = 60_000;
 
-function timeLeft(card, run) {
+/** The time until all keys are listed, in words, by the rate so far. `samples` has what was listed before, and takes `run`. */
+export function timeLeft(samples, run, now) {
   if (!known(run.listedKeys) || !known(run.keys) || (run.state && run.state !== "scanning")) return NONE;
-  const now = Date.now();
-  const last = card.samples.at(-1);
-  if (!last || last.keys !== run.listedKeys) card.samples.push({ at: now, keys: run.listedKeys });
-  while (card.samples.length > 2 && now - card.samples[0].at > RATE_OVER_MS) card.samples.shift();
-  const first = card.samples[0];
+  const last = samples.at(-1);
+  if (!last || last.keys !== run.listedKeys) samples.push({ at: now, keys: run.listedKeys });
+  while (samples.length > 2 && now - samples[0].at > RATE_OVER_MS) samples.shift();
+  const first = samples[0];
   const read = run.listedKeys - first.keys;
   if (now - first.at < RATE_AFTER_MS || read <= 0) return NONE;
   return `about ${span(((run.keys - run.listedKeys) * (now - first.at)) / read / 1000)} to scan`;
@@ -116,8 +116,11 @@ function showDetail(card, detail, job) {
   if (!card.found.querySelector("details[open]")) redraw(card.found, detail.prefixes, (prefixes) => foundOf(job, prefixes));
 }
 
+/** The part of its keys that a run has listed, from 0 to 1; null if it is not known. */
+export const shareListed = ({ listedKeys, keys }) => (known(listedKeys) && keys > 0 ? Math.min(1, listedKeys / keys) : null);
+
 function updateCard(card, run) {
-  const share = known(run.listedKeys) && run.keys > 0 ? Math.min(1, run.listedKeys / run.keys) : null;
+  const share = shareListed(run);
   if (share === null) card.bar.removeAttribute("value");
   else card.bar.value = share;
   const of = known(run.keys) ? ` of ${count(run.keys)}` : "";
@@ -126,7 +129,7 @@ function updateCard(card, run) {
   setText(card.values.listed, `${count(run.listedKeys)}${of}${listed}`);
   setText(card.values.stale, count(run.staleSoFar));
   setText(card.values.deleted, count(run.deletedSoFar));
-  setText(card.values.left, timeLeft(card, run));
+  setText(card.values.left, timeLeft(card.samples, run, Date.now()));
   const silence = run.asOf ? Date.now() - Date.parse(run.asOf) : 0;
   card.silent.hidden = silence < SILENT_AFTER_MS;
   setText(card.silent, card.silent.hidden ? "" : `Its process has said nothing for ${span(silence / 1000)}.`);

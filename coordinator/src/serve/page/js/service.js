@@ -23,17 +23,20 @@ export const post = (path, body) =>
 
 const AGAIN_MS = 5_000;
 
+/** The page after a `snapshot`, which is the whole of it, or a `patch`, which has the parts that have changed. */
+export const pageAfter = (page, event, data) => (event === "snapshot" ? data : { ...page, ...data });
+
 /** Follows the service: calls `show` with each state of the page, and `say` with how the connection is. */
 export function follow(show, say) {
   const source = new EventSource("api/live");
   let page = {};
-  const take = (event, before) => {
-    page = { ...before, ...JSON.parse(event.data) };
+  const take = (event) => {
+    page = pageAfter(page, event.type, JSON.parse(event.data));
     say("Live: this page follows the service.");
     show(page);
   };
-  source.addEventListener("snapshot", (event) => take(event, {}));
-  source.addEventListener("patch", (event) => take(event, page));
+  source.addEventListener("snapshot", take);
+  source.addEventListener("patch", take);
   source.addEventListener("error", async () => {
     say("The connection is lost, and this may be old. Trying again.");
     // The browser itself tries again after a lost connection, but not after a refusal.

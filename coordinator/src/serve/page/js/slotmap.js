@@ -27,20 +27,28 @@ function legend() {
 
 const nameOf = (strip) => strip.address ?? "no node";
 
-function described(strip, unit) {
+/** A strip in words. */
+export function described(strip, unit) {
   const parts = Object.entries(STATES).filter(([state]) => strip.counts[state] > 0);
   const texts = parts.map(([state, [name]]) => `${count(strip.counts[state])} ${name}`);
   return `${nameOf(strip)}, ${UNITS[unit]}: ${texts.join(", ")}.`;
 }
 
+/** The marks of a strip from left to right: the share of its width that each has, what it is, and what it says. */
+export function marksOf(strip) {
+  return strip.spans.map(({ first, last, count: parts, state }) => {
+    const places = first === last ? `${first}` : `${first}–${last}`;
+    return { grow: parts, state, title: `${places}: ${STATES[state][0]} (${count(parts)})` };
+  });
+}
+
 function stripOf(strip, unit) {
   const box = element("div", "", { class: "strip-row" });
   const bar = element("div", "", { class: "strip", role: "img", "aria-label": described(strip, unit) });
-  for (const span of strip.spans) {
-    const from = span.first === span.last ? `${span.first}` : `${span.first}–${span.last}`;
-    const part = element("span", "", { class: span.state, title: `${from}: ${STATES[span.state][0]} (${count(span.count)})` });
-    part.style.flexGrow = span.count;
-    bar.append(part);
+  for (const { grow, state, title } of marksOf(strip)) {
+    const mark = element("span", "", { class: state, title });
+    mark.style.flexGrow = grow;
+    bar.append(mark);
   }
   box.append(element("span", nameOf(strip), { class: "strip-name" }), bar);
   if (strip.grain > 1) {

@@ -29,8 +29,15 @@ export function bytes(value) {
   if (!known(value)) return NONE;
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let [left, at] = [value, 0];
-  while (left >= 1024 && at < units.length - 1) [left, at] = [left / 1024, at + 1];
+  while (Math.round(left) >= 1024 && at < units.length - 1) [left, at] = [left / 1024, at + 1];
   return `${left.toFixed(at === 0 || left >= 100 ? 0 : 1)} ${units[at]}`;
+}
+
+/** The lowest, the highest and the last of values, in words. */
+export function extremes(values, format) {
+  const all = values.filter(known);
+  if (all.length === 0) return "Not known";
+  return `Lowest ${format(Math.min(...all))}, highest ${format(Math.max(...all))}, last ${format(all.at(-1))}`;
 }
 
 /** Steps of an axis in bytes. */
