@@ -28,8 +28,11 @@ use super::http::error_response;
 const OFF: &str = "the HTTP API is off; to turn it on, set a token with `--api-token-file`, \
                    `KEYSWEEP_API_TOKEN`, or `api_token_file` under `[serve]` in the job file";
 
-/// The response to a client without the right token.
+/// The response to a client that has given no token.
 const NO_TOKEN: &str = "give the token of the HTTP API as `Authorization: Bearer <token>`";
+
+/// The response to a client that has given another token.
+const WRONG_TOKEN: &str = "this is not a token of this service";
 
 /// The response to a client that may only read.
 const ONLY_READS: &str = "this client may only read: use the `api_token` to start and stop runs";
@@ -187,7 +190,8 @@ impl Access {
             return Ok(role);
         }
         lock(&self.wrong).note(peer, token, now);
-        self.refuse(Refusal::WrongToken, peer, now, no_token())
+        let answer = ApiError { code: 401, why: WRONG_TOKEN.to_owned() };
+        self.refuse(Refusal::WrongToken, peer, now, answer)
     }
 
     /// Begins a session of the browser at `peer` with a token; its secret goes into the cookie.

@@ -51,10 +51,10 @@ test("the time left follows the rate of the last minute", () => {
   const at = (now, listedKeys, state = "scanning") => timeLeft(samples, { listedKeys, keys: 10_000, state }, now);
   assert.equal(at(0, 0), NONE);
   assert.equal(at(1_000, 100), NONE, "it is too early to say");
-  assert.equal(at(4_000, 400), "about 1 min 36 s to scan");
+  assert.equal(at(4_000, 400), "about 1\u00a0min 36\u00a0s to scan");
   // Nothing for a while, and then 100 keys a second: the rate over all would be 88.
   for (let second = 15; second <= 75; second += 1) at(second * 1_000, 400 + (second - 15) * 100);
-  assert.equal(at(76_000, 6_500), "about 35 s to scan");
+  assert.equal(at(76_000, 6_500), "about 35\u00a0s to scan");
   assert.ok(samples.length <= 62, `${samples.length} samples are kept`);
   assert.equal(at(77_000, 6_500, "reaping"), NONE);
   assert.equal(timeLeft([], { listedKeys: null, keys: 10_000 }, 0), NONE);

@@ -3,10 +3,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { patternOf, protectLine } from "../../src/serve/page/js/findings.js";
-import { brief, BYTE_STEPS, bytes, capital, count, extremes, millis, NONE, percent, span, took } from "../../src/serve/page/js/text.js";
+import { axisTimes, brief, BYTE_STEPS, bytes, capital, count, extremes, millis, NONE, percent, span, took, wholePercent } from "../../src/serve/page/js/text.js";
+
+/** No line ends between a number and its unit. */
+const joined = (text) => text?.replace(/([0-9]) (?=(s|min|h|d|ms|%|B|[KMGT]iB)( |$))/g, "$1\u00a0") ?? text;
 
 const check = (format, cases) => {
-  for (const [value, expected] of cases) assert.equal(format(value), expected, `${format.name}(${value})`);
+  for (const [value, expected] of cases) assert.equal(format(value), joined(expected), `${format.name}(${value})`);
 };
 
 test("what is not known is a dash", () => {
@@ -19,6 +22,7 @@ test("what is not known is a dash", () => {
 test("numbers have their unit and few digits", () => {
   check(count, [[0, "0"], [1234567, "1,234,567"]]);
   check(brief, [[999, "999"], [1234567, "1.2M"]]);
+  check(wholePercent, [[0, "0 %"], [0.054, "5 %"], [1, "100 %"]]);
   check(percent, [[0, "0.0 %"], [99.95, "100.0 %"], [12.34, "12.3 %"]]);
   check(millis, [[0.123, "0.12 ms"], [9.999, "10.00 ms"], [10, "10.0 ms"]]);
 });
@@ -33,7 +37,20 @@ test("times have two units at most", () => {
   check(span, [[0, "0 s"], [0.4, "0 s"], [59.4, "59 s"], [59.5, "1 min"], [60, "1 min"], [61, "1 min 1 s"]]);
   check(span, [[3599, "59 min 59 s"], [3600, "1 h"], [5400, "1 h 30 min"], [86399, "23 h 59 min"], [86400, "1 d"]]);
   check(span, [[90000, "1 d 1 h"], [86400 * 30, "30 d"]]);
-  assert.equal(took({ startedAt: "2026-01-01T00:00:00Z", finishedAt: "2026-01-01T00:01:05.2Z" }), "1 min 5 s");
+  assert.equal(took({ startedAt: "2026-01-01T00:00:00Z", finishedAt: "2026-01-01T00:01:05.2Z" }), joined("1 min 5 s"));
+});
+
+test("an axis has times, and dates where they change", () => {
+  const hours = (...all) => all.map((hour) => Date.UTC(2026, 0, 1, hour));
+  const lines = (times, step) => axisTimes(times, step).map((text) => text.split("\n").length);
+  // A day in any time zone.
+  assert.equal(lines(hours(0, 6, 12, 18, 24), 21_600).filter((count) => count === 2).length, 2);
+  assert.equal(lines(hours(12, 12.5), 1_800)[0], 2);
+  assert.deepEqual(lines(hours(0, 24, 48), 86_400), [1, 1, 1]);
+  assert.equal(new Set(axisTimes(hours(0, 24, 48), 86_400)).size, 3);
+  const [first, second] = axisTimes([1_000, 2_000], 1);
+  assert.notEqual(first.split("\n")[0], second);
+  assert.deepEqual(axisTimes([], 1), []);
 });
 
 test("sentences", () => {

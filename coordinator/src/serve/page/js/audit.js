@@ -1,19 +1,22 @@
 // The search of the audit trail.
 
 import { say } from "./actions.js";
-import { by, cell, row, table } from "./dom.js";
+import { by, cell, element, row, table } from "./dom.js";
 import { ask } from "./service.js";
 import { count, time } from "./text.js";
+
+/** A cell with an id, which is shown in part and copied in full. */
+const long = (id) => cell(element("span", id, { title: id }), "long");
 
 const auditRow = (found) =>
   row([
     cell(found.key ?? "not shown", "key", "th"),
     cell(found.outcome),
     cell(found.reason),
-    cell(found.node),
+    long(found.node),
     cell(String(found.slot), "n"),
     cell(time(found.time)),
-    cell(found.runId, "id"),
+    long(found.runId),
   ]);
 
 /** Searches by the fields of the form. */

@@ -11,12 +11,12 @@ let jobs = [];
 let ended = null;
 
 function cacheFigures({ cacheHealth: health, redisHealth: redis, lastDay: day, lastWeek: week }) {
-  const approximate = known(health.totalKeys) && health.approximate ? "about " : "";
+  const approximate = known(health.totalKeys) && health.approximate ? "about\u00a0" : "";
   const shown = [
     figures([
       figure("Matching keys", `${approximate}${count(health.totalKeys)}`),
       figure("Mean TTL", known(health.avgTTL) ? span(health.avgTTL) : NONE),
-      figure("Hit rate, last 24 h", percent(day?.hitRate)),
+      figure("Hit rate, last 24\u00a0h", percent(day?.hitRate)),
       figure("Hit rate, last 7 days", percent(week.hitRate)),
       figure("Growth, last 7 days", percent(week.growthPercent)),
       figure("Deleted, last 7 days", count(week.cleanedKeys)),

@@ -3,6 +3,7 @@
 
 /* global uPlot */
 import { cell, disclosure, element, row, table } from "./dom.js";
+import { axisTimes } from "./text.js";
 
 const HEIGHT = 200;
 const drawings = new Set();
@@ -12,6 +13,8 @@ function axis(values, extra = {}) {
   const line = { stroke: colour("--line"), width: 1 };
   return { stroke: colour("--muted"), grid: line, ticks: line, values, font: "12px system-ui, sans-serif", ...extra };
 }
+
+const timesBelow = (plot, splits, at, space, step) => axisTimes(splits.map((seconds) => seconds * 1000), step);
 
 /** Draws a chart again when its place or the colours change. */
 class Drawing {
@@ -72,7 +75,7 @@ export function lineChart({ title, description, times, lines, timeText, scale, f
   const dashes = [[], [6, 4]];
   const options = () => ({
     scales: { y: { range: (plot, low, high) => (fromZero ? [0, (high || 1) * 1.05] : uPlot.rangeNum(low, high, 0.1, true)) } },
-    axes: [axis(undefined), axis((plot, values) => values.map(scale.format), { size: 78, incrs: scale.steps })],
+    axes: [axis(timesBelow, { space: 90 }), axis((plot, values) => values.map(scale.format), { size: 78, incrs: scale.steps })],
     series: [
       { label: "Time", value: (plot, at) => (at === null ? "–" : timeText(at * 1000)) },
       ...lines.map((line, at) => ({

@@ -3,7 +3,7 @@
 import { by, cell, element, figure, redraw, row, setText, table } from "./dom.js";
 import { protectRow } from "./findings.js";
 import { slotMap } from "./slotmap.js";
-import { count, known, millis, NONE, span, time } from "./text.js";
+import { count, known, millis, NONE, span, time, wholePercent } from "./text.js";
 
 const PHASES = {
   planned: "Planned",
@@ -82,8 +82,8 @@ function pacedRow(budget, node) {
     cell(node.address, "", "th"),
     p99,
     cell(millis(limit), "n"),
-    cell(known(node.dutyCycle) ? `${Math.round(node.dutyCycle * 100)} %` : NONE, "n"),
-    cell(`${Math.round(node.lowestDutyCycle * 100)} %`, "n"),
+    cell(known(node.dutyCycle) ? wholePercent(node.dutyCycle) : NONE, "n"),
+    cell(wholePercent(node.lowestDutyCycle), "n"),
     cell(`${count(node.lateProbes)} of ${count(node.probes)}`, "n"),
     cell(count(node.slowdowns), "n"),
   ]);
@@ -124,7 +124,7 @@ function updateCard(card, run) {
   if (share === null) card.bar.removeAttribute("value");
   else card.bar.value = share;
   const of = known(run.keys) ? ` of ${count(run.keys)}` : "";
-  const listed = share === null ? "" : ` (${Math.floor(share * 100)} %)`;
+  const listed = share === null ? "" : ` (${wholePercent(share, Math.floor)})`;
   setText(card.values.state, PHASES[run.state] ?? NONE);
   setText(card.values.listed, `${count(run.listedKeys)}${of}${listed}`);
   setText(card.values.stale, count(run.staleSoFar));

@@ -6,23 +6,27 @@ const number = new Intl.NumberFormat("en");
 const short = new Intl.NumberFormat("en", { notation: "compact" });
 const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
+/** A space between a number and its unit: no line ends there. */
+const NB = "\u00a0";
 /** What is not known. */
 export const NONE = "–";
 export const known = (value) => value !== null && value !== undefined;
 export const count = (value) => (known(value) ? number.format(value) : NONE);
 /** A number with few digits, for an axis. */
 export const brief = (value) => (known(value) ? short.format(value) : NONE);
-export const percent = (value) => (known(value) ? `${value.toFixed(1)} %` : NONE);
-export const millis = (value) => (known(value) ? `${value.toFixed(value < 10 ? 2 : 1)} ms` : NONE);
+export const percent = (value) => (known(value) ? `${value.toFixed(1)}${NB}%` : NONE);
+/** A part of 1 in whole percent. */
+export const wholePercent = (part, round = Math.round) => `${round(part * 100)}${NB}%`;
+export const millis = (value) => (known(value) ? `${value.toFixed(value < 10 ? 2 : 1)}${NB}ms` : NONE);
 
 export function span(seconds) {
   const whole = Math.round(seconds);
   if (!Number.isFinite(whole) || whole < 0) return NONE;
-  if (whole < 60) return `${whole} s`;
+  if (whole < 60) return `${whole}${NB}s`;
   const [size, unit, part, rest] =
     whole < 3600 ? [60, "min", 1, "s"] : whole < 86400 ? [3600, "h", 60, "min"] : [86400, "d", 3600, "h"];
   const small = Math.floor((whole % size) / part);
-  return `${Math.floor(whole / size)} ${unit}${small ? ` ${small} ${rest}` : ""}`;
+  return `${Math.floor(whole / size)}${NB}${unit}${small ? ` ${small}${NB}${rest}` : ""}`;
 }
 
 export function bytes(value) {
@@ -30,7 +34,7 @@ export function bytes(value) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let [left, at] = [value, 0];
   while (Math.round(left) >= 1024 && at < units.length - 1) [left, at] = [left / 1024, at + 1];
-  return `${left.toFixed(at === 0 || left >= 100 ? 0 : 1)} ${units[at]}`;
+  return `${left.toFixed(at === 0 || left >= 100 ? 0 : 1)}${NB}${units[at]}`;
 }
 
 /** The lowest, the highest and the last of values, in words. */
@@ -46,6 +50,23 @@ export const BYTE_STEPS = [0, 1, 2, 3, 4].flatMap((power) =>
 );
 
 export const momentText = (at) => moment.format(at);
+
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "short" });
+const clockWithSeconds = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+
+/** Times, in milliseconds, below an axis whose marks are `step` seconds apart: the date where it is another one. */
+export function axisTimes(times, step) {
+  let before = null;
+  return times.map((at) => {
+    const date = day.format(at);
+    const isNew = date !== before;
+    before = date;
+    if (step >= 86_400) return date;
+    const text = (step < 60 ? clockWithSeconds : clock).format(at);
+    return isNew ? `${text}\n${date}` : text;
+  });
+}
 
 export function time(text) {
   const at = new Date(text);
