@@ -56,7 +56,7 @@ export async function until(what, look) {
 }
 
 /** A view of the page: pictures at each width, light and dark; it is nowhere too wide, and accessible. */
-export async function view(page, name) {
+export async function view(page, name, { fullPage = true } = {}) {
   for (const colorScheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme });
     for (const width of WIDTHS) {
@@ -64,7 +64,7 @@ export async function view(page, name) {
       await page.waitForTimeout(150);
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
       if (wide > width) problems.push(`${name} is ${wide} px wide at ${width} px`);
-      await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), fullPage: true });
+      await page.screenshot({ path: join(folder, `${name}-${width}-${colorScheme}.png`), fullPage });
       // The middle one has the layout of one of the others.
       if (width === WIDTHS[1]) continue;
       for (const found of await violations(page)) problems.push(`${name}, ${width} px, ${colorScheme}: ${found}`);

@@ -2,6 +2,9 @@
 // audit, see what happens when the service is killed in the middle of a run, log out.
 import { base, expecting, problems, request, shows, token, tour, until, view } from "./page.mjs";
 
+/** The primaries of the cluster. */
+const NODES = 3;
+
 /** What the browser reports of a service that is away, or has forgotten the session. */
 const AWAY = /net::ERR_|status of 401/;
 
@@ -48,15 +51,18 @@ tour(async (page) => {
   await expecting(/status of 401/, async () => {
     await page.locator("#token").fill("hunter2-wrong");
     await page.locator("#login button").click();
-    await shows(page, "#login-said", "token");
+    await shows(page, "#login-said", "This is not a token of this service");
   });
   await view(page, "login");
   await logIn(page);
 
   await startRun(page, "dry");
+  await shows(page, "#state", "In progress: permission-cache-cleanup (dry run).");
   await shows(page, "#runs", "completed");
 
-  await startCleanup(page, () => view(page, "question"));
+  await startCleanup(page, () => view(page, "question", { fullPage: false }));
+  const strips = await page.locator("#running .strip").count();
+  if (strips !== NODES) problems.push(`${strips} strips for ${NODES} nodes`);
   await view(page, "running");
   await stopRun(page);
   await shows(page, "#runs", "cancelled");

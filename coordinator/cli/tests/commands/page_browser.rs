@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use keysweep_servers::ClusterServers;
 use tokio::task::block_in_place;
 
 use super::service::{Machine, stopped};
@@ -37,7 +38,7 @@ fn install() {
 
 /// A service that a tour has killed and started again.
 struct Toured {
-    machine: Machine,
+    machine: Machine<ClusterServers>,
     address: String,
     env: Vec<(&'static str, &'static str)>,
     flags: Vec<&'static str>,
@@ -46,7 +47,7 @@ struct Toured {
 
 impl Toured {
     async fn start(env: &[(&'static str, &'static str)], flags: &[&'static str]) -> Self {
-        let (machine, address) = (Machine::start().await, unused_port());
+        let (machine, address) = (Machine::with_cluster().await, unused_port());
         let mut toured = Self { machine, address, env: env.to_vec(), flags: flags.to_vec(), service: None };
         toured.serve();
         toured
@@ -64,7 +65,10 @@ impl Toured {
                 // The lock of the job remains until its lease ends.
                 let place = &self.machine.place;
                 for name in place.names("keysweep:*").await {
-                    place.conns()[0].command(&[b"DEL", name.as_bytes()]).await.unwrap();
+                    for conn in place.conns() {
+                        // One of them has it.
+                        let _ = conn.command(&[b"DEL", name.as_bytes()]).await;
+                    }
                 }
                 self.serve();
             }
@@ -103,7 +107,7 @@ impl Toured {
 async fn a_person_uses_the_page() {
     let slow = ["--delete-batch-size", "1", "--max-delete-percent", "100"];
     let mut toured = Toured::start(&[("KEYSWEEP_DASHBOARD_KEYS", "true")], &slow).await;
-    toured.machine.place.seed_stale(40_000).await;
+    toured.machine.place.seed_stale(100_000).await;
     toured.tour("tour.mjs").await;
     stopped(toured.service.take().unwrap());
 }

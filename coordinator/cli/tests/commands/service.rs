@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use keysweep_servers::Server;
+use keysweep_servers::{ClusterServers, Server};
 use reporter::counted;
 use serde_json::{Value, json};
 
@@ -17,19 +17,29 @@ use crate::cli::{Running, SECRET, keysweep};
 const KEYS: u64 = 1_000;
 
 /// A machine with a service, whose job has no due time in the test.
-pub struct Machine {
+pub struct Machine<Servers = Server> {
     pub state: State,
-    server: Server,
+    servers: Servers,
     pub place: TestDeployment,
 }
 
 impl Machine {
     pub async fn start() -> Self {
-        let server = Server::start(&[]).await.unwrap();
-        let place = TestDeployment::standalone(&server).await;
-        Self { state: State::new(), server, place }
+        let servers = Server::start(&[]).await.unwrap();
+        let place = TestDeployment::standalone(&servers).await;
+        Self { state: State::new(), servers, place }
     }
+}
 
+impl Machine<ClusterServers> {
+    pub async fn with_cluster() -> Self {
+        let servers = ClusterServers::start(3, 0).await.unwrap();
+        let place = TestDeployment::cluster(&servers).await;
+        Self { state: State::new(), servers, place }
+    }
+}
+
+impl<Servers> Machine<Servers> {
     /// The service, when it is ready.
     pub fn service(&self, more: &[&str]) -> (Running, Api) {
         self.service_with(&[], more)
@@ -131,7 +141,7 @@ async fn invalid_requests_are_rejected_as_over_nats() {
     let machine = Machine::start().await;
     machine.place.seed(100).await;
     let (service, api) = machine.service(&[]);
-    invalid_requests(&api, &machine.server);
+    invalid_requests(&api, &machine.servers);
     stopped(service);
 }
 
