@@ -1,5 +1,5 @@
 //! The commands of the documents, executed as a new user types them: accounts, signing key and workers, up to a run;
-//! the same with TLS; and the key names of a dry run.
+//! the same with TLS; the key names of a dry run; and the page that the README opens.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,13 @@ use std::process::Command;
 use keysweep_servers::{Server, nats_server};
 use serde_json::Value;
 
+use super::service::{Machine, stopped};
+use crate::cli::api::Api;
+use crate::cli::broker::file;
+use crate::cli::browser::Browser;
 use crate::cli::deployment::TestDeployment;
 use crate::cli::fake::unused_port;
+use crate::cli::{SECRET, keysweep};
 
 /// What a new user may have to type.
 const COMMANDS_MAX: usize = 10;
@@ -128,4 +133,26 @@ async fn a_dry_run_lists_its_keys_by_name() {
     }
     assert_eq!(commands.place.keys("permissions:*").await, 300);
     fs::remove_dir_all(&commands.folder).unwrap();
+}
+
+/// The job file of the README has ten lines, and its service has a page.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_readme_opens_the_page_of_one_machine() {
+    let (machine, address) = (Machine::start().await, unused_port());
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = fs::read_to_string(readme).expect("the page exists");
+    let (_, job_file) = readme.split_once("```toml\n").expect("a job file");
+    let (job_file, _) = job_file.split_once("```").expect("its end");
+    assert_eq!(job_file.lines().filter(|line| !line.is_empty()).count(), 10, "{job_file}");
+    let text = job_file
+        .replace("redis://cache:6379", machine.place.url())
+        .replace("127.0.0.1:9464", &address)
+        .replace("/var/lib/keysweep", machine.state.dir())
+        .replace("api.token", &file("readme.token", SECRET));
+    let mut service = keysweep(&["serve", "--config", &file("readme.toml", &text)]).start();
+    service.wait_for("the service is ready");
+    let browser = Browser::logged_in(&Api { address, token: None }, SECRET);
+    let page = browser.get("/");
+    assert!(page.body.contains("data-role=\"act\"") && page.body.contains("0 */6 * * *"), "{page:?}");
+    stopped(service);
 }
