@@ -25,7 +25,6 @@ mod resolve;
 mod schema;
 mod setting_def;
 mod setting_kind;
-mod size;
 mod suggest;
 mod table;
 mod template;

@@ -11,11 +11,11 @@ use keysweep_model::duration;
 use keysweep_model::printable::one_line;
 use keysweep_model::redact::redact;
 use keysweep_model::secret::{MASK, Secret};
+use keysweep_model::size;
 use keysweep_signing::PublicKey;
 
 use super::nats::NatsUrl;
 use super::setting_kind::{HOST_BYTES_MAX, NAME_BYTES_MAX, PATTERN_BYTES_MAX, SettingKind, TEXT_BYTES_MAX};
-use super::size;
 use super::table::overrides;
 use super::url::{RedisUrl, encoding_hint};
 use super::values::BackupPlace;

@@ -1,8 +1,9 @@
 //! One row of the settings table: everything that is known about a setting, stated once.
 
+use keysweep_model::size;
+
 use super::group::{Group, Scope};
 use super::setting_kind::{LIST_ITEMS_MAX, SettingKind};
-use super::size;
 
 /// One setting: its names in every layer, its default and the values it takes.
 #[derive(Clone, Copy, Debug)]

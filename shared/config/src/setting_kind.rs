@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use keysweep_model::duration;
 use keysweep_model::words::{grouped, quoted};
+use keysweep_model::{duration, size};
 
-use super::size;
 use super::table::overrides;
 
 /// The values that a setting takes.

@@ -4,6 +4,8 @@
 //!
 //! `tests/live/glob.rs` compares this file with a running server.
 
+mod inclusion;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};

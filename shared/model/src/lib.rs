@@ -27,6 +27,7 @@ pub mod scan_end;
 pub mod secret;
 pub mod selection;
 pub mod sentinel_url;
+pub mod size;
 pub mod sketch;
 pub mod slot;
 pub mod time;

@@ -15,6 +15,7 @@ mod replica;
 mod requested;
 mod source;
 mod spec;
+mod stated_rule;
 mod statistics;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -42,6 +43,7 @@ pub use spec::{
     Application, Attempt, BackupPolicy, DeleteBackend, Guards, HitRateSource, Measure, PacingLimits,
     PlannedNode, ReadFrom, Rules, RunSpec, UnreachableNode, Verify,
 };
+pub use stated_rule::{Jitter, RuleAction, StatedRule};
 
 pub use statistics::{ScanStatistics, TTL_BARS_MS};
 

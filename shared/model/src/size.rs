@@ -1,8 +1,7 @@
 //! Sizes in text: a number of bytes, or a whole number and one unit, such as `4MiB`.
 
 /// The units, smallest first, in bytes.
-pub(super) const UNITS: [(&str, u64); 4] =
-    [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+pub const UNITS: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
 
 /// Parses `4194304`, `64KiB`, `4MiB`, `1GiB` or `2TiB`; `None` for anything else, and for numbers past 64 bits.
 #[must_use]
