@@ -15,7 +15,7 @@ const HEAD: &str = "# Limits\n\nEvery limit that is not a setting, by the crate 
                     `limits.rs` files by\n`cargo xtask docs --limits`.\n";
 
 /// Crates with limits, as the command's user meets them.
-const CRATES: [&str; 18] = [
+const CRATES: [&str; 19] = [
     "coordinator/cli",
     "coordinator",
     "scanner",
@@ -33,6 +33,7 @@ const CRATES: [&str; 18] = [
     "shared/signing",
     "shared/tasks",
     "shared/inspect",
+    "shared/policy",
     "shared/model",
 ];
 
