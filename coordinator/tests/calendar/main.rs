@@ -20,9 +20,11 @@ use keysweep_redis::ConnectOptions;
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_servers::Server;
 use keysweep_state::{AuditQuery, FILE_NAME, StateFile};
+use keysweep_storage::alerts;
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::store::Store;
 use keysweep_testkit::kit;
+use reporter::summary::Summary;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,9 @@ const DAYS: i64 = 30;
 
 /// The service is stopped at the first hour, and started again at the second one: three runs are due in between.
 const DOWN: [i64; 2] = [12 * 24 + 17, 13 * 24 + 7];
+
+/// Before the run of this hour, no stale keys are written.
+const CLEAN: i64 = 16 * 24 + 12;
 
 /// A month of one job.
 struct Month {
@@ -135,6 +140,10 @@ fn started(line: &RunLine) -> Timestamp {
     line.started_at.parse().unwrap()
 }
 
+fn finished(line: &RunLine) -> Timestamp {
+    line.finished_at.as_ref().unwrap().parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_month_of_schedules_samples_summaries_and_retention() {
     let server = Server::start(&[]).await.unwrap();
@@ -157,7 +166,7 @@ async fn a_month_of_schedules_samples_summaries_and_retention() {
             time::set(now);
             month.stop().await;
         }
-        if is_due || hour == DOWN[1] {
+        if is_due && hour != CLEAN || hour == DOWN[1] {
             month.seed(hour).await;
             seeded += KEYS;
         }
@@ -175,6 +184,8 @@ async fn a_month_of_schedules_samples_summaries_and_retention() {
             // Its end is recorded before its lock is freed.
             let freed = async || kit::keys::matching(&month.access, "keysweep:*").await.is_empty();
             until("the lock is free", freed).await;
+            let alert = (hour != CLEAN).then_some("stale-keys");
+            until("the alert", async || firing(&file).await.keys().map(String::as_str).eq(alert)).await;
         }
         if hour == DOWN[1] {
             missed_due_times_are_one_run(&file).await;
@@ -192,7 +203,22 @@ async fn a_month_of_schedules_samples_summaries_and_retention() {
     assert_eq!(runs.iter().map(|line| line.cleaned_keys).sum::<u64>(), seeded as u64);
     schedules_follow_the_local_time(&runs, &zone);
     names_are_kept_for_a_week(&file, &runs).await;
-    weeks_have_summaries(&file).await;
+    weeks_have_summaries(&file, &runs).await;
+    the_alert_fires_since_the_run_after_the_clean_one(&file, &runs).await;
+}
+
+/// The alerts that are firing, with the times since when.
+async fn firing(file: &StateFile) -> BTreeMap<String, Timestamp> {
+    let stored = alerts::next_after(&file.store(""), 0).await.unwrap();
+    let active = stored.into_iter().flat_map(|(_, stored, _)| stored.active);
+    active.map(|alert| (alert.alert, alert.since.parse().unwrap())).collect()
+}
+
+async fn the_alert_fires_since_the_run_after_the_clean_one(file: &StateFile, runs: &[RunLine]) {
+    let clean = runs.iter().position(|line| line.stale_ttl_keys == 0).unwrap();
+    let raised = finished(&runs[clean + 1]);
+    let since = firing(file).await["stale-keys"];
+    assert!((raised..raised + SignedDuration::from_mins(1)).contains(&since), "{since}, not {raised}");
 }
 
 /// Four runs on each day, at the same local times before and after the end of summer time.
@@ -251,9 +277,20 @@ async fn names_are_kept_for_a_week(file: &StateFile, runs: &[RunLine]) {
 }
 
 /// One for each week that has ended, with the runs of that week.
-async fn weeks_have_summaries(file: &StateFile) {
+async fn weeks_have_summaries(file: &StateFile, runs: &[RunLine]) {
     let summaries = entries(file, "summaries/nightly/").await;
     let mondays: Vec<&str> = summaries.iter().map(|(key, _)| &key["summaries/nightly/".len()..]).collect();
     // By UTC, the first sample is of a Sunday.
     assert_eq!(mondays, ["2040-10-08", "2040-10-15", "2040-10-22", "2040-10-29", "2040-11-05"]);
+    for (key, text) in &summaries {
+        let week: Summary = serde_json::from_str(text).unwrap();
+        let (from, to): (Timestamp, Timestamp) = (week.from.parse().unwrap(), week.to.parse().unwrap());
+        let of_week = || runs.iter().filter(|line| finished(line) > from && finished(line) <= to);
+        assert_eq!(
+            (week.runs, week.completed, week.failed),
+            (of_week().count() as u64, week.runs, 0),
+            "{key}"
+        );
+        assert_eq!(week.cleaned_keys, of_week().map(|line| line.cleaned_keys).sum::<u64>(), "{key}");
+    }
 }
