@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use keysweep_servers::{ClusterServers, Server};
+use keysweep_testkit::receiver::{CannedReply, Receiver};
 use reporter::counted;
 use serde_json::{Value, json};
 
@@ -10,6 +11,7 @@ use super::http::invalid_requests;
 use crate::cli::api::Api;
 use crate::cli::broker::file;
 use crate::cli::deployment::TestDeployment;
+use crate::cli::schemas::event_errors;
 use crate::cli::state::State;
 use crate::cli::{Running, SECRET, keysweep};
 
@@ -261,6 +263,27 @@ async fn missed_due_times_are_caught_up_with_by_one_run() {
     // They are not caught up with twice.
     let (service, api) = machine.service(&[]);
     assert_eq!(api.get("/api/runs").json(200)["runs"].as_array().unwrap().len(), 1);
+    stopped(service);
+}
+
+/// One when it is raised, and one when the next run resolves it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_reach_webhooks() {
+    let (machine, receiver) = (Machine::start().await, Receiver::start([CannedReply::status(204)]).await);
+    machine.place.seed(1_000).await;
+    let (service, api) = machine.service_with(&[("KEYSWEEP_WEBHOOKS", &receiver.url())], &[]);
+    for (n, end) in [".raised.v1", ".resolved.v1"].into_iter().enumerate() {
+        api.ended(&api.post("/api/runs", &json!({})).json(202)["runId"].clone());
+        let until = Instant::now() + Duration::from_secs(60);
+        while receiver.sent().len() <= n {
+            assert!(Instant::now() < until, "{}", service.so_far());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let posted: Value = serde_json::from_slice(&receiver.sent()[n].body).unwrap();
+        assert!(posted["type"].as_str().unwrap().ends_with(end), "{posted:#}");
+        assert_eq!(posted["data"]["alert"], "stale-keys", "{posted:#}");
+        assert_eq!(event_errors(&posted), "", "{posted:#}");
+    }
     stopped(service);
 }
 
