@@ -6,7 +6,7 @@ use keysweep_model::limits::MEASURED_AT_ONCE;
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::messages::{Action, Lookups, PlannedNode, Reason};
 use keysweep_redis::Throttle;
-use keysweep_redis::memory_usage::memory_usage;
+use keysweep_redis::memory_usage::{KeyQuery, memory_usage};
 use keysweep_redis::{Conn, RedisClient, RedisError, Ttl, node};
 use scanner::sample::{KeySample, SampleRequest, SampledTables, classify_fields, sample};
 use scanner::sample_whole::sample_whole;
@@ -208,7 +208,7 @@ async fn sizes(conn: &Conn, keys: &[&Key], all: bool, breaks: Throttle) -> Resul
     let mut sizes = Vec::new();
     for some in keys[..keys.len().min(most)].chunks(at_once) {
         let sent = Instant::now();
-        let asked: Vec<(Key, bool)> = some.iter().map(|key| ((*key).clone(), false)).collect();
+        let asked: Vec<KeyQuery> = some.iter().map(|key| KeyQuery::memory((*key).clone())).collect();
         let found = memory_usage(conn, &asked).await?;
         breaks.rest(sent).await;
         sizes.extend(found.memories.iter().filter_map(|memory| memory.bytes));

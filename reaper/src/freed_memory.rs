@@ -10,7 +10,7 @@ use keysweep_model::memory::{GroupCounts, PrefixMemory, SampleKind, StratifiedSa
 use keysweep_model::messages::ReapBatch;
 use keysweep_model::outcome::Outcome;
 use keysweep_model::prefix::{first, name, prefixes};
-use keysweep_redis::memory_usage::memory_usage;
+use keysweep_redis::memory_usage::{KeyQuery, memory_usage};
 
 use crate::attempt::Interruption;
 use crate::limits::MEMORY_ROWS_OF_RECEIPT;
@@ -44,7 +44,7 @@ impl FreedMemory {
             // The permit is dropped without a number of keys: measuring a key takes less time than deleting one and
             // would distort the pacing.
             let _permit = there.throttle.acquire().await?;
-            let keys: Vec<(Key, bool)> = now.iter().map(|(_, key)| ((*key).clone(), false)).collect();
+            let keys: Vec<KeyQuery> = now.iter().map(|(_, key)| KeyQuery::memory((*key).clone())).collect();
             let found = memory_usage(&there.guard.session.conn, &keys).await?;
             let measured = now.iter().zip(&found.memories);
             self.bytes.extend(measured.filter_map(|((place, _), weight)| Some((*place, weight.bytes?))));

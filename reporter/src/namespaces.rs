@@ -2,16 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use keysweep_inspect::{Miner, Namespaces};
-use keysweep_model::messages::TaskReport;
+use keysweep_inspect::{Miner, Namespace, Namespaces};
+use keysweep_model::messages::{RunSpec, TaskReport};
+use keysweep_model::metrics::RedisHealth;
 use keysweep_model::wire;
 use keysweep_storage::records::{Record, RecordError, Records};
+
+use crate::sections::ceiling;
 
 /// The keys of a run by namespace.
 #[derive(Debug)]
 pub struct KeyNamespaces {
-    /// The namespaces.
+    /// The namespaces. The memory of each has an upper bound if all its keys were measured, or if the servers' memory leaves
+    /// no room for more.
     pub found: Namespaces,
+    /// The memory that the servers used, in bytes; `None` if one of them did not report it.
+    pub used_memory: Option<u64>,
+    /// Why memory could not be measured, if it could not.
+    pub memory_refused: Option<String>,
     /// Keys that may be counted twice, because their slots moved and were read again.
     pub repeated_max: u64,
     /// Whether further keys may be counted twice, because a table was resized while it was read, or because the server's
@@ -19,13 +27,17 @@ pub struct KeyNamespaces {
     pub approximate: bool,
 }
 
-/// The namespaces of a run that has ended. The records must still exist.
+/// The namespaces of the run of `spec`, which has ended with `health`. The records must still exist.
 ///
 /// # Errors
 /// When the store fails.
-pub async fn namespaces(records: &Records) -> Result<KeyNamespaces, RecordError> {
+pub async fn namespaces(
+    records: &Records,
+    spec: &RunSpec,
+    health: &RedisHealth,
+) -> Result<KeyNamespaces, RecordError> {
     let (mut all, mut seen, mut revision) = (Miner::default(), BTreeSet::new(), 0);
-    let (mut repeated_max, mut approximate) = (0_u64, false);
+    let (mut repeated_max, mut approximate, mut memory_refused) = (0_u64, false, None);
     while let Some((at, record)) = records.next_after(revision).await? {
         revision = at;
         if let Some(Record::Report(report)) = record
@@ -34,9 +46,23 @@ pub async fn namespaces(records: &Records) -> Result<KeyNamespaces, RecordError>
             add(&mut all, &report);
             repeated_max = repeated_max.saturating_add(report.statistics.dropped);
             approximate |= report.approximate;
+            memory_refused = memory_refused.or(report.statistics.refused);
         }
     }
-    Ok(KeyNamespaces { found: all.namespaces(), repeated_max, approximate })
+    let (mut found, used_memory) = (all.namespaces(), ceiling(spec, health));
+    bound(&mut found.rows, used_memory);
+    Ok(KeyNamespaces { found, used_memory, memory_refused, repeated_max, approximate })
+}
+
+/// Bounds the memory of each namespace by what the others leave of `used_memory`.
+fn bound(rows: &mut [Namespace], used_memory: Option<u64>) {
+    let low = |row: &Namespace| row.memory.map_or(0, |memory| memory.low);
+    let lows = rows.iter().map(low).fold(0, u64::saturating_add);
+    for row in rows {
+        let others = lows.saturating_sub(low(row));
+        let most = used_memory.map(|used| used.saturating_sub(others));
+        row.memory = row.memory.map(|memory| memory.at_most(most));
+    }
 }
 
 /// Adds the keys of a report; if their namespaces cannot be read, without them.
@@ -74,7 +100,9 @@ mod tests {
     #[test]
     fn keys_of_a_report_without_readable_namespaces_are_in_none() {
         let (mut all, mut its) = (Miner::default(), Miner::default());
-        (1..=7).for_each(|n| its.add(format!("user:{n}").as_bytes(), Lifetime::Unlimited));
+        for n in 1..=7 {
+            its.add(format!("user:{n}").as_bytes(), Lifetime::Unlimited);
+        }
         add(&mut all, &report(Some(wire::encode(&its).unwrap())));
         add(&mut all, &report(None));
         add(&mut all, &report(Some(vec![9; 40])));

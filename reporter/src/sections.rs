@@ -79,7 +79,7 @@ fn all_known(coverage: &Coverage, counts: &ScanCounts) -> bool {
 
 /// An upper bound of the memory of all keys: the memory that the servers used before the run, or after it if that is
 /// more.
-fn ceiling(spec: &RunSpec, health: &RedisHealth) -> Option<u64> {
+pub(crate) fn ceiling(spec: &RunSpec, health: &RedisHealth) -> Option<u64> {
     let before = spec.measure.used_memory?;
     let mut after = health.nodes.iter().map(|node| node.used_memory_bytes);
     let after = after.try_fold(0_u64, |sum, bytes| Some(sum.saturating_add(bytes?)))?;

@@ -10,6 +10,7 @@ mod kept_keys;
 pub mod limits;
 mod memory_sampling;
 pub mod name_sample;
+mod namespaces;
 mod run;
 pub mod sample;
 pub mod sample_whole;

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::classify::Classifier;
 use crate::clean_node::skip;
 use crate::limits::PACED_TASK_ACK_WAITS;
+use crate::namespaces::NamespaceScan;
 use crate::source::ReadSourceConn;
 use crate::statistics::Statistics;
 use crate::tally::Tally;
@@ -115,7 +116,10 @@ impl Scanner {
             spec.measure.whole,
             spec.application.known_ttl_ms().unwrap_or_default(),
         );
-        let tally = Tally::new(statistics).naming(self.context.is_kept()).by_namespace(spec.namespaces);
+        let mut tally = Tally::new(statistics).naming(self.context.is_kept());
+        if spec.namespaces {
+            tally = tally.by_namespace(NamespaceScan::new(task.keys, spec.measure.whole));
+        }
         let mut reading = TaskScan::new(tally, &self.context);
         // A task that runs for too long looks lost: the keys not read by then are handed back.
         let until =

@@ -12,7 +12,7 @@ use keysweep_model::messages::ScanStatistics;
 use keysweep_model::prefix::{first, name, prefixes};
 use keysweep_model::sketch::{HeavyHitters, HeavyHittersCounter, LogHistogram};
 use keysweep_redis::Ttl;
-use keysweep_redis::memory_usage::KeyMemories as Found;
+use keysweep_redis::memory_usage::{KeyMemories as Found, KeyQuery};
 
 use crate::classify::{Classification, KeepReason, Treatment};
 use crate::limits::{LATE_SAMPLES, MEASURED_BYTES_AT_ONCE};
@@ -75,7 +75,7 @@ enum MeasureMode {
     /// One key in `stride` of a sample; `left` keys are passed over before the next one. Each represents `for_keys`
     /// keys.
     OfSample { stride: u64, left: u64, for_keys: f64 },
-    /// No key, because the server denies `MEMORY USAGE`.
+    /// No key, because the server denies `MEMORY USAGE`, or keys are measured by namespace.
     None,
 }
 
@@ -138,6 +138,11 @@ impl Statistics {
             chosen: Vec::new(),
             chosen_bytes: 0,
         }
+    }
+
+    /// The same without measuring any key: another part of the task does.
+    pub(crate) fn unmeasured(self) -> Self {
+        Self { choice: MeasureMode::None, ..self }
     }
 
     /// Sets how many keys each key seen from now on represents.
@@ -230,14 +235,15 @@ impl Statistics {
 
     /// The next keys to measure, limited by `count` and by the size of their names, each with whether its idle time is
     /// queried.
-    pub(crate) fn next_to_measure(&self, count: usize) -> Vec<(Key, bool)> {
+    pub(crate) fn next_to_measure(&self, count: usize) -> Vec<KeyQuery> {
         let mut left = MEASURED_BYTES_AT_ONCE;
         let few = self.chosen.iter().take(count).take_while(|chosen| {
             let fits = left > 0;
             left = left.saturating_sub(chosen.key.as_bytes().len());
             fits
         });
-        few.map(|chosen| (chosen.key.clone(), chosen.late_for_ms.is_some())).collect()
+        few.map(|chosen| KeyQuery { idle: chosen.late_for_ms.is_some(), ..KeyQuery::memory(chosen.key.clone()) })
+            .collect()
     }
 
     /// Adds the results for the first of the waiting keys.
@@ -262,11 +268,16 @@ impl Statistics {
         }
         if let Some(refused) = &found.refused {
             self.count_plain();
-            self.found.refused.get_or_insert_with(|| refused.clone());
+            self.refuse(refused.clone());
             self.choice = MeasureMode::None;
             self.chosen.clear();
             self.chosen_bytes = 0;
         }
+    }
+
+    /// Records why memory usage could not be queried.
+    pub(crate) fn refuse(&mut self, why: String) {
+        self.found.refused.get_or_insert(why);
     }
 
     /// Some reported keys were withdrawn, so the memory of the remaining ones is unknown.

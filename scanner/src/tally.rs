@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashSet};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use keysweep_inspect::{Lifetime, Miner};
 use keysweep_model::key::{self, Key};
 use keysweep_model::limits::DETAILS_MAX;
 use keysweep_model::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
@@ -13,11 +12,13 @@ use keysweep_model::slot::SlotSet;
 use keysweep_redis::{KeyState as Look, Ttl};
 use keysweep_storage::audit::{KeptGroup, Why};
 use keysweep_storage::task_notes::ReadSoFar;
+use serde_bytes::ByteBuf;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::classify::{Classification, Classifier, KeepReason, Treatment};
 use crate::kept_keys::KeptKeys;
 use crate::limits::TASK_USERS_MAX;
+use crate::namespaces::NamespaceScan;
 use crate::slot_tally::{Candidate, SlotRun, Slots};
 use crate::statistics::Statistics;
 use crate::walk::ListedWindow;
@@ -36,7 +37,7 @@ pub(crate) struct Settlement {
     pub(crate) kept: Vec<KeptGroup>,
     pub(crate) unnamed: u64,
     /// The keys by namespace, if the run asks for them; those of all slots, as in the statistics.
-    pub(crate) namespaces: Option<Miner>,
+    pub(crate) namespaces: Option<ByteBuf>,
 }
 
 /// The tally of one task.
@@ -59,7 +60,7 @@ pub(crate) struct Tally {
     /// Names for the audit trail; `None` if the run has no audit trail.
     kept: Option<KeptKeys>,
     /// Counts keys by namespace; `None` if the run does not ask for it.
-    namespaces: Option<Miner>,
+    pub(crate) namespaces: Option<NamespaceScan>,
 }
 
 impl Tally {
@@ -85,9 +86,9 @@ impl Tally {
         Self { kept: reads.then(KeptKeys::default), ..self }
     }
 
-    /// Counts keys by namespace, if the run `asks` for it.
-    pub(crate) fn by_namespace(self, asks: bool) -> Self {
-        Self { namespaces: asks.then(Miner::default), ..self }
+    /// Counts keys by namespace with `scan`, too.
+    pub(crate) fn by_namespace(self, scan: NamespaceScan) -> Self {
+        Self { namespaces: Some(scan), statistics: self.statistics.unmeasured(), ..self }
     }
 
     /// Counts listed keys and removes those that are not looked up. Keysweep's own keys are not counted; keys listed
@@ -120,8 +121,8 @@ impl Tally {
         for ((slot, key), seen) in window.keys().zip(looks) {
             let verdict = selector.classify(key, seen);
             self.statistics.seen(key, seen.ttl, verdict);
-            if let Some(miner) = &mut self.namespaces {
-                add(miner, key, seen.ttl);
+            if let Some(scan) = &mut self.namespaces {
+                scan.seen(key, seen.ttl);
             }
             if let Some(run) = run.next(slot) {
                 self.slots.of(run.slot).add_normal(run);
@@ -215,7 +216,9 @@ impl Tally {
         (self.long_keys, self.moved) = (Vec::new(), SlotSet::new());
         (self.seen_active, self.users) = (false, HashSet::new());
         self.kept = self.kept.as_ref().map(|_| KeptKeys::default());
-        self.namespaces = self.namespaces.as_ref().map(|_| Miner::default());
+        if let Some(scan) = &mut self.namespaces {
+            scan.restart();
+        }
     }
 
     /// All candidates, in a stable order.
@@ -224,7 +227,11 @@ impl Tally {
     }
 
     /// Sums up the slots that `keep` accepts.
-    pub(crate) fn finish(self, keep: impl Fn(u16) -> bool) -> Settlement {
+    pub(crate) fn finish(mut self, keep: impl Fn(u16) -> bool) -> Settlement {
+        let (namespaces, refused) = self.namespaces.map(NamespaceScan::finish).unwrap_or_default();
+        if let Some(refused) = refused {
+            self.statistics.refuse(refused);
+        }
         let (mut counts, mut candidates, mut dropped) = (ScanCounts::default(), BTreeMap::new(), 0);
         for (slot, tally) in self.slots.tallies {
             if keep(slot) {
@@ -238,20 +245,8 @@ impl Tally {
         let long_keys = long_keys.map(|(_, key)| key).collect();
         let statistics = self.statistics.finish(dropped);
         let (kept, unnamed) = self.kept.unwrap_or_default().finish(keep);
-        let namespaces = self.namespaces;
         Settlement { counts, long_keys, candidates, statistics, kept, unnamed, namespaces }
     }
-}
-
-/// Adds a key that was looked up, unless it is gone.
-fn add(miner: &mut Miner, key: &[u8], ttl: Ttl) {
-    let lifetime = match ttl {
-        Ttl::Gone | Ttl::Moved => return,
-        Ttl::Persistent => Lifetime::Unlimited,
-        Ttl::FieldTtls => Lifetime::FieldTtls,
-        Ttl::Remaining(ms) => Lifetime::Ms(ms),
-    };
-    miner.add(key, lifetime);
 }
 
 /// Keys already seen, as 128-bit hashes: a sixth of the memory of the keys. With 100,000 keys a task, two different
@@ -286,12 +281,19 @@ impl SeenKeys {
 
 #[cfg(test)]
 mod tests {
+    use keysweep_inspect::Miner;
     use keysweep_model::limits::KEY_BYTES_MAX;
     use keysweep_model::messages::Rules;
+    use keysweep_model::wire;
     use keysweep_redis::WindowReply;
 
     use super::*;
     use crate::walk::ListedKey;
+
+    /// The keys of a tally by namespace, as its task reports them.
+    fn mined(tally: Tally) -> Miner {
+        wire::decode(&tally.finish(|_| true).namespaces.unwrap()).unwrap()
+    }
 
     fn rules() -> Rules {
         Rules::deleting(&["a*"], &["ap*"]).unwrap()
@@ -347,7 +349,7 @@ mod tests {
     fn keys_are_counted_by_namespace_if_the_run_asks() {
         let rules = rules();
         let selector = Classifier::new(&rules, None);
-        let mut tally = Tally::new(Statistics::new(0, false, 0)).by_namespace(true);
+        let mut tally = Tally::new(Statistics::new(0, false, 0)).by_namespace(NamespaceScan::new(4, false));
         let answers = WindowReply::of([(0, vec!["a:1", "a:2", "a:3", "a:4"])]);
         let places = answers.pages().next().unwrap().keys.to_vec();
         let keys = places.into_iter().map(|place| ListedKey { slot: 1, place }).collect();
@@ -355,7 +357,7 @@ mod tests {
         tally.listed(&mut window, true, &selector);
         let looks = [Ttl::Persistent, Ttl::Remaining(500), Ttl::Gone, Ttl::FieldTtls].map(Look::only);
         tally.looked_up(&window, &looks, &selector);
-        let found = tally.finish(|_| true).namespaces.unwrap().namespaces();
+        let found = mined(tally).namespaces();
         let rows: Vec<_> =
             found.rows.iter().map(|row| (row.template.as_str(), row.keys, row.no_ttl)).collect();
         assert_eq!(rows, [("a:{id}", 3, 1)]);
@@ -364,15 +366,16 @@ mod tests {
     #[test]
     fn restart_clears_all_but_the_lookups() {
         let lookups = Lookups::of(3, 1);
-        let fresh = Tally::new(Statistics::new(0, false, 0)).by_namespace(true);
+        let fresh = Tally::new(Statistics::new(0, false, 0)).by_namespace(NamespaceScan::new(4, false));
         let mut tally = Tally { lookups, candidate_bytes: 9, ..fresh };
-        add(tally.namespaces.as_mut().unwrap(), b"a", Ttl::Persistent);
+        tally.namespaces.as_mut().unwrap().seen(b"a", Ttl::Persistent);
         tally.long_keys.push((7, "a".to_owned()));
         tally.slots.of(7).counts.listed = 2;
         tally.restart();
         assert_eq!((tally.lookups, tally.candidate_bytes), (lookups, 0));
+        assert!(!tally.namespaces.as_ref().unwrap().are_enough(1), "no key waits to be measured");
+        assert_eq!(mined(Tally { namespaces: tally.namespaces.take(), ..Tally::new(Statistics::new(0, false, 0)) }).keys(), 0);
         let settled = tally.finish(|_| true);
         assert_eq!((settled.counts, settled.long_keys), (ScanCounts::default(), Vec::new()));
-        assert_eq!(settled.namespaces.unwrap().keys(), 0);
     }
 }

@@ -1,10 +1,8 @@
 //! A scan task in progress: windows of its scope are listed, looked up and counted, until the end or until the task holds
 //! enough candidates.
 
-use keysweep_inspect::Miner;
 use keysweep_model::limits::TASK_CANDIDATE_BYTES_MAX;
 use keysweep_model::messages::{ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
-use keysweep_model::wire;
 use keysweep_pacing::Pacer;
 use keysweep_redis::limits::FIELDS_KEYS_AT_ONCE;
 use keysweep_redis::{Conn, RedisError, ScanConnection, WindowReply};
@@ -15,7 +13,6 @@ use keysweep_storage::queue::Delivery;
 use keysweep_storage::records::Records;
 use keysweep_storage::task_notes::{TaskNote, TaskNotes};
 use keysweep_telemetry::{RequestKind, Telemetry};
-use serde_bytes::ByteBuf;
 use tokio::time::Instant;
 
 use crate::batching::BatchShape;
@@ -92,11 +89,8 @@ impl TaskScan {
             let listings = if full { Vec::new() } else { walk.next_listings(work.pacer.window_keys()) };
             let done = listings.is_empty() && last.keys.is_empty();
             let at_once = keys_per_write(work.pacer.window_keys());
-            let enough = if done { 1 } else { at_once };
-            while self.tally.statistics.are_enough(enough) {
-                let permit = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
-                let Some(_permit) = permit else { return Ok(false) };
-                self.tally.lookups += measure_some(&mut self.tally.statistics, at_once, conn).await?;
+            if !self.measure(if done { 1 } else { at_once }, at_once, conn, work).await? {
+                return Ok(false);
             }
             if done {
                 return Ok(true);
@@ -134,6 +128,28 @@ impl TaskScan {
                 return Ok(false);
             }
         }
+    }
+
+    /// Measures `at_once` of the keys that wait for it, as long as they are `enough`. Returns `false` if the run was
+    /// cancelled.
+    async fn measure(
+        &mut self,
+        enough: usize,
+        at_once: usize,
+        conn: &Conn,
+        work: &TaskContext<'_>,
+    ) -> Result<bool, RedisError> {
+        while self.tally.statistics.are_enough(enough) {
+            let permit = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
+            let Some(_permit) = permit else { return Ok(false) };
+            self.tally.lookups += measure_some(&mut self.tally.statistics, at_once, conn).await?;
+        }
+        while let Some(scan) = self.tally.namespaces.as_mut().filter(|scan| scan.are_enough(enough)) {
+            let permit = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
+            let Some(_permit) = permit else { return Ok(false) };
+            self.tally.lookups += scan.measure_some(at_once, conn).await?;
+        }
+        Ok(true)
     }
 
     /// Distinguishes hashes whose fields expire from stale keys, and corrects `answers`. Returns `false` if the run was
@@ -186,18 +202,11 @@ impl TaskScan {
             approximate: self.approximate || settled.approximate,
             statistics: Box::new(statistics),
             verified: spec.rules.verify == Verify::Value,
-            namespaces: namespaces.and_then(encoded),
+            namespaces,
             ..TaskReport::blank(task)
         };
         let kept =
             KeptEntry { task: task.task, node: task.node.clone(), at_ms: now_ms, groups: kept, unnamed };
         Scanned { report, batches, kept }
     }
-}
-
-/// The state of a miner for the report; `None` if it is too large, which its limits exclude.
-fn encoded(mut namespaces: Miner) -> Option<ByteBuf> {
-    namespaces.shrink();
-    let encoded = wire::encode(&namespaces);
-    encoded.inspect_err(|e| tracing::error!("namespaces are not reported: {e}")).ok().map(ByteBuf::from)
 }

@@ -22,7 +22,7 @@ fn measured(keys: u64, whole: bool) -> (usize, ScanStatistics) {
     let memories: Vec<KeyMemory> = statistics
         .next_to_measure(usize::MAX)
         .iter()
-        .map(|(_, idle)| KeyMemory { bytes: Some(100), idle_s: idle.then_some(10) })
+        .map(|query| KeyMemory { bytes: Some(100), idle_s: query.idle.then_some(10), kind: None })
         .collect();
     statistics.measured(&Found { memories, ..Found::default() });
     (waited, statistics.finish(3))

@@ -1,11 +1,13 @@
 //! What is counted of the keys of one namespace.
 
+use keysweep_model::memory::GroupSample;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::details::Details;
 use crate::limits::{SAMPLE_BYTES_MAX, SAMPLES_MAX};
-use crate::ttl_counts::TtlCounts;
+use crate::magnitudes::MagnitudeCounts;
 
 /// How long a key lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,9 +30,13 @@ pub(crate) struct Counts {
     /// The longest TTL in milliseconds; 0 without any.
     pub(crate) ttl_max_ms: u64,
     /// The TTLs.
-    pub(crate) ttls: TtlCounts,
+    pub(crate) ttls: MagnitudeCounts,
     /// At most so many more keys were counted elsewhere, while the namespace was not in the tree.
     pub(crate) missed_max: u64,
+    /// What was measured of some keys.
+    pub(crate) memory: GroupSample,
+    /// The types and idle times of some keys.
+    pub(crate) details: Details,
     /// The keys with the smallest hashes, so that all miners agree on them.
     samples: Vec<Sample>,
 }
@@ -76,6 +82,8 @@ impl Counts {
         self.ttl_max_ms = self.ttl_max_ms.max(other.ttl_max_ms);
         self.ttls.merge(&other.ttls);
         self.missed_max = self.missed_max.saturating_add(other.missed_max);
+        self.memory.merge(&other.memory);
+        self.details.merge(&other.details);
         other.samples.into_iter().for_each(|sample| self.keep(sample));
     }
 
@@ -96,6 +104,8 @@ impl Counts {
         let fits = |sample: &Sample| sample.beginning.len() <= SAMPLE_BYTES_MAX;
         self.keys <= keys_max
             && self.no_ttl <= self.keys
+            && self.memory.is_possible()
+            && self.details.are_possible(keys_max)
             && self.samples.len() <= SAMPLES_MAX
             && self.samples.iter().all(fits)
     }

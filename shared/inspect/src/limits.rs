@@ -40,8 +40,34 @@ pub const SAMPLES_MAX: usize = 2;
 /// Bytes of an example that are kept.
 pub const SAMPLE_BYTES_MAX: usize = 60;
 
-/// Different magnitudes of TTLs that are counted per namespace; more make the counts coarser.
-pub const TTL_BUCKETS_MAX: usize = 128;
+/// Different magnitudes of TTLs, and of idle times, that are counted per namespace; more make the counts coarser.
+pub const MAGNITUDES_MAX: usize = 128;
+
+/// Keys of each namespace whose memory is measured outright, per task: a small namespace is measured completely.
+pub const MEASURED_OF_NAMESPACE: u64 = 200;
+
+/// Of all further keys, one in so many is measured,
+pub const MEASURED_ONE_IN: u64 = 100;
+
+/// but no more than this many are measured outright in a task over all namespaces, or one in
+/// [`MEASURED_OUTRIGHT_ONE_IN`] of its keys if that is more.
+pub const MEASURED_OUTRIGHT: u64 = 5_000;
+
+/// See [`MEASURED_OUTRIGHT`]. MEMORY USAGE, TYPE and OBJECT IDLETIME take about as long as three looks at a key.
+pub const MEASURED_OUTRIGHT_ONE_IN: u64 = 50;
+
+/// The type and the idle time are looked up of so many first keys of a namespace in a task; of further ones that are
+/// measured outright, one in [`DETAILS_ONE_IN`] is.
+pub const DETAILS_OF_NAMESPACE: u64 = 200;
+
+/// See [`DETAILS_OF_NAMESPACE`].
+pub const DETAILS_ONE_IN: u64 = 20;
+
+/// Different types of a namespace's keys; keys of further types are not counted by type.
+pub const TYPES_MAX: usize = 8;
+
+/// Bytes of the name of a type.
+pub const TYPE_BYTES_MAX: usize = 24;
 
 /// Namespaces in a result.
 pub const NAMESPACES_MAX: usize = 1_000;

@@ -1,8 +1,10 @@
 //! Counts keys by namespace, one after the other.
 
 use crate::counts::{Counts, Lifetime};
+use crate::details::KeyDetails;
 use crate::limits::{NODES_MAX, NODES_SENT_MAX};
 use crate::relief::Evicted;
+use crate::sampling::{Chosen, Sampling};
 use crate::segments::Segments;
 use crate::shape::{Scratch, shape};
 use crate::tree::{NodeId, ROOT, Tree};
@@ -18,15 +20,29 @@ pub struct Miner {
     /// Keys without a namespace.
     pub(crate) other: Evicted,
     scratch: Scratch,
+    /// Which keys are measured; `None`: none.
+    sampling: Option<Sampling>,
 }
 
 impl Miner {
     pub(crate) fn with(tree: Tree, other: Evicted) -> Self {
-        Self { tree, other, scratch: Scratch::default() }
+        Self { tree, other, ..Self::default() }
     }
 
-    /// Counts a key.
-    pub fn add(&mut self, name: &[u8], lifetime: Lifetime) {
+    /// A miner without keys that has some of them measured.
+    #[must_use]
+    pub fn sampling(sampling: Sampling) -> Self {
+        Self { sampling: Some(sampling), ..Self::default() }
+    }
+
+    /// The same without keys.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self { sampling: self.sampling.as_ref().map(Sampling::fresh), ..Self::default() }
+    }
+
+    /// Counts a key, and says whether to measure it: see [`Miner::measured`].
+    pub fn add(&mut self, name: &[u8], lifetime: Lifetime) -> Option<Chosen> {
         let mut at = self.locate(name);
         if at.is_none() && self.tree.is_full() {
             self.relieve(NODES_MAX - ROOM);
@@ -35,11 +51,24 @@ impl Miner {
         let Some(at) = at else {
             self.other.keys += 1;
             self.other.no_ttl += u64::from(lifetime == Lifetime::Unlimited);
-            return;
+            return None;
         };
         let missed_max = self.other.most;
         let counts = &mut self.tree.node_mut(at).counts;
-        counts.get_or_insert_with(|| Box::new(Counts::after(missed_max))).add(name, lifetime);
+        let counts = counts.get_or_insert_with(|| Box::new(Counts::after(missed_max)));
+        counts.add(name, lifetime);
+        self.sampling.as_mut()?.choose(name, counts)
+    }
+
+    /// Adds what was found of a key that was chosen. Its namespace may have been forgotten meanwhile, and then nothing is
+    /// added.
+    pub fn measured(&mut self, name: &[u8], chosen: Chosen, found: KeyDetails<'_>) {
+        let place = self.tree.find(name, &mut self.scratch);
+        let Some(counts) = place.and_then(|id| self.tree.node_mut(id).counts.as_mut()) else { return };
+        if let Some(bytes) = found.bytes {
+            counts.memory.measured(chosen.kind, bytes);
+        }
+        counts.details.add(found);
     }
 
     fn locate(&mut self, name: &[u8]) -> Option<NodeId> {

@@ -1,16 +1,17 @@
 //! The namespaces that were found.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use keysweep_model::glob::{PATTERN_BYTES_MAX, Pattern};
+use keysweep_model::memory::ByteEstimate;
 use keysweep_model::printable::{Printable, beginning};
 
 use crate::counts::Counts;
 use crate::known::{KnownStructure, Recognizer};
-use crate::limits::{NAMESPACES_MAX, SAMPLE_BYTES_MAX};
+use crate::limits::{MEASURED_ONE_IN, NAMESPACES_MAX, SAMPLE_BYTES_MAX};
 use crate::miner::Miner;
-use crate::segments::Segments;
-use crate::shape::{Scratch, Shape, shape};
+use crate::shape::Scratch;
 use crate::template::Template;
 use crate::tree::{NodeId, ROOT, Tree};
 
@@ -46,6 +47,12 @@ pub struct Namespace {
     pub ttl_median_ms: Option<u64>,
     /// The longest remaining TTL in milliseconds, exact.
     pub ttl_max_ms: Option<u64>,
+    /// Their memory; `None` if no key was measured.
+    pub memory: Option<ByteEstimate>,
+    /// Keys by type, as the server calls it, of those of which it was looked up.
+    pub types: BTreeMap<String, u64>,
+    /// The median of idle times in seconds, of the keys of which it was looked up; `None` if the server keeps none.
+    pub idle_median_s: Option<u64>,
     /// Some of its keys, shortened, unprintable bytes escaped.
     pub sample_keys: Vec<String>,
     /// The library that keeps them, if one is known by their names.
@@ -90,17 +97,7 @@ impl Namespaces {
     /// The index in `rows` of the namespace of a key; `None` if it is in none of them.
     #[must_use]
     pub fn place_of(&self, name: &[u8]) -> Option<usize> {
-        let mut scratch = Scratch::default();
-        let mut at = ROOT;
-        for segment in Segments::of(name) {
-            let groups = &self.tree.node(at).groups;
-            let group = groups.iter().find(|group| *group.separators == *segment.separators)?;
-            at = match shape(&segment, &mut scratch) {
-                Shape::Text(text, _) => group.words.get(text).copied().or(group.variable)?,
-                Shape::Variable(_) => group.variable?,
-            };
-        }
-        self.places[at as usize]
+        self.places[self.tree.find(name, &mut Scratch::default())? as usize]
     }
 }
 
@@ -138,10 +135,20 @@ impl Namespace {
             // The middle of its bucket may lie above all of them.
             ttl_median_ms: counts.ttls.median().map(|ms| ms.min(counts.ttl_max_ms)),
             ttl_max_ms: has_ttl.then_some(counts.ttl_max_ms),
+            memory: memory(counts),
+            types: counts.details.types.clone(),
+            idle_median_s: counts.details.idle.median(),
             sample_keys: counts.samples().map(sample).collect(),
             known: None,
         }
     }
+}
+
+/// Without an upper bound if there may be more keys.
+fn memory(counts: &Counts) -> Option<ByteEstimate> {
+    let mut estimate = counts.memory.estimate(MEASURED_ONE_IN)?;
+    estimate.unmeasured |= counts.missed_max > 0;
+    Some(estimate.bounds())
 }
 
 /// The pattern of a template. One that is too long is cut, and matches more.

@@ -11,8 +11,8 @@ use hashbrown::HashMap;
 use crate::counts::Counts;
 use crate::limits::{END_WORDS_MAX, GROUPS_MAX, INNER_WORDS_MAX, KEPT_ONE_IN, NODES_MAX, WORD_BYTES_MAX};
 use crate::recognize::Classes;
-use crate::segments::Segment;
-use crate::shape::Shape;
+use crate::segments::{Segment, Segments};
+use crate::shape::{Scratch, Shape, shape};
 
 /// The index of a node.
 pub(crate) type NodeId = u32;
@@ -156,6 +156,18 @@ impl Tree {
         let id = NodeId::try_from(self.nodes.len()).ok().filter(|_| !self.is_full())?;
         self.nodes.push(Node::default());
         Some(id)
+    }
+
+    /// The node of a name, if there is one.
+    pub(crate) fn find(&self, name: &[u8], scratch: &mut Scratch) -> Option<NodeId> {
+        Segments::of(name).try_fold(ROOT, |at, segment| {
+            let groups = &self.node(at).groups;
+            let group = groups.iter().find(|group| *group.separators == *segment.separators)?;
+            match shape(&segment, scratch) {
+                Shape::Text(text, _) => group.words.get(text).copied().or(group.variable),
+                Shape::Variable(_) => group.variable,
+            }
+        })
     }
 
     /// The child of `at` for a part of a name, which is created if there is none. `None` if the tree is full.

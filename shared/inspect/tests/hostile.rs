@@ -176,7 +176,7 @@ fn no_memory_is_allocated_per_key() {
         .map(String::into_bytes)
         .collect();
     let mut miner = Miner::default();
-    let add = |miner: &mut Miner| names.iter().for_each(|name| miner.add(name, Lifetime::Ms(60_000)));
+    let add = |miner: &mut Miner| names.iter().for_each(|name| _ = miner.add(name, Lifetime::Ms(60_000)));
     add(&mut miner);
     let again = allocation_counter::measure(|| add(&mut miner));
     assert!(again.count_total < 100, "{} allocations", again.count_total);

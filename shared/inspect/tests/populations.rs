@@ -16,7 +16,9 @@ fn keys(population: &'static KeyPopulation, count: u64, seed: u64) -> Vec<Popula
 
 fn mine<'a>(keys: impl IntoIterator<Item = &'a PopulationKey>) -> Miner {
     let mut miner = Miner::default();
-    keys.into_iter().for_each(|key| miner.add(&key.entry.key, lifetime(key)));
+    for key in keys {
+        miner.add(&key.entry.key, lifetime(key));
+    }
     miner
 }
 

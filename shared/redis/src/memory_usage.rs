@@ -1,4 +1,4 @@
-//! Queries the memory usage and the idle time of a sample of keys.
+//! Queries the memory usage, the type and the idle time of a sample of keys.
 
 use keysweep_model::key::Key;
 use keysweep_model::messages::Lookups;
@@ -7,13 +7,34 @@ use redis::Value;
 use super::conn::{Batch, Conn};
 use super::error::{RedisError, RedisErrorKind};
 
-/// The memory usage and idle time of a key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// A key, and what is queried of it besides its memory usage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyQuery {
+    /// The key.
+    pub key: Key,
+    /// Whether its idle time is queried.
+    pub idle: bool,
+    /// Whether its type is.
+    pub kind: bool,
+}
+
+impl KeyQuery {
+    /// Queries only the memory usage of `key`.
+    #[must_use]
+    pub fn memory(key: Key) -> Self {
+        Self { key, idle: false, kind: false }
+    }
+}
+
+/// The memory usage, type and idle time of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyMemory {
     /// Bytes that it uses, including its name; `None` if it is gone or moved.
     pub bytes: Option<u64>,
     /// Seconds since its last use; `None` if not queried, or if the server does not keep it.
     pub idle_s: Option<u64>,
+    /// Its type; `None` if not queried, or if the key is gone.
+    pub kind: Option<String>,
 }
 
 /// The results, and the lookups that they took.
@@ -27,18 +48,21 @@ pub struct KeyMemories {
     pub refused: Option<String>,
 }
 
-/// Queries the memory usage of `keys`, and the idle time of those that are marked.
-pub async fn memory_usage(conn: &Conn, keys: &[(Key, bool)]) -> Result<KeyMemories, RedisError> {
+/// Queries `keys` in one write.
+pub async fn memory_usage(conn: &Conn, keys: &[KeyQuery]) -> Result<KeyMemories, RedisError> {
     let mut batch = Batch::new();
-    for (key, idle) in keys {
+    for KeyQuery { key, idle, kind } in keys {
         batch.add(&[b"MEMORY", b"USAGE", key.as_bytes()]);
         if *idle {
             batch.add(&[b"OBJECT", b"IDLETIME", key.as_bytes()]);
         }
+        if *kind {
+            batch.add(&[b"TYPE", key.as_bytes()]);
+        }
     }
     let mut replies = conn.batch(batch).await?.into_iter();
     let mut found = KeyMemories::default();
-    for (_, idle) in keys {
+    for KeyQuery { idle, kind, .. } in keys {
         let mut memory = KeyMemory::default();
         match replies.next() {
             Some(Value::Int(bytes)) => memory.bytes = Some(bytes.unsigned_abs()),
@@ -67,6 +91,17 @@ pub async fn memory_usage(conn: &Conn, keys: &[(Key, bool)]) -> Result<KeyMemori
                 {
                     found.lookups.hits += 1;
                 }
+                _ => {}
+            }
+        }
+        if *kind {
+            match replies.next() {
+                // `none` is the answer for a key that is gone.
+                Some(Value::SimpleString(kind)) if kind != "none" => {
+                    memory.kind = Some(kind);
+                    found.lookups.hits += 1;
+                }
+                Some(Value::SimpleString(_)) => found.lookups.misses += 1,
                 _ => {}
             }
         }

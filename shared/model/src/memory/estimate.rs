@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 /// have a long upper tail, so the bound holds more often.
 pub const DEVIATIONS: f64 = 1.96;
 
+/// An upper bound that is derived from the memory in use is reported if it is at most so many times the lower bound. A
+/// higher one is not informative.
+const CEILING_TIMES: u64 = 2;
+
 /// Bytes of memory, with bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -29,6 +33,16 @@ impl ByteEstimate {
     #[must_use]
     pub fn is_exact(&self) -> bool {
         self.high == Some(self.low)
+    }
+
+    /// The same with the upper bound `most`, if it has none and `most` is informative.
+    #[must_use]
+    pub fn at_most(self, most: Option<u64>) -> Self {
+        let most = most.filter(|most| *most <= self.low.saturating_mul(CEILING_TIMES));
+        match (self.high, most.map(|most| most.max(self.low))) {
+            (None, Some(most)) => Self { high: Some(most), estimate: self.estimate.min(most), ..self },
+            _ => self,
+        }
     }
 
     /// The sum with the estimate of other keys.

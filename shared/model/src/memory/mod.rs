@@ -12,6 +12,7 @@
 //! Groups are opaque: the caller defines the group of a key and the names under which it is reported.
 
 mod estimate;
+mod group_sample;
 mod prefix_memory;
 mod sampler;
 mod strata;
@@ -19,6 +20,7 @@ mod strata;
 mod tests;
 
 pub use estimate::{ByteEstimate, DEVIATIONS, MemoryEstimate};
+pub use group_sample::GroupSample;
 pub use prefix_memory::PrefixMemory;
 pub use sampler::{SampleKind, SampleRate, Sampler, group_hash, is_drawn};
 pub use strata::{GroupCounts, StratifiedSample, unseen_deviation};

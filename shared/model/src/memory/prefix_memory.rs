@@ -9,10 +9,6 @@ use super::estimate::{ByteEstimate, MemoryEstimate};
 use crate::limits::{MEMORY_ROWS_MAX, MEMORY_ROWS_SENT_MAX, MEMORY_SAMPLES_MIN, PREFIX_BYTES_MAX};
 use crate::prefix::group;
 
-/// An upper bound that is derived from the memory in use is reported if it is at most so many times the lower bound. A
-/// higher one is not informative.
-const CEILING_TIMES: u64 = 2;
-
 /// Memory by name. Names end with a colon. A name with another colon is a part of the group up to its first colon.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(try_from = "PrefixMemoryRecord")]
@@ -116,7 +112,7 @@ impl PrefixMemory {
     /// The estimate of all keys, which take no more than `ceiling` bytes, if known.
     #[must_use]
     pub fn all(&self, ceiling: Option<u64>) -> ByteEstimate {
-        bounded(self.all.bounds(), ceiling)
+        self.all.bounds().at_most(ceiling)
     }
 
     /// Every name with enough samples, heaviest first. All keys together take no more than `ceiling` bytes, if known.
@@ -138,14 +134,14 @@ impl PrefixMemory {
             let more = self.omitted.saturating_sub(row.omitted);
             one.high = complete.then(|| one.estimate.saturating_add(more));
             match within {
-                None => one = bounded(one, ceiling.map(|all| all.saturating_sub(others(None)))),
+                None => one = one.at_most(ceiling.map(|all| all.saturating_sub(others(None)))),
                 Some(group) => {
                     let whole = reported.get(group).copied().unwrap_or_default();
                     let is_known = self.rows.get(group).is_some_and(|row| !row.weighed.unmeasured);
                     one.high =
                         one.high.filter(|_| is_known).zip(whole.high).map(|(one, whole)| one.min(whole));
                     let within = whole.high.map(|high| high.saturating_sub(others(Some(group))));
-                    one = bounded(one, within);
+                    one = one.at_most(within);
                     one.estimate = one.estimate.min(whole.estimate);
                     one.low = one.low.min(whole.low).min(one.estimate);
                 }
@@ -166,16 +162,6 @@ impl PrefixMemory {
             *low = low.saturating_add(row.weighed.low());
         }
         lows
-    }
-}
-
-/// `one` with the upper bound `most`, if it has none and `most` is informative.
-fn bounded(one: ByteEstimate, most: Option<u64>) -> ByteEstimate {
-    let most =
-        most.filter(|most| *most <= one.low.saturating_mul(CEILING_TIMES)).map(|most| most.max(one.low));
-    match (one.high, most) {
-        (None, Some(most)) => ByteEstimate { high: Some(most), estimate: one.estimate.min(most), ..one },
-        _ => one,
     }
 }
 

@@ -1,10 +1,12 @@
 //! Estimates the memory of groups from measured keys. Pure.
 
 use hashbrown::{HashMap, HashSet, HashTable};
+use serde::{Deserialize, Serialize};
 
 use super::estimate::{DEVIATIONS, MemoryEstimate, whole};
 use super::prefix_memory::PrefixMemory;
 use super::sampler::SampleKind;
+use crate::limits::COUNT_MAX;
 
 /// The maximum number of groups whose keys are counted. For other groups, each drawn key represents the sampling rate.
 const GROUPS_MAX: usize = 1_024;
@@ -91,24 +93,30 @@ impl GroupCounts {
 #[derive(Default)]
 pub struct StratifiedSample {
     all: MeasuredKeys,
-    rows: HashMap<String, MeasuredKeys>,
+    rows: HashMap<String, Row>,
     /// The hashes of groups of which a key was measured.
     groups: HashSet<u64>,
 }
 
 /// The measurements of a name.
 #[derive(Default)]
-struct MeasuredKeys {
+struct Row {
     /// The group, if the name is a whole group.
     group: Option<u64>,
-    outright: Sum,
-    drawn: Sum,
+    measured: MeasuredKeys,
+}
+
+/// The measurements of some keys, by how they were selected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct MeasuredKeys {
+    pub(super) outright: Sum,
+    pub(super) drawn: Sum,
 }
 
 /// Keys, their bytes, and the sum of the squared bytes.
-#[derive(Clone, Copy, Default)]
-struct Sum {
-    keys: u64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sum {
+    pub(super) keys: u64,
     bytes: u64,
     squares: f64,
 }
@@ -128,9 +136,9 @@ impl StratifiedSample {
         if let Some(name) = name {
             let row = self.row(name);
             row.group = Some(group);
-            row.add(take, bytes);
+            row.measured.add(take, bytes);
         }
-        other.for_each(|name| self.row(name).add(take, bytes));
+        other.for_each(|name| self.row(name).measured.add(take, bytes));
     }
 
     /// Adds a key under `names`: the first is the group's, the others are those of its parts.
@@ -144,7 +152,7 @@ impl StratifiedSample {
         self.add((name, group), parts, take, bytes);
     }
 
-    fn row(&mut self, name: &str) -> &mut MeasuredKeys {
+    fn row(&mut self, name: &str) -> &mut Row {
         self.rows.entry_ref(name).or_default()
     }
 
@@ -160,14 +168,14 @@ impl StratifiedSample {
         let blind = counts.uncounted || counted < counts.all || counts.places.iter().any(unseen);
         let rows = self.rows.into_iter().map(|(name, row)| {
             let others = row.group.and_then(|group| counts.others(group));
-            (name, row.estimate(others, one_in))
+            (name, row.measured.estimate(others, one_in))
         });
         PrefixMemory::of(all, rows, blind, rows_max)
     }
 }
 
 impl MeasuredKeys {
-    fn add(&mut self, take: SampleKind, bytes: u64) {
+    pub(super) fn add(&mut self, take: SampleKind, bytes: u64) {
         let sum = match take {
             SampleKind::Outright => &mut self.outright,
             SampleKind::Drawn => &mut self.drawn,
@@ -177,9 +185,14 @@ impl MeasuredKeys {
         sum.squares += square(bytes);
     }
 
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.outright.merge(&other.outright);
+        self.drawn.merge(&other.drawn);
+    }
+
     /// The estimate of all keys, of which `others` were not measured outright; `None` if they were not counted.
-    fn estimate(&self, others: Option<u64>, one_in: f64) -> MemoryEstimate {
-        let Self { outright, drawn, .. } = self;
+    pub(super) fn estimate(&self, others: Option<u64>, one_in: f64) -> MemoryEstimate {
+        let Self { outright, drawn } = self;
         let bytes = outright.bytes.saturating_add(drawn.bytes);
         let mut weighed =
             MemoryEstimate { samples: outright.keys + drawn.keys, bytes, ..MemoryEstimate::default() };
@@ -190,6 +203,17 @@ impl MeasuredKeys {
 }
 
 impl Sum {
+    fn merge(&mut self, other: &Self) {
+        self.keys = self.keys.saturating_add(other.keys);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.squares += other.squares;
+    }
+
+    /// Whether it can be the sum of some keys.
+    pub(super) fn is_possible(&self) -> bool {
+        self.keys <= COUNT_MAX && self.squares.is_finite() && self.squares >= 0.0
+    }
+
     /// The bytes of keys that were not drawn, the variance of that, and whether there may be any.
     #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits")]
     fn stands_for(&self, all: Option<u64>, one_in: f64) -> (f64, f64, bool) {

@@ -1,9 +1,9 @@
-//! Counts TTLs by magnitude, for their median, in at most [`TTL_BUCKETS_MAX`] counters: there may be thousands of
+//! Counts times by magnitude, for their median, in at most [`MAGNITUDES_MAX`] counters: there may be thousands of
 //! namespaces, so the sketches of whole runs are too large.
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::TTL_BUCKETS_MAX;
+use crate::limits::MAGNITUDES_MAX;
 
 /// Leading bits that are distinguished behind the first one: a value is off by at most 1 / 32.
 const BITS: u8 = 4;
@@ -11,14 +11,14 @@ const BITS: u8 = 4;
 /// Counts of values by their leading bits. The result does not depend on the order of additions and merges.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "(u8, Vec<(u16, u32)>)", into = "(u8, Vec<(u16, u32)>)")]
-pub(crate) struct TtlCounts {
+pub(crate) struct MagnitudeCounts {
     /// As [`BITS`], but fewer once there were too many buckets.
     bits: u8,
     /// Bucket and count, by bucket. A count does not exceed that of all keys that a server can have.
     buckets: Vec<(u16, u32)>,
 }
 
-impl Default for TtlCounts {
+impl Default for MagnitudeCounts {
     fn default() -> Self {
         Self { bits: BITS, buckets: Vec::new() }
     }
@@ -38,7 +38,7 @@ fn middle(bucket: u16, bits: u8) -> u64 {
     least + ((1_u64 << dropped) - 1) / 2
 }
 
-impl TtlCounts {
+impl MagnitudeCounts {
     /// Adds a value.
     #[inline]
     pub(crate) fn add(&mut self, value: u64) {
@@ -50,7 +50,7 @@ impl TtlCounts {
             Ok(place) => self.buckets[place].1 = self.buckets[place].1.saturating_add(times),
             Err(place) => {
                 self.buckets.insert(place, (bucket, times));
-                if self.buckets.len() > TTL_BUCKETS_MAX && self.bits > 0 {
+                if self.buckets.len() > MAGNITUDES_MAX && self.bits > 0 {
                     self.coarsen(self.bits - 1);
                 }
             }
@@ -88,19 +88,19 @@ impl TtlCounts {
     }
 }
 
-impl From<TtlCounts> for (u8, Vec<(u16, u32)>) {
-    fn from(counts: TtlCounts) -> Self {
+impl From<MagnitudeCounts> for (u8, Vec<(u16, u32)>) {
+    fn from(counts: MagnitudeCounts) -> Self {
         (counts.bits, counts.buckets)
     }
 }
 
-impl TryFrom<(u8, Vec<(u16, u32)>)> for TtlCounts {
+impl TryFrom<(u8, Vec<(u16, u32)>)> for MagnitudeCounts {
     type Error = &'static str;
 
     fn try_from((bits, buckets): (u8, Vec<(u16, u32)>)) -> Result<Self, Self::Error> {
         let in_order = buckets.windows(2).all(|pair| pair[0].0 < pair[1].0);
         let exist = buckets.iter().all(|(at, _)| at >> (bits.min(BITS) + 1) < 64);
-        if bits > BITS || buckets.len() > TTL_BUCKETS_MAX || !in_order || !exist {
+        if bits > BITS || buckets.len() > MAGNITUDES_MAX || !in_order || !exist {
             return Err("counts of TTLs that cannot exist");
         }
         Ok(Self { bits, buckets })
@@ -113,8 +113,8 @@ mod tests {
 
     use super::*;
 
-    fn of(values: &[u64]) -> TtlCounts {
-        let mut counts = TtlCounts::default();
+    fn of(values: &[u64]) -> MagnitudeCounts {
+        let mut counts = MagnitudeCounts::default();
         values.iter().for_each(|value| counts.add(*value));
         counts
     }
@@ -149,7 +149,7 @@ mod tests {
             let mut merged = of(b);
             merged.merge(&of(a));
             prop_assert_eq!(&merged, &whole);
-            prop_assert!(whole.buckets.len() <= TTL_BUCKETS_MAX);
+            prop_assert!(whole.buckets.len() <= MAGNITUDES_MAX);
             let sum: u64 = whole.buckets.iter().map(|(_, times)| u64::from(*times)).sum();
             prop_assert_eq!(sum, values.len() as u64);
         }
@@ -159,7 +159,7 @@ mod tests {
             let mut rng = fastrand::Rng::with_seed(seed);
             let values: Vec<u64> = (0..4_000).map(|_| rng.u64(..) >> rng.u32(..64)).collect();
             let whole = of(&values);
-            prop_assert!(whole.bits < BITS && whole.buckets.len() <= TTL_BUCKETS_MAX);
+            prop_assert!(whole.bits < BITS && whole.buckets.len() <= MAGNITUDES_MAX);
             let mut merged = of(&values[2_000..]);
             merged.merge(&of(&values[..2_000]));
             prop_assert_eq!(merged, whole);

@@ -1,0 +1,88 @@
+//! The keys of a task by namespace, and the keys of them that are measured. The measuring is the only part with I/O.
+
+use keysweep_inspect::{Chosen, KeyDetails, Lifetime, Miner, Sampling};
+use keysweep_model::key::Key;
+use keysweep_model::messages::Lookups;
+use keysweep_model::wire;
+use keysweep_redis::memory_usage::{KeyQuery, memory_usage};
+use keysweep_redis::{Conn, RedisError, Ttl};
+use serde_bytes::ByteBuf;
+
+use crate::limits::MEASURED_BYTES_AT_ONCE;
+
+/// Counts keys by namespace.
+pub(crate) struct NamespaceScan {
+    miner: Miner,
+    /// Keys that wait to be measured.
+    waiting: Vec<(KeyQuery, Chosen)>,
+    /// Bytes of their names.
+    waiting_bytes: usize,
+    /// Why memory usage could not be queried, if it could not.
+    refused: Option<String>,
+}
+
+impl NamespaceScan {
+    /// For a task of about `keys` keys, of which all are measured if `whole`.
+    pub(crate) fn new(keys: u64, whole: bool) -> Self {
+        let sampling = if whole { Sampling::whole() } else { Sampling::of(keys) };
+        Self::with(Miner::sampling(sampling))
+    }
+
+    fn with(miner: Miner) -> Self {
+        Self { miner, waiting: Vec::new(), waiting_bytes: 0, refused: None }
+    }
+
+    /// Forgets all keys, for a task that restarts.
+    pub(crate) fn restart(&mut self) {
+        *self = Self { refused: self.refused.take(), ..Self::with(self.miner.fresh()) };
+    }
+
+    /// Adds a key that was looked up, unless it is gone.
+    #[inline]
+    pub(crate) fn seen(&mut self, key: &[u8], ttl: Ttl) {
+        let lifetime = match ttl {
+            Ttl::Gone | Ttl::Moved => return,
+            Ttl::Persistent => Lifetime::Unlimited,
+            Ttl::FieldTtls => Lifetime::FieldTtls,
+            Ttl::Remaining(ms) => Lifetime::Ms(ms),
+        };
+        if let Some(chosen) = self.miner.add(key, lifetime) {
+            let query = KeyQuery { key: Key::new(key), idle: chosen.details, kind: chosen.details };
+            self.waiting_bytes += key.len();
+            self.waiting.push((query, chosen));
+        }
+    }
+
+    /// Whether enough keys wait to be measured, by their number or by the size of their names.
+    pub(crate) fn are_enough(&self, keys: usize) -> bool {
+        self.waiting.len() >= keys || self.waiting_bytes >= MEASURED_BYTES_AT_ONCE
+    }
+
+    /// Measures `count` of the waiting keys in one write, or fewer with long names. Returns the lookups made.
+    pub(crate) async fn measure_some(&mut self, count: usize, conn: &Conn) -> Result<Lookups, RedisError> {
+        let mut left = MEASURED_BYTES_AT_ONCE;
+        let few = self.waiting.iter().take(count).take_while(|(query, _)| {
+            let fits = left > 0;
+            left = left.saturating_sub(query.key.as_bytes().len());
+            fits
+        });
+        let queries: Vec<KeyQuery> = few.map(|(query, _)| query.clone()).collect();
+        let found = memory_usage(conn, &queries).await?;
+        for ((query, chosen), memory) in self.waiting.drain(..queries.len()).zip(&found.memories) {
+            self.waiting_bytes -= query.key.as_bytes().len();
+            let details = KeyDetails { bytes: memory.bytes, kind: memory.kind.as_deref(), idle_s: memory.idle_s };
+            self.miner.measured(query.key.as_bytes(), chosen, details);
+        }
+        self.refused = self.refused.take().or(found.refused);
+        Ok(found.lookups)
+    }
+
+    /// The state of the miner for the report, `None` if it is too large, which its limits exclude; and why memory usage
+    /// could not be queried, if it could not.
+    pub(crate) fn finish(mut self) -> (Option<ByteBuf>, Option<String>) {
+        self.miner.shrink();
+        let encoded = wire::encode(&self.miner);
+        let encoded = encoded.inspect_err(|e| tracing::error!("namespaces are not reported: {e}"));
+        (encoded.ok().map(ByteBuf::from), self.refused)
+    }
+}
