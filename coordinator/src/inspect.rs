@@ -1,17 +1,18 @@
-//! A look at all keys: a dry run over every key that also counts them by namespace.
+//! A look at all keys: a dry run over every key that also counts them by namespace, in one database after the other.
 
 use keysweep_model::messages::{Action, Rules, Verify};
+use keysweep_redis::{ConnectOptions, RedisClient, RedisError, node};
 
 use crate::options::{Options, OptionsError};
 use crate::state::StatePlace;
 
 impl Options {
     /// The options of a look at all keys, with the connection and the pace of these. Nothing is selected, changed or
-    /// kept.
+    /// kept. If `measures_all`, the memory of every key is measured.
     ///
     /// # Errors
     /// None in practice: the pattern is a constant.
-    pub fn inspecting(self) -> Result<Self, OptionsError> {
+    pub fn inspecting(self, measures_all: bool) -> Result<Self, OptionsError> {
         let rules = Rules::deleting(&["*"], &[])
             .map_err(|source| OptionsError::Pattern { pattern: "*".to_owned(), source })?;
         Ok(Self {
@@ -27,10 +28,36 @@ impl Options {
             dry_run: true,
             full_scan: true,
             namespaces: true,
+            measures_all,
             state: StatePlace::default(),
             report_dir: None,
             backup: None,
             ..self
         })
+    }
+
+    /// The same in another database.
+    #[must_use]
+    pub fn of_database(mut self, db: u32) -> Self {
+        self.access.db = db;
+        self
+    }
+}
+
+/// The databases of a standalone server that have keys, in order. The configured one if none has, of a cluster, and if the
+/// server cannot be asked: the preflight says why.
+pub async fn databases(options: &Options) -> Vec<u32> {
+    match with_keys(&options.access).await {
+        Ok(found) if !found.is_empty() => found,
+        _ => vec![options.access.db],
+    }
+}
+
+async fn with_keys(access: &ConnectOptions) -> Result<Vec<u32>, RedisError> {
+    let client = RedisClient::discover(access.clone()).await?;
+    let topology = client.topology();
+    match topology.primaries.first() {
+        Some(primary) if !topology.cluster => node::databases(&client.conn(&primary.node).await?).await,
+        _ => Ok(Vec::new()),
     }
 }

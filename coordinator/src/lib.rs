@@ -34,7 +34,7 @@ pub mod estimate;
 pub mod exit;
 pub mod follow;
 pub mod inactive_policy;
-mod inspect;
+pub mod inspect;
 pub mod integrations;
 pub mod job_lock;
 pub mod leader;

@@ -47,6 +47,8 @@ pub struct Options {
     pub full_scan: bool,
     /// Whether keys are counted by namespace.
     pub namespaces: bool,
+    /// Whether the memory of every key is measured, however many there are.
+    pub measures_all: bool,
     /// The largest share of matching keys that may be deleted, 0 to 100.
     pub max_delete_percent: u8,
     /// The time limit of the run.
@@ -114,6 +116,7 @@ impl Options {
             only_plan: false,
             full_scan: false,
             namespaces: false,
+            measures_all: false,
             max_delete_percent: 100,
             max_runtime: None,
             lock_wait: Duration::ZERO,
@@ -169,6 +172,7 @@ impl Options {
             only_plan: false,
             full_scan: settings.full_scan.value,
             namespaces: false,
+            measures_all: false,
             max_delete_percent: settings.max_delete_percent.value,
             max_runtime: settings.max_runtime.value,
             lock_wait: settings.lock_wait.value,

@@ -164,6 +164,7 @@ async fn inspect_nodes(
     }
     let estimate = Estimate::sum(found.nodes.iter().map(|row| row.estimate));
     let asked = options.spec(run, now_ms);
+    let measure = estimate.measure(options.rules.action);
     let spec = RunSpec {
         cluster: topology.cluster,
         rules,
@@ -173,7 +174,11 @@ async fn inspect_nodes(
         sampled_users: Some(found.users.counts()).filter(|met| met.keys > 0),
         scripts_refused,
         unreachable_nodes: around.down.into_nodes(),
-        measure: Measure { used_memory: found.used_memory, ..estimate.measure(options.rules.action) },
+        measure: Measure {
+            whole: measure.whole || options.measures_all,
+            used_memory: found.used_memory,
+            ..measure
+        },
         ..asked
     };
     let reads = reads(&spec);

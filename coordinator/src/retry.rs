@@ -75,6 +75,7 @@ impl Options {
             only_plan: false,
             full_scan,
             namespaces: first.namespaces,
+            measures_all: false,
             // A share of the keys that there are then; each attempt has the whole time limit, too.
             max_delete_percent,
             max_runtime: first.guards.runtime_max_ms.map(Duration::from_millis),

@@ -90,7 +90,8 @@ pub(crate) fn share(part: u64, whole: u64) -> Option<f64> {
 }
 
 /// The same as text; a nonzero share is never shown as 0.
-pub(crate) fn share_text(part: u64, whole: u64) -> String {
+#[must_use]
+pub fn share_text(part: u64, whole: u64) -> String {
     match share(part, whole) {
         Some(share) if part > 0 && share < 0.05 => "< 0.1%".to_owned(),
         share => percent(share),
@@ -127,6 +128,26 @@ pub fn span(seconds: f64) -> String {
     let rest = whole % size / part;
     let first = format!("{} {large}", grouped(whole / size));
     if rest == 0 { first } else { format!("{first} {rest} {small}") }
+}
+
+/// A duration in seconds in its largest unit: `7 min`, `3.7 d`.
+#[must_use]
+pub fn short_span(seconds: f64) -> String {
+    if !seconds.is_finite() || seconds < 0.0 {
+        return NONE.to_owned();
+    }
+    let (value, unit) = match seconds {
+        // Nothing is shown as 60 min or 24 h.
+        ..59.5 => (seconds, "s"),
+        ..3_570.0 => (seconds / 60.0, "min"),
+        ..84_600.0 => (seconds / 3_600.0, "h"),
+        _ => (seconds / 86_400.0, "d"),
+    };
+    if value < 9.95 && unit != "s" && (value - value.round()).abs() >= 0.05 {
+        format!("{value:.1} {unit}")
+    } else {
+        format!("{value:.0} {unit}")
+    }
 }
 
 /// A measured duration: with tenths of a second below two minutes, and otherwise with its two largest units.

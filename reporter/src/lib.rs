@@ -26,7 +26,9 @@ pub mod view;
 pub use durability::{DurabilityTracker, NodeReplicationId};
 pub use finish::{ResultContext, finish};
 pub use fold::{Fold, NodeTotals, Totals, WaitingBatches};
-pub use format::{attempt, bytes, counted, duration, grouped, memory, moment, slots, span};
+pub use format::{
+    attempt, bytes, counted, duration, grouped, memory, moment, share_text, short_span, slots, span,
+};
 pub use namespaces::{KeyNamespaces, namespaces};
 pub use pacing::pacing;
 pub use printer::terminal::wrap;

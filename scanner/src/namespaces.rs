@@ -70,7 +70,8 @@ impl NamespaceScan {
         let found = memory_usage(conn, &queries).await?;
         for ((query, chosen), memory) in self.waiting.drain(..queries.len()).zip(&found.memories) {
             self.waiting_bytes -= query.key.as_bytes().len();
-            let details = KeyDetails { bytes: memory.bytes, kind: memory.kind.as_deref(), idle_s: memory.idle_s };
+            let details =
+                KeyDetails { bytes: memory.bytes, kind: memory.kind.as_deref(), idle_s: memory.idle_s };
             self.miner.measured(query.key.as_bytes(), chosen, details);
         }
         self.refused = self.refused.take().or(found.refused);

@@ -242,8 +242,11 @@ impl Statistics {
             left = left.saturating_sub(chosen.key.as_bytes().len());
             fits
         });
-        few.map(|chosen| KeyQuery { idle: chosen.late_for_ms.is_some(), ..KeyQuery::memory(chosen.key.clone()) })
-            .collect()
+        few.map(|chosen| KeyQuery {
+            idle: chosen.late_for_ms.is_some(),
+            ..KeyQuery::memory(chosen.key.clone())
+        })
+        .collect()
     }
 
     /// Adds the results for the first of the waiting keys.

@@ -374,7 +374,11 @@ mod tests {
         tally.restart();
         assert_eq!((tally.lookups, tally.candidate_bytes), (lookups, 0));
         assert!(!tally.namespaces.as_ref().unwrap().are_enough(1), "no key waits to be measured");
-        assert_eq!(mined(Tally { namespaces: tally.namespaces.take(), ..Tally::new(Statistics::new(0, false, 0)) }).keys(), 0);
+        assert_eq!(
+            mined(Tally { namespaces: tally.namespaces.take(), ..Tally::new(Statistics::new(0, false, 0)) })
+                .keys(),
+            0
+        );
         let settled = tally.finish(|_| true);
         assert_eq!((settled.counts, settled.long_keys), (ScanCounts::default(), Vec::new()));
     }

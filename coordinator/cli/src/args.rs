@@ -1,6 +1,7 @@
 //! The syntax of the command line. Flags of settings come from the settings table; other flags are fields here. Only
 //! `main` and this module use clap.
 
+mod inspect;
 mod restore;
 mod settings;
 mod workers;
@@ -11,9 +12,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use keysweep_config::{FlagLayer, Group, Section, SettingDef};
 
+pub use self::inspect::{InspectArgs, MemoryMode};
 pub use self::restore::RestoreArgs;
 pub use self::settings::{
-    ConnectionArgs, DriveSettings, HealthSettings, InspectArgs, JobArgs, NatsArgs, ReaperSettings,
+    ConnectionArgs, DriveSettings, HealthSettings, InspectSettings, JobArgs, NatsArgs, ReaperSettings,
     RestoreSettings, RunsSettings, ServeSettings, StatsSettings, WorkerSettings,
 };
 pub use self::workers::{

@@ -12,6 +12,8 @@ use jiff::Timestamp;
 use keysweep_cli::args::{Cli, Command, ConfigCommand, NatsCommand, RunArgs};
 use keysweep_cli::connections::Connections;
 use keysweep_cli::error::CommandError;
+use keysweep_cli::inspect::InspectTarget;
+use keysweep_cli::inspect_page::advice::shell_words;
 use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{
@@ -25,6 +27,7 @@ use keysweep_files as files;
 use keysweep_files::read_text;
 use keysweep_model::messages::Attempt;
 use keysweep_model::printable;
+use keysweep_model::redact::redact;
 use serde_json::json;
 use tokio::runtime::Runtime;
 
@@ -83,6 +86,17 @@ fn unparsed(e: &clap::Error) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// What `inspect` looks at.
+fn inspect_target(cli: &Cli) -> Result<InspectTarget, CommandError> {
+    let settings = resolved(cli, config::resolve)?;
+    let connection: Vec<String> = cli.connection_flags().iter().map(|flag| redact(flag)).collect();
+    Ok(InspectTarget {
+        one_database: !matches!(settings.db.origin, Origin::Default),
+        options: Options::from_settings(&settings)?,
+        connection: shell_words(&connection).unwrap_or_default(),
+    })
+}
+
 /// Prints the one JSON document that a program expects on stdout, also for errors.
 fn print_json_error(message: &str, code: u8) {
     let document = format!("{:#}", json!({ "error": message, "exitCode": code }));
@@ -94,10 +108,7 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
     match &cli.command {
         Command::Run(args) => start(cli, args, how).await,
         Command::Plan(_) => run::plan(&Options::from_settings(&resolved(cli, config::resolve)?)?, how).await,
-        Command::Inspect(_) => {
-            let settings = resolved(cli, config::resolve)?;
-            Box::pin(inspect::inspect(Options::from_settings(&settings)?, how)).await
-        }
+        Command::Inspect(args) => Box::pin(inspect::inspect(inspect_target(cli)?, args, how)).await,
         Command::Restore(args) => {
             Box::pin(restore::restore(&resolved(cli, config::destinations)?, args, how)).await
         }

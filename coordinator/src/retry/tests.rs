@@ -81,6 +81,7 @@ fn options(rng: &mut Rng) -> Options {
         only_plan: false,
         full_scan: rng.bool(),
         namespaces: rng.bool(),
+        measures_all: false,
         max_delete_percent: rng.u8(..=100),
         max_runtime: some(rng, |rng| Duration::from_millis(rng.u64(..1 << 40))),
         lock_wait: Duration::from_millis(rng.u64(..1_000)),

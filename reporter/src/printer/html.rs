@@ -16,6 +16,7 @@ const STYLE: &str = include_str!("html/page.css");
 #[template(path = "page.html")]
 struct Page<'a> {
     style: &'static str,
+    title: String,
     view: View<'a>,
 }
 
@@ -32,9 +33,28 @@ struct Page<'a> {
 /// ```
 #[must_use]
 pub fn page(result: &CleanupResult, display_name: &str) -> String {
-    let page = Page { style: STYLE, view: View::of(result, display_name) };
+    let view = View::of(result, display_name);
+    let title = format!("{}: {}, {}", view.name, view.status.word, view.finished);
+    let page = Page { style: STYLE, title, view };
     // Rendering into memory cannot fail.
     page.render().unwrap_or_else(|e| e.to_string())
+}
+
+/// A page of blocks.
+#[derive(Template)]
+#[template(path = "document.html")]
+struct Document<'a> {
+    style: &'static str,
+    title: &'a str,
+    about: &'a str,
+    blocks: &'a [Block<'a>],
+}
+
+/// `blocks` as an HTML document with a heading, and what it is about below.
+#[must_use]
+pub fn document(title: &str, about: &str, blocks: &[Block<'_>]) -> String {
+    // Rendering into memory cannot fail.
+    Document { style: STYLE, title, about, blocks }.render().unwrap_or_else(|e| e.to_string())
 }
 
 impl Tone {
@@ -59,6 +79,9 @@ impl Chart<'_> {
             Self::Ttl(buckets) => {
                 sizes.filter_map(|size| chart::histogram(&id("ttl", size), buckets, size)).collect()
             }
+            Self::Sizes(title, parts) => {
+                sizes.filter_map(|size| chart::treemap(&id("sizes", size), title, parts, size)).collect()
+            }
             Self::HitRate(history) => {
                 sizes.filter_map(|size| chart::hit_rates(&id("hits", size), history, size)).collect()
             }
@@ -68,6 +91,7 @@ impl Chart<'_> {
     fn caption(&self) -> &'static str {
         match self {
             Self::Outcomes(_) => "",
+            Self::Sizes(title, _) => title,
             Self::Ttl(_) => "Keys by their remaining TTL when the run read it.",
             Self::HitRate(_) => {
                 "Above: hits in percent of lookups. Below: lookups per sample. A gap means no traffic or no samples. \

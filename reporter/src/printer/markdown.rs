@@ -45,6 +45,7 @@ fn block(page: &mut String, block: &Block<'_>) {
         Block::Table(table) => return shown(page, table),
         Block::Findings(notes) => return findings(page, notes),
         Block::Rankings(rankings) => return rankings.iter().for_each(|each| ranking(page, each)),
+        Block::Command(command) => writeln!(page, "{}\n", code(command)),
         Block::Chart(_) => Ok(()),
     };
 }

@@ -67,6 +67,11 @@ pub fn blocks(blocks: &[Block<'_>]) -> String {
                 }
                 continue;
             }
+            Block::Command(command) => {
+                // Not wrapped, so that it can be copied.
+                let _ = writeln!(page, "    {command}");
+                continue;
+            }
             Block::Chart(_) | Block::Rankings(_) => continue,
         };
         let _ = writeln!(page, "  {}", wrap(sentence, INDENT));

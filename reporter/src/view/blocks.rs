@@ -17,6 +17,8 @@ pub enum Block<'a> {
     Text(String),
     /// A sentence about something that is missing or wrong.
     Problem(String),
+    /// A command to copy.
+    Command(String),
     /// A judgement.
     Verdict(Verdict),
     /// Figures by name.
@@ -209,6 +211,8 @@ pub enum Chart<'a> {
     Outcomes(Vec<(&'static str, u64)>),
     /// Keys by remaining TTL.
     Ttl(&'a [TtlBucket]),
+    /// Parts of a whole by their size, the largest first, with the title.
+    Sizes(&'static str, Vec<(String, u64)>),
     /// The hit rate over time, the oldest sample first.
     HitRate(&'a [HitPoint]),
 }

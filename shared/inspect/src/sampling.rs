@@ -52,9 +52,8 @@ impl Sampling {
     #[inline]
     pub(crate) fn choose(&mut self, key: &[u8], counts: &mut Counts) -> Option<Chosen> {
         let kind = counts.memory.take(key, self.rate, &mut self.left)?;
-        let details = kind == SampleKind::Drawn
-            || counts.keys <= DETAILS_OF_NAMESPACE
-            || is_drawn(key, DETAILS_ONE_IN);
+        let details =
+            kind == SampleKind::Drawn || counts.keys <= DETAILS_OF_NAMESPACE || is_drawn(key, DETAILS_ONE_IN);
         Some(Chosen { kind, details })
     }
 }

@@ -73,6 +73,15 @@ impl Info {
         part(self.text(field)?, name)?.parse().ok()
     }
 
+    /// The databases that have keys, in order.
+    #[must_use]
+    pub fn databases(&self) -> Vec<u32> {
+        let numbers = self.fields.keys().filter_map(|name| name.strip_prefix("db")?.parse().ok());
+        let mut numbers: Vec<u32> = numbers.filter(|db| self.keyspace(*db).keys > 0).collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
     /// The counts of database `db`. The server omits empty databases, so an absent one has zeros.
     #[must_use]
     pub fn keyspace(&self, db: u32) -> KeyspaceCounts {

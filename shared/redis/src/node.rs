@@ -78,6 +78,11 @@ pub async fn status(conn: &Conn, db: u32) -> Result<NodeStatus, RedisError> {
     of_info(conn, db, &Info::parse(text(conn, "INFO", conn.info_text("INFO").await?)?))
 }
 
+/// The databases of a standalone server that have keys, in order.
+pub async fn databases(conn: &Conn) -> Result<Vec<u32>, RedisError> {
+    Ok(Info::parse(text(conn, "INFO", conn.info_text("INFO keyspace").await?)?).databases())
+}
+
 /// [`status`] with [`NodeStatus::commands`], all from one reply, because two replies would not be consistent. It costs
 /// a server about twice as much as [`status`], so it is queried at the beginning and the end of a run and between runs.
 pub async fn status_with_commands(conn: &Conn, db: u32) -> Result<NodeStatus, RedisError> {

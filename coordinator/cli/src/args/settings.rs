@@ -44,8 +44,8 @@ setting_args! {
     ConnectionArgs, ConnectionScopes: &[Scope::Redis, Scope::Nats];
     /// Flags that define a job: which Redis, which keys, what happens to them.
     JobArgs, JobScopes: &[Scope::Redis, Scope::Nats, Scope::Job];
-    /// Flags of `inspect`: which Redis, and how fast.
-    InspectArgs, InspectScopes: &[Scope::Redis, Scope::Inspect];
+    /// Settings of `inspect`: which Redis, and how fast.
+    InspectSettings, InspectScopes: &[Scope::Redis, Scope::Inspect];
     /// Settings that only `serve` has.
     ServeSettings, ServeScopes: &[Scope::Serve];
     /// Settings that every worker has.

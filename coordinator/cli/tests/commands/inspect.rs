@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use keysweep_cli::inspect_page;
-use keysweep_inspect::{Lifetime, Miner};
+use keysweep_cli::inspect_page::view::{Inspected, InspectedDatabase, Selection, SortKey};
+use keysweep_inspect::{KeyDetails, Lifetime, Miner, Sampling};
 use keysweep_model::result::Coverage;
 use keysweep_servers::{ClusterServers, Seeder, Server};
 use keysweep_testkit::populations::{KeyPopulation, PERMISSION_CACHE, POPULATIONS, PopulationKey, WEB_SHOP};
 use reporter::KeyNamespaces;
+use reporter::printer::terminal;
 use serde_json::{Value, json};
 
 use crate::cli::keysweep;
@@ -54,7 +56,24 @@ fn check(found: &Value, population: &KeyPopulation, keys: &[PopulationKey]) {
         assert_eq!(row["keysMax"], row["keys"]);
         let longest = row["ttl"]["max"].as_f64();
         assert_eq!(longest.is_some(), all > no_ttl, "{}: {row}", listed.template);
-        assert!(row["memoryBytes"].is_null() && row["idle"].is_null() && row["owner"].is_null());
+        // All of so few keys are measured.
+        let memory = &row["memoryBytes"];
+        assert!(
+            memory["low"].as_u64() > Some(0) && memory["low"] == memory["high"],
+            "{}: {row}",
+            listed.template
+        );
+        assert_eq!(memory["samples"], row["keys"]);
+        assert!(
+            row["idle"]["p50"].as_u64() < Some(60) && row["owner"].is_null(),
+            "{}: {row}",
+            listed.template
+        );
+        assert!(
+            row["types"].as_object().is_some_and(|types| !types.is_empty()),
+            "{}: {row}",
+            listed.template
+        );
     }
 }
 
@@ -87,30 +106,137 @@ async fn an_empty_server_has_no_namespace() {
     let found = inspected(&server.url());
     assert_eq!((&found["totalKeys"], &found["namespaces"]), (&json!(0), &json!([])));
     let page = keysweep(&["inspect", "--redis", &server.url()]).run();
-    assert!(page.exits(0).stdout.contains("0 keys in 0 namespaces; 0 of them have no TTL"), "{page}");
+    assert!(page.exits(0).stdout.contains("0 keys, 0 of them without TTL, in 0 namespaces"), "{page}");
+}
+
+/// All databases with keys are read, unless one is named; CSV and the page have what the JSON has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_databases_and_forms_of_output() {
+    let server = Server::start(&[]).await.unwrap();
+    let conn = server.conn().await.unwrap();
+    let fill = "for i = 1, 300 do redis.call('SET', 'a:' .. i, 'x') end
+                redis.call('SELECT', 3)
+                for i = 1, 20 do redis.call('HSET', 'b:' .. i, 'f', 'x') redis.call('EXPIRE', 'b:' .. i, 600) end";
+    conn.command(&[b"EVAL", fill.as_bytes(), b"0"]).await.unwrap();
+    let page = concat!(env!("CARGO_TARGET_TMPDIR"), "/namespaces.html");
+    let url = server.url();
+    let flags = ["inspect", "--json", "--max-speed", "--redis", &url, "--html", page];
+    let ended = keysweep(&flags).run();
+    // Alerts are for runs of the job.
+    assert!(!ended.exits(0).stderr.contains("alert"), "{ended}");
+    let found = ended.json();
+    assert_eq!((&found["databases"], &found["totalKeys"]), (&json!([0, 3]), &json!(320)));
+    let rows = found["namespaces"].as_array().unwrap();
+    let column = |name: &str| rows.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+    assert_eq!(column("pattern"), ["a:*", "b:*"]);
+    assert_eq!((column("db"), column("noTtl")), (vec![json!(0), json!(3)], vec![json!(300), json!(0)]));
+    let types: Vec<_> =
+        column("types").iter().map(|types| types.as_object().unwrap().keys().next().cloned()).collect();
+    assert_eq!(types, [Some("string".to_owned()), Some("hash".to_owned())]);
+    let command = found["suggestions"][0]["command"].as_str().unwrap().to_owned();
+    assert_eq!(command, format!("keysweep plan --redis {url} --pattern 'a:*' --db 0"));
+    let plan = shlex::split(&command).unwrap();
+    keysweep(&plan[1..].iter().map(String::as_str).collect::<Vec<_>>()).run().exits(0);
+    let html = std::fs::read_to_string(page).unwrap();
+    assert!(html.contains("0: a:{id}") && html.contains("3: b:{id}") && html.contains("<svg"), "{html}");
+    let csv =
+        keysweep(&["inspect", "--csv", "--max-speed", "--redis", &url, "--sort", "idle", "--top", "1"]).run();
+    let csv = csv.exits(0).stdout.clone();
+    assert!(csv.starts_with("db,template,pattern,keys,") && csv.lines().count() == 2, "{csv}");
+    let one = keysweep(&["inspect", "--json", "--max-speed", "--redis", &url, "--db", "3"]).run();
+    assert_eq!(one.exits(0).json()["totalKeys"], 20);
+    let only = keysweep(&["inspect", "--json", "--max-speed", "--redis", &url, "--only-no-ttl"]).run();
+    assert_eq!(only.exits(0).json()["namespaces"].as_array().unwrap().len(), 1);
+}
+
+/// What the server does not say is null: idle times under an LFU policy, and memory if it is denied.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_denies_is_null() {
+    let server = Server::start(&["--maxmemory-policy", "allkeys-lfu"]).await.unwrap();
+    let conn = server.conn().await.unwrap();
+    conn.info_text("ACL SETUSER default -memory").await.unwrap();
+    conn.info_text("SET a:1 x").await.unwrap();
+    conn.info_text("SET a:2 x").await.unwrap();
+    let found = inspected(&server.url());
+    let row = &found["namespaces"][0];
+    assert_eq!(
+        (&row["keys"], &row["memoryBytes"], &row["idle"]),
+        (&json!(2), &Value::Null, &Value::Null),
+        "{row}"
+    );
+    assert_eq!(row["types"], json!({ "string": 2 }));
+    assert!(found["memory"]["bytes"].is_null(), "{found}");
+    assert!(found["memory"]["refused"].as_str().is_some_and(|why| why.contains("memory")), "{found}");
+}
+
+/// Beyond the keys that are all measured by default, the sample is bounded, and `--memory full` is exact.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_memory_of_many_keys_is_sampled_unless_it_is_asked_for() {
+    let server = Server::start(&[]).await.unwrap();
+    let conn = server.conn().await.unwrap();
+    let fill = "for i = 1, 160000 do redis.call('SET', 'a:' .. i, string.rep('x', i % 2000)) end";
+    conn.command(&[b"EVAL", fill.as_bytes(), b"0"]).await.unwrap();
+    let memory = |more: &[&str]| {
+        let url = server.url();
+        let flags = [&["inspect", "--json", "--max-speed", "--redis", &url][..], more].concat();
+        keysweep(&flags).run().exits(0).json()["namespaces"][0]["memoryBytes"].clone()
+    };
+    let (sampled, full) = (memory(&[]), memory(&["--memory", "full"]));
+    let number = |of: &Value, field: &str| of[field].as_u64().unwrap();
+    assert_eq!((&full["samples"], &full["low"]), (&json!(160_000), &full["high"]), "{full}");
+    let truth = number(&full, "estimate");
+    assert!((500..4_000).contains(&number(&sampled, "samples")), "{sampled}");
+    assert!(number(&sampled, "low") <= truth, "{sampled} for {truth}");
+    assert!(sampled["high"].as_u64().is_none_or(|high| high >= truth), "{sampled} for {truth}");
+    assert!(number(&sampled, "estimate").abs_diff(truth) < truth / 8, "{sampled} for {truth}");
 }
 
 /// The namespaces of a data set, without a server.
 fn mined(population: &'static KeyPopulation) -> KeyNamespaces {
-    let mut miner = Miner::default();
+    let mut miner = Miner::sampling(Sampling::of(50_000));
     for PopulationKey { entry, .. } in population.keys(50_000, 1) {
-        miner.add(&entry.key, entry.ttl_ms.map_or(Lifetime::Unlimited, Lifetime::Ms));
+        let lifetime = entry.ttl_ms.map_or(Lifetime::Unlimited, Lifetime::Ms);
+        if let Some(chosen) = miner.add(&entry.key, lifetime) {
+            let details = KeyDetails { bytes: Some(200), kind: Some("string"), idle_s: Some(700_000) };
+            miner.measured(&entry.key, chosen, details);
+        }
     }
-    KeyNamespaces { found: miner.namespaces(), repeated_max: 0, approximate: false }
+    KeyNamespaces {
+        found: miner.namespaces(),
+        used_memory: Some(12_000_000),
+        memory_refused: None,
+        repeated_max: 0,
+        approximate: false,
+    }
+}
+
+/// The page of one database.
+fn page(namespaces: KeyNamespaces, coverage: Coverage, selection: Selection) -> String {
+    let databases = vec![InspectedDatabase { db: 0, namespaces, coverage }];
+    let found = Inspected { databases, connection: "--redis=redis://cache:6379".to_owned() };
+    terminal::blocks(&inspect_page::blocks(&found, selection))
 }
 
 #[test]
 fn the_page_of_a_web_shop() {
     let coverage = Coverage { complete: true, ..Coverage::default() };
-    insta::assert_snapshot!("page-inspect", inspect_page::text(&mined(&WEB_SHOP), &coverage));
+    insta::assert_snapshot!("page-inspect", page(mined(&WEB_SHOP), coverage, Selection::default()));
 }
 
 #[test]
 fn the_page_of_a_permission_cache_that_was_not_read_completely() {
     let causes = [("10.0.0.3:6379 does not answer".to_owned(), 1)].into();
     let coverage = Coverage { missing: Some("0-5460".to_owned()), causes, ..Coverage::default() };
-    let found = KeyNamespaces { repeated_max: 1_200, approximate: true, ..mined(&PERMISSION_CACHE) };
-    let page = inspect_page::text(&found, &coverage);
-    assert!(page.lines().all(|line| line.chars().count() <= 80), "{page}");
+    let refused = Some("NOPERM this user has no permissions to run the 'memory' command".to_owned());
+    let found = KeyNamespaces {
+        repeated_max: 1_200,
+        approximate: true,
+        memory_refused: refused,
+        ..mined(&PERMISSION_CACHE)
+    };
+    let page = page(found, coverage, Selection { top: Some(3), sort: SortKey::NoTtl, only_no_ttl: true });
+    // Commands are not wrapped, so that they can be copied.
+    let mut lines = page.lines().filter(|line| !line.starts_with("    keysweep "));
+    assert!(lines.all(|line| line.chars().count() <= 80), "{page}");
     insta::assert_snapshot!("page-inspect-partial", page);
 }

@@ -4,12 +4,14 @@
 mod bars;
 mod histogram;
 mod line;
+mod treemap;
 
 use std::fmt::Write;
 
 pub(super) use bars::{bar, stack};
 pub(super) use histogram::histogram;
 pub(super) use line::hit_rates;
+pub(super) use treemap::treemap;
 
 /// The target size of a chart. A page contains both; its style sheet shows one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::estimate::MemoryEstimate;
 use super::sampler::{SampleKind, SampleRate, is_drawn};
-use super::strata::MeasuredKeys;
+use super::strata::{MEAN_OF_MIN, MeasuredKeys};
 use crate::limits::COUNT_MAX;
 
 /// Which keys of a group are measured, and what was measured.
@@ -51,11 +51,21 @@ impl GroupSample {
     }
 
     /// The memory of all keys, of which those that were not measured outright were drawn at the rate of one in `one_in`;
-    /// `None` if none was measured.
+    /// `None` if none was measured. If few keys were drawn, those that were measured outright represent the others, too:
+    /// servers list keys in the order of a hash of their names, so that the first ones are like the others.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
     pub fn estimate(&self, one_in: u64) -> Option<MemoryEstimate> {
-        (self.samples() > 0).then(|| self.measured.estimate(Some(self.others), one_in as f64))
+        let MeasuredKeys { outright, mut drawn } = self.measured;
+        let left = self.others.saturating_sub(drawn.keys);
+        let measured = if left > 0 && drawn.keys < MEAN_OF_MIN {
+            drawn.merge(&outright);
+            MeasuredKeys { drawn, ..MeasuredKeys::default() }
+        } else {
+            self.measured
+        };
+        let all = left.saturating_add(measured.drawn.keys);
+        (self.samples() > 0).then(|| measured.estimate(Some(all), one_in as f64))
     }
 
     /// Whether it can be the sample of keys that a server has.

@@ -13,7 +13,7 @@ const GROUPS_MAX: usize = 1_024;
 
 /// The number of drawn keys of a group from which on their mean is used for all its keys. With fewer, groups without a
 /// drawn key would be missing from the sum, so each drawn key represents the sampling rate.
-const MEAN_OF_MIN: u64 = 10;
+pub(super) const MEAN_OF_MIN: u64 = 10;
 
 /// The number of keys of each group that are not measured outright.
 #[derive(Default)]
@@ -203,7 +203,7 @@ impl MeasuredKeys {
 }
 
 impl Sum {
-    fn merge(&mut self, other: &Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         self.keys = self.keys.saturating_add(other.keys);
         self.bytes = self.bytes.saturating_add(other.bytes);
         self.squares += other.squares;

@@ -191,6 +191,61 @@ fn reported_intervals_hold_on_every_population() {
     }
 }
 
+/// What four tasks report of each part of `population`, measured at the rates of a look at all keys.
+fn sampled_groups(population: &Population, seed: u64, rate: SampleRate) -> Vec<GroupSample> {
+    let mut groups = vec![GroupSample::default(); population.names.len()];
+    for task in 0..4 {
+        let (mut its, mut left) = (vec![GroupSample::default(); groups.len()], rate.outright);
+        for (n, (place, size)) in population.keys.iter().enumerate().skip(task).step_by(4) {
+            let group = &mut its[*place];
+            if let Some(kind) = group.take(format!("{seed}:{n}").as_bytes(), rate, &mut left) {
+                group.measured(kind, *size);
+            }
+        }
+        for (group, its) in groups.iter_mut().zip(&its) {
+            let its: GroupSample = wire::decode(&wire::encode(its).unwrap()).unwrap();
+            assert!(its.is_possible());
+            group.merge(&its);
+        }
+    }
+    groups
+}
+
+/// The intervals of groups hold, and those of most bytes have an upper bound if the memory in use is known.
+#[test]
+fn intervals_of_groups_hold_on_every_population() {
+    let rate = SampleRate { outright: 5_000, per_group: 200, one_in: 100 };
+    let (mut bytes, mut finite) = (0_u64, 0_u64);
+    for (name, draw) in POPULATIONS {
+        let mut all = Score::default();
+        let mut population = draw(&mut Rng::with_seed(0));
+        for seed in 0..SEEDS {
+            if population.keys.len() == FEW {
+                population = draw(&mut Rng::with_seed(seed));
+            }
+            let mut truth = vec![0; population.names.len()];
+            population.keys.iter().for_each(|(place, size)| truth[*place] += size);
+            let groups = sampled_groups(&population, seed, rate);
+            let measured =
+                |(group, truth): (&GroupSample, &u64)| Some((group.estimate(rate.one_in)?.bounds(), *truth));
+            let measured: Vec<(ByteEstimate, u64)> = groups.iter().zip(&truth).filter_map(measured).collect();
+            let lows: u64 = measured.iter().map(|(one, _)| one.low).sum();
+            // Servers use more than their keys.
+            let used = population.all() + population.all() / 20;
+            for (one, truth) in measured {
+                let one = one.at_most(Some(used.saturating_sub(lows - one.low)));
+                all.add(truth, &one);
+                all.bytes += truth;
+                all.finite += u64::from(one.high.is_some()) * truth;
+            }
+        }
+        println!("{name:<18} {:.1} % held, {:.1} % of bytes bounded", all.held(), all.finite());
+        assert!(all.held() >= 93.0, "{name}: {:.1}", all.held());
+        (bytes, finite) = (bytes + all.bytes / 1_000, finite + all.finite / 1_000);
+    }
+    println!("of all: {:.1} % of bytes bounded", 100.0 * finite as f64 / bytes as f64);
+}
+
 /// Rows that are omitted, and parts with unknown names, widen the bounds of the others.
 #[test]
 fn omitted_rows_and_unknown_parts_widen_the_bounds() {

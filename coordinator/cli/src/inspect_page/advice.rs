@@ -1,0 +1,75 @@
+//! The next command for what a look at all keys found. It is a plan, which changes nothing. Pure.
+
+use keysweep_inspect::Namespace;
+use reporter::{counted, grouped, share_text, short_span};
+
+use super::seconds;
+use super::view::{Inspected, Row, Selection, SortKey};
+
+/// Suggestions that are made: those for the most keys without TTL.
+const SUGGESTIONS_MAX: usize = 5;
+
+/// Keys that were not used for longer are called idle, in seconds: a week.
+const IDLE_S: u64 = 7 * 24 * 3_600;
+
+/// What to look at next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Suggestion {
+    /// The template of the namespace.
+    pub template: String,
+    /// What was found.
+    pub finding: String,
+    /// The command.
+    pub command: String,
+}
+
+/// The next commands for the namespaces with the most keys without TTL that no library keeps.
+#[must_use]
+pub fn suggestions(of: &Inspected) -> Vec<Suggestion> {
+    let by_no_ttl = Selection { sort: SortKey::NoTtl, only_no_ttl: true, top: None };
+    let own = of.rows(by_no_ttl).into_iter().filter(|row| row.namespace.known.is_none());
+    own.filter_map(|row| suggestion(of, row)).take(SUGGESTIONS_MAX).collect()
+}
+
+fn suggestion(of: &Inspected, row: Row<'_>) -> Option<Suggestion> {
+    let namespace = row.namespace;
+    // Keys that exist once are what a program keeps, such as a counter or its configuration.
+    let pattern = std::str::from_utf8(namespace.pattern.as_bytes()).ok().filter(|_| namespace.keys > 1)?;
+    let mut flags = vec![format!("--pattern={pattern}")];
+    if of.has_several() {
+        flags.push(format!("--db={}", row.db));
+    }
+    let words = ["keysweep plan", &of.connection, &shell_words(&flags)?];
+    let command = words.into_iter().filter(|words| !words.is_empty()).collect::<Vec<_>>().join(" ");
+    Some(Suggestion { template: namespace.template.clone(), finding: finding(namespace), command })
+}
+
+/// Flags such as `--redis=redis://cache:6379` as words for a shell, quoted where necessary; `None` if one has a NUL.
+#[must_use]
+pub fn shell_words(flags: &[String]) -> Option<String> {
+    // A value that begins with a dash would be taken for a flag.
+    let words = flags.iter().flat_map(|flag| match flag.split_once('=') {
+        Some((name, value)) if !value.starts_with('-') => vec![name, value],
+        _ => vec![flag.as_str()],
+    });
+    shlex::try_join(words).ok()
+}
+
+fn finding(of: &Namespace) -> String {
+    let keys = counted(of.keys, "key", "keys");
+    let idle = of.idle_median_s.filter(|seconds| *seconds >= IDLE_S).map(|seconds| {
+        #[expect(clippy::cast_precision_loss, reason = "a time that is shown")]
+        let idle = short_span(seconds as f64);
+        format!("; half of the sampled ones were not used for {idle}")
+    });
+    let idle = idle.unwrap_or_default();
+    match of.ttl_median_ms {
+        Some(ms) => format!(
+            "{} of {keys} ({}) have no TTL; the median of the others is {}{idle}",
+            grouped(of.no_ttl),
+            share_text(of.no_ttl, of.keys),
+            short_span(seconds(ms)),
+        ),
+        None => format!("none of {keys} has a TTL{idle}"),
+    }
+}

@@ -1,0 +1,142 @@
+//! What a look at all keys found, and the part of it that is shown. Pure.
+
+use std::cmp::Reverse;
+
+use clap::ValueEnum;
+use keysweep_inspect::Namespace;
+use keysweep_model::memory::ByteEstimate;
+use keysweep_model::result::Coverage;
+use reporter::KeyNamespaces;
+
+/// The databases of a deployment.
+#[derive(Debug)]
+pub struct Inspected {
+    /// Each database with keys, or the one that was asked for.
+    pub databases: Vec<InspectedDatabase>,
+    /// Flags that connect to the deployment, quoted for a shell, without secrets.
+    pub connection: String,
+}
+
+/// One database.
+#[derive(Debug)]
+pub struct InspectedDatabase {
+    /// Its number; 0 of a cluster.
+    pub db: u32,
+    /// Its keys by namespace.
+    pub namespaces: KeyNamespaces,
+    /// How much of it was read.
+    pub coverage: Coverage,
+}
+
+/// Which namespaces are shown, and in which order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Selection {
+    /// How many; `None`: as many as the form of output has room for.
+    pub top: Option<usize>,
+    /// The order.
+    pub sort: SortKey,
+    /// Whether only namespaces with keys without TTL are shown.
+    pub only_no_ttl: bool,
+}
+
+/// The order of namespaces, the largest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SortKey {
+    /// Keys
+    #[default]
+    Keys,
+    /// Keys without TTL
+    NoTtl,
+    /// Memory
+    Memory,
+    /// Median idle time
+    Idle,
+}
+
+/// A namespace of a database.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The database.
+    pub db: u32,
+    /// The namespace.
+    pub namespace: &'a Namespace,
+}
+
+/// Sums over all namespaces and the keys that are in none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All keys.
+    pub keys: u64,
+    /// Those without TTL.
+    pub no_ttl: u64,
+    /// Keys of no namespace that is listed.
+    pub other_keys: u64,
+    /// Those without TTL.
+    pub other_no_ttl: u64,
+}
+
+impl Inspected {
+    /// The namespaces that are selected, in their order, however many.
+    #[must_use]
+    pub fn rows<'a>(&'a self, selection: Selection) -> Vec<Row<'a>> {
+        let of = |one: &'a InspectedDatabase| {
+            one.namespaces.found.rows.iter().map(|namespace| Row { db: one.db, namespace })
+        };
+        let mut rows: Vec<Row<'a>> = self.databases.iter().flat_map(of).collect();
+        rows.retain(|row| !selection.only_no_ttl || row.namespace.no_ttl > 0);
+        // Equal ones keep the order by keys and pattern.
+        rows.sort_by_key(|row| Reverse(row.namespace.keys));
+        rows.sort_by_key(|row| Reverse(selection.sort.weight(row.namespace)));
+        rows
+    }
+
+    /// The sums.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for found in self.databases.iter().map(|one| &one.namespaces.found) {
+            totals.other_keys += found.other_keys;
+            totals.other_no_ttl += found.other_no_ttl;
+            totals.keys += found.rows.iter().map(|row| row.keys).sum::<u64>() + found.other_keys;
+            totals.no_ttl += found.rows.iter().map(|row| row.no_ttl).sum::<u64>() + found.other_no_ttl;
+        }
+        totals
+    }
+
+    /// The memory of all keys; `None` if no key was measured.
+    #[must_use]
+    pub fn memory(&self) -> Option<ByteEstimate> {
+        let all = self.rows(Selection::default());
+        let measured = all.iter().filter_map(|row| row.namespace.memory);
+        let sum = measured.clone().reduce(ByteEstimate::plus)?;
+        // Keys of no namespace are not measured.
+        let whole = measured.count() == all.len() && self.totals().other_keys == 0;
+        let sum = ByteEstimate { high: sum.high.filter(|_| whole), ..sum };
+        Some(sum.at_most(self.used_memory()))
+    }
+
+    /// The memory that the servers used, in bytes; `None` if one of them did not report it.
+    #[must_use]
+    pub fn used_memory(&self) -> Option<u64> {
+        // All databases share it.
+        let used: Option<Vec<u64>> = self.databases.iter().map(|one| one.namespaces.used_memory).collect();
+        used?.into_iter().max()
+    }
+
+    /// Whether the numbers of databases matter.
+    #[must_use]
+    pub fn has_several(&self) -> bool {
+        self.databases.len() > 1 || self.databases.iter().any(|one| one.db != 0)
+    }
+}
+
+impl SortKey {
+    fn weight(self, of: &Namespace) -> u64 {
+        match self {
+            Self::Keys => of.keys,
+            Self::NoTtl => of.no_ttl,
+            Self::Memory => of.memory.map_or(0, |memory| memory.estimate),
+            Self::Idle => of.idle_median_s.unwrap_or_default(),
+        }
+    }
+}
