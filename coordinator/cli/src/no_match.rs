@@ -26,7 +26,12 @@ pub fn text(plan: &Preflight, options: &Options) -> String {
         let _ = writeln!(
             page,
             "\n  {}",
-            wrap(&format!("`--pattern '{prefix}*'` would select the first of them."), 2)
+            wrap(
+                &format!(
+                    "`--pattern '{prefix}*'` would select the first of them. `keysweep inspect` shows all by namespace."
+                ),
+                2
+            )
         );
     }
     page

@@ -108,6 +108,7 @@ async fn a_run_without_matching_keys_lists_existing_prefixes() {
         "session/                  39 %   session/",
         "(no separator)             1 %   lonely",
         "`--pattern 'user:*'` would select the first of them.",
+        "`keysweep inspect`",
     ] {
         assert!(shown.contains(text), "`{text}`\n{plan}");
     }
