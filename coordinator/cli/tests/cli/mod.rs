@@ -226,7 +226,9 @@ impl Running {
     /// Waits for its end.
     #[track_caller]
     pub fn end(self) -> Ended {
-        self.end_within(HANG)
+        // A service may have run for hours.
+        let limit = self.started.elapsed() + HANG;
+        self.end_within(limit)
     }
 
     /// Waits for the end of a longer operation; `limit` counts from its start.
