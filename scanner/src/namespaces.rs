@@ -9,6 +9,7 @@ use keysweep_redis::{Conn, RedisError, Ttl};
 use serde_bytes::ByteBuf;
 
 use crate::limits::MEASURED_BYTES_AT_ONCE;
+use crate::memory_sampling::fitting;
 
 /// Counts keys by namespace.
 pub(crate) struct NamespaceScan {
@@ -60,13 +61,8 @@ impl NamespaceScan {
 
     /// Measures `count` of the waiting keys in one write, or fewer with long names. Returns the lookups made.
     pub(crate) async fn measure_some(&mut self, count: usize, conn: &Conn) -> Result<Lookups, RedisError> {
-        let mut left = MEASURED_BYTES_AT_ONCE;
-        let few = self.waiting.iter().take(count).take_while(|(query, _)| {
-            let fits = left > 0;
-            left = left.saturating_sub(query.key.as_bytes().len());
-            fits
-        });
-        let queries: Vec<KeyQuery> = few.map(|(query, _)| query.clone()).collect();
+        let few = fitting(self.waiting.iter().map(|(query, _)| &query.key), count);
+        let queries: Vec<KeyQuery> = self.waiting[..few].iter().map(|(query, _)| query.clone()).collect();
         let found = memory_usage(conn, &queries).await?;
         for ((query, chosen), memory) in self.waiting.drain(..queries.len()).zip(&found.memories) {
             self.waiting_bytes -= query.key.as_bytes().len();

@@ -16,6 +16,7 @@ use keysweep_redis::memory_usage::{KeyMemories as Found, KeyQuery};
 
 use crate::classify::{Classification, KeepReason, Treatment};
 use crate::limits::{LATE_SAMPLES, MEASURED_BYTES_AT_ONCE};
+use crate::memory_sampling::fitting;
 
 /// The largest depth of prefixes.
 const PREFIX_DEPTH: usize = keysweep_model::prefix::DEPTH;
@@ -236,17 +237,12 @@ impl Statistics {
     /// The next keys to measure, limited by `count` and by the size of their names, each with whether its idle time is
     /// queried.
     pub(crate) fn next_to_measure(&self, count: usize) -> Vec<KeyQuery> {
-        let mut left = MEASURED_BYTES_AT_ONCE;
-        let few = self.chosen.iter().take(count).take_while(|chosen| {
-            let fits = left > 0;
-            left = left.saturating_sub(chosen.key.as_bytes().len());
-            fits
-        });
-        few.map(|chosen| KeyQuery {
+        let few = fitting(self.chosen.iter().map(|chosen| &chosen.key), count);
+        let query = |chosen: &MeasuredKey| KeyQuery {
             idle: chosen.late_for_ms.is_some(),
             ..KeyQuery::memory(chosen.key.clone())
-        })
-        .collect()
+        };
+        self.chosen[..few].iter().map(query).collect()
     }
 
     /// Adds the results for the first of the waiting keys.
