@@ -158,7 +158,7 @@ impl InFlightTask {
 #[cfg(test)]
 mod tests {
     use keysweep_model::ids::{Alias, RunId};
-    use keysweep_model::range::{Scope, SlotListing};
+    use keysweep_model::range::Scope;
     use keysweep_model::slot::SlotSet;
 
     use super::*;
@@ -169,7 +169,7 @@ mod tests {
             task: TaskId::new(),
             alias: Alias::new("main"),
             node: NodeId::new(node),
-            scope: Scope::Slots { slots: SlotSet::new(), listing: SlotListing::KeysInSlot },
+            scope: Scope::Slots { slots: SlotSet::new() },
             keys: 0,
             reschedules: 0,
             skip: false,

@@ -3,7 +3,7 @@
 
 use keysweep_model::ids::{Alias, NodeId, RunId};
 use keysweep_model::messages::ScanTask;
-use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
+use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope};
 use keysweep_model::slot::SlotSet;
 use scanner::limits::{LANES_MAX, SLOT_KEYS_MAX};
 
@@ -25,8 +25,8 @@ pub struct NodeKeys {
     pub keys: u64,
     /// Its process (`run_id` of INFO).
     pub process: String,
-    /// How it lists slots.
-    pub listing: SlotListing,
+    /// Whether it keeps one hash table per slot if it is in cluster mode.
+    pub slot_tables: bool,
     /// Whether its database is read in one lane, because its cursors are not positions in a hash table.
     pub one_lane: bool,
     /// Its slots with their numbers of keys, in order; empty on a standalone server.
@@ -69,26 +69,19 @@ impl Planner {
         let (giants, plain): (Vec<_>, Vec<_>) =
             node.slots.iter().partition(|(slot, keys)| is_giant(*slot, *keys));
         let mut tasks = self.plain_slots(node, &plain);
-        match node.listing {
+        if giants.is_empty() {
+            return tasks;
+        }
+        if node.slot_tables {
+            let tasks_max = TASKS_OF_TABLES_MAX / giants.len() as u64;
+            for (slot, keys) in giants {
+                let only: SlotSet = std::iter::once(slot).collect();
+                tasks.extend(self.pass(node, ScanTable::Slot(slot), keys, Some(&only), tasks_max));
+            }
+        } else {
             // One table for all slots: one pass over it for all giant slots.
-            SlotListing::KeysInSlot if !giants.is_empty() => {
-                let slots: SlotSet = giants.iter().map(|(slot, _)| *slot).collect();
-                tasks.extend(self.pass(
-                    node,
-                    ScanTable::Database,
-                    node.keys,
-                    Some(&slots),
-                    TASKS_OF_TABLES_MAX,
-                ));
-            }
-            SlotListing::KeysInSlot => {}
-            SlotListing::OrderedScan => {
-                let tasks_max = TASKS_OF_TABLES_MAX / giants.len().max(1) as u64;
-                for (slot, keys) in giants {
-                    let only: SlotSet = std::iter::once(slot).collect();
-                    tasks.extend(self.pass(node, ScanTable::Slot(slot), keys, Some(&only), tasks_max));
-                }
-            }
+            let slots: SlotSet = giants.iter().map(|(slot, _)| *slot).collect();
+            tasks.extend(self.pass(node, ScanTable::Database, node.keys, Some(&slots), TASKS_OF_TABLES_MAX));
         }
         tasks
     }
@@ -122,7 +115,7 @@ impl Planner {
                 process: node.process.clone(),
             })
         } else {
-            Scope::Slots { slots: slots.clone(), listing: node.listing }
+            Scope::Slots { slots: slots.clone() }
         };
         ScanTask { skip: true, ..self.task(&node.node, scope, node.keys) }
     }
@@ -148,7 +141,7 @@ impl Planner {
     }
 
     fn slot_task(&mut self, node: &NodeKeys, slots: &mut Vec<u16>, keys: &mut u64) -> ScanTask {
-        let scope = Scope::Slots { slots: slots.drain(..).collect(), listing: node.listing };
+        let scope = Scope::Slots { slots: slots.drain(..).collect() };
         self.task(&node.node, scope, std::mem::take(keys))
     }
 
@@ -201,9 +194,16 @@ mod tests {
         Planner::new(RunId::new(), Alias::new("main"), TaskIds::random())
     }
 
-    fn node(slots: Vec<(u16, u64)>, listing: SlotListing) -> NodeKeys {
+    fn node(slots: Vec<(u16, u64)>, slot_tables: bool) -> NodeKeys {
         let keys = slots.iter().map(|(_, keys)| keys).sum();
-        NodeKeys { node: NodeId::new("n"), keys, process: "p".to_owned(), listing, one_lane: false, slots }
+        NodeKeys {
+            node: NodeId::new("n"),
+            keys,
+            process: "p".to_owned(),
+            slot_tables,
+            one_lane: false,
+            slots,
+        }
     }
 
     /// Whether the ranges of `tasks`, all of one pass, cover every position once.
@@ -219,11 +219,10 @@ mod tests {
         #[test]
         fn every_slot_is_in_one_task(
             counts in prop::collection::btree_map(0_u16..16_384, prop_oneof![0_u64..200, 9_990_u64..30_000], 0..300),
-            ordered: bool,
+            slot_tables: bool,
             forced in prop::collection::vec(0_u16..16_384, 0..3),
         ) {
-            let listing = if ordered { SlotListing::OrderedScan } else { SlotListing::KeysInSlot };
-            let node = node(counts.clone().into_iter().collect(), listing);
+            let node = node(counts.clone().into_iter().collect(), slot_tables);
             let forced: SlotSet = forced.into_iter().collect();
             let tasks = planner().slots(&node, &forced);
             let mut seen = SlotSet::new();
@@ -244,7 +243,7 @@ mod tests {
                 seen.extend(&slots);
             }
             prop_assert_eq!(seen, counts.keys().copied().collect::<SlotSet>());
-            if !ordered {
+            if !slot_tables {
                 prop_assert!(passes.len() <= 1, "one pass for all giant slots");
             }
         }
@@ -256,7 +255,7 @@ mod tests {
             prop_assert!(bits == 0 || (1_u64 << bits) * KEYS_PER_PART_MIN <= keys);
             prop_assert_eq!((1_u64 << bits) % tasks, 0);
             if bits < 12 {
-                let mut node = node(Vec::new(), SlotListing::KeysInSlot);
+                let mut node = node(Vec::new(), false);
                 node.keys = keys;
                 let tasks = planner().database(&node);
                 let scopes: Vec<&CursorScope> = tasks
@@ -271,7 +270,7 @@ mod tests {
     #[test]
     fn tasks_stay_short() {
         let slots = (0..16_384).map(|slot| (slot, 600)).collect();
-        let tasks = planner().slots(&node(slots, SlotListing::KeysInSlot), &SlotSet::new());
+        let tasks = planner().slots(&node(slots, false), &SlotSet::new());
         assert!(tasks.iter().all(|task| task.keys <= TASK_KEYS));
         assert_eq!(tasks.iter().map(|task| task.keys).sum::<u64>(), 16_384 * 600);
     }
@@ -279,11 +278,11 @@ mod tests {
     #[test]
     fn any_number_of_keys_gives_a_bounded_number_of_tasks() {
         let slots: Vec<(u16, u64)> = (0..16_384).map(|slot| (slot, 1 << 40)).collect();
-        for listing in [SlotListing::OrderedScan, SlotListing::KeysInSlot] {
-            let tasks = planner().slots(&node(slots.clone(), listing), &SlotSet::new());
+        for slot_tables in [true, false] {
+            let tasks = planner().slots(&node(slots.clone(), slot_tables), &SlotSet::new());
             assert!(tasks.len() as u64 <= TASKS_OF_TABLES_MAX, "{}", tasks.len());
         }
-        let huge = NodeKeys { keys: 1 << 49, ..node(Vec::new(), SlotListing::KeysInSlot) };
+        let huge = NodeKeys { keys: 1 << 49, ..node(Vec::new(), false) };
         assert_eq!(planner().database(&huge).len() as u64, TASKS_OF_TABLES_MAX);
     }
 
@@ -291,7 +290,7 @@ mod tests {
     fn a_node_of_few_keys_gets_four_tasks_of_similar_size() {
         for keys_per_slot in [10, 61, 70] {
             let slots = (0..5_461).map(|slot| (slot, keys_per_slot)).collect();
-            let tasks = planner().slots(&node(slots, SlotListing::KeysInSlot), &SlotSet::new());
+            let tasks = planner().slots(&node(slots, false), &SlotSet::new());
             assert_eq!(tasks.len() as u64, TASKS_PER_NODE_MIN, "{keys_per_slot}");
         }
         for keys in [40_000, 100_001, 399_999] {

@@ -100,7 +100,7 @@ pub(crate) async fn list(
         keys: status.keys,
         // Cursors belong to the process that is read.
         process: replica.as_ref().map_or(&status.process, |replica| &replica.process).clone(),
-        listing: status.listing,
+        slot_tables: status.slot_tables,
         one_lane: one_lane.is_some() || status.foreign.is_some(),
         slots,
     };
@@ -114,8 +114,8 @@ pub(crate) async fn list(
             sampled
         }
         None => {
-            let listing = cluster.then_some(keys.listing);
-            let tables = SampledTables { keys: keys.keys, listing, slots: &keys.slots };
+            let slot_tables = cluster && keys.slot_tables;
+            let tables = SampledTables { keys: keys.keys, slot_tables, slots: &keys.slots };
             sample(&mut lister, &tables, wanted, selector).await?
         }
     };

@@ -115,7 +115,7 @@ mod tests {
     use keysweep_model::key::Key;
     use keysweep_model::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX};
     use keysweep_model::messages::{Action, Fingerprint, ListedBatch};
-    use keysweep_model::range::{Scope, SlotListing};
+    use keysweep_model::range::Scope;
     use keysweep_model::slot::SlotSet;
     use keysweep_model::wire;
     use proptest::prelude::*;
@@ -128,7 +128,7 @@ mod tests {
             task: TaskId::new(),
             alias: Alias::new("main"),
             node: NodeId::new("n"),
-            scope: Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot },
+            scope: Scope::Slots { slots: SlotSet::all() },
             keys: 0,
             reschedules: 0,
             skip: false,

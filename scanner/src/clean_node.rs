@@ -6,7 +6,7 @@ use keysweep_model::limits::MEASURED_AT_ONCE;
 use keysweep_model::messages::{
     Covered, Remainder, RemainderReason, RunSpec, ScanCounts, ScanTask, TaskReport,
 };
-use keysweep_model::range::{Scope, SlotListing};
+use keysweep_model::range::Scope;
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::Throttle;
 use keysweep_redis::{RedisError, ScanConnection, Ttl, node};
@@ -42,11 +42,11 @@ pub(crate) async fn skip(
         return Ok(TaskReport { remainder: rest, ..TaskReport::blank(task) });
     }
     let slots: Vec<(u16, u64)> = task.scope.slots().iter().map(|slot| (slot, 1)).collect();
-    let listing = spec.cluster.then_some(status.listing);
+    let slot_tables = spec.cluster && status.slot_tables;
     let breaks = Throttle::of(&spec.pacing);
     // If matching keys are rare, a few are enough: the node is not scanned for statistics alone.
     let wanted = SampleRequest { keys: SKIPPED_SAMPLE_KEYS, bytes: SAMPLE_BYTES_MAX, search: false, breaks };
-    let tables = SampledTables { keys: status.keys, listing, slots: &slots };
+    let tables = SampledTables { keys: status.keys, slot_tables, slots: &slots };
     let sampled = sample(lister, &tables, wanted, selector).await?;
     // The server's counters may disagree with its data.
     if sampled.looks.iter().any(|(_, seen)| seen.ttl == Ttl::Persistent) {
@@ -119,7 +119,7 @@ fn split_scope(
         Scope::Slots { slots, .. } => {
             let stable = after.stable_since(before, slots);
             let moved: SlotSet = slots.difference(&stable);
-            let scope = Scope::Slots { slots: moved.clone(), listing: SlotListing::KeysInSlot };
+            let scope = Scope::Slots { slots: moved.clone() };
             let rest = Remainder { reason: RemainderReason::Unstable, scope, pass: None };
             (Covered::Slots(stable), if moved.is_empty() { Vec::new() } else { vec![rest] })
         }

@@ -5,7 +5,6 @@ use std::collections::HashSet;
 
 use keysweep_model::key::{self, Key};
 use keysweep_model::messages::Lookups;
-use keysweep_model::range::SlotListing;
 use keysweep_model::scan_end::ScanEnd;
 use keysweep_model::slot::SLOTS;
 use keysweep_redis::Throttle;
@@ -32,8 +31,8 @@ const PAGES_AT_ONCE: usize = 4;
 pub struct SampledTables<'a> {
     /// Keys in its database.
     pub keys: u64,
-    /// The preferred way to list its slots; `None` on a standalone server.
-    pub listing: Option<SlotListing>,
+    /// Whether it keeps one table per slot, not one for the database.
+    pub slot_tables: bool,
     /// Its slots, each with its share of the keys in any unit.
     pub slots: &'a [(u16, u64)],
 }
@@ -124,10 +123,10 @@ pub async fn sample(
 fn random_cursor(tables: &SampledTables<'_>) -> u64 {
     let cursor = fastrand::u64(..);
     let shares: u64 = tables.slots.iter().map(|(_, share)| share).sum();
-    if tables.listing != Some(SlotListing::OrderedScan) || shares == 0 {
+    if !tables.slot_tables || shares == 0 {
         return cursor;
     }
-    // With one table per slot: choose a slot by its share of the keys, then a position in it.
+    // Choose a slot by its share of the keys, then a position in it.
     let mut place = fastrand::u64(..shares);
     let slot = tables.slots.iter().find(|(_, share)| {
         let here = place < *share;

@@ -1,7 +1,7 @@
 //! A scan task in progress: windows of its scope are listed, looked up and counted, until the end or until the task holds
 //! enough candidates.
 
-use keysweep_model::limits::TASK_CANDIDATE_BYTES_MAX;
+use keysweep_model::limits::{TASK_CANDIDATE_BYTES_MAX, WINDOW_BYTES_MAX};
 use keysweep_model::messages::{ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
 use keysweep_pacing::Pacer;
 use keysweep_redis::limits::FIELDS_KEYS_AT_ONCE;
@@ -81,12 +81,10 @@ impl TaskScan {
         // The keys of `last` are looked up in the next write.
         let (mut last, mut next) = (ListedWindow::default(), ListedWindow::default());
         loop {
-            // All pending keys may become candidates.
-            let pending: usize = last.keys.iter().map(|listed| listed.place.length()).sum();
-            let full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX;
-            let full = full || self.tally.remembered() >= LANE_KEYS_MAX;
-            let full = full || work.until.is_some_and(|until| Instant::now() >= until);
-            let listings = if full { Vec::new() } else { walk.next_listings(work.pacer.window_keys()) };
+            let listings = match self.lists_more(&last, work) {
+                true => walk.next_listings(work.pacer.window_keys()),
+                false => Vec::new(),
+            };
             let done = listings.is_empty() && last.keys.is_empty();
             let at_once = keys_per_write(work.pacer.window_keys());
             if !self.measure(if done { 1 } else { at_once }, at_once, conn, work).await? {
@@ -128,6 +126,18 @@ impl TaskScan {
                 return Ok(false);
             }
         }
+    }
+
+    /// Whether more keys are listed while those of `last` are looked up.
+    fn lists_more(&self, last: &ListedWindow, work: &TaskContext<'_>) -> bool {
+        // All pending keys may become candidates.
+        let pending: usize = last.keys.iter().map(|listed| listed.place.length()).sum();
+        let is_full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX
+            || self.tally.remembered() >= LANE_KEYS_MAX
+            || work.until.is_some_and(|until| Instant::now() >= until);
+        // A page that exceeds a window, such as a bucket of the longest names, is looked up alone: with another one
+        // beside it, this process might hold more bytes of replies than it may.
+        !is_full && pending <= WINDOW_BYTES_MAX
     }
 
     /// Measures `at_once` of the keys that wait for it, as long as they are `enough`. Returns `false` if the run was

@@ -2,7 +2,7 @@
 //! back to be planned again, and their counts and candidates are dropped. Statistics keep their keys.
 
 use keysweep_model::messages::{Covered, Lookups, Remainder, RemainderReason, RunSpec, ScanTask, TaskReport};
-use keysweep_model::range::{CursorScope, ScanTable, Scope, SlotListing};
+use keysweep_model::range::{CursorScope, ScanTable, Scope};
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::node::{self, SlotView};
 use keysweep_redis::{Conn, RedisError};
@@ -69,30 +69,25 @@ impl ValidatedScan {
     ) -> Self {
         let stable = |slots: &SlotSet| after.stable_since(before, slots).difference(moved);
         match scope {
-            Scope::Slots { listing, .. } => Self::of_slots(*listing, reached, &stable(&reached.slots)),
+            Scope::Slots { .. } => Self::of_slots(reached, &stable(&reached.slots)),
             Scope::Cursors(cursors) => Self::of_cursors(cursors, reached, cursors.slots.as_ref().map(stable)),
         }
     }
 
-    fn of_slots(listing: SlotListing, reached: &WalkProgress, stable: &SlotSet) -> Self {
+    fn of_slots(reached: &WalkProgress, stable: &SlotSet) -> Self {
         let mut rest = Vec::new();
-        let mut hand_back = |reason, slots: &SlotSet, listing| {
+        let mut hand_back = |reason, slots: &SlotSet| {
             if !slots.is_empty() {
-                rest.push(Remainder {
-                    reason,
-                    scope: Scope::Slots { slots: slots.clone(), listing },
-                    pass: None,
-                });
+                rest.push(Remainder { reason, scope: Scope::Slots { slots: slots.clone() }, pass: None });
             }
         };
-        hand_back(RemainderReason::Unstable, &reached.slots.difference(stable), listing);
-        hand_back(RemainderReason::Giant, &reached.giant, listing);
-        hand_back(RemainderReason::Unordered, &reached.unordered, SlotListing::KeysInSlot);
+        hand_back(RemainderReason::Unstable, &reached.slots.difference(stable));
+        hand_back(RemainderReason::Giant, &reached.giant);
         // A task that is full of one slot's candidates would be full again: that slot is split into ranges.
-        let stuck = reached.slots.is_empty() && reached.giant.is_empty() && reached.unordered.is_empty();
+        let stuck = reached.slots.is_empty() && reached.giant.is_empty();
         let first: SlotSet = reached.unread.iter().take(usize::from(stuck)).collect();
-        hand_back(RemainderReason::Giant, &first, listing);
-        hand_back(RemainderReason::Full, &reached.unread.difference(&first), listing);
+        hand_back(RemainderReason::Giant, &first);
+        hand_back(RemainderReason::Full, &reached.unread.difference(&first));
         Self { covered: Covered::Slots(stable.clone()), rest, keep: Some(stable.clone()), approximate: false }
     }
 
@@ -117,7 +112,7 @@ impl ValidatedScan {
         let continues = matches!(cursors.table, ScanTable::Opaque { at } if at != 0);
         let approximate = continues || !unstable.is_empty();
         if !unstable.is_empty() {
-            let scope = Scope::Slots { slots: unstable, listing: SlotListing::KeysInSlot };
+            let scope = Scope::Slots { slots: unstable };
             rest.push(Remainder { reason: RemainderReason::Unstable, scope, pass: Some(cursors.pass) });
         }
         let covered =
@@ -187,6 +182,6 @@ mod tests {
         let cursors =
             CursorScope { pass: TaskId::new(), table, ranges, bits: 1, slots: Some(SlotSet::all()), process };
         check(Scope::Cursors(cursors), true);
-        check(Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot }, false);
+        check(Scope::Slots { slots: SlotSet::all() }, false);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use keysweep_model::ids::TaskId;
-use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
+use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope};
 use keysweep_model::slot::{SLOTS, SlotSet, slot_of, tag_for};
 use keysweep_redis::{Listing, WindowReply};
 use proptest::prelude::*;
@@ -161,14 +161,13 @@ proptest! {
     }
 }
 
-/// A server with one table per slot, scanned in slot order or not.
+/// A server with one table per slot.
 struct SimSlots {
     slots: BTreeMap<u16, SimTable>,
-    ordered: bool,
 }
 
 impl SimSlots {
-    fn new(counts: &BTreeMap<u16, usize>, ordered: bool) -> Self {
+    fn new(counts: &BTreeMap<u16, usize>) -> Self {
         let table = |(slot, count): (&u16, &usize)| {
             let keys = (0..*count).map(|n| {
                 let hash = (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -176,7 +175,7 @@ impl SimSlots {
             });
             (*slot, SimTable::new(((*count).max(2) as u32).ilog2(), keys))
         };
-        Self { slots: counts.iter().map(table).collect(), ordered }
+        Self { slots: counts.iter().map(table).collect() }
     }
 
     fn answer(&self, listing: Listing) -> Page {
@@ -201,54 +200,62 @@ impl SimSlots {
             let following = self.slots.keys().find(|next| **next > slot);
             cursor = match following {
                 _ if inner != 0 => inner << 14 | u64::from(slot),
-                // A server with another layout: the cursor does not contain the slot.
-                Some(_) if !self.ordered => 3,
                 Some(next) => u64::from(*next),
                 None => return (0, keys),
             };
-            if keys.len() >= count as usize || !self.ordered {
+            if keys.len() >= count as usize {
                 return (cursor, keys);
             }
         }
     }
 }
 
-fn slot_scope(slots: &SlotSet, listing: SlotListing) -> Scope {
-    Scope::Slots { slots: slots.clone(), listing }
-}
-
 proptest! {
     #[test]
-    fn slots_are_listed_completely_by_both_commands(
+    fn slots_are_listed_completely(
         counts in prop::collection::btree_map(0..SLOTS, 0_usize..60, 1..40),
         wanted in prop::collection::vec(0..SLOTS, 0..10),
         count in 1_u32..200,
     ) {
-        let server = SimSlots::new(&counts, true);
+        let server = SimSlots::new(&counts);
         // Half of the slots with keys, and a few without.
         let wanted: SlotSet = counts.keys().step_by(2).copied().chain(wanted).collect();
         let expected: usize = counts.iter().filter(|(slot, _)| wanted.contains(**slot)).map(|(_, n)| n).sum();
-        for listing in [SlotListing::KeysInSlot, SlotListing::OrderedScan] {
-            let (keys, walk) = walk(&slot_scope(&wanted, listing), count, |_, listing| server.answer(listing));
-            prop_assert_eq!(walk.reached().slots, wanted.clone(), "{:?}", listing);
-            prop_assert!(keys.iter().all(|key| wanted.contains(slot_of(key.as_ref()))));
-            let distinct: BTreeSet<Bytes> = keys.iter().cloned().collect();
-            prop_assert_eq!((keys.len(), distinct.len()), (expected, expected), "{:?}", listing);
-        }
+        let scope = Scope::Slots { slots: wanted.clone() };
+        let (keys, walk) = walk(&scope, count, |_, listing| server.answer(listing));
+        prop_assert!(keys.iter().all(|key| wanted.contains(slot_of(key.as_ref()))));
+        let distinct: BTreeSet<Bytes> = keys.iter().cloned().collect();
+        prop_assert_eq!((keys.len(), distinct.len()), (expected, expected));
+        prop_assert_eq!(walk.reached().slots, wanted);
+    }
+
+    #[test]
+    fn ranges_of_the_table_of_a_slot_list_every_key_once(
+        keys in 64_usize..400,
+        bits in 0_u32..4,
+        count in 1_u32..60,
+    ) {
+        // The slots beside it must not be read.
+        let server = SimSlots::new(&BTreeMap::from([(5, 30), (6, keys), (7, 30)]));
+        let Scope::Cursors(all) = cursors(bits, 0..1 << bits) else { panic!("a scope of cursors") };
+        let only = Some([6].into_iter().collect());
+        let scope = Scope::Cursors(CursorScope { table: ScanTable::Slot(6), slots: only, ..all });
+        let (listed, walk) = walk(&scope, count, |_, listing| server.answer(listing));
+        prop_assert!(walk.reached().unread_ranges.is_empty());
+        let distinct: BTreeSet<Bytes> = listed.iter().cloned().collect();
+        prop_assert_eq!((listed.len(), distinct.len()), (keys, keys));
     }
 }
 
 #[test]
 fn giant_slots_are_reported_and_the_others_read() {
     let giant = SLOT_KEYS_MAX as usize + 3_000;
-    let server = SimSlots::new(&BTreeMap::from([(5, 20), (6, giant), (7, 30)]), true);
+    let server = SimSlots::new(&BTreeMap::from([(5, 20), (6, giant), (7, 30)]));
     let wanted: SlotSet = (4..=8).collect();
-    for listing in [SlotListing::KeysInSlot, SlotListing::OrderedScan] {
-        let (_, walk) = walk(&slot_scope(&wanted, listing), 1_000, |_, listing| server.answer(listing));
-        let reached = walk.reached();
-        assert_eq!(reached.giant, [6].into_iter().collect(), "{listing:?}");
-        assert_eq!(reached.slots, [4, 5, 7, 8].into_iter().collect(), "{listing:?}");
-    }
+    let (_, walk) = walk(&Scope::Slots { slots: wanted }, 1_000, |_, listing| server.answer(listing));
+    let reached = walk.reached();
+    assert_eq!(reached.giant, [6].into_iter().collect());
+    assert_eq!(reached.slots, [4, 5, 7, 8].into_iter().collect());
 }
 
 #[test]
@@ -261,16 +268,4 @@ fn a_shared_table_is_filtered_by_slots() {
     let (keys, _) = walk(&scope, 10, |_, listing| scan_of(&table)(listing));
     let expected = table.keys.keys().filter(|key| ours.contains(slot_of(key)));
     assert_eq!(keys.iter().collect::<BTreeSet<_>>(), expected.collect());
-}
-
-#[test]
-fn unordered_slots_are_handed_back() {
-    let server = SimSlots::new(&BTreeMap::from([(100, 20), (200, 20), (300, 20)]), false);
-    let wanted: SlotSet = (100..=300).collect();
-    let scope = slot_scope(&wanted, SlotListing::OrderedScan);
-    let (_, walk) = walk(&scope, 100, |_, listing| server.answer(listing));
-    let reached = walk.reached();
-    assert!(!reached.unordered.is_empty());
-    assert_eq!(reached.slots.union(&reached.unordered), wanted);
-    assert!(reached.slots.intersection(&reached.unordered).is_empty());
 }

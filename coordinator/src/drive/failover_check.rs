@@ -9,7 +9,7 @@ use reporter::NodeReplicationId;
 
 use super::effect::{Effect, Notice};
 use super::input::HistoryReply;
-use super::plan_request::{PlanPart, PlanRequest, slot_by_slot};
+use super::plan_request::{PlanPart, PlanRequest};
 use super::run_state::RunState;
 
 /// A failover check that waits for nodes that do not answer.
@@ -115,7 +115,7 @@ impl RunState {
             scan_generation,
             reschedules: 0,
             reschedules_unanswered: 0,
-            parts: vec![PlanPart::slots(slot_by_slot(slots.clone()), slots)],
+            parts: vec![PlanPart::slots(slots)],
         });
     }
 }

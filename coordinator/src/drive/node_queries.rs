@@ -87,7 +87,7 @@ fn keys_of(node: &NodeId, status: node::NodeStatus, slots: Vec<(u16, u64)>) -> N
         node: node.clone(),
         keys: status.keys,
         process: status.process,
-        listing: status.listing,
+        slot_tables: status.slot_tables,
         one_lane: status.foreign.is_some(),
         slots,
     }

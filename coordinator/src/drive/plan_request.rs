@@ -2,7 +2,7 @@
 
 use keysweep_model::ids::{NodeId, TaskId};
 use keysweep_model::messages::ScanTask;
-use keysweep_model::range::{Scope, SlotListing};
+use keysweep_model::range::Scope;
 use keysweep_model::slot::SlotSet;
 
 use crate::plan::{NodeKeys, Planner};
@@ -33,8 +33,6 @@ pub struct PlanPart {
     pub query: Option<NodeQuery>,
     /// Slots to scan in ranges, regardless of their number of keys.
     pub giant: SlotSet,
-    /// How slots are listed, if not in the way that suits the node.
-    pub listing: Option<SlotListing>,
 }
 
 /// A query about nodes.
@@ -57,8 +55,9 @@ pub struct NodeAnswer {
 
 impl PlanPart {
     /// Slots whose nodes are queried.
-    pub(super) fn slots(scope: Scope, slots: SlotSet) -> Self {
-        Self { scope, query: Some(NodeQuery::Slots(slots)), giant: SlotSet::new(), listing: None }
+    pub(super) fn slots(slots: SlotSet) -> Self {
+        let scope = Scope::Slots { slots: slots.clone() };
+        Self { scope, query: Some(NodeQuery::Slots(slots)), giant: SlotSet::new() }
     }
 }
 
@@ -98,17 +97,11 @@ impl PlanRequest {
     fn slot_tasks(&self, planner: &mut Planner, part: &PlanPart, answer: NodeAnswer) -> Vec<ScanTask> {
         let mut tasks = Vec::new();
         for node in answer.nodes {
-            let node = NodeKeys { listing: part.listing.unwrap_or(node.listing), ..node };
             tasks.extend(planner.slots(&node, &part.giant));
         }
         if !answer.unserved.is_empty() {
-            tasks.push(planner.task(&self.node, slot_by_slot(answer.unserved), 0));
+            tasks.push(planner.task(&self.node, Scope::Slots { slots: answer.unserved }, 0));
         }
         tasks
     }
-}
-
-/// Slots about which no node was queried.
-pub(super) fn slot_by_slot(slots: SlotSet) -> Scope {
-    Scope::Slots { slots, listing: SlotListing::KeysInSlot }
 }

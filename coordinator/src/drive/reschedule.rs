@@ -1,7 +1,7 @@
 //! Which tasks scan what a task returned.
 
 use keysweep_model::messages::{Remainder, RemainderReason};
-use keysweep_model::range::{Scope, SlotListing};
+use keysweep_model::range::Scope;
 use keysweep_model::slot::SlotSet;
 use keysweep_storage::records::Decision;
 
@@ -33,7 +33,7 @@ impl RunState {
     fn part_of(&mut self, node: &NodeId, part: &Remainder) -> Option<PlanPart> {
         let scope = part.scope.clone();
         let is_cursors = matches!(scope, Scope::Cursors(_));
-        let whole = PlanPart { scope, query: None, giant: SlotSet::new(), listing: None };
+        let whole = PlanPart { scope, query: None, giant: SlotSet::new() };
         if is_continued(part) {
             return Some(whole);
         }
@@ -47,7 +47,6 @@ impl RunState {
         let is_giant = part.reason == RemainderReason::Giant;
         Some(PlanPart {
             giant: if is_giant { slots.clone() } else { SlotSet::new() },
-            listing: (part.reason == RemainderReason::Unordered).then_some(SlotListing::KeysInSlot),
             query: Some(NodeQuery::Slots(slots)),
             ..whole
         })

@@ -10,7 +10,7 @@ use keysweep_model::messages::{
 };
 use keysweep_model::metrics::{HitRateWindow, HitRates};
 use keysweep_model::outcome::Outcome;
-use keysweep_model::range::{Scope, SlotListing};
+use keysweep_model::range::Scope;
 use keysweep_model::result::{CleanupResult, Extent, Status};
 use keysweep_model::slot::SlotSet;
 use keysweep_storage::records::{Decision, Record};
@@ -30,7 +30,7 @@ fn task(run: RunId, slots: &SlotSet) -> ScanTask {
         task: TaskId::new(),
         alias: Alias::new("main"),
         node: NodeId::new("n"),
-        scope: Scope::Slots { slots: slots.clone(), listing: SlotListing::KeysInSlot },
+        scope: Scope::Slots { slots: slots.clone() },
         keys: 0,
         reschedules: 0,
         skip: false,
@@ -56,7 +56,7 @@ fn report(
         remainder: rest
             .map(|slots| Remainder {
                 reason: RemainderReason::Full,
-                scope: Scope::Slots { slots: slots.clone(), listing: SlotListing::KeysInSlot },
+                scope: Scope::Slots { slots: slots.clone() },
                 pass: None,
             })
             .into_iter()

@@ -7,7 +7,7 @@ use keysweep_model::messages::{
     RunSpec, ScanTask, TaskReport,
 };
 use keysweep_model::outcome::Outcome;
-use keysweep_model::range::{Scope, SlotListing};
+use keysweep_model::range::Scope;
 use keysweep_model::slot::SlotSet;
 use keysweep_model::wire;
 use keysweep_storage::records::{Decision, Record};
@@ -52,7 +52,7 @@ fn seeds() -> Vec<Vec<u8>> {
         task: TaskId::new(),
         alias: Alias::new("main"),
         node: NodeId::new("n"),
-        scope: Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot },
+        scope: Scope::Slots { slots: SlotSet::all() },
         keys: 100,
         reschedules: 0,
         skip: false,

@@ -4,16 +4,14 @@
 
 mod cursors;
 mod opaque;
-mod ordered;
 mod slots;
 
 use cursors::CursorWalk;
 use keysweep_model::messages::{RunSpec, ScanTask};
-use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
+use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope};
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::{KeySpan, Listing, WindowReply};
 use opaque::OpaqueWalk;
-use ordered::OrderedWalk;
 use slots::SlotWalk;
 
 /// A listed key with its slot (0 on standalone servers).
@@ -71,8 +69,6 @@ pub struct WalkProgress {
     pub unread: SlotSet,
     /// Slots with too many keys to read in one piece.
     pub giant: SlotSet,
-    /// Slots whose keys the server listed out of order.
-    pub unordered: SlotSet,
     /// Ranges read completely.
     pub ranges: Vec<CursorRange>,
     /// Ranges not read.
@@ -85,8 +81,6 @@ pub struct WalkProgress {
 pub enum Walk {
     /// Slot by slot.
     Slots(SlotWalk),
-    /// Through slots in the order of one cursor.
-    Ordered(OrderedWalk),
     /// Through ranges of a table.
     Cursors(CursorWalk),
     /// In one lane through a database.
@@ -112,12 +106,7 @@ impl Walk {
     #[must_use]
     pub fn new(scope: &Scope, keys: u64, count: u32) -> Self {
         match scope {
-            Scope::Slots { slots, listing: SlotListing::KeysInSlot } => {
-                Self::Slots(SlotWalk::new(slots, keys))
-            }
-            Scope::Slots { slots, listing: SlotListing::OrderedScan } => {
-                Self::Ordered(OrderedWalk::new(slots, count))
-            }
+            Scope::Slots { slots } => Self::Slots(SlotWalk::new(slots, keys)),
             Scope::Cursors(cursors) => match cursors.table {
                 ScanTable::Opaque { at } => Self::Opaque(OpaqueWalk::new(cursors, at, keys, count)),
                 ScanTable::Database | ScanTable::Slot(_) => Self::Cursors(CursorWalk::new(cursors, count)),
@@ -129,7 +118,6 @@ impl Walk {
     pub fn next_listings(&mut self, room: Option<u64>) -> Vec<Listing> {
         match self {
             Self::Slots(walk) => walk.next_listings(room),
-            Self::Ordered(walk) => walk.next_listings(room),
             Self::Cursors(walk) => walk.next_listings(room),
             Self::Opaque(walk) => walk.next_listings(room),
         }
@@ -141,13 +129,16 @@ impl Walk {
         let ListedWindow { answers, keys } = window;
         keys.clear();
         keys.reserve(answers.listed());
-        match self {
+        let outcome = match self {
             Self::Slots(walk) => walk.process(answers, keys),
-            Self::Ordered(walk) => walk.process(answers, keys),
-            Self::Cursors(walk) => return walk.process(answers, keys),
-            Self::Opaque(walk) => return walk.process(answers, keys),
+            Self::Cursors(walk) => walk.process(answers, keys),
+            Self::Opaque(walk) => walk.process(answers, keys),
+        };
+        if keys.is_empty() {
+            // A page that is requested again must not count against what this process may hold of replies.
+            answers.clear();
         }
-        PageOutcome::Keys
+        outcome
     }
 
     /// Whether a key may be listed twice, because a table may be resized during the scan.
@@ -161,7 +152,6 @@ impl Walk {
     pub fn reached(&self) -> WalkProgress {
         match self {
             Self::Slots(walk) => walk.reached(),
-            Self::Ordered(walk) => walk.reached(),
             Self::Cursors(walk) => walk.reached(),
             Self::Opaque(walk) => walk.reached(),
         }

@@ -9,7 +9,7 @@ use keysweep_model::slot::SlotSet;
 use keysweep_pacing::limits::WINDOW_KEYS;
 use keysweep_redis::{Listing, PageState, WindowReply};
 
-use super::{ListedKey, WalkProgress};
+use super::{ListedKey, PageOutcome, WalkProgress};
 use crate::limits::{SLOT_KEYS_MAX, WINDOW_LISTINGS_MAX};
 
 /// A walk through slots, one command per slot.
@@ -44,7 +44,7 @@ impl SlotWalk {
         self.asked.iter().map(|slot| Listing::KeysInSlot { slot: *slot, count: SLOT_KEYS_MAX + 1 }).collect()
     }
 
-    pub(super) fn process(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) {
+    pub(super) fn process(&mut self, answers: &WindowReply, listed: &mut Vec<ListedKey>) -> PageOutcome {
         let (mut again, mut room) = (Vec::new(), WINDOW_BYTES_MAX);
         for (slot, page) in std::mem::take(&mut self.asked).into_iter().zip(answers.pages()) {
             let bytes = page.bytes();
@@ -64,6 +64,7 @@ impl SlotWalk {
             listed.extend(page.keys.iter().map(|place| ListedKey { slot, place: *place }));
         }
         again.into_iter().rev().for_each(|slot| self.todo.push_front(slot));
+        PageOutcome::Keys
     }
 
     pub(super) fn reached(&self) -> WalkProgress {

@@ -44,21 +44,13 @@ pub fn cursor_at(position: u64) -> u64 {
     position.reverse_bits()
 }
 
-/// How a server lists the keys of one slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SlotListing {
-    /// `CLUSTER GETKEYSINSLOT`, slot by slot.
-    KeysInSlot,
-    /// `SCAN` visits the slots in order; the low 14 bits of the cursor are the slot (Redis 7.4, Valkey 8 and newer).
-    OrderedScan,
-}
-
 /// The hash table that cursors belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ScanTable {
     /// The one table of a database.
     Database,
-    /// The table of one slot ([`SlotListing::OrderedScan`]).
+    /// The table of one slot, on servers that keep one per slot (Redis 7.4, Valkey 8 and newer, in cluster mode): the low
+    /// 14 bits of a cursor are the slot, and the others the cursor in its table.
     Slot(#[serde(deserialize_with = "crate::slot::deserialize")] u16),
     /// The keys of a database whose cursors are not positions: read in one lane, from this cursor to the end. The
     /// positions of its ranges count the requested keys. Older workers do not support it, and dead-letter such a task.
@@ -75,8 +67,6 @@ pub enum Scope {
     Slots {
         /// The slots.
         slots: SlotSet,
-        /// How to list them.
-        listing: SlotListing,
     },
     /// The keys in ranges of a table.
     Cursors(CursorScope),

@@ -3,7 +3,6 @@
 use keysweep_model::counters::{CommandCounts, NodeCounters};
 use keysweep_model::ids::NodeId;
 use keysweep_model::messages::{AsReplica, Lookups};
-use keysweep_model::range::SlotListing;
 use keysweep_model::slot::SlotSet;
 use tokio::time::Instant;
 
@@ -64,8 +63,8 @@ pub struct NodeStatus {
     pub evicts: bool,
     /// Whether it counts uses of keys (an LFU policy), and so does not report idle times.
     pub counts_uses: bool,
-    /// Its best way to list the keys of a slot.
-    pub listing: SlotListing,
+    /// Whether it keeps one hash table per slot if it is in cluster mode.
+    pub slot_tables: bool,
 }
 
 /// `…_version` fields of Redis, Valkey and compatible servers (KeyDB names itself nowhere else), and those of
@@ -133,7 +132,7 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, RedisError> 
         swaps: command_stats::swaps(info),
         evicts: max_memory.is_some() && !policy.is_empty() && policy != "noeviction",
         counts_uses: policy.contains("lfu"),
-        listing: listing(info),
+        slot_tables: slot_tables(info),
         foreign,
     })
 }
@@ -194,14 +193,11 @@ fn version(info: &Info) -> String {
     }
 }
 
-/// Redis 7.4 and Valkey 8 keep one table per slot and scan them in order. Valkey reports Redis 7.2 for compatibility
-/// with old clients, so its own version is checked first.
-fn listing(info: &Info) -> SlotListing {
-    if foreign(info).is_some() {
-        return SlotListing::KeysInSlot;
-    }
-    let ordered = at_least(info, "valkey_version", (8, 0)) || at_least(info, "redis_version", (7, 4));
-    if ordered { SlotListing::OrderedScan } else { SlotListing::KeysInSlot }
+/// Redis 7.4 and Valkey 8 keep one table per slot. Valkey reports Redis 7.2 for compatibility with old clients, so its
+/// own version is checked, too.
+fn slot_tables(info: &Info) -> bool {
+    let recent = at_least(info, "valkey_version", (8, 0)) || at_least(info, "redis_version", (7, 4));
+    recent && foreign(info).is_none()
 }
 
 /// Whether it is Redis of at least this version (major, minor), or any Valkey: all Valkey versions follow Redis 7.0.
@@ -330,20 +326,20 @@ mod tests {
     }
 
     #[test]
-    fn version_determines_support_and_slot_listing() {
+    fn version_determines_support_and_slot_tables() {
         let check = |text: &str, supported, reports_expiry, expected| {
             let info = Info::parse(text);
             let known = (from_redis(&info, (6, 2)), from_redis(&info, (7, 0)));
-            assert_eq!((known, listing(&info)), ((supported, reports_expiry), expected), "{text}");
+            assert_eq!((known, slot_tables(&info)), ((supported, reports_expiry), expected), "{text}");
         };
-        check("redis_version:6.0.16", false, false, SlotListing::KeysInSlot);
-        check("redis_version:6.2.14", true, false, SlotListing::KeysInSlot);
-        check("redis_version:7.0.15", true, true, SlotListing::KeysInSlot);
-        check("redis_version:7.2.4\r\nvalkey_version:7.2.8", true, true, SlotListing::KeysInSlot);
-        check("redis_version:7.2.4\r\nvalkey_version:8.1.1", true, true, SlotListing::OrderedScan);
-        check("redis_version:7.4.0", true, true, SlotListing::OrderedScan);
-        check("redis_version:10.0.0", true, true, SlotListing::OrderedScan);
-        check("redis_version:7.4.0\r\ndragonfly_version:df-v1.27.1", true, true, SlotListing::KeysInSlot);
-        check("redis_version:garbage", false, false, SlotListing::KeysInSlot);
+        check("redis_version:6.0.16", false, false, false);
+        check("redis_version:6.2.14", true, false, false);
+        check("redis_version:7.0.15", true, true, false);
+        check("redis_version:7.2.4\r\nvalkey_version:7.2.8", true, true, false);
+        check("redis_version:7.2.4\r\nvalkey_version:8.1.1", true, true, true);
+        check("redis_version:7.4.0", true, true, true);
+        check("redis_version:10.0.0", true, true, true);
+        check("redis_version:7.4.0\r\ndragonfly_version:df-v1.27.1", true, true, false);
+        check("redis_version:garbage", false, false, false);
     }
 }

@@ -19,7 +19,7 @@ use keysweep_model::messages::{
     ScanStatistics, ScanTask, TaskFailure, TaskReport, UnreplicatedWrites, UserMatching,
 };
 use keysweep_model::outcome::Outcome;
-use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope, SlotListing};
+use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope};
 use keysweep_model::redact::redact;
 use keysweep_model::slot::SlotSet;
 use keysweep_model::wire::{self, WireError};
@@ -37,7 +37,7 @@ fn scopes() -> [Scope; 2] {
     let ranges = (4..8).map(|part| CursorRange::part(part, 3)).collect();
     let (pass, table, process) = (TaskId::new(), ScanTable::Slot(700), "8c5f".to_owned());
     let cursors = CursorScope { pass, table, ranges, bits: 3, slots: Some(slots.clone()), process };
-    [Scope::Slots { slots, listing: SlotListing::OrderedScan }, Scope::Cursors(cursors)]
+    [Scope::Slots { slots }, Scope::Cursors(cursors)]
 }
 
 fn task(scope: Scope) -> ScanTask {

@@ -11,7 +11,7 @@ use keysweep_model::messages::{
     Rules, RunSpec, ScanTask, TaskReport, UnreplicatedWrites,
 };
 use keysweep_model::outcome::Outcome;
-use keysweep_model::range::{Scope, SlotListing};
+use keysweep_model::range::Scope;
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::ConnectOptions;
 use keysweep_redis::replication::ReplicationState;
@@ -124,7 +124,7 @@ impl World {
             let all: Vec<u16> = slots.collect();
             for slots in all.chunks(all.len().div_ceil(tasks)) {
                 let slots = slots.iter().copied().collect();
-                let scope = Scope::Slots { slots, listing: SlotListing::KeysInSlot };
+                let scope = Scope::Slots { slots };
                 planned.push(planner.task(&NodeId::new(node), scope, 50));
             }
         }
@@ -242,7 +242,7 @@ impl World {
             node: node.node.clone(),
             keys: node.keys,
             process: String::new(),
-            listing: SlotListing::KeysInSlot,
+            slot_tables: false,
             one_lane: false,
             slots: node.slots.intersection(slots).iter().map(|slot| (slot, 5)).collect(),
         });
@@ -284,9 +284,9 @@ impl World {
         match self.rng.u8(0..8) {
             0 => report = TaskReport::lost(&task, "it was dead-lettered", false),
             1 => {
-                let Scope::Slots { slots, listing } = &task.scope else { panic!("{task:?}") };
+                let Scope::Slots { slots } = &task.scope else { panic!("{task:?}") };
                 let (done, rest): (Vec<u16>, Vec<u16>) = slots.iter().partition(|_| self.rng.bool());
-                let scope = Scope::Slots { slots: rest.into_iter().collect(), listing: *listing };
+                let scope = Scope::Slots { slots: rest.into_iter().collect() };
                 report.covered = Covered::Slots(done.into_iter().collect());
                 report.remainder = vec![Remainder { reason: RemainderReason::Full, scope, pass: None }];
             }

@@ -111,13 +111,13 @@ mod tests {
     use super::*;
     use crate::ids::{Alias, NodeId, RunId, TaskId};
     use crate::messages::{PlannedNode, ScanTask};
-    use crate::range::{Scope, SlotListing};
+    use crate::range::Scope;
     use crate::slot::SlotSet;
     use crate::wire;
 
     #[test]
     fn expected_keys_do_not_overflow() {
-        let scope = Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot };
+        let scope = Scope::Slots { slots: SlotSet::all() };
         let task = ScanTask {
             run: RunId::new(),
             task: TaskId::new(),

@@ -144,7 +144,7 @@ fn digest_of(payload: &[u8]) -> u128 {
 mod tests {
     use super::*;
     use crate::ids::Alias;
-    use crate::range::{Scope, SlotListing};
+    use crate::range::Scope;
 
     #[test]
     fn only_a_report_that_fits_its_task_is_granted() {
@@ -153,7 +153,7 @@ mod tests {
             task: TaskId::new(),
             alias: Alias::new("main"),
             node: NodeId::new("n"),
-            scope: Scope::Slots { slots: SlotSet::from_iter([3, 4]), listing: SlotListing::KeysInSlot },
+            scope: Scope::Slots { slots: SlotSet::from_iter([3, 4]) },
             keys: 0,
             reschedules: 0,
             skip: false,

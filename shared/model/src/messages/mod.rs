@@ -240,8 +240,6 @@ pub enum RemainderReason {
     Unstable,
     /// The slot contains too many keys for one reply.
     Giant,
-    /// The server did not list the slots in order.
-    Unordered,
     /// The node has a key without TTL, so it must not be skipped.
     HasPersistentKeys,
 }

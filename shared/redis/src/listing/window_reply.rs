@@ -176,7 +176,8 @@ impl WindowReply {
         (0..pages).for_each(|_| self.found.page_with(state, 0));
     }
 
-    pub(super) fn clear(&mut self) {
+    /// Empties it. It no longer counts against the bytes of replies that this process may hold.
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT_BYTES);
         self.budget.reserve(0);

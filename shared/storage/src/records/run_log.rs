@@ -118,7 +118,7 @@ impl TaskLists {
 mod tests {
     use super::*;
     use keysweep_model::ids::{Alias, RunId};
-    use keysweep_model::range::{Scope, SlotListing};
+    use keysweep_model::range::Scope;
     use keysweep_model::slot::SlotSet;
 
     fn tasks(count: usize) -> Vec<ScanTask> {
@@ -127,7 +127,7 @@ mod tests {
             task: TaskId::new(),
             alias: Alias::new("main"),
             node: NodeId::new("n"),
-            scope: Scope::Slots { slots: SlotSet::new(), listing: SlotListing::KeysInSlot },
+            scope: Scope::Slots { slots: SlotSet::new() },
             keys: 0,
             reschedules: 0,
             skip: false,

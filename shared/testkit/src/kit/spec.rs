@@ -5,7 +5,6 @@ use coordinator::plan::{NodeKeys, Planner};
 use coordinator::task_ids::TaskIds;
 use keysweep_model::ids::{NodeId, RunId};
 use keysweep_model::messages::{PlannedNode, RunSpec, ScanTask};
-use keysweep_model::range::SlotListing;
 use keysweep_model::slot::SlotSet;
 use keysweep_model::time::now_ms;
 
@@ -17,7 +16,7 @@ pub fn standalone(options: &Options, keys: u64) -> (RunSpec, ScanTask) {
         node: node.clone(),
         keys,
         process: process.clone(),
-        listing: SlotListing::KeysInSlot,
+        slot_tables: false,
         one_lane: false,
         slots: Vec::new(),
     };

@@ -8,7 +8,7 @@ use keysweep_model::messages::{
     ScanTask, TaskFailure, TaskReport, UnreplicatedWrites,
 };
 use keysweep_model::outcome::Outcome;
-use keysweep_model::range::{CursorRange, Scope, SlotListing};
+use keysweep_model::range::{CursorRange, Scope};
 use keysweep_model::slot::SlotSet;
 use keysweep_model::wire;
 use keysweep_storage::records::{Decision, NodeLookups};
@@ -141,7 +141,7 @@ fn of_task(task: &mut ScanTask, rng: &mut Rng) -> &'static str {
         ("pass", Scope::Cursors(scope)) => {
             (scope.pass, scope.process) = (TaskId::new(), "another".to_owned());
         }
-        _ => task.scope = Scope::Slots { slots: SlotSet::all(), listing: SlotListing::OrderedScan },
+        _ => task.scope = Scope::Slots { slots: SlotSet::all() },
     }
     what
 }
@@ -228,7 +228,7 @@ fn of_report(report: &mut TaskReport, rng: &mut Rng) -> &'static str {
             report.lost = Some(TaskFailure { cause, node_failed: rng.bool() });
         }
         "rest" => {
-            let scope = Scope::Slots { slots: SlotSet::all(), listing: SlotListing::KeysInSlot };
+            let scope = Scope::Slots { slots: SlotSet::all() };
             report.remainder =
                 vec![Remainder { reason: RemainderReason::Full, scope, pass: Some(TaskId::new()) }; 3];
         }
