@@ -10,7 +10,8 @@ use crate::cargo::{cargo, exit_code, status};
 /// Runs each target for `seconds`.
 pub(crate) fn run(seconds: u64) -> Result<ExitCode> {
     // Not in release mode, so that integer overflows are errors.
-    let mut command = cargo(&["test", "--workspace", "--locked", "--lib", "--test", "hostile_records"]);
+    let mut command =
+        cargo(&["test", "--workspace", "--locked", "--lib", "--test", "fuzz", "--test", "results"]);
     command.args(["fuzz", "--", "--nocapture"]);
     Ok(exit_code(status(command.env("KEYSWEEP_FUZZ_SECONDS", seconds.to_string()))?))
 }
