@@ -8,16 +8,13 @@ use keysweep_redis::memory_usage::{KeyQuery, memory_usage};
 use keysweep_redis::{Conn, RedisError, Ttl};
 use serde_bytes::ByteBuf;
 
-use crate::limits::MEASURED_BYTES_AT_ONCE;
-use crate::memory_sampling::fitting;
+use crate::memory_sampling::MeasureQueue;
 
 /// Counts keys by namespace.
 pub(crate) struct NamespaceScan {
     miner: Miner,
     /// Keys that wait to be measured.
-    waiting: Vec<(KeyQuery, Chosen)>,
-    /// Bytes of their names.
-    waiting_bytes: usize,
+    waiting: MeasureQueue<Chosen>,
     /// Why memory usage could not be queried, if it could not.
     refused: Option<String>,
 }
@@ -30,7 +27,7 @@ impl NamespaceScan {
     }
 
     fn with(miner: Miner) -> Self {
-        Self { miner, waiting: Vec::new(), waiting_bytes: 0, refused: None }
+        Self { miner, waiting: MeasureQueue::default(), refused: None }
     }
 
     /// Forgets all keys, for a task that restarts.
@@ -49,23 +46,20 @@ impl NamespaceScan {
         };
         if let Some(chosen) = self.miner.add(key, lifetime) {
             let query = KeyQuery { key: Key::new(key), idle: chosen.details, kind: chosen.details };
-            self.waiting_bytes += key.len();
-            self.waiting.push((query, chosen));
+            self.waiting.push(query, chosen);
         }
     }
 
     /// Whether enough keys wait to be measured, by their number or by the size of their names.
     pub(crate) fn are_enough(&self, keys: usize) -> bool {
-        self.waiting.len() >= keys || self.waiting_bytes >= MEASURED_BYTES_AT_ONCE
+        self.waiting.are_enough(keys)
     }
 
     /// Measures `count` of the waiting keys in one write, or fewer with long names. Returns the lookups made.
     pub(crate) async fn measure_some(&mut self, count: usize, conn: &Conn) -> Result<Lookups, RedisError> {
-        let few = fitting(self.waiting.iter().map(|(query, _)| &query.key), count);
-        let queries: Vec<KeyQuery> = self.waiting[..few].iter().map(|(query, _)| query.clone()).collect();
+        let queries = self.waiting.first(count);
         let found = memory_usage(conn, &queries).await?;
-        for ((query, chosen), memory) in self.waiting.drain(..queries.len()).zip(&found.memories) {
-            self.waiting_bytes -= query.key.as_bytes().len();
+        for ((query, chosen), memory) in self.waiting.take(queries.len()).into_iter().zip(&found.memories) {
             let details =
                 KeyDetails { bytes: memory.bytes, kind: memory.kind.as_deref(), idle_s: memory.idle_s };
             self.miner.measured(query.key.as_bytes(), chosen, details);

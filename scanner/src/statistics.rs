@@ -15,8 +15,8 @@ use keysweep_redis::Ttl;
 use keysweep_redis::memory_usage::{KeyMemories as Found, KeyQuery};
 
 use crate::classify::{Classification, KeepReason, Treatment};
-use crate::limits::{LATE_SAMPLES, MEASURED_BYTES_AT_ONCE};
-use crate::memory_sampling::fitting;
+use crate::limits::LATE_SAMPLES;
+use crate::memory_sampling::MeasureQueue;
 
 /// The largest depth of prefixes.
 const PREFIX_DEPTH: usize = keysweep_model::prefix::DEPTH;
@@ -64,9 +64,7 @@ pub(crate) struct Statistics {
     /// How many more keys may have their idle time queried.
     late_left: u64,
     /// Keys that wait to be measured.
-    chosen: Vec<MeasuredKey>,
-    /// Bytes of their names.
-    chosen_bytes: usize,
+    chosen: MeasureQueue<MeasuredKey>,
 }
 
 /// Which keys are measured.
@@ -80,9 +78,8 @@ enum MeasureMode {
     None,
 }
 
-/// A key that waits to be measured.
+/// What is known of a key that waits to be measured.
 struct MeasuredKey {
-    key: Key,
     take: SampleKind,
     /// The hash of the group (first prefix) that the key was taken from.
     group: u64,
@@ -136,8 +133,7 @@ impl Statistics {
             reported_known: true,
             configured_ttl_ms,
             late_left: LATE_SAMPLES,
-            chosen: Vec::new(),
-            chosen_bytes: 0,
+            chosen: MeasureQueue::default(),
         }
     }
 
@@ -186,8 +182,8 @@ impl Statistics {
         let Some(take) = take else { return };
         let late_for_ms = self.late_for(ttl).filter(|_| self.late_left > 0);
         self.late_left -= u64::from(late_for_ms.is_some());
-        self.chosen_bytes += key.len();
-        self.chosen.push(MeasuredKey { key: Key::new(key), take, group, reported, late_for_ms });
+        let query = KeyQuery { idle: late_for_ms.is_some(), ..KeyQuery::memory(Key::new(key)) };
+        self.chosen.push(query, MeasuredKey { take, group, reported, late_for_ms });
     }
 
     /// Counts the plain keys seen so far. They have the last first prefix.
@@ -231,37 +227,31 @@ impl Statistics {
 
     /// Whether enough keys wait to be measured, by their number or by the size of their names.
     pub(crate) fn are_enough(&self, keys: usize) -> bool {
-        self.waiting() >= keys || self.chosen_bytes >= MEASURED_BYTES_AT_ONCE
+        self.chosen.are_enough(keys)
     }
 
     /// The next keys to measure, limited by `count` and by the size of their names, each with whether its idle time is
     /// queried.
     pub(crate) fn next_to_measure(&self, count: usize) -> Vec<KeyQuery> {
-        let few = fitting(self.chosen.iter().map(|chosen| &chosen.key), count);
-        let query = |chosen: &MeasuredKey| KeyQuery {
-            idle: chosen.late_for_ms.is_some(),
-            ..KeyQuery::memory(chosen.key.clone())
-        };
-        self.chosen[..few].iter().map(query).collect()
+        self.chosen.first(count)
     }
 
     /// Adds the results for the first of the waiting keys.
     pub(crate) fn measured(&mut self, found: &Found) {
-        let measured_keys = self.chosen.drain(..found.memories.len().min(self.chosen.len()));
-        for (chosen, weight) in measured_keys.zip(&found.memories) {
-            self.chosen_bytes -= chosen.key.as_bytes().len();
+        let measured_keys = self.chosen.take(found.memories.len());
+        for ((KeyQuery { key, .. }, chosen), weight) in measured_keys.into_iter().zip(&found.memories) {
             if let (Some(late_ms), Some(idle_s)) = (chosen.late_for_ms, weight.idle_s) {
                 self.found.late += 1;
                 self.found.late_used += u64::from(idle_s.saturating_mul(1_000) < late_ms);
             }
             let Some(bytes) = weight.bytes else { continue };
-            let names: Vec<String> = prefixes(chosen.key.as_bytes()).map(name).collect();
+            let names: Vec<String> = prefixes(key.as_bytes()).map(name).collect();
             for strata in self.measured.iter_mut().take(1 + usize::from(chosen.reported)) {
                 strata.add_named(&names, chosen.group, chosen.take, bytes);
             }
             for prefix in names {
                 if self.found.examples.len() < PREFIX_SAMPLES_MAX {
-                    self.found.examples.entry(prefix).or_insert_with(|| chosen.key.shortened(60));
+                    self.found.examples.entry(prefix).or_insert_with(|| key.shortened(60));
                 }
             }
         }
@@ -269,8 +259,7 @@ impl Statistics {
             self.count_plain();
             self.refuse(refused.clone());
             self.choice = MeasureMode::None;
-            self.chosen.clear();
-            self.chosen_bytes = 0;
+            self.chosen = MeasureQueue::default();
         }
     }
 
