@@ -1,9 +1,11 @@
 //! A look at all keys: a dry run over every key that also counts them by namespace, in one database after the other.
 
 use keysweep_model::messages::{Action, Rules, Verify};
-use keysweep_redis::{ConnectOptions, RedisClient, RedisError, node};
+use keysweep_redis::{RedisClient, RedisError, node};
 
+use crate::discover::discover;
 use crate::options::{Options, OptionsError};
+use crate::preflight::{PreflightError, no_database};
 use crate::state::StatePlace;
 
 impl Options {
@@ -45,16 +47,19 @@ impl Options {
 }
 
 /// The databases of a standalone server that have keys, in order. The configured one if none has, of a cluster, and if the
-/// server cannot be asked: the preflight says why.
-pub async fn databases(options: &Options) -> Vec<u32> {
-    match with_keys(&options.access).await {
-        Ok(found) if !found.is_empty() => found,
-        _ => vec![options.access.db],
+/// server does not list them: the preflight says why.
+///
+/// # Errors
+/// When no server can be reached.
+pub async fn databases(options: &Options) -> Result<Vec<u32>, PreflightError> {
+    let client = discover(options).await.map_err(|fault| no_database(options.access.db, false, fault))?;
+    match with_keys(&client).await {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Ok(vec![options.access.db]),
     }
 }
 
-async fn with_keys(access: &ConnectOptions) -> Result<Vec<u32>, RedisError> {
-    let client = RedisClient::discover(access.clone()).await?;
+async fn with_keys(client: &RedisClient) -> Result<Vec<u32>, RedisError> {
     let topology = client.topology();
     match topology.primaries.first() {
         Some(primary) if !topology.cluster => node::databases(&client.conn(&primary.node).await?).await,

@@ -1,6 +1,7 @@
 //! The namespaces of all keys that a run has read, from its reports.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 
 use keysweep_inspect::{Miner, Namespace, Namespaces};
 use keysweep_model::messages::{RunSpec, TaskReport};
@@ -27,7 +28,8 @@ pub struct KeyNamespaces {
     pub approximate: bool,
 }
 
-/// The namespaces of the run of `spec`, which has ended with `health`. The records must still exist.
+/// The namespaces of the run of `spec`, which has ended with `health`; see [`Miner::namespaces`] for `depth`. The records
+/// must still exist.
 ///
 /// # Errors
 /// When the store fails.
@@ -35,6 +37,7 @@ pub async fn namespaces(
     records: &Records,
     spec: &RunSpec,
     health: &RedisHealth,
+    depth: Option<NonZeroUsize>,
 ) -> Result<KeyNamespaces, RecordError> {
     let (mut all, mut seen, mut revision) = (Miner::default(), BTreeSet::new(), 0);
     let (mut repeated_max, mut approximate, mut memory_refused) = (0_u64, false, None);
@@ -49,7 +52,7 @@ pub async fn namespaces(
             memory_refused = memory_refused.or(report.statistics.refused);
         }
     }
-    let (mut found, used_memory) = (all.namespaces(), ceiling(spec, health));
+    let (mut found, used_memory) = (all.namespaces(depth), ceiling(spec, health));
     bound(&mut found.rows, used_memory);
     Ok(KeyNamespaces { found, used_memory, memory_refused, repeated_max, approximate })
 }
@@ -106,7 +109,7 @@ mod tests {
         add(&mut all, &report(Some(wire::encode(&its).unwrap())));
         add(&mut all, &report(None));
         add(&mut all, &report(Some(vec![9; 40])));
-        let found = all.namespaces();
+        let found = all.namespaces(None);
         let [row] = found.rows.as_slice() else { panic!("{found:?}") };
         assert_eq!((row.template.as_str(), row.keys, row.no_ttl, row.missed_max), ("user:{id}", 7, 7, 14));
         assert_eq!((found.other_keys, found.other_no_ttl), (14, 4));

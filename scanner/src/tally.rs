@@ -357,7 +357,7 @@ mod tests {
         tally.listed(&mut window, true, &selector);
         let looks = [Ttl::Persistent, Ttl::Remaining(500), Ttl::Gone, Ttl::FieldTtls].map(Look::only);
         tally.looked_up(&window, &looks, &selector);
-        let found = mined(tally).namespaces();
+        let found = mined(tally).namespaces(None);
         let rows: Vec<_> =
             found.rows.iter().map(|row| (row.template.as_str(), row.keys, row.no_ttl)).collect();
         assert_eq!(rows, [("a:{id}", 3, 1)]);

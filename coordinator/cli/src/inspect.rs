@@ -1,7 +1,9 @@
 //! `keysweep inspect`: reads all keys, and prints the namespaces that they are in. It changes nothing, and keeps nothing.
 
 use std::io;
+use std::num::NonZeroUsize;
 
+use coordinator::embedded::RunError;
 use coordinator::inspect::databases;
 use coordinator::options::Options;
 use coordinator::run_time::RunTime;
@@ -40,18 +42,15 @@ pub async fn inspect(
 ) -> Result<u8, CommandError> {
     let InspectTarget { options, one_database, connection } = target;
     let options = options.inspecting(args.memory == MemoryMode::Full)?;
-    let numbers = if one_database { vec![options.access.db] } else { databases(&options).await };
-    let (mut found, mut code) = (Vec::new(), exit::DONE);
-    for db in numbers {
-        let (database, ended) = Box::pin(one(options.clone().of_database(db), show)).await?;
-        found.push(database);
-        // The worst is that of the whole.
-        code = code.max(ended.code);
-        if ended.stopped {
-            break;
-        }
-    }
-    let (found, selection) = (Inspected { databases: found, connection }, args.selection());
+    let mut signals = Signals::catch()?;
+    let numbers = match one_database {
+        true => vec![options.access.db],
+        false => signals.or_stop(databases(&options)).await?.map_err(RunError::from)?,
+    };
+    let look = async |db| Box::pin(one(options.clone().of_database(db), args.depth, show)).await;
+    let Reading { databases, unread, code } =
+        read_all(numbers, look, async || signals.arrived().await).await?;
+    let (found, selection) = (Inspected { databases, unread, connection }, args.selection());
     let blocks = inspect_page::blocks(&found, selection);
     if let Some(path) = &args.html {
         let page = html::document(
@@ -70,15 +69,52 @@ pub async fn inspect(
     Ok(code)
 }
 
-/// How reading a database ended.
-struct Ended {
-    /// The exit code.
+/// What was read of the databases.
+#[derive(Debug, Default)]
+struct Reading {
+    databases: Vec<InspectedDatabase>,
+    /// Those that a signal left unread.
+    unread: Vec<u32>,
+    /// The worst exit code, or that of the signal that left some unread.
     code: u8,
-    /// Whether a signal stopped it.
-    stopped: bool,
 }
 
-async fn one(options: Options, show: OutputMode) -> Result<(InspectedDatabase, Ended), CommandError> {
+/// Reads databases in order. After a signal, of which `arrived` returns the exit code, no further one is read. What was
+/// read before it is kept.
+async fn read_all(
+    numbers: Vec<u32>,
+    mut read: impl AsyncFnMut(u32) -> Result<(InspectedDatabase, u8), CommandError>,
+    mut arrived: impl AsyncFnMut() -> Option<u8>,
+) -> Result<Reading, CommandError> {
+    let (mut all, mut left) = (Reading::default(), numbers.into_iter());
+    while let Some(db) = left.next() {
+        let stopped = match read(db).await {
+            Ok((database, code)) => {
+                all.databases.push(database);
+                all.code = all.code.max(code);
+                arrived().await
+            }
+            Err(CommandError::Stopped(code, _)) if !all.databases.is_empty() => {
+                all.unread.push(db);
+                Some(code)
+            }
+            Err(e) => return Err(e),
+        };
+        if let Some(code) = stopped {
+            all.unread.extend(left);
+            all.code = if all.unread.is_empty() { all.code } else { code };
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// Reads one database; returns what is in it, and the exit code.
+async fn one(
+    options: Options,
+    depth: Option<NonZeroUsize>,
+    show: OutputMode,
+) -> Result<(InspectedDatabase, u8), CommandError> {
     let options = &options;
     let (time, mut signals, run) =
         (RunTime::begin(now_ms(), options.max_runtime), Signals::catch()?, RunId::new());
@@ -86,9 +122,60 @@ async fn one(options: Options, show: OutputMode) -> Result<(InspectedDatabase, E
     let context = embedded::context(options);
     let (result, signal) = run_watched(&context, options, &plan, signals, show).await?;
     let records = context.records(run);
-    let namespaces = reporter::namespaces(&records, &plan.spec, &result.metrics.redis_health).await?;
+    let namespaces = reporter::namespaces(&records, &plan.spec, &result.metrics.redis_health, depth).await?;
     let code = exit::of_result(&result, records.cancel().await?.map(|cancel| cancel.kind));
     let code = signal.filter(|_| result.status == Status::Cancelled).unwrap_or(code);
-    let database = InspectedDatabase { db: options.access.db, namespaces, coverage: result.coverage };
-    Ok((database, Ended { code, stopped: signal.is_some() }))
+    Ok((InspectedDatabase { db: options.access.db, namespaces, coverage: result.coverage }, code))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use keysweep_inspect::Miner;
+    use keysweep_model::result::Coverage;
+    use reporter::KeyNamespaces;
+
+    use super::*;
+
+    fn database(db: u32) -> InspectedDatabase {
+        let namespaces = KeyNamespaces {
+            found: Miner::default().namespaces(None),
+            used_memory: None,
+            memory_refused: None,
+            repeated_max: 0,
+            approximate: false,
+        };
+        InspectedDatabase { db, namespaces, coverage: Coverage { complete: true, ..Coverage::default() } }
+    }
+
+    /// Which of the databases 0, 3 and 5 are read and left unread, and the exit code, if a signal arrives while `at` is
+    /// read, either before (`begun` is false) or after its run began.
+    async fn check(at: u32, begun: bool, expected: Option<(&[u32], &[u32], u8)>) {
+        let last = Cell::new(0);
+        let read = async |db| {
+            last.set(db);
+            match db == at && !begun {
+                true => Err(CommandError::Stopped(exit::TERMINATED, "SIGTERM")),
+                false => Ok((database(db), if db == 0 { exit::PARTIAL } else { exit::DONE })),
+            }
+        };
+        let arrived = async || (last.get() == at).then_some(exit::TERMINATED);
+        let all = read_all(vec![0, 3, 5], read, arrived).await;
+        let numbers = |of: &Reading| of.databases.iter().map(|one| one.db).collect::<Vec<_>>();
+        let all = all.ok().map(|all| (numbers(&all), all.unread, all.code));
+        assert_eq!(all, expected.map(|(read, unread, code)| (read.to_vec(), unread.to_vec(), code)), "{at}");
+    }
+
+    #[tokio::test]
+    async fn a_signal_leaves_the_databases_that_follow_unread() {
+        check(9, true, Some((&[0, 3, 5], &[], exit::PARTIAL))).await;
+        check(0, true, Some((&[0], &[3, 5], exit::TERMINATED))).await;
+        check(3, true, Some((&[0, 3], &[5], exit::TERMINATED))).await;
+        check(3, false, Some((&[0], &[3, 5], exit::TERMINATED))).await;
+        // The last one was read completely.
+        check(5, true, Some((&[0, 3, 5], &[], exit::PARTIAL))).await;
+        // Nothing was read.
+        check(0, false, None).await;
+    }
 }

@@ -1,5 +1,6 @@
 //! SIGINT and SIGTERM: the first one stops the run at a safe point, the second one ends the process.
 
+use std::future::ready;
 use std::{fmt, io};
 
 use coordinator::exit;
@@ -56,6 +57,15 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => (exit::INTERRUPTED, "SIGINT"),
             _ = self.terminate.recv() => (exit::TERMINATED, "SIGTERM"),
+        }
+    }
+
+    /// The exit code of a signal that has arrived, if one has.
+    pub(super) async fn arrived(&mut self) -> Option<u8> {
+        tokio::select! {
+            biased;
+            (code, _) = self.next() => Some(code),
+            () = ready(()) => None,
         }
     }
 

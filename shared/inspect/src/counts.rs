@@ -2,10 +2,9 @@
 
 use keysweep_model::memory::GroupSample;
 use serde::{Deserialize, Serialize};
-use serde_bytes::ByteBuf;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::details::Details;
+use crate::excerpt::Excerpt;
 use crate::limits::{SAMPLE_BYTES_MAX, SAMPLES_MAX};
 use crate::magnitudes::MagnitudeCounts;
 
@@ -38,16 +37,7 @@ pub(crate) struct Counts {
     /// The types and idle times of some keys.
     pub(crate) details: Details,
     /// The keys with the smallest hashes, so that all miners agree on them.
-    samples: Vec<Sample>,
-}
-
-/// An example.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Sample {
-    hash: u64,
-    /// Its length in bytes, and the first of them.
-    length: u64,
-    beginning: ByteBuf,
+    samples: Vec<Excerpt>,
 }
 
 impl Counts {
@@ -68,10 +58,9 @@ impl Counts {
                 self.ttls.add(ms);
             }
         }
-        let hash = xxh3_64(key);
+        let hash = Excerpt::hash(key);
         if self.samples.len() < SAMPLES_MAX || self.samples.last().is_some_and(|last| hash < last.hash) {
-            let beginning = ByteBuf::from(&key[..key.len().min(SAMPLE_BYTES_MAX)]);
-            self.keep(Sample { hash, length: key.len() as u64, beginning });
+            self.keep(Excerpt::of(key, SAMPLE_BYTES_MAX));
         }
     }
 
@@ -87,26 +76,30 @@ impl Counts {
         other.samples.into_iter().for_each(|sample| self.keep(sample));
     }
 
-    fn keep(&mut self, sample: Sample) {
+    fn keep(&mut self, sample: Excerpt) {
         if let Err(place) = self.samples.binary_search(&sample) {
             self.samples.insert(place, sample);
             self.samples.truncate(SAMPLES_MAX);
         }
     }
 
-    /// The examples: the first bytes of each, and its length.
-    pub(crate) fn samples(&self) -> impl Iterator<Item = (&[u8], u64)> {
-        self.samples.iter().map(|sample| (sample.beginning.as_slice(), sample.length))
+    /// Keys without a TTL of their own, whose fields have some.
+    pub(crate) fn field_ttls(&self) -> u64 {
+        self.keys.saturating_sub(self.no_ttl).saturating_sub(self.ttls.total())
+    }
+
+    /// The examples.
+    pub(crate) fn samples(&self) -> impl Iterator<Item = &Excerpt> {
+        self.samples.iter()
     }
 
     /// Whether the counts can be those of a server.
     pub(crate) fn are_possible(&self, keys_max: u64) -> bool {
-        let fits = |sample: &Sample| sample.beginning.len() <= SAMPLE_BYTES_MAX;
         self.keys <= keys_max
             && self.no_ttl <= self.keys
             && self.memory.is_possible()
             && self.details.are_possible(keys_max)
             && self.samples.len() <= SAMPLES_MAX
-            && self.samples.iter().all(fits)
+            && self.samples.iter().all(|sample| sample.is_possible(SAMPLE_BYTES_MAX))
     }
 }

@@ -10,7 +10,9 @@
 
 mod counts;
 mod details;
+mod excerpt;
 mod known;
+mod largest;
 pub mod limits;
 mod magnitudes;
 mod miner;
@@ -28,6 +30,7 @@ mod wire_form;
 pub use counts::Lifetime;
 pub use details::KeyDetails;
 pub use known::{KnownStructure, known_structures};
+pub use largest::LargeKey;
 pub use miner::Miner;
 pub use namespaces::{Namespace, Namespaces};
 pub use sampling::{Chosen, Sampling};

@@ -69,5 +69,8 @@ pub const TYPES_MAX: usize = 8;
 /// Bytes of the name of a type.
 pub const TYPE_BYTES_MAX: usize = 24;
 
+/// The largest keys that are listed, of those that were measured. Their names take 5 kB at most in a report.
+pub const LARGEST_MAX: usize = 10;
+
 /// Namespaces in a result.
 pub const NAMESPACES_MAX: usize = 1_000;

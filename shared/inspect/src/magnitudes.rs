@@ -75,10 +75,14 @@ impl MagnitudeCounts {
         }
     }
 
+    /// The values that were counted.
+    pub(crate) fn total(&self) -> u64 {
+        self.buckets.iter().map(|(_, times)| u64::from(*times)).sum()
+    }
+
     /// The median, within 1 / 32 as a rule; `None` without values.
     pub(crate) fn median(&self) -> Option<u64> {
-        let all: u64 = self.buckets.iter().map(|(_, times)| u64::from(*times)).sum();
-        let mut left = all.div_ceil(2);
+        let mut left = self.total().div_ceil(2);
         let at = self.buckets.iter().find(|(_, times)| {
             let here = left <= u64::from(*times);
             left = left.saturating_sub(u64::from(*times));
@@ -150,8 +154,7 @@ mod tests {
             merged.merge(&of(a));
             prop_assert_eq!(&merged, &whole);
             prop_assert!(whole.buckets.len() <= MAGNITUDES_MAX);
-            let sum: u64 = whole.buckets.iter().map(|(_, times)| u64::from(*times)).sum();
-            prop_assert_eq!(sum, values.len() as u64);
+            prop_assert_eq!(whole.total(), values.len() as u64);
         }
 
         #[test]

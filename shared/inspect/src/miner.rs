@@ -2,6 +2,7 @@
 
 use crate::counts::{Counts, Lifetime};
 use crate::details::KeyDetails;
+use crate::largest::Largest;
 use crate::limits::{NODES_MAX, NODES_SENT_MAX};
 use crate::relief::Evicted;
 use crate::sampling::{Chosen, Sampling};
@@ -19,14 +20,15 @@ pub struct Miner {
     pub(crate) tree: Tree,
     /// Keys without a namespace.
     pub(crate) other: Evicted,
+    pub(crate) largest: Largest,
     scratch: Scratch,
     /// Which keys are measured; `None`: none.
     sampling: Option<Sampling>,
 }
 
 impl Miner {
-    pub(crate) fn with(tree: Tree, other: Evicted) -> Self {
-        Self { tree, other, ..Self::default() }
+    pub(crate) fn with(tree: Tree, other: Evicted, largest: Largest) -> Self {
+        Self { tree, other, largest, ..Self::default() }
     }
 
     /// A miner without keys that has some of them measured.
@@ -60,9 +62,10 @@ impl Miner {
         self.sampling.as_mut()?.choose(name, counts)
     }
 
-    /// Adds what was found of a key that was chosen. Its namespace may have been forgotten meanwhile, and then nothing is
-    /// added.
+    /// Adds what was found of a key that was chosen. Its namespace may have been forgotten meanwhile, and then it counts only
+    /// among the largest keys.
     pub fn measured(&mut self, name: &[u8], chosen: Chosen, found: KeyDetails<'_>) {
+        self.largest.add(name, found);
         let place = self.tree.find(name, &mut self.scratch);
         let Some(counts) = place.and_then(|id| self.tree.node_mut(id).counts.as_mut()) else { return };
         if let Some(bytes) = found.bytes {
@@ -86,6 +89,7 @@ impl Miner {
         self.tree.may_have_missed(other.other.most);
         theirs.may_have_missed(self.other.most);
         self.tree.merge(&theirs);
+        self.largest.merge(&other.largest);
         self.add_other(other.other);
         if self.tree.len() > NODES_MAX {
             self.relieve(NODES_MAX - ROOM);

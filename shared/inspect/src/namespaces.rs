@@ -2,14 +2,16 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use keysweep_model::glob::{PATTERN_BYTES_MAX, Pattern};
 use keysweep_model::memory::ByteEstimate;
-use keysweep_model::printable::{Printable, beginning};
 
 use crate::counts::Counts;
+use crate::excerpt::Excerpt;
 use crate::known::{KnownStructure, Recognizer};
-use crate::limits::{MEASURED_ONE_IN, NAMESPACES_MAX, SAMPLE_BYTES_MAX};
+use crate::largest::{LargeKey, Measured};
+use crate::limits::{MEASURED_ONE_IN, NAMESPACES_MAX, PARTS_MAX};
 use crate::miner::Miner;
 use crate::shape::Scratch;
 use crate::template::Template;
@@ -24,6 +26,10 @@ pub struct Namespaces {
     pub other_keys: u64,
     /// Those of them without TTL.
     pub other_no_ttl: u64,
+    /// The largest of the keys that were measured, in descending order; at most [`LARGEST_MAX`].
+    ///
+    /// [`LARGEST_MAX`]: crate::limits::LARGEST_MAX
+    pub largest: Vec<LargeKey>,
     tree: Tree,
     /// The index in `rows` of each node.
     places: Vec<Option<usize>>,
@@ -43,6 +49,8 @@ pub struct Namespace {
     pub missed_max: u64,
     /// Its keys without TTL.
     pub no_ttl: u64,
+    /// Its keys without a TTL of their own, whose fields have some.
+    pub field_ttls: u64,
     /// The median of the other keys' remaining TTLs in milliseconds, within 1 / 32 as a rule; `None` if no key has one.
     pub ttl_median_ms: Option<u64>,
     /// The longest remaining TTL in milliseconds, exact.
@@ -59,37 +67,56 @@ pub struct Namespace {
     pub known: Option<&'static KnownStructure>,
 }
 
+/// A namespace, and the nodes of the tree whose keys it has.
+struct Found {
+    nodes: Vec<NodeId>,
+    row: Namespace,
+}
+
 impl Miner {
-    /// The namespaces of all keys so far.
+    /// The namespaces of all keys so far. With a `depth`, names of more parts are counted together with all that have the
+    /// same first `depth` parts: `user:{id}:*` with two.
     #[must_use]
-    pub fn namespaces(&self) -> Namespaces {
-        let mut all = Vec::new();
-        named(&self.tree, ROOT, &Template::default(), &mut all);
-        let patterns: Vec<Pattern> = all.drain(..).map(|(_, row)| row.pattern).collect();
-        let patterns: Vec<&[u8]> = patterns.iter().map(Pattern::as_bytes).collect();
-        let recognizer = Recognizer::of(&patterns);
+    pub fn namespaces(&self, depth: Option<NonZeroUsize>) -> Namespaces {
         let mut tree = self.tree.clone();
         tree.simplify();
-        named(&tree, ROOT, &Template::default(), &mut all);
-        for (_, row) in &mut all {
-            row.known = recognizer.structure(&row.pattern);
+        let known = self.known(&tree);
+        let mut all = found(&tree, depth.map_or(PARTS_MAX, NonZeroUsize::get));
+        for Found { nodes, row } in &mut all {
+            // That of one of them is a reason for caution.
+            row.known = nodes.iter().find_map(|id| known[*id as usize]);
         }
         // Those of equal size in the order of their patterns.
-        all.sort_by(|(_, a), (_, b)| {
-            (Reverse(a.keys), a.pattern.as_bytes()).cmp(&(Reverse(b.keys), b.pattern.as_bytes()))
-        });
+        let order = |of: &Namespace| (Reverse(of.keys), of.pattern.as_bytes().to_vec());
+        all.sort_by_cached_key(|found| order(&found.row));
         let (mut other_keys, mut other_no_ttl) = (self.other.keys, self.other.no_ttl);
-        for (_, row) in all.iter().skip(NAMESPACES_MAX) {
+        for Found { row, .. } in all.iter().skip(NAMESPACES_MAX) {
             other_keys = other_keys.saturating_add(row.keys);
             other_no_ttl = other_no_ttl.saturating_add(row.no_ttl);
         }
         all.truncate(NAMESPACES_MAX);
         let mut places = vec![None; tree.len()];
-        for (place, (id, _)) in all.iter().enumerate() {
-            places[*id as usize] = Some(place);
+        for (place, found) in all.iter().enumerate() {
+            found.nodes.iter().for_each(|id| places[*id as usize] = Some(place));
         }
-        let rows = all.into_iter().map(|(_, row)| row).collect();
-        Namespaces { rows, other_keys, other_no_ttl, tree, places }
+        let rows = all.into_iter().map(|found| found.row).collect();
+        let mut namespaces = Namespaces { rows, other_keys, other_no_ttl, largest: Vec::new(), tree, places };
+        namespaces.largest = self.largest.iter().map(|key| namespaces.large_key(key)).collect();
+        namespaces
+    }
+
+    /// The library of each node of `simplified`, which is our tree with alike words merged.
+    fn known(&self, simplified: &Tree) -> Vec<Option<&'static KnownStructure>> {
+        let all = found(&self.tree, PARTS_MAX);
+        let patterns: Vec<&[u8]> = all.iter().map(|found| found.row.pattern.as_bytes()).collect();
+        let recognizer = Recognizer::of(&patterns);
+        let mut known = vec![None; simplified.len()];
+        for Found { nodes, row } in found(simplified, PARTS_MAX) {
+            for id in nodes {
+                known[id as usize] = recognizer.structure(&row.pattern);
+            }
+        }
+        known
     }
 }
 
@@ -99,46 +126,72 @@ impl Namespaces {
     pub fn place_of(&self, name: &[u8]) -> Option<usize> {
         self.places[self.tree.find(name, &mut Scratch::default())? as usize]
     }
+
+    fn large_key(&self, of: &Measured) -> LargeKey {
+        let place = of.name.whole().and_then(|name| self.place_of(name));
+        LargeKey {
+            name: of.name.text(),
+            bytes: of.bytes.0,
+            kind: of.kind.clone(),
+            template: place.map(|place| self.rows[place].template.clone()),
+        }
+    }
 }
 
-/// Adds the namespaces at and below `id`, whose names begin with `begun`.
-fn named(tree: &Tree, id: NodeId, begun: &Template, all: &mut Vec<(NodeId, Namespace)>) {
+/// The namespaces of a tree, up to so many parts deep.
+fn found(tree: &Tree, depth: usize) -> Vec<Found> {
+    let mut all = Vec::new();
+    named(tree, ROOT, &Template::default(), depth, &mut all);
+    all
+}
+
+/// Adds the namespaces at and below `id`, whose names begin with `begun`, up to `depth` parts below.
+fn named(tree: &Tree, id: NodeId, begun: &Template, depth: usize, all: &mut Vec<Found>) {
     let node = tree.node(id);
     if let Some(counts) = &node.counts {
-        all.push((id, Namespace::of(begun, counts)));
+        all.push(Found { nodes: vec![id], row: Namespace::of(begun, counts) });
+    }
+    if depth == 0 {
+        all.extend(merged(tree, id, begun));
+        return;
     }
     for group in &node.groups {
         let words = group.sorted();
         let words = words.iter().map(|(word, child)| (Some(&**word), *child));
         for (word, child) in words.chain(group.variable.map(|child| (None, child))) {
-            named(tree, child, &begun.then(group, word, tree.node(child)), all);
+            named(tree, child, &begun.then(group, word, tree.node(child)), depth - 1, all);
         }
     }
+}
+
+/// All keys below `id`, whose names begin with `begun`, as one namespace; `None` if there are none.
+fn merged(tree: &Tree, id: NodeId, begun: &Template) -> Option<Found> {
+    let nodes: Vec<NodeId> = tree.below(id).into_iter().filter(|below| *below != id).collect();
+    let counts = nodes.iter().filter_map(|id| tree.node(*id).counts.as_deref().cloned());
+    let counts = counts.reduce(|mut sum, more| {
+        sum.merge(more);
+        sum
+    })?;
+    Some(Found { nodes, row: Namespace::of(&begun.and_more(), &counts) })
 }
 
 impl Namespace {
     fn of(template: &Template, counts: &Counts) -> Self {
         let has_ttl = counts.ttls.median().is_some();
-        let sample = |(bytes, length): (&[u8], u64)| {
-            if bytes.len() as u64 == length {
-                return Printable(bytes).to_string();
-            }
-            // A character that was cut is left out.
-            format!("{}…", Printable(beginning(bytes, SAMPLE_BYTES_MAX - 4)))
-        };
         Self {
             template: template.name.clone(),
             pattern: pattern(&template.pattern),
             keys: counts.keys,
             missed_max: counts.missed_max,
             no_ttl: counts.no_ttl,
+            field_ttls: counts.field_ttls(),
             // The middle of its bucket may lie above all of them.
             ttl_median_ms: counts.ttls.median().map(|ms| ms.min(counts.ttl_max_ms)),
             ttl_max_ms: has_ttl.then_some(counts.ttl_max_ms),
             memory: memory(counts),
             types: counts.details.types.clone(),
             idle_median_s: counts.details.idle.median(),
-            sample_keys: counts.samples().map(sample).collect(),
+            sample_keys: counts.samples().map(Excerpt::text).collect(),
             known: None,
         }
     }

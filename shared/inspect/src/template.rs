@@ -29,6 +29,14 @@ impl Template {
         next
     }
 
+    /// This text, and then anything.
+    pub(crate) fn and_more(&self) -> Self {
+        let mut next = self.clone();
+        next.name.push('*');
+        next.pattern.push(b'*');
+        next
+    }
+
     fn hole(&mut self, class: Option<Classes>) {
         self.name.push('{');
         self.name.push_str(class.unwrap_or(Classes::WORD).name());

@@ -6,6 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_bytes::ByteBuf;
 
 use crate::counts::Counts;
+use crate::largest::Largest;
 use crate::limits::{GROUPS_MAX, HOLES_MAX, NODES_MAX, PARTS_MAX, SEPARATOR_BYTES_MAX, WORD_BYTES_MAX};
 use crate::miner::Miner;
 use crate::recognize::Classes;
@@ -21,6 +22,7 @@ struct Sent {
     other_keys: u64,
     other_no_ttl: u64,
     evicted_max: u64,
+    largest: Largest,
 }
 
 /// A node. The names of its fields are short, because there are many.
@@ -50,7 +52,8 @@ impl Serialize for Miner {
         let mut nodes = Vec::new();
         write(&self.tree, ROOT, 1, &mut nodes);
         let Evicted { keys: other_keys, no_ttl: other_no_ttl, most: evicted_max } = self.other;
-        Sent { nodes, other_keys, other_no_ttl, evicted_max }.serialize(serializer)
+        let largest = self.largest.clone();
+        Sent { nodes, other_keys, other_no_ttl, evicted_max, largest }.serialize(serializer)
     }
 }
 
@@ -77,13 +80,14 @@ fn write(tree: &Tree, id: NodeId, depth: u8, nodes: &mut Vec<SentNode>) {
 
 impl<'de> Deserialize<'de> for Miner {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let Sent { nodes, other_keys, other_no_ttl, evicted_max } = Sent::deserialize(deserializer)?;
+        let Sent { nodes, other_keys, other_no_ttl, evicted_max, largest } = Sent::deserialize(deserializer)?;
         let impossible = || de::Error::custom("namespaces that cannot exist");
-        if [other_keys, other_no_ttl, evicted_max].into_iter().any(|count| count > COUNT_MAX) {
+        let counts = [other_keys, other_no_ttl, evicted_max];
+        if counts.into_iter().any(|count| count > COUNT_MAX) || !largest.is_possible(COUNT_MAX) {
             return Err(impossible());
         }
         let other = Evicted { keys: other_keys, no_ttl: other_no_ttl, most: evicted_max };
-        read(nodes).map(|tree| Self::with(tree, other)).ok_or_else(impossible)
+        read(nodes).map(|tree| Self::with(tree, other, largest)).ok_or_else(impossible)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Whatever the names are: no key is lost, memory is bounded, and what is read from elsewhere is checked.
 #![cfg(test)]
 
+use std::num::NonZeroUsize;
+
 use keysweep_inspect::limits::{NAMESPACES_MAX, NODES_SENT_MAX};
-use keysweep_inspect::{Lifetime, Miner};
+use keysweep_inspect::{KeyDetails, Lifetime, Miner, Sampling};
 use keysweep_model::limits::MESSAGE_BYTES_MAX;
 use keysweep_model::wire;
 use keysweep_testkit::populations::letters;
@@ -16,10 +18,26 @@ fn mine(names: impl IntoIterator<Item = Vec<u8>>) -> Miner {
     miner
 }
 
+/// The same, and all keys are measured: the third one of each three is the largest.
+fn measure(names: &[Vec<u8>], numbers: impl IntoIterator<Item = usize>) -> Miner {
+    let mut miner = Miner::sampling(Sampling::whole());
+    for n in numbers {
+        let lifetime = if n % 3 == 0 { Lifetime::Unlimited } else { Lifetime::Ms(n as u64 * 1_000) };
+        let chosen = miner.add(&names[n], lifetime).expect("all are measured");
+        let bytes = names[n].len() as u64 * (n as u64 % 3);
+        miner.measured(
+            &names[n],
+            chosen,
+            KeyDetails { bytes: Some(bytes), kind: Some("hash"), idle_s: None },
+        );
+    }
+    miner
+}
+
 /// All keys are counted, and what is shown adds up.
 fn check(miner: &Miner, keys: u64, no_ttl: u64) {
     assert_eq!(miner.keys(), keys);
-    let found = miner.namespaces();
+    let found = miner.namespaces(None);
     assert_eq!(found.rows.iter().map(|row| row.keys).sum::<u64>() + found.other_keys, keys);
     assert_eq!(found.rows.iter().map(|row| row.no_ttl).sum::<u64>() + found.other_no_ttl, no_ttl);
     assert!(found.rows.len() <= NAMESPACES_MAX);
@@ -47,54 +65,60 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn every_key_is_counted_once(names in prop::collection::vec(name(), 0..300)) {
+    fn every_key_is_counted_once(names in prop::collection::vec(name(), 0..300), depth in prop::option::of(1_usize..5)) {
         let miner = mine(names.clone());
         check(&miner, names.len() as u64, names.len().div_ceil(3) as u64);
-        let found = miner.namespaces();
+        let found = miner.namespaces(depth.and_then(NonZeroUsize::new));
+        let mut keys = vec![0; found.rows.len()];
         for name in &names {
             let place = found.place_of(name).expect("nothing was evicted");
             let row = &found.rows[place];
             prop_assert!(row.pattern.matches(name), "`{}` for {name:?}", row.pattern);
             prop_assert!(row.missed_max == 0);
+            keys[place] += 1;
         }
+        prop_assert_eq!(keys, found.rows.iter().map(|row| row.keys).collect::<Vec<_>>());
     }
 
     #[test]
     fn merging_does_not_depend_on_the_order(names in prop::collection::vec(name(), 0..300), cut: prop::sample::Index) {
-        let whole = mine(names.clone());
-        let (mut a, mut b) = (Miner::default(), Miner::default());
         let cut = cut.index(names.len() + 1);
-        for (n, name) in names.iter().enumerate() {
-            let lifetime = if n % 3 == 0 { Lifetime::Unlimited } else { Lifetime::Ms(n as u64 * 1_000) };
-            (if n < cut { &mut a } else { &mut b }).add(name, lifetime);
-        }
+        let whole = measure(&names, 0..names.len());
+        let (a, b) = (measure(&names, 0..cut), measure(&names, cut..names.len()));
         let (mut ab, mut other) = (Miner::default(), Miner::default());
         ab.merge(&a);
         ab.merge(&b);
         other.merge(&b);
         other.merge(&a);
-        prop_assert_eq!(&ab.namespaces().rows, &other.namespaces().rows);
-        prop_assert_eq!(&ab.namespaces().rows, &whole.namespaces().rows);
+        for depth in [None, NonZeroUsize::new(2)] {
+            let [whole, ab, other] = [&whole, &ab, &other].map(|miner| miner.namespaces(depth));
+            prop_assert_eq!(&ab.rows, &other.rows);
+            prop_assert_eq!(&ab.rows, &whole.rows);
+            prop_assert_eq!(&ab.largest, &other.largest);
+            prop_assert_eq!(&ab.largest, &whole.largest);
+        }
     }
 
     #[test]
     fn a_state_survives_its_travel(names in prop::collection::vec(name(), 0..200)) {
-        let miner = mine(names);
+        let miner = measure(&names, 0..names.len());
         let read: Miner = wire::decode(&wire::encode(&miner).unwrap()).unwrap();
         prop_assert_eq!(read.keys(), miner.keys());
-        prop_assert_eq!(read.namespaces().rows, miner.namespaces().rows);
+        let [read, own] = [&read, &miner].map(|miner| miner.namespaces(None));
+        prop_assert_eq!(read.rows, own.rows);
+        prop_assert_eq!(read.largest, own.largest);
     }
 
     #[test]
     fn damaged_states_are_harmless(names in prop::collection::vec(name(), 0..20), at: prop::sample::Index, byte: u8) {
-        let mut sent = wire::encode(&mine(names)).unwrap();
+        let mut sent = wire::encode(&measure(&names, 0..names.len())).unwrap();
         let at = at.index(sent.len());
         sent[at] = byte;
         if let Ok(read) = wire::decode::<Miner>(&sent) {
             let mut merged = Miner::default();
             merged.merge(&read);
             prop_assert_eq!(merged.keys(), read.keys());
-            let _ = merged.namespaces();
+            let _ = merged.namespaces(None);
         }
     }
 }
@@ -135,7 +159,7 @@ fn words_that_never_repeat_take_bounded_memory() {
     let allocated = allocation_counter::measure(|| miner = mine(names.take(60_000)));
     check(&miner, 60_000, 20_000);
     assert!(allocated.bytes_max < 8 << 20, "{} bytes", allocated.bytes_max);
-    assert_eq!(miner.namespaces().rows[0].template, "{word}:{word}/{word}|{word}");
+    assert_eq!(miner.namespaces(None).rows[0].template, "{word}:{word}/{word}|{word}");
 }
 
 #[test]
@@ -146,7 +170,7 @@ fn a_frequent_beginning_survives_many_rare_ones() {
             format!("{}:x:y", ["a", "b", "c"].map(|c| c.repeat(1 + (n % 7) as usize)).concat() + &letters(n))
         }
     });
-    let found = mine(names.map(String::into_bytes)).namespaces();
+    let found = mine(names.map(String::into_bytes)).namespaces(None);
     let session =
         found.rows.iter().find(|row| row.template == "session:{id}").expect("it has a quarter of all keys");
     assert_eq!((session.keys, session.missed_max), (10_000, 0));
@@ -159,7 +183,7 @@ fn names_of_a_megabyte_are_cut() {
     let names = vec![long("user:", "x"), long("user:", "y"), long("", ":"), long("", "ab:"), long("", "7")];
     let miner = mine(names);
     check(&miner, 5, 2);
-    let found = miner.namespaces();
+    let found = miner.namespaces(None);
     assert!(found.rows.iter().any(|row| row.template == "user:{word}" && row.keys == 2), "{:?}", found.rows);
     assert!(found.rows.iter().all(|row| row.sample_keys.iter().all(|key| key.len() < 100)));
 }

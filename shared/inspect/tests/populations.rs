@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 
 use keysweep_inspect::{Lifetime, Miner, Namespaces};
 use keysweep_testkit::populations::{KeyPopulation, POPULATIONS, PopulationKey};
@@ -58,7 +59,7 @@ fn nearly_all_keys_are_in_the_namespace_that_a_person_would_name() {
     for population in POPULATIONS {
         for (count, seed) in [(3_000, 1), (20_000, 2), (100_000, 3)] {
             let keys = keys(population, count, seed);
-            let found = mine(&keys).namespaces();
+            let found = mine(&keys).namespaces(None);
             show(population, &found);
             let right = right(population, &keys, &found);
             println!("{}, {count} keys: {right:.2} %", population.name);
@@ -73,7 +74,7 @@ fn nearly_all_keys_are_in_the_namespace_that_a_person_would_name() {
 fn counts_are_exact() {
     for population in POPULATIONS {
         let keys = keys(population, 30_000, 4);
-        let found = mine(&keys).namespaces();
+        let found = mine(&keys).namespaces(None);
         let mut truth: BTreeMap<usize, (u64, u64, u64)> = BTreeMap::new();
         for key in &keys {
             let (keys, no_ttl, longest) = truth.entry(found.place_of(&key.entry.key).unwrap()).or_default();
@@ -94,7 +95,7 @@ fn counts_are_exact() {
 fn medians_are_close() {
     let population = POPULATIONS[0];
     let keys = keys(population, 50_000, 5);
-    let found = mine(&keys).namespaces();
+    let found = mine(&keys).namespaces(None);
     for row in found.rows.iter().filter(|row| row.keys - row.no_ttl > 500) {
         let mut ttls: Vec<u64> = keys
             .iter()
@@ -111,14 +112,66 @@ fn medians_are_close() {
 fn any_split_over_miners_finds_the_same() {
     for population in POPULATIONS {
         let keys = keys(population, 20_000, 6);
-        let whole = mine(&keys).namespaces();
+        let whole = mine(&keys).namespaces(None);
         for parts in [2, 7, 40] {
             let split = || (0..parts).map(|part| mine(keys.iter().skip(part).step_by(parts)));
             let (mut there, mut back) = (Miner::default(), Miner::default());
             split().for_each(|miner| there.merge(&miner));
             split().rev().for_each(|miner| back.merge(&miner));
-            assert_eq!(there.namespaces().rows, whole.rows, "{} in {parts}", population.name);
-            assert_eq!(back.namespaces().rows, whole.rows, "{} in {parts}, backwards", population.name);
+            assert_eq!(there.namespaces(None).rows, whole.rows, "{} in {parts}", population.name);
+            assert_eq!(back.namespaces(None).rows, whole.rows, "{} in {parts}, backwards", population.name);
         }
     }
+}
+
+#[test]
+fn a_depth_sums_up_what_is_deeper() {
+    let names: [(&str, Lifetime); 9] = [
+        ("user:1:profile", Lifetime::Unlimited),
+        ("user:2:profile", Lifetime::Ms(8_000)),
+        ("user:2:settings", Lifetime::FieldTtls),
+        ("user:2", Lifetime::Unlimited),
+        ("config", Lifetime::Unlimited),
+        ("bull:mail:wait", Lifetime::Unlimited),
+        ("bull:mail:active", Lifetime::Unlimited),
+        ("bull:mail:meta", Lifetime::Unlimited),
+        ("bull:mail:completed", Lifetime::Unlimited),
+    ];
+    let mut miner = Miner::default();
+    for (name, lifetime) in names {
+        miner.add(name.as_bytes(), lifetime);
+    }
+    let check = |depth: usize, expected: &[(&str, &str, u64, u64, u64)]| {
+        let found = miner.namespaces(NonZeroUsize::new(depth));
+        let mut rows: Vec<_> = found
+            .rows
+            .iter()
+            .map(|row| (row.template.as_str(), row.pattern.to_string(), row.keys, row.no_ttl, row.field_ttls))
+            .collect();
+        rows.sort_unstable();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(name, pattern, keys, no_ttl, fields)| {
+                (*name, (*pattern).to_owned(), *keys, *no_ttl, *fields)
+            })
+            .collect();
+        assert_eq!(rows, expected, "{depth}");
+        // A part that a library keeps makes the whole one that it keeps.
+        let known = found.rows.iter().filter(|row| row.known.is_some()).map(|row| row.keys).sum::<u64>();
+        assert_eq!(known, 4, "{depth}");
+    };
+    let config = ("config", "config", 1, 1, 0);
+    check(1, &[("bull:*", "bull:*", 4, 4, 0), config, ("user:*", "user:*", 4, 2, 1)]);
+    check(
+        2,
+        &[
+            ("bull:mail:*", "bull:mail:*", 4, 4, 0),
+            config,
+            ("user:2", "user:2", 1, 1, 0),
+            ("user:{id}:*", "user:*:*", 3, 1, 1),
+        ],
+    );
+    let longest = miner.namespaces(NonZeroUsize::new(1)).rows;
+    let user = longest.iter().find(|row| row.template == "user:*").unwrap();
+    assert_eq!((user.ttl_median_ms, user.ttl_max_ms), (Some(8_000), Some(8_000)));
 }

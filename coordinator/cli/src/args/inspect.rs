@@ -1,5 +1,6 @@
 //! The flags of `keysweep inspect`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -16,6 +17,9 @@ pub struct InspectArgs {
     /// Show so many namespaces [default: 30, and all as JSON and CSV]
     #[arg(long, value_name = "N", help_heading = OUTPUT)]
     pub top: Option<usize>,
+    /// Count names of more than N parts together with all that begin alike: `a:b:*` with 2
+    #[arg(long, value_name = "N", help_heading = OUTPUT)]
+    pub depth: Option<NonZeroUsize>,
     /// Sort by keys, no-ttl, memory or idle
     #[arg(long, value_name = "COLUMN", default_value = "keys", hide_possible_values = true, help_heading = OUTPUT)]
     pub sort: SortKey,

@@ -1,10 +1,10 @@
 //! The next command for what a look at all keys found. It is a plan, which changes nothing. Pure.
 
 use keysweep_inspect::Namespace;
-use reporter::{counted, grouped, share_text, short_span};
+use reporter::{counted, grouped, share_text};
 
-use super::seconds;
 use super::view::{Inspected, Row, Selection, SortKey};
+use super::{time_of_ms, time_of_s};
 
 /// Suggestions that are made: those for the most keys without TTL.
 const SUGGESTIONS_MAX: usize = 5;
@@ -57,19 +57,49 @@ pub fn shell_words(flags: &[String]) -> Option<String> {
 
 fn finding(of: &Namespace) -> String {
     let keys = counted(of.keys, "key", "keys");
-    let idle = of.idle_median_s.filter(|seconds| *seconds >= IDLE_S).map(|seconds| {
-        #[expect(clippy::cast_precision_loss, reason = "a time that is shown")]
-        let idle = short_span(seconds as f64);
-        format!("; half of the sampled ones were not used for {idle}")
-    });
+    let idle = of.idle_median_s.filter(|seconds| *seconds >= IDLE_S);
+    let idle = idle.map(|idle| format!("; half of the sampled ones were not used for {}", time_of_s(idle)));
     let idle = idle.unwrap_or_default();
-    match of.ttl_median_ms {
-        Some(ms) => format!(
-            "{} of {keys} ({}) have no TTL; the median of the others is {}{idle}",
-            grouped(of.no_ttl),
-            share_text(of.no_ttl, of.keys),
-            short_span(seconds(ms)),
-        ),
-        None => format!("none of {keys} has a TTL{idle}"),
+    if of.no_ttl == of.keys {
+        return format!("none of {keys} has a TTL{idle}");
+    }
+    let fields = match of.field_ttls {
+        0 => String::new(),
+        some => format!("; of {}, only fields have one", grouped(some)),
+    };
+    let median = of.ttl_median_ms.map(|ms| format!("; the median of the others is {}", time_of_ms(ms)));
+    format!(
+        "{} of {keys} ({}) have no TTL{fields}{}{idle}",
+        grouped(of.no_ttl),
+        share_text(of.no_ttl, of.keys),
+        median.unwrap_or_default(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use keysweep_inspect::{Lifetime, Miner};
+
+    use super::*;
+
+    #[track_caller]
+    fn check(lifetimes: &[Lifetime], expected: &str) {
+        let mut miner = Miner::default();
+        for (n, lifetime) in lifetimes.iter().enumerate() {
+            miner.add(format!("k:{n}").as_bytes(), *lifetime);
+        }
+        assert_eq!(finding(&miner.namespaces(None).rows[0]), expected);
+    }
+
+    #[test]
+    fn a_finding_says_what_was_measured() {
+        let (never, fields, minute) = (Lifetime::Unlimited, Lifetime::FieldTtls, Lifetime::Ms(60_000));
+        check(&[never; 3], "none of 3 keys has a TTL");
+        check(&[never, fields, fields], "1 of 3 keys (33.3%) have no TTL; of 2, only fields have one");
+        check(&[never, minute], "1 of 2 keys (50.0%) have no TTL; the median of the others is 1 min");
+        check(
+            &[never, fields, minute, minute],
+            "1 of 4 keys (25.0%) have no TTL; of 1, only fields have one; the median of the others is 1 min",
+        );
     }
 }

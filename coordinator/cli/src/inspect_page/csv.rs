@@ -3,13 +3,14 @@
 use super::seconds;
 use super::view::{Inspected, Row, Selection};
 
-const HEADER: [&str; 14] = [
+const HEADER: [&str; 15] = [
     "db",
     "template",
     "pattern",
     "keys",
     "keysMax",
     "noTtl",
+    "fieldTtl",
     "ttlP50Seconds",
     "ttlMaxSeconds",
     "memoryBytes",
@@ -27,14 +28,14 @@ const HEADER: [&str; 14] = [
 pub fn csv(of: &Inspected, selection: Selection) -> Result<String, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(HEADER)?;
-    for row in of.rows(selection).iter().take(selection.top.unwrap_or(usize::MAX)) {
+    for row in &of.top_rows(selection) {
         writer.write_record(cells(row))?;
     }
     let bytes = writer.into_inner().map_err(|e| e.into_error())?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn cells(row: &Row<'_>) -> [String; 14] {
+fn cells(row: &Row<'_>) -> [String; 15] {
     let of = row.namespace;
     let number = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
     let time = |ms: Option<u64>| ms.map_or_else(String::new, |ms| seconds(ms).to_string());
@@ -45,6 +46,7 @@ fn cells(row: &Row<'_>) -> [String; 14] {
         of.keys.to_string(),
         of.keys.saturating_add(of.missed_max).to_string(),
         of.no_ttl.to_string(),
+        of.field_ttls.to_string(),
         time(of.ttl_median_ms),
         time(of.ttl_max_ms),
         number(of.memory.map(|memory| memory.estimate)),

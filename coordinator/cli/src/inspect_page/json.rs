@@ -1,5 +1,6 @@
 //! What a look at all keys found, as JSON. What was not measured is null. Pure.
 
+use keysweep_inspect::LargeKey;
 use serde_json::{Value, json};
 
 use super::advice::{Suggestion, suggestions};
@@ -11,20 +12,23 @@ use super::view::{Inspected, InspectedDatabase, Row, Selection, Totals};
 pub fn json(of: &Inspected, selection: Selection) -> Value {
     let Totals { keys, no_ttl, other_keys, other_no_ttl } = of.totals();
     let all = |is: fn(&InspectedDatabase) -> bool| of.databases.iter().all(is);
-    let missing: Vec<&str> = of.databases.iter().filter_map(|one| one.coverage.missing.as_deref()).collect();
     let refused = of.databases.iter().find_map(|one| one.namespaces.memory_refused.as_ref());
-    let rows = of.rows(selection);
-    let shown = rows.iter().take(selection.top.unwrap_or(usize::MAX)).map(row);
+    let memory = of.memory();
     json!({
         "totalKeys": keys,
         "noTtl": no_ttl,
-        "complete": all(|one| one.coverage.complete),
-        "missing": (!missing.is_empty()).then(|| missing.join(", ")),
+        "complete": of.is_complete(),
+        "missing": of.missing(),
         "approximate": !all(|one| !one.namespaces.approximate && one.namespaces.repeated_max == 0),
         "databases": of.databases.iter().map(|one| one.db).collect::<Vec<_>>(),
-        "namespaces": shown.collect::<Vec<_>>(),
+        "unread": of.unread,
+        "namespaces": of.top_rows(selection).iter().map(row).collect::<Vec<_>>(),
         "other": { "keys": other_keys, "noTtl": other_no_ttl },
-        "memory": { "bytes": of.memory(), "usedMemory": of.used_memory(), "refused": refused },
+        "largest": {
+            "ofAllKeys": memory.is_some_and(|memory| memory.is_exact()),
+            "keys": of.largest().into_iter().map(large).collect::<Vec<_>>(),
+        },
+        "memory": { "bytes": memory, "usedMemory": of.used_memory(), "refused": refused },
         "suggestions": suggestions(of).iter().map(suggestion).collect::<Vec<_>>(),
     })
 }
@@ -38,6 +42,7 @@ fn row(row: &Row<'_>) -> Value {
         "keys": of.keys,
         "keysMax": of.keys.saturating_add(of.missed_max),
         "noTtl": of.no_ttl,
+        "fieldTtl": of.field_ttls,
         "ttl": { "p50": of.ttl_median_ms.map(seconds), "max": of.ttl_max_ms.map(seconds) },
         "memoryBytes": of.memory,
         "types": (!of.types.is_empty()).then_some(&of.types),
@@ -46,6 +51,10 @@ fn row(row: &Row<'_>) -> Value {
         "owner": null,
         "sampleKeys": of.sample_keys,
     })
+}
+
+fn large((db, of): (u32, &LargeKey)) -> Value {
+    json!({ "db": db, "key": of.name, "bytes": of.bytes, "type": of.kind, "template": of.template })
 }
 
 fn suggestion(of: &Suggestion) -> Value {

@@ -5,7 +5,7 @@ pub mod csv;
 pub mod json;
 pub mod view;
 
-use keysweep_inspect::{KnownStructure, Namespace};
+use keysweep_inspect::{KnownStructure, LargeKey, Namespace};
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::printable;
 use reporter::view::{Block, Chart, Kind, Table};
@@ -23,6 +23,9 @@ const CHART_PARTS_MAX: usize = 60;
 /// Characters of a template that a page shows.
 const TEMPLATE_MAX: usize = 76;
 
+/// Characters of the name of a large key that a page shows; `--json` has all that is kept.
+const LARGE_NAME_MAX: usize = 56;
+
 /// A cell without a value.
 const NONE: &str = "–";
 
@@ -37,12 +40,14 @@ pub fn blocks(of: &Inspected, selection: Selection) -> Vec<Block<'static>> {
         blocks.push(Block::Text(String::new()));
         blocks.push(Block::Table(table(&rows[..top.min(rows.len())], of.has_several())));
     }
+    blocks.extend(largest(of));
     let mut notes: Vec<Block<'_>> = rest(of, rows.get(top..).unwrap_or_default())
         .into_iter()
         .chain(kept(&rows))
         .map(Block::Text)
         .collect();
     notes.extend(of.databases.iter().flat_map(problems).map(Block::Problem));
+    notes.extend(of.unread_text().as_deref().map(unread).map(Block::Problem));
     if !notes.is_empty() {
         blocks.push(Block::Text(String::new()));
         blocks.extend(notes);
@@ -101,14 +106,13 @@ fn table(rows: &[Row<'_>], several: bool) -> Table {
         let of = row.namespace;
         // Where some keys were counted elsewhere, the figure is the least.
         let least = if of.missed_max > 0 { "≥ " } else { "" };
-        let template = shortened(&of.template);
         vec![
-            if several { format!("{}: {template}", row.db) } else { template },
+            in_database(several, row.db, &shortened(&of.template)),
             format!("{least}{}", grouped(of.keys)),
             share_text(of.no_ttl, of.keys),
-            of.ttl_median_ms.map_or_else(|| NONE.to_owned(), |ms| short_span(seconds(ms))),
+            of.ttl_median_ms.map_or_else(|| NONE.to_owned(), time_of_ms),
             of.memory.map_or_else(|| NONE.to_owned(), |of| size(&of)),
-            idle(of),
+            of.idle_median_s.map_or_else(|| NONE.to_owned(), time_of_s),
             kinds(of),
         ]
     };
@@ -119,14 +123,37 @@ fn table(rows: &[Row<'_>], several: bool) -> Table {
         .rows(rows.iter().map(row))
 }
 
+/// The largest keys.
+fn largest(of: &Inspected) -> Vec<Block<'static>> {
+    let keys = of.largest();
+    if keys.is_empty() {
+        return Vec::new();
+    }
+    let caption = match of.memory().is_some_and(|memory| memory.is_exact()) {
+        true => "Largest keys",
+        false => "Largest of the keys that were measured",
+    };
+    let row = |(db, key): &(u32, &LargeKey)| {
+        let name = printable::shortened(&key.name, LARGE_NAME_MAX);
+        let kind = key.kind.clone().unwrap_or_else(|| NONE.to_owned());
+        vec![in_database(of.has_several(), *db, &name), bytes(key.bytes), kind]
+    };
+    let table = Table::new(caption, "keys")
+        .columns(Kind::Code, ["Key"])
+        .columns(Kind::Number, ["Memory"])
+        .columns(Kind::Time, ["Type"])
+        .rows(keys.iter().map(row));
+    vec![Block::Text(String::new()), Block::Text(format!("{caption}:")), Block::Table(table)]
+}
+
+/// A name, behind the number of its database if that matters.
+fn in_database(several: bool, db: u32, name: &str) -> String {
+    if several { format!("{db}: {name}") } else { name.to_owned() }
+}
+
 /// A memory size; `~` marks an estimate.
 fn size(of: &ByteEstimate) -> String {
     format!("{}{}", if of.is_exact() { "" } else { "~" }, bytes(of.estimate))
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a time that is shown")]
-fn idle(of: &Namespace) -> String {
-    of.idle_median_s.map_or_else(|| NONE.to_owned(), |seconds| short_span(seconds as f64))
 }
 
 /// The type of the keys; that of most of them, if there are several.
@@ -198,6 +225,10 @@ fn problems(of: &InspectedDatabase) -> Vec<String> {
     problems
 }
 
+fn unread(databases: &str) -> String {
+    format!("Not everything was read: {databases}, because a signal arrived first")
+}
+
 /// The next commands.
 fn next_commands(of: &Inspected) -> Vec<Block<'static>> {
     let suggestions = suggestions(of);
@@ -216,6 +247,17 @@ fn next_commands(of: &Inspected) -> Vec<Block<'static>> {
 /// A template, shortened if it is longer than a line.
 fn shortened(template: &str) -> String {
     printable::shortened(template, TEMPLATE_MAX).into_owned()
+}
+
+/// A time to show, of seconds.
+#[expect(clippy::cast_precision_loss, reason = "a time that is shown")]
+fn time_of_s(seconds: u64) -> String {
+    short_span(seconds as f64)
+}
+
+/// A time to show, of milliseconds.
+fn time_of_ms(ms: u64) -> String {
+    short_span(seconds(ms))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a time that is shown")]

@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 
 use clap::ValueEnum;
-use keysweep_inspect::Namespace;
+use keysweep_inspect::limits::LARGEST_MAX;
+use keysweep_inspect::{LargeKey, Namespace};
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::result::Coverage;
 use reporter::KeyNamespaces;
@@ -13,6 +14,8 @@ use reporter::KeyNamespaces;
 pub struct Inspected {
     /// Each database with keys, or the one that was asked for.
     pub databases: Vec<InspectedDatabase>,
+    /// Databases that were not read, because a signal arrived first.
+    pub unread: Vec<u32>,
     /// Flags that connect to the deployment, quoted for a shell, without secrets.
     pub connection: String,
 }
@@ -90,6 +93,24 @@ impl Inspected {
         rows
     }
 
+    /// The first of them, as many as are selected.
+    #[must_use]
+    pub fn top_rows(&self, selection: Selection) -> Vec<Row<'_>> {
+        let mut rows = self.rows(selection);
+        rows.truncate(selection.top.unwrap_or(rows.len()));
+        rows
+    }
+
+    /// The largest of the keys that were measured, each with its database; at most [`LARGEST_MAX`].
+    #[must_use]
+    pub fn largest(&self) -> Vec<(u32, &LargeKey)> {
+        let lists = self.databases.iter().map(|one| (one.db, &one.namespaces.found.largest));
+        let mut all: Vec<_> = lists.flat_map(|(db, keys)| keys.iter().map(move |key| (db, key))).collect();
+        all.sort_by_key(|(_, key)| Reverse(key.bytes));
+        all.truncate(LARGEST_MAX);
+        all
+    }
+
     /// The sums.
     #[must_use]
     pub fn totals(&self) -> Totals {
@@ -113,6 +134,31 @@ impl Inspected {
         let whole = measured.count() == all.len() && self.totals().other_keys == 0;
         let sum = ByteEstimate { high: sum.high.filter(|_| whole), ..sum };
         Some(sum.at_most(self.used_memory()))
+    }
+
+    /// Whether everything was read.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.unread.is_empty() && self.databases.iter().all(|one| one.coverage.complete)
+    }
+
+    /// What was not read; `None` if nothing is missing.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        let parts = self.databases.iter().filter_map(|one| one.coverage.missing.clone());
+        let missing: Vec<String> = parts.chain(self.unread_text()).collect();
+        (!missing.is_empty()).then(|| missing.join(", "))
+    }
+
+    /// The databases that were not read, such as `databases 3 and 5`; `None` if all were.
+    #[must_use]
+    pub fn unread_text(&self) -> Option<String> {
+        let numbers: Vec<String> = self.unread.iter().map(u32::to_string).collect();
+        let (last, others) = numbers.split_last()?;
+        Some(match others {
+            [] => format!("database {last}"),
+            _ => format!("databases {} and {last}", others.join(", ")),
+        })
     }
 
     /// The memory that the servers used, in bytes; `None` if one of them did not report it.

@@ -1,6 +1,8 @@
 //! `keysweep inspect` on real servers with realistic data sets: what it prints is compared with what was written.
 
 use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::time::Duration;
 
 use keysweep_cli::inspect_page;
 use keysweep_cli::inspect_page::view::{Inspected, InspectedDatabase, Selection, SortKey};
@@ -116,7 +118,7 @@ async fn all_databases_and_forms_of_output() {
     let conn = server.conn().await.unwrap();
     let fill = "for i = 1, 300 do redis.call('SET', 'a:' .. i, 'x') end
                 redis.call('SELECT', 3)
-                for i = 1, 20 do redis.call('HSET', 'b:' .. i, 'f', 'x') redis.call('EXPIRE', 'b:' .. i, 600) end";
+                for i = 1, 20 do redis.call('HSET', 'b:' .. i, 'f', string.rep('x', 500)) redis.call('EXPIRE', 'b:' .. i, 600) end";
     conn.command(&[b"EVAL", fill.as_bytes(), b"0"]).await.unwrap();
     let page = concat!(env!("CARGO_TARGET_TMPDIR"), "/namespaces.html");
     let url = server.url();
@@ -137,16 +139,78 @@ async fn all_databases_and_forms_of_output() {
     assert_eq!(command, format!("keysweep plan --redis {url} --pattern 'a:*' --db 0"));
     let plan = shlex::split(&command).unwrap();
     keysweep(&plan[1..].iter().map(String::as_str).collect::<Vec<_>>()).run().exits(0);
+    let largest = &found["largest"];
+    assert_eq!(largest["ofAllKeys"], true);
+    assert_eq!(largest["keys"].as_array().unwrap().len(), 10);
+    let first = &largest["keys"][0];
+    assert_eq!(
+        (&first["db"], &first["type"], &first["template"]),
+        (&json!(3), &json!("hash"), &json!("b:{id}"))
+    );
+    assert!(first["key"].as_str().is_some_and(|key| key.starts_with("b:")), "{first}");
     let html = std::fs::read_to_string(page).unwrap();
-    assert!(html.contains("0: a:{id}") && html.contains("3: b:{id}") && html.contains("<svg"), "{html}");
-    let csv =
-        keysweep(&["inspect", "--csv", "--max-speed", "--redis", &url, "--sort", "idle", "--top", "1"]).run();
-    let csv = csv.exits(0).stdout.clone();
-    assert!(csv.starts_with("db,template,pattern,keys,") && csv.lines().count() == 2, "{csv}");
+    let parts = ["0: a:{id}", "3: b:{id}", "<svg", "Largest keys"];
+    assert!(parts.iter().all(|part| html.contains(part)), "{html}");
+    let flags = ["inspect", "--csv", "--max-speed", "--redis", &url, "--sort", "no-ttl", "--top", "1"];
+    let csv = keysweep(&[&flags[..], &["--depth", "1"]].concat()).run().exits(0).stdout.clone();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(lines.len() == 2 && lines[0].starts_with("db,template,pattern,keys,"), "{csv}");
+    assert!(lines[1].starts_with("0,a:*,a:*,300,300,300,0,"), "{csv}");
     let one = keysweep(&["inspect", "--json", "--max-speed", "--redis", &url, "--db", "3"]).run();
     assert_eq!(one.exits(0).json()["totalKeys"], 20);
     let only = keysweep(&["inspect", "--json", "--max-speed", "--redis", &url, "--only-no-ttl"]).run();
     assert_eq!(only.exits(0).json()["namespaces"].as_array().unwrap().len(), 1);
+}
+
+/// A signal ends the database that is read, and those that follow are named as unread.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_leaves_databases_unread() {
+    let server = Server::start(&[]).await.unwrap();
+    let conn = server.conn().await.unwrap();
+    let fill = "redis.call('SET', 'a', 'x')
+                redis.call('SELECT', 3)
+                for i = 1, 10000 do redis.call('SET', 'b:' .. i, 'x') end
+                redis.call('SELECT', 5)
+                redis.call('SET', 'c', 'x')";
+    conn.command(&[b"EVAL", fill.as_bytes(), b"0"]).await.unwrap();
+    let running = keysweep(&["inspect", "--json", "--rate-limit", "500", "--redis", &server.url()]).start();
+    let lists = |line: &str| line.contains("name=keysweep-lists") && line.contains("db=3");
+    while !conn.info_text("CLIENT LIST").await.is_ok_and(|reply| format!("{reply:?}").split("id=").any(lists))
+    {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    running.signal("TERM");
+    let found = running.end().exits(143).json();
+    // The second one may have been planned only.
+    let part = (&found["databases"], &found["unread"]);
+    let either = [(&json!([0, 3]), &json!([5])), (&json!([0]), &json!([3, 5]))];
+    assert!(either.contains(&part), "{found}");
+    assert_eq!(found["complete"], false);
+    assert!(found["missing"].as_str().is_some_and(|missing| missing.ends_with(" 5")), "{found}");
+    assert!(found["totalKeys"].as_u64() < Some(10_001), "{found}");
+}
+
+/// A server that closes every connection is asked by `inspect` as often as by `plan`.
+#[test]
+fn a_server_that_does_not_answer_is_asked_once() {
+    let asked = |command: &str| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        listener.set_nonblocking(true).unwrap();
+        let (mut running, mut times) = (keysweep(&[command, "--redis", &url]).start(), 0);
+        loop {
+            let has_ended = running.has_ended();
+            while listener.accept().is_ok() {
+                times += 1;
+            }
+            if has_ended {
+                running.end().exits(5);
+                return times;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    };
+    assert_eq!(asked("inspect"), asked("plan"));
 }
 
 /// What the server does not say is null: idle times under an LFU policy, and memory if it is denied.
@@ -204,7 +268,7 @@ fn mined(population: &'static KeyPopulation) -> KeyNamespaces {
         }
     }
     KeyNamespaces {
-        found: miner.namespaces(),
+        found: miner.namespaces(None),
         used_memory: Some(12_000_000),
         memory_refused: None,
         repeated_max: 0,
@@ -215,7 +279,8 @@ fn mined(population: &'static KeyPopulation) -> KeyNamespaces {
 /// The page of one database.
 fn page(namespaces: KeyNamespaces, coverage: Coverage, selection: Selection) -> String {
     let databases = vec![InspectedDatabase { db: 0, namespaces, coverage }];
-    let found = Inspected { databases, connection: "--redis=redis://cache:6379".to_owned() };
+    let found =
+        Inspected { databases, unread: Vec::new(), connection: "--redis=redis://cache:6379".to_owned() };
     terminal::blocks(&inspect_page::blocks(&found, selection))
 }
 
