@@ -55,6 +55,12 @@ export async function until(what, look) {
   throw new Error(`waited too long for: ${what}`);
 }
 
+/** Waits until the run on the page has deleted keys. */
+export async function deletes(page) {
+  const deleted = page.locator("#running dl > div", { hasText: "Deleted so far" }).locator("dd");
+  await until("deletions", async () => (await deleted.count()) && /[1-9]/.test(await deleted.first().innerText()));
+}
+
 /** A view of the page: pictures at each width, light and dark; it is nowhere too wide, and accessible. */
 export async function view(page, name, { fullPage = true } = {}) {
   for (const colorScheme of ["light", "dark"]) {
@@ -79,6 +85,31 @@ async function violations(page) {
     const of = (rule) => rule.nodes.map((node) => `${rule.id} at ${node.target}: ${node.failureSummary}`);
     return violations.flatMap(of);
   });
+}
+
+/** Notes what moves although the person has asked for reduced motion; without that wish, something does. */
+export async function reducesMotion(page) {
+  const moving = () =>
+    page.evaluate(() => {
+      const lasts = (times) => times.split(",").some((time) => parseFloat(time) > 0);
+      const moves = (style) => lasts(style.transitionDuration) || lasts(style.animationDuration) || style.scrollBehavior === "smooth";
+      const all = [...document.querySelectorAll("*")].filter((each) => moves(getComputedStyle(each)));
+      return all.map((each) => each.tagName).concat(document.getAnimations().map(() => "an animation"));
+    });
+  await page.emulateMedia({ reducedMotion: "no-preference" });
+  if (!(await moving()).length) problems.push("nothing moves, so that reduced motion is not tried");
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  for (const each of await moving()) problems.push(`${each} moves in spite of reduced motion`);
+  await page.emulateMedia({ reducedMotion: null });
+}
+
+/** The page of the service at a path, in a browser that runs no scripts. */
+export async function withoutScripts(page, path, look) {
+  const context = await page.context().browser().newContext({ javaScriptEnabled: false });
+  const plain = await context.newPage();
+  await plain.goto(`${base}${path}`);
+  await look(plain);
+  await context.close();
 }
 
 /** Takes a tour in a new browser, and ends the process with what is wrong. */

@@ -1,6 +1,8 @@
 // A person's tour of the page: log in, start a dry run and watch it, start a run and stop it, read its report, search the
 // audit, see what happens when the service is killed in the middle of a run, log out.
-import { base, expecting, problems, request, shows, token, tour, until, view } from "./page.mjs";
+import {
+  base, deletes, expecting, problems, reducesMotion, request, shows, token, tour, until, view, withoutScripts,
+} from "./page.mjs";
 
 /** The primaries of the cluster. */
 const NODES = 3;
@@ -25,8 +27,7 @@ async function startCleanup(page, seeQuestion = async () => {}) {
   await shows(page, "#ask-text", "deletes keys");
   await seeQuestion();
   await page.locator("#ask-yes").click();
-  const deleted = page.locator("#running dl > div", { hasText: "Deleted so far" }).locator("dd");
-  await until("deletions", async () => (await deleted.count()) && /[1-9]/.test(await deleted.first().innerText()));
+  await deletes(page);
 }
 
 async function stopRun(page) {
@@ -54,7 +55,13 @@ tour(async (page) => {
     await shows(page, "#login-said", "This is not a token of this service");
   });
   await view(page, "login");
+  await withoutScripts(page, "/", async (plain) => {
+    await shows(plain, "noscript p", "Logging in needs JavaScript");
+    // Otherwise it would send the token in a way that the service does not accept.
+    await plain.locator("#login button:disabled").waitFor();
+  });
   await logIn(page);
+  await reducesMotion(page);
 
   await startRun(page, "dry");
   await shows(page, "#state", "In progress: permission-cache-cleanup (dry run).");

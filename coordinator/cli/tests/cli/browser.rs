@@ -81,7 +81,12 @@ impl Browser {
 
     /// Watches the page.
     pub fn events(&self) -> EventStream {
-        let stream = self.watch();
+        self.events_after(None)
+    }
+
+    /// The same after the connection was lost.
+    pub fn events_after(&self, last: Option<u64>) -> EventStream {
+        let stream = self.watch_after(last);
         stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
         let mut lines = BufReader::new(stream);
         let mut head = String::new();
@@ -91,10 +96,16 @@ impl Browser {
 
     /// The same as bytes.
     pub fn watch(&self) -> TcpStream {
+        self.watch_after(None)
+    }
+
+    /// The same; a browser that connects again sends the id of the last event that it has got.
+    fn watch_after(&self, last: Option<u64>) -> TcpStream {
         let mut stream = TcpStream::connect(&self.api.address).expect("it listens");
+        let last = last.map(|id| format!("Last-Event-ID: {id}\r\n")).unwrap_or_default();
         // Without the chunks of HTTP/1.1.
         let head = format!(
-            "GET /api/live HTTP/1.0\r\nHost: {}\r\nCookie: {}\r\n\r\n",
+            "GET /api/live HTTP/1.0\r\nHost: {}\r\nCookie: {}\r\n{last}\r\n",
             self.api.address, self.cookie
         );
         stream.write_all(head.as_bytes()).expect("it reads");
@@ -113,6 +124,15 @@ pub struct EventStream {
 impl EventStream {
     pub fn status(&self) -> u16 {
         self.head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default()
+    }
+
+    /// Waits for a comment.
+    pub fn comment(&mut self) {
+        let mut line = String::new();
+        while !line.starts_with(':') {
+            line.clear();
+            assert!(self.lines.read_line(&mut line).expect("a line in time") > 0, "the events ended");
+        }
     }
 
     /// The id of the next event, and the page after it; `None` at the end.

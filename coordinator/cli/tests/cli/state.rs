@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
+use reaper::limits::BATCHES_PER_NODE;
+use reporter::counted;
 use serde_json::Value;
 
 use super::{Ended, Keysweep, keysweep};
@@ -51,6 +53,32 @@ impl State {
     #[track_caller]
     pub fn rows(&self, sql: &str) -> BTreeSet<String> {
         self.sql(sql).lines().map(str::to_owned).collect()
+    }
+
+    /// What is `gone` from a standalone server must be named by the run that was killed: as deleted, or as unconfirmed in one
+    /// of the batches that were in flight. Returns how many keys are named as deleted.
+    #[track_caller]
+    pub fn names_what_is_gone(&self, run: &str, gone: &BTreeSet<String>) -> u64 {
+        let of = |column: &str, outcome: &str| {
+            self.rows(&format!("SELECT {column} FROM audit WHERE run = '{run}' AND outcome = '{outcome}'"))
+        };
+        let (deleted, in_flight) = (of("key", "deleted"), of("key", "unconfirmed"));
+        println!("{} gone, {} deleted, {} in flight", gone.len(), deleted.len(), in_flight.len());
+        assert!(deleted.is_subset(gone), "named as deleted, but still there");
+        let is_named = |key: &&String| deleted.contains(*key) || in_flight.contains(*key);
+        let unnamed: Vec<_> = gone.iter().filter(|key| !is_named(key)).collect();
+        assert!(unnamed.is_empty(), "deleted, but nowhere named: {unnamed:?}");
+        assert!(of("batch", "unconfirmed").len() <= BATCHES_PER_NODE, "batches in flight");
+        deleted.len() as u64
+    }
+
+    /// Why the killed run of such deletions was closed: the cause in the history begins with this.
+    #[track_caller]
+    pub fn is_closed_as_interrupted(&self, run: &str, deleted: u64) {
+        let cause = self.sql(&format!("SELECT cause FROM runs WHERE run = '{run}' AND status = 'failed'"));
+        let keys = counted(deleted, "key was", "keys were");
+        let words = format!("interrupted: its process ended without a result; {keys} deleted");
+        assert!(cause.starts_with(&words), "{cause}");
     }
 
     /// The file must be whole.

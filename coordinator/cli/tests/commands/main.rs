@@ -56,6 +56,7 @@ mod secrets;
 mod sentinel;
 mod service;
 mod service_faults;
+mod service_kills;
 mod service_manager;
 mod signals;
 mod state_faults;

@@ -7,9 +7,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use keysweep_servers::ClusterServers;
+use keysweep_testkit::nats_server::NatsServer;
 use tokio::task::block_in_place;
 
 use super::service::{Machine, stopped};
+use crate::cli::broker::{Broker, WORKERS};
 use crate::cli::fake::unused_port;
 use crate::cli::{Running, SECRET};
 
@@ -34,6 +36,26 @@ fn install() {
     let mut npm = Command::new("npm");
     npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(TOOLS);
     assert!(npm.status().expect("npm is installed").success());
+}
+
+/// Takes a tour of the service at `address`; `act` does what it asks for.
+async fn take(script: &str, address: &str, mut act: impl AsyncFnMut(&str)) {
+    install();
+    fs::create_dir_all(PICTURES).unwrap();
+    let (script, base) = (format!("{SCRIPTS}/{script}"), format!("http://{address}"));
+    let mut node = Command::new("node");
+    node.args([&script, TOOLS, &base, SECRET, PICTURES]);
+    node.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut node = node.spawn().expect("node is installed");
+    let (mut answers, asks) = (node.stdin.take().unwrap(), BufReader::new(node.stdout.take().unwrap()));
+    let mut lines = asks.lines();
+    while let Some(line) = block_in_place(|| lines.next()) {
+        act(&line.unwrap()).await;
+        // It may have ended with an error, which it prints.
+        let _ = writeln!(answers, "done");
+    }
+    let ended = block_in_place(|| node.wait()).unwrap();
+    assert!(ended.success(), "the tour says above what is wrong");
 }
 
 /// A service that a tour has killed and started again.
@@ -62,14 +84,7 @@ impl Toured {
         match what {
             "kill" => drop(self.service.take().expect("it is running").kill()),
             "start" => {
-                // The lock of the job remains until its lease ends.
-                let place = &self.machine.place;
-                for name in place.names("keysweep:*").await {
-                    for conn in place.conns() {
-                        // One of them has it.
-                        let _ = conn.command(&[b"DEL", name.as_bytes()]).await;
-                    }
-                }
+                self.machine.place.remove_own_keys().await;
                 self.serve();
             }
             "run" => {
@@ -80,44 +95,59 @@ impl Toured {
         }
     }
 
-    /// Takes a tour.
-    async fn tour(&mut self, script: &str) {
-        install();
-        fs::create_dir_all(PICTURES).unwrap();
-        let script = format!("{SCRIPTS}/{script}");
-        let base = format!("http://{}", self.address);
-        let mut node = Command::new("node");
-        node.args([&script, TOOLS, &base, SECRET, PICTURES]);
-        node.stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut node = node.spawn().expect("node is installed");
-        let (mut answers, asks) = (node.stdin.take().unwrap(), BufReader::new(node.stdout.take().unwrap()));
-        let mut lines = asks.lines();
-        while let Some(line) = block_in_place(|| lines.next()) {
-            self.act(&line.unwrap()).await;
-            // It may have ended with an error, which it prints.
-            let _ = writeln!(answers, "done");
-        }
-        let ended = block_in_place(|| node.wait()).unwrap();
-        assert!(ended.success(), "the tour says above what is wrong");
+    /// Takes a tour, and stops the service.
+    async fn tour(mut self, script: &str) {
+        let address = self.address.clone();
+        take(script, &address, async |what| self.act(what).await).await;
+        stopped(self.service.take().unwrap());
     }
+}
+
+/// A service whose runs take a while, with names of keys on its page.
+async fn slow(stale_keys: u64) -> Toured {
+    let slow = ["--delete-batch-size", "1", "--max-delete-percent", "100"];
+    let toured = Toured::start(&[("KEYSWEEP_DASHBOARD_KEYS", "true")], &slow).await;
+    toured.machine.place.seed_stale(stale_keys).await;
+    toured
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "cargo xtask browser runs it: needs chromium, node and npm"]
 async fn a_person_uses_the_page() {
-    let slow = ["--delete-batch-size", "1", "--max-delete-percent", "100"];
-    let mut toured = Toured::start(&[("KEYSWEEP_DASHBOARD_KEYS", "true")], &slow).await;
-    toured.machine.place.seed_stale(100_000).await;
-    toured.tour("tour.mjs").await;
-    stopped(toured.service.take().unwrap());
+    slow(100_000).await.tour("tour.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "cargo xtask browser runs it: needs chromium, node and npm"]
+async fn a_person_uses_the_page_with_the_keyboard_only() {
+    slow(50_000).await.tour("keyboard.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "cargo xtask browser runs it: needs chromium, node and npm"]
 async fn the_page_connects_again_and_shows_what_happened_meanwhile() {
     let open = [("KEYSWEEP_API_TOKEN", ""), ("KEYSWEEP_DASHBOARD", "true")];
-    let mut toured = Toured::start(&open, &[]).await;
+    let toured = Toured::start(&open, &[]).await;
     toured.machine.place.seed(1_000).await;
     toured.tour("reconnect.mjs").await;
-    stopped(toured.service.take().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "cargo xtask browser runs it: needs chromium, node and npm"]
+async fn the_page_over_nats_shows_the_workers() {
+    let server = NatsServer::start("").await.unwrap();
+    let broker = Broker::start(&["--nats", &server.url()]).await;
+    let broker = broker.env("KEYSWEEP_GRACE", "0s").env("KEYSWEEP_API_TOKEN", SECRET);
+    let mut service = broker.command(&["serve"], &["--admin-addr", "127.0.0.1:0"]).start();
+    let address = service.admin_address();
+    service.wait_for(" is ready, NATS at");
+    let [scanner, reaper, reporter] = WORKERS.map(|role| broker.role(role));
+    let mut reaper = Some(reaper);
+    take("workers.mjs", &address, async |what| {
+        assert_eq!(what, "kill");
+        reaper.take().expect("it was not killed yet").kill();
+    })
+    .await;
+    drop((scanner, reporter));
+    stopped(service);
 }

@@ -1,6 +1,9 @@
 //! What the page of a service shows: its files, live data, reports, and the search of the audit trail; on a state file
 //! and over NATS.
 
+use std::time::{Duration, Instant};
+
+use coordinator::limits::VIEWER_COMMENT_EVERY;
 use keysweep_testkit::nats_server::NatsServer;
 use serde_json::{Value, json};
 
@@ -145,6 +148,33 @@ async fn a_run_in_progress_shows_how_far_it_is() {
     service.end().exits(0);
 }
 
+/// Proxies close connections that are silent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_viewer_without_news_gets_comments_and_after_a_lost_connection_the_whole_page() {
+    let machine = Machine::start().await;
+    let (service, api) = machine.service_with(&[], &[]);
+    let browser = Browser::logged_in(&api, SECRET);
+    let mut events = browser.events();
+    let (mut id, mut page) = events.next().expect("a snapshot");
+    // The first figures of the deployment may come later.
+    let began = Instant::now();
+    events.comment();
+    let waited = began.elapsed();
+    let second = Duration::from_secs(1);
+    assert!((VIEWER_COMMENT_EVERY - second..VIEWER_COMMENT_EVERY * 2).contains(&waited), "{waited:?}");
+    let run = api.post("/api/runs", &json!({ "dryRun": true })).json(202)["runId"].clone();
+    while page["runs"][0]["status"] != "completed" {
+        (id, page) = events.next().expect("a change");
+    }
+    drop(events);
+    for last in [id - 1, id, id + 1] {
+        // The kit checks that it is a snapshot.
+        let (_, again) = browser.events_after(Some(last)).next().expect("a snapshot");
+        assert_eq!((&again["runs"][0]["runId"], &again["jobs"]), (&run, &page["jobs"]), "{again:#}");
+    }
+    stopped(service);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn viewers_are_bounded() {
     let machine = Machine::start().await;
@@ -161,10 +191,10 @@ async fn viewers_are_bounded() {
     drop(viewers.pop());
     // The service notices it when it next writes.
     api.post("/api/runs", &json!({ "dryRun": true })).json(202);
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_secs(60);
     while browser.events().status() != 200 {
-        assert!(std::time::Instant::now() < until, "no room for another viewer");
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert!(Instant::now() < until, "no room for another viewer");
+        std::thread::sleep(Duration::from_millis(200));
     }
     stopped(service);
 }

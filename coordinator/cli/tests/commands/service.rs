@@ -206,8 +206,7 @@ async fn a_killed_service_closes_its_run_and_tries_again() {
     let (service, _, run) = machine.waiting("5s").await;
     service.kill();
     let left = machine.keys().await;
-    // The lock of the job remains until its lease ends.
-    machine.place.all("EVAL return(redis.call('DEL',unpack(redis.call('KEYS','keysweep:*')))) 0").await;
+    machine.place.remove_own_keys().await;
     let (service, api) = machine.service(&["--max-delete-percent", "100"]);
     let until = Instant::now() + Duration::from_secs(60);
     let second = loop {

@@ -17,16 +17,21 @@ export function onSubmit(id, said, work) {
   if (!button) return;
   // Before, the browser would send the form by itself.
   button.disabled = false;
+  let isBusy = false;
   by(id).addEventListener("submit", async (event) => {
     event.preventDefault();
-    button.disabled = true;
+    if (isBusy) return;
+    isBusy = true;
+    // `disabled` would take the focus away.
+    button.setAttribute("aria-disabled", "true");
     say(said, "");
     try {
       await work(new FormData(by(id)));
     } catch (error) {
       say(said, error.message, true);
     } finally {
-      button.disabled = false;
+      isBusy = false;
+      button.removeAttribute("aria-disabled");
     }
   });
 }
