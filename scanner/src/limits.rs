@@ -40,6 +40,10 @@ pub const SAMPLE_BYTES_MAX: usize = 2 << 20;
 /// Cursors from this value on are not positions in a hash table: one of 2^40 buckets takes 8 TiB before its first key.
 pub const TABLE_CURSORS_MAX: u64 = 1 << 40;
 
+/// Encoded bytes of candidates that a scan task collects before it commits them and returns the rest, where that makes no
+/// count approximate. In memory they take twice as much, and one process has four tasks.
+pub const TASK_CANDIDATE_BYTES: usize = 1 << 20;
+
 /// Approximate number of keys that one task remembers (20 bytes each), because SCAN may list a key twice. A task that
 /// reaches it stops and returns the rest. Tasks are planned with less than a quarter of it, except for servers that
 /// are read in one lane: there the count is approximate if it takes several tasks.

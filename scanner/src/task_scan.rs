@@ -1,7 +1,7 @@
 //! A scan task in progress: windows of its scope are listed, looked up and counted, until the end or until the task holds
 //! enough candidates.
 
-use keysweep_model::limits::{TASK_CANDIDATE_BYTES_MAX, WINDOW_BYTES_MAX};
+use keysweep_model::limits::WINDOW_BYTES_MAX;
 use keysweep_model::messages::{ReapBatch, RunSpec, ScanTask, TaskReport, Verify};
 use keysweep_pacing::Pacer;
 use keysweep_redis::limits::FIELDS_KEYS_AT_ONCE;
@@ -81,7 +81,7 @@ impl TaskScan {
         // The keys of `last` are looked up in the next write.
         let (mut last, mut next) = (ListedWindow::default(), ListedWindow::default());
         loop {
-            let listings = match self.lists_more(&last, work) {
+            let listings = match self.lists_more(&last, walk, work) {
                 true => walk.next_listings(work.pacer.window_keys()),
                 false => Vec::new(),
             };
@@ -129,10 +129,10 @@ impl TaskScan {
     }
 
     /// Whether more keys are listed while those of `last` are looked up.
-    fn lists_more(&self, last: &ListedWindow, work: &TaskContext<'_>) -> bool {
+    fn lists_more(&self, last: &ListedWindow, walk: &Walk, work: &TaskContext<'_>) -> bool {
         // All pending keys may become candidates.
         let pending: usize = last.keys.iter().map(|listed| listed.place.length()).sum();
-        let is_full = self.tally.candidate_bytes + pending >= TASK_CANDIDATE_BYTES_MAX
+        let is_full = self.tally.candidate_bytes + pending >= walk.candidate_bytes_max()
             || self.tally.remembered() >= LANE_KEYS_MAX
             || work.until.is_some_and(|until| Instant::now() >= until);
         // A page that exceeds a window, such as a bucket of the longest names, is looked up alone: with another one

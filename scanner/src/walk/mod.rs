@@ -7,12 +7,15 @@ mod opaque;
 mod slots;
 
 use cursors::CursorWalk;
+use keysweep_model::limits::TASK_CANDIDATE_BYTES_MAX;
 use keysweep_model::messages::{RunSpec, ScanTask};
 use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope};
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::{KeySpan, Listing, WindowReply};
 use opaque::OpaqueWalk;
 use slots::SlotWalk;
+
+use crate::limits::TASK_CANDIDATE_BYTES;
 
 /// A listed key with its slot (0 on standalone servers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +148,16 @@ impl Walk {
     #[must_use]
     pub fn may_repeat(&self) -> bool {
         !matches!(self, Self::Slots(_))
+    }
+
+    /// How many encoded bytes of candidates it collects before the rest is left to another task. A lane that is continued
+    /// makes counts approximate, so that it is cut last.
+    #[must_use]
+    pub fn candidate_bytes_max(&self) -> usize {
+        match self {
+            Self::Opaque(_) => TASK_CANDIDATE_BYTES_MAX,
+            Self::Slots(_) | Self::Cursors(_) => TASK_CANDIDATE_BYTES,
+        }
     }
 
     /// How far the walk has come. Keys in slots that are not in [`WalkProgress::slots`] do not count.
