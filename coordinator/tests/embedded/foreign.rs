@@ -15,14 +15,21 @@ use keysweep_testkit::kit::foreign::{Differences, Foreign};
 use keysweep_testkit::kit::ground_truth::GroundTruth;
 use keysweep_testkit::kit::population::{self, Population};
 
-const KEYS: u64 = 40_000;
+/// More than a plan reads completely.
+const KEYS: u64 = 12_000;
+
+/// Enough for further pages after [`LATE`] of them.
+const MANY_KEYS: u64 = 40_000;
+
+/// The page at which a server begins to differ: after those that the plan has looked at.
+const LATE: Option<u64> = Some(60);
 
 const OPAQUE: Option<u64> = Some(0);
 
-/// A run through such a server, and the truth of it.
-async fn run(differences: Differences) -> (CleanupResult, GroundTruth, Options, Server) {
+/// A run through such a server with so many keys, and the truth of it.
+async fn run(differences: Differences, keys: u64) -> (CleanupResult, GroundTruth, Options, Server) {
     let server = Server::start(&[]).await.unwrap();
-    let truth = GroundTruth::mixture(KEYS, "");
+    let truth = GroundTruth::mixture(keys, "");
     let real = kit::options(vec![server.url()]);
     truth.seed(&real.access).await;
     let foreign = Foreign::before(server.port(), differences).await;
@@ -32,7 +39,7 @@ async fn run(differences: Differences) -> (CleanupResult, GroundTruth, Options, 
 
 async fn exact(differences: Differences) {
     println!("{differences:?}");
-    let (result, truth, real, _server) = run(differences).await;
+    let (result, truth, real, _server) = run(differences, KEYS).await;
     truth.check(&real.access, &result).await;
     assert_eq!((result.status, result.scanned_keys_approximate), (Status::Completed, false));
 }
@@ -46,7 +53,7 @@ async fn opaque_cursors_are_read_exactly() {
 async fn known_servers_are_read_exactly_despite_wrong_counts_and_repeats() {
     for (name, keyspace) in [
         ("kvrocks_version:2.9.0", Some("")),
-        ("kvrocks_version:2.9.0", Some("keys=40000,expires=40000")),
+        ("kvrocks_version:2.9.0", Some("keys=12000,expires=12000")),
         ("dragonfly_version:df-v1.27.1", Some("keys=7,expires=0")),
         ("garnet_version:1.0.40", None),
     ] {
@@ -63,7 +70,7 @@ async fn known_servers_are_read_exactly_despite_wrong_counts_and_repeats() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn counts_that_are_old_hide_no_key() {
-    for keyspace in ["", "keys=60000,expires=60000"] {
+    for keyspace in ["", "keys=18000,expires=18000"] {
         exact(Differences { keyspace: Some(keyspace), ..Differences::default() }).await;
     }
 }
@@ -71,7 +78,7 @@ async fn counts_that_are_old_hide_no_key() {
 /// The cursors change after the plan has looked at them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cursors_that_turn_opaque_during_a_run_are_reported() {
-    let (result, ..) = run(Differences { opaque_from: Some(60), ..Differences::default() }).await;
+    let (result, ..) = run(Differences { opaque_from: LATE, ..Differences::default() }, MANY_KEYS).await;
     // Failed, where no task was done before.
     assert!(matches!(result.status, Status::Partial | Status::Failed), "{:?}", result.issues);
     assert!(result.scanned_keys_approximate);
@@ -121,8 +128,8 @@ async fn a_set_whose_scan_does_not_end_refuses_inactive_users() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scan_that_stops_ending_during_a_run_is_reported() {
     let name = Some("kvrocks_version:2.9.0");
-    let differences = Differences { name, circle_from: Some(60), ..Differences::default() };
-    let (result, ..) = kit::in_time(run(differences)).await;
+    let differences = Differences { name, circle_from: LATE, ..Differences::default() };
+    let (result, ..) = kit::in_time(run(differences, MANY_KEYS)).await;
     assert!(matches!(result.status, Status::Partial | Status::Failed), "{:?}", result.issues);
     assert!(result.scanned_keys_approximate);
 }

@@ -5,6 +5,7 @@
 mod aggressive;
 mod altered_batches;
 mod backup;
+mod calendar;
 mod changed_keys;
 mod databases;
 mod exact;
