@@ -81,6 +81,12 @@ pub struct Options {
 /// Settings that cannot be used.
 #[derive(Debug, Error)]
 pub enum OptionsError {
+    /// The job has rules, at this line; runs do not carry them out.
+    #[error(
+        "{0}: the job has rules, which runs do not carry out yet: `keysweep config check` checks them; for a run, use \
+         `patterns` and `action`"
+    )]
+    Rules(Origin),
     /// A pattern that Redis would not accept.
     #[error("pattern `{pattern}` {source}")]
     Pattern {
@@ -144,6 +150,9 @@ impl Options {
     /// # Errors
     /// When a setting is invalid.
     pub fn from_settings(settings: &Settings) -> Result<Self, OptionsError> {
+        if let Some(rule) = settings.rules.first() {
+            return Err(OptionsError::Rules(rule.origin.clone()));
+        }
         let (aggressive, inactive) = (settings.aggressive_cleanup.value, inactive_policy::order(settings)?);
         if aggressive && inactive.is_none() {
             return Err(InactivePolicyError::missing(settings).into());

@@ -53,7 +53,9 @@ pub fn deployments(
 /// Whether flags or environment have a setting of Redis, or the alias.
 pub(super) fn is_addressed(layers: &Layers<'_>) -> bool {
     let about_redis = |name: &str, section| section == Section::Redis || name == "redis";
-    SETTINGS.iter().any(|spec| about_redis(spec.name, spec.section) && layers.is_given_above_file(spec))
+    SETTINGS
+        .iter()
+        .any(|spec| about_redis(spec.name, spec.section) && layers.origin_above_file(spec).is_some())
 }
 
 /// Resolves the deployment from `layers`.

@@ -15,7 +15,7 @@ use super::parse;
 use super::raw::RawTable;
 use super::schema::{self, JobFileTables};
 use super::setting_def::SettingDef;
-use super::table;
+use super::{rules, table};
 use crate::limits::JOB_FILE_BYTES_MAX;
 
 /// The job file in the working directory, used if no other is configured.
@@ -122,6 +122,7 @@ pub fn check_file(path: &Path, text: &str) -> Result<Vec<String>, Vec<ConfigErro
     }
     for job in &tables.jobs {
         check_reference(job, &tables, &mut problems);
+        problems.extend(rules::read(job).err().into_iter().flatten());
     }
     problems.sort_by_key(line_of);
     let names = tables.jobs.into_iter().map(|job| job.name).collect();

@@ -168,9 +168,9 @@ impl Layers<'_> {
         if spec.adds_up { given.fold(highest, RawValue::and) } else { highest }.or_else(|| default_of(spec))
     }
 
-    /// Whether a flag or a variable sets it.
-    pub(super) fn is_given_above_file(&self, spec: &'static SettingDef) -> bool {
-        self.in_flags(spec).is_some() || self.in_environment(spec).is_some()
+    /// The flag or variable that sets it, if one does.
+    pub(super) fn origin_above_file(&self, spec: &'static SettingDef) -> Option<Origin> {
+        self.in_flags(spec).or_else(|| self.in_environment(spec)).map(|raw| raw.origin)
     }
 
     fn in_flags(&self, spec: &'static SettingDef) -> Option<RawValue> {

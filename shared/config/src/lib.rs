@@ -22,6 +22,7 @@ mod parse;
 mod raw;
 mod reference;
 mod resolve;
+mod rules;
 mod schema;
 mod setting_def;
 mod setting_kind;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::origin::Origin;
+use super::rules::RawRule;
 use super::setting_def::Section;
 
 /// One `[[job]]`, one `[redis.<alias>]`, `[nats]` or `[serve]`. No `Debug`, because it may contain a password.
@@ -19,6 +20,8 @@ pub(super) struct RawTable {
     pub(super) line: usize,
     /// The known keys.
     pub(super) entries: BTreeMap<String, RawEntry>,
+    /// The rules of a job.
+    pub(super) rules: Vec<RawRule>,
 }
 
 /// The value or values of one key.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use strum::VariantArray;
 
 use super::group::Group;
+use super::rules;
 use super::setting_def::{DefaultValue, SettingDef};
 use super::table::SETTINGS;
 
@@ -19,7 +20,7 @@ pub fn update_reference(page: &str) -> Option<String> {
 }
 
 fn reference() -> String {
-    Group::VARIANTS.iter().copied().map(section).collect()
+    Group::VARIANTS.iter().copied().map(section).chain([rules::reference()]).collect()
 }
 
 fn section(group: Group) -> String {

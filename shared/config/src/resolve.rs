@@ -20,6 +20,7 @@ use super::nats;
 use super::origin::{Origin, Setting};
 use super::parse;
 use super::raw::RawTable;
+use super::rules;
 use super::table::{JobSources, NatsSettings, RedisSettings, Settings};
 use super::tls;
 
@@ -196,7 +197,8 @@ fn job_settings<'a>(
 ) -> Result<Settings, ConfigError> {
     let alias = choose_redis(&mut layers, file)?;
     let redis = deployment::deployment(&layers)?;
-    let settings = Settings::read(&JobSources { layers, alias, redis, nats })?;
+    let rules = rules::of_job(&layers)?;
+    let settings = Settings::read(&JobSources { layers, alias, redis, nats, rules })?;
     tls::check_admin(&layers, &settings)?;
     Ok(settings)
 }

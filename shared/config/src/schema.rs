@@ -1,6 +1,8 @@
 //! Checks the shape of a job file: its tables and keys, and that each value is a scalar or a list of scalars. Values
 //! become raw texts, which are parsed later, so that they give the same messages as those of other layers.
 
+mod rules;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -124,7 +126,8 @@ impl SchemaReader<'_> {
                 let message = format!("the job `{name}` already stands in line {}", other.line);
                 self.shape(job, &message);
             }
-            tables.push(RawTable { section: Section::Job, name, path: self.path.to_owned(), line, entries });
+            let (path, rules) = (self.path.to_owned(), self.rules(content));
+            tables.push(RawTable { section: Section::Job, name, path, line, entries, rules });
         }
         tables
     }
@@ -163,6 +166,7 @@ impl SchemaReader<'_> {
             path: self.path.to_owned(),
             line: self.lines.line(key.span().start),
             entries: self.entries(content, section),
+            rules: Vec::new(),
         }
     }
 
@@ -172,6 +176,9 @@ impl SchemaReader<'_> {
         let mut entries = BTreeMap::new();
         for (key, value) in content.iter() {
             let name = key.get_ref().as_ref();
+            if section == Section::Job && name == rules::RULES_KEY {
+                continue;
+            }
             let Some(setting) = settings.iter().find(|setting| setting.is_called(name)) else {
                 let known: Vec<&str> = settings.iter().map(|setting| setting.key()).collect();
                 self.unknown(key, &known, belongs_elsewhere(name, section));

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use strum::VariantArray;
 
 use super::group::Group;
+use super::rules;
 use super::setting_def::{DefaultValue, Section, SettingDef};
 use super::setting_kind::SettingKind;
 use super::table::SETTINGS;
@@ -30,7 +31,7 @@ pub fn job_file() -> String {
             text.extend(rows.map(entry));
         }
     }
-    text
+    text + rules::EXAMPLE
 }
 
 /// A setting with its comment. A job must have a name, so that one is not commented out.

@@ -8,6 +8,7 @@ mod messages;
 mod nats;
 mod nats_identity;
 mod precedence;
+mod rules;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keysweep_model::ids::Alias;
-use keysweep_model::messages::{Action, Verify};
+use keysweep_model::messages::{Action, StatedRule, Verify};
 use keysweep_model::secret::Secret;
 
 use super::{NatsSettings, RedisSettings, settings};
@@ -20,7 +20,7 @@ use crate::setting_def::SettingDef;
 use crate::setting_kind::SettingKind;
 use crate::value::ReadSetting;
 use crate::values::{ActivitySetting, BackupPlace};
-use crate::{pace, resolve};
+use crate::{pace, resolve, rules};
 
 const DAY_S: u64 = 86_400;
 const MIB: u64 = 1 << 20;
@@ -35,6 +35,7 @@ pub(crate) struct JobSources<'a> {
     pub(crate) alias: Setting<Alias>,
     pub(crate) redis: RedisSettings,
     pub(crate) nats: Option<NatsSettings>,
+    pub(crate) rules: Vec<Setting<StatedRule>>,
 }
 
 settings! {
@@ -44,6 +45,8 @@ settings! {
         redis: RedisSettings,
         /// The connection to NATS; `None` if everything runs in one process.
         nats: Option<NatsSettings>,
+        /// The rules of the job; without any, it has the short form: patterns and an action.
+        rules: Vec<Setting<StatedRule>>,
     }
 
     Selection {
@@ -286,11 +289,13 @@ settings! {
 
 impl Settings {
     /// All settings in the table's order, without secrets; those of NATS only if there is a connection.
-    /// The file of a secret shows as the origin of the secret.
+    /// The file of a secret shows as the origin of the secret. Rules stand in place of the short form.
     #[must_use]
     pub fn rows(&self) -> Vec<DisplayRow> {
         let nats = self.nats.iter().flat_map(NatsSettings::rows);
-        self.own_rows().into_iter().chain(self.redis.rows()).chain(nats).collect()
+        let of_form = |row: &DisplayRow| self.rules.is_empty() || !rules::SHORT_FORM.contains(&row.name);
+        let own = self.own_rows().into_iter().filter(of_form).chain(rules::rows(&self.rules));
+        own.chain(self.redis.rows()).chain(nats).collect()
     }
 
     /// What the run does to stale keys; a dry run only reports them.
