@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use keysweep_model::messages::{ReadFrom, ReadSource};
+use keysweep_policy::{FactSet, RuleSet};
 use keysweep_redis::node::{self, NodeStatus};
 use keysweep_redis::replica::{self, ReplicaReader, ReplicaRequirement};
 use keysweep_redis::{Conn, Primary, RedisClient, RedisError, RedisErrorKind};
@@ -11,6 +12,7 @@ use keysweep_redis::{Conn, Primary, RedisClient, RedisError, RedisErrorKind};
 use crate::broker_capacity;
 use crate::inactive_policy::ActivitySource;
 use crate::options::Options;
+use crate::policy_check;
 use crate::preflight::{PreflightError, no_database};
 use crate::rights::{self, Rights};
 
@@ -32,12 +34,13 @@ pub(crate) async fn check_node<'a>(
     client: &RedisClient,
     primary: &'a Primary,
     options: &Options,
+    rules: Option<&RuleSet>,
     cluster: bool,
 ) -> Result<CheckedNode<'a>, PreflightError> {
     let db = options.access.db;
     let conn = client.conn(&primary.node).await.map_err(|fault| no_database(db, cluster, fault))?;
     let status = node::status_with_commands(&conn, db).await?;
-    let writes = options.rules.action.writes() && !options.only_plan;
+    let writes = options.rules.writes() && !options.only_plan;
     if let (Some(replica), true) = (&status.replica, writes) {
         return Err(PreflightError::Replica {
             address: conn.address().to_owned(),
@@ -56,9 +59,13 @@ pub(crate) async fn check_node<'a>(
         return Err(PreflightError::TooOld { address: conn.address().to_owned(), version: status.version });
     }
     broker_capacity::check(&conn, &status, db).await?;
+    if let Some(rules) = rules {
+        policy_check::check(rules, &status, conn.address(), options)?;
+    }
     let slot = primary.slots.iter().next().filter(|_| cluster);
-    let rights = rights::ask(&conn, slot, &status, options).await?;
-    let (replica, source) = source(client, primary, &conn, options).await?;
+    let facts = rules.map(RuleSet::facts).unwrap_or_default();
+    let rights = rights::ask(&conn, slot, &status, options, facts).await?;
+    let (replica, source) = source(client, primary, &conn, options, facts).await?;
     Ok(CheckedNode { primary, status, rights, replica, source })
 }
 
@@ -68,9 +75,11 @@ async fn source(
     primary: &Primary,
     conn: &Conn,
     options: &Options,
+    facts: FactSet,
 ) -> Result<(Option<ReplicaReader>, Option<ReadSource>), PreflightError> {
     let ReadFrom::Replica { lag_max_ms } = options.read_from else { return Ok((None, None)) };
     let idle = options.inactive_policy().is_some_and(|order| order.source == ActivitySource::IdleTime);
+    let idle = idle || facts.is_about_accesses();
     let found = match idle {
         true => Err(scanner::IDLE_TIMES.to_owned()),
         false => {

@@ -26,7 +26,6 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::drive::{DriveError, Progress, RunDisplay, drive};
-use crate::estimate::Estimate;
 use crate::job_lock::{self, JobLock, LockError};
 use crate::ledgers;
 use crate::limits::{EMBEDDED_REAPS, EMBEDDED_SCANS};
@@ -58,6 +57,27 @@ pub enum RunError {
         /// Matching keys.
         matching: u64,
         /// Percentage of matching keys.
+        percent: f64,
+        /// The limit in percent.
+        limit: u8,
+        /// The limit that would allow it.
+        allow: u8,
+    },
+    /// A rule would delete too large a share of its keys.
+    #[error(
+        "rule {rule}: {about}{deletions} of its {keys} keys ({percent:.1} %) would be deleted, more than the limit of \
+         {limit} %; check them with `--dry-run`, and allow it with `max_delete_percent = {allow}` in the rule"
+    )]
+    TooManyOfRule {
+        /// The rule, counted from 1.
+        rule: usize,
+        /// `about `, if they are estimated.
+        about: &'static str,
+        /// Keys that would be deleted.
+        deletions: u64,
+        /// Keys of the rule.
+        keys: u64,
+        /// Percentage of its keys.
         percent: f64,
         /// The limit in percent.
         limit: u8,
@@ -135,21 +155,34 @@ pub fn keys(plan: &Preflight) -> u64 {
     plan.nodes.iter().map(|node| node.keys).sum()
 }
 
-/// Refuses a run that would delete more than its limit.
+/// Refuses a run that would delete more than its limit, in all or by one of its rules.
 ///
 /// # Errors
-/// [`RunError::TooMany`].
-pub fn check_deletions(options: &Options, estimate: &Estimate) -> Result<(), RunError> {
+/// [`RunError::TooMany`], [`RunError::TooManyOfRule`].
+pub fn check_deletions(options: &Options, plan: &Preflight) -> Result<(), RunError> {
+    let estimate = &plan.estimate;
     let candidates = estimate.deletions(options.rules.action);
     let (limit, percent) = (options.max_delete_percent, estimate.percent_of(candidates));
-    if percent <= f64::from(limit) {
-        return Ok(());
-    }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 0 to 100")]
-    let allow = percent.ceil().min(100.0) as u8;
-    let matching = estimate.matching_keys;
     let about = if estimate.exact { "" } else { "about " };
-    Err(RunError::TooMany { about, candidates, matching, percent, limit, allow })
+    if percent > f64::from(limit) {
+        let matching = estimate.matching_keys;
+        return Err(RunError::TooMany { about, candidates, matching, percent, limit, allow: allow(percent) });
+    }
+    for (at, rule) in plan.rules.iter().enumerate() {
+        let (deletions, keys, percent) = (rule.deletions, rule.matching_keys, rule.percent());
+        let (rule, limit) = (at + 1, options.rule_limit(at));
+        if percent > f64::from(limit) {
+            let allow = allow(percent);
+            return Err(RunError::TooManyOfRule { rule, about, deletions, keys, percent, limit, allow });
+        }
+    }
+    Ok(())
+}
+
+/// The limit in whole percent that allows `percent`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 0 to 100")]
+fn allow(percent: f64) -> u8 {
+    percent.ceil().min(100.0) as u8
 }
 
 /// Runs `plan` in this process, after it was confirmed and its permissions were checked ([`Preflight::try_out`]). A
@@ -188,14 +221,14 @@ impl Claim {
 /// When the run must not begin.
 pub(crate) async fn claim(context: &Context, options: &Options, plan: &Preflight) -> Result<Claim, RunError> {
     plan.time.check("the run began").map_err(PreflightError::from)?;
-    check_deletions(options, &plan.estimate)?;
+    check_deletions(options, plan)?;
     if let Some(order) = &plan.spec.backup {
         let no_place = || BackupError::NoTarget(options.job.clone());
         context.backups.of(&options.job, order).ok_or_else(no_place)?.check().await?;
     }
     let records = context.records(plan.spec.run);
     let mut claim = Claim { keeper: TaskGroup::default(), unlock: CancellationToken::new() };
-    if options.rules.action.writes() {
+    if options.rules.writes() {
         let lock = job_lock::take_for(plan, options, records.clone()).await?;
         let unlock = claim.unlock.clone();
         claim.keeper.start("lock", async move {
@@ -208,7 +241,7 @@ pub(crate) async fn claim(context: &Context, options: &Options, plan: &Preflight
     if context.is_kept()
         && let Err(e) = state::begin(context, plan).await
     {
-        if options.rules.action.writes() {
+        if options.rules.writes() {
             claim.free().await;
             return Err(RunError::Unrecorded(e));
         }
@@ -245,7 +278,7 @@ pub(crate) async fn carry_out(
     }
     // Without a result, the records have no end to read up to.
     if result.is_ok()
-        && options.rules.action.writes()
+        && options.rules.writes()
         && let Err(e) = ledgers::drop_of_run(options, &records).await
     {
         tracing::warn!(error = %e, "ledger keys remain; they expire automatically");

@@ -20,8 +20,31 @@ pub struct Sample {
     pub protected: u64,
     /// Keys of inactive users that would be deleted: neither protected nor about to expire.
     pub inactive: u64,
+    /// What rules act upon, if the job has rules.
+    pub by_rules: Option<ByRules>,
     /// Whether the sample is all keys of the node.
     pub all: bool,
+}
+
+/// Keys that the rules of a job act upon.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByRules {
+    /// Keys that would be changed or reported.
+    pub candidates: u64,
+    /// Keys that would be deleted.
+    pub deletions: u64,
+}
+
+impl Sample {
+    /// What `part` of the sample is on a node of `keys` keys.
+    #[must_use]
+    pub fn scaled(&self, part: u64, keys: u64) -> u64 {
+        if self.all || self.listed == 0 {
+            return part;
+        }
+        let scaled = u128::from(part) * u128::from(keys) / u128::from(self.listed);
+        u64::try_from(scaled).unwrap_or(u64::MAX)
+    }
 }
 
 /// Numbers of keys, estimated unless `exact`.
@@ -38,6 +61,9 @@ pub struct Estimate {
     /// Keys of inactive users that would be deleted: neither protected nor about to expire. `None` if they are not looked
     /// for.
     pub inactive_keys: Option<u64>,
+    /// What rules act upon, if the job has rules; shown rule by rule.
+    #[serde(skip)]
+    pub by_rules: Option<ByRules>,
     /// Whether every key was read.
     pub exact: bool,
 }
@@ -46,18 +72,16 @@ impl Estimate {
     /// Scales `sample` to a node of `keys` keys.
     #[must_use]
     pub fn of(sample: &Sample, keys: u64) -> Self {
-        let scale = |part: u64| {
-            if sample.all || sample.listed == 0 {
-                return part;
-            }
-            let scaled = u128::from(part) * u128::from(keys) / u128::from(sample.listed);
-            u64::try_from(scaled).unwrap_or(u64::MAX)
-        };
+        let scale = |part: u64| sample.scaled(part, keys);
         Self {
             matching_keys: scale(sample.matching),
             stale_ttl_keys: scale(sample.stale),
             protected_keys: scale(sample.protected),
             inactive_keys: Some(scale(sample.inactive)),
+            by_rules: sample.by_rules.map(|acted| ByRules {
+                candidates: scale(acted.candidates),
+                deletions: scale(acted.deletions),
+            }),
             exact: sample.all,
         }
     }
@@ -70,6 +94,10 @@ impl Estimate {
             matching_keys: sum.matching_keys + node.matching_keys,
             stale_ttl_keys: sum.stale_ttl_keys + node.stale_ttl_keys,
             protected_keys: sum.protected_keys + node.protected_keys,
+            by_rules: sum.by_rules.into_iter().chain(node.by_rules).reduce(|one, other| ByRules {
+                candidates: one.candidates + other.candidates,
+                deletions: one.deletions + other.deletions,
+            }),
             inactive_keys: sum.inactive_keys.zip(node.inactive_keys).map(|(sum, node)| sum + node),
             exact: sum.exact && node.exact,
         })
@@ -84,7 +112,10 @@ impl Estimate {
     /// Keys to act upon.
     #[must_use]
     pub fn candidates(&self) -> u64 {
-        self.stale_candidates() + self.inactive_candidates()
+        match self.by_rules {
+            Some(acted) => acted.candidates,
+            None => self.stale_candidates() + self.inactive_candidates(),
+        }
     }
 
     /// Those without TTL.
@@ -93,9 +124,12 @@ impl Estimate {
         self.stale_ttl_keys.saturating_sub(self.protected_keys)
     }
 
-    /// Keys to delete by a run that does `action` with stale ones.
+    /// Keys to delete by a run that does `action` with stale ones, unless it has rules.
     #[must_use]
     pub fn deletions(&self, action: Action) -> u64 {
+        if let Some(acted) = self.by_rules {
+            return acted.deletions;
+        }
         if !action.writes() {
             return 0;
         }
@@ -179,8 +213,15 @@ mod tests {
 
     #[test]
     fn samples_are_scaled_and_complete_ones_are_exact() {
-        let sample =
-            Sample { listed: 1_000, matching: 500, stale: 50, protected: 10, inactive: 20, all: false };
+        let sample = Sample {
+            listed: 1_000,
+            matching: 500,
+            stale: 50,
+            protected: 10,
+            inactive: 20,
+            by_rules: None,
+            all: false,
+        };
         let estimate = Estimate::of(&sample, 10_000);
         assert_eq!((estimate.matching_keys, estimate.candidates(), estimate.exact), (5_000, 600, false));
         assert!((estimate.percent() - 12.0).abs() < 1e-9);

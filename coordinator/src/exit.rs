@@ -49,9 +49,15 @@ pub fn of_error(error: &RunError) -> u8 {
         RunError::Backup(e) => of_backup(e),
         // The same code as for a run that was cancelled at its limit.
         RunError::Preflight(PreflightError::OutOfTime(_)) => PARTIAL,
-        RunError::Preflight(PreflightError::OneDatabase { .. } | PreflightError::NoDatabase { .. }) => USAGE,
+        RunError::Preflight(
+            PreflightError::OneDatabase { .. }
+            | PreflightError::NoDatabase { .. }
+            | PreflightError::Rules(_)
+            | PreflightError::Rule { .. },
+        ) => USAGE,
         RunError::Preflight(PreflightError::Rights { .. } | PreflightError::Commands { .. })
-        | RunError::TooMany { .. } => REFUSED,
+        | RunError::TooMany { .. }
+        | RunError::TooManyOfRule { .. } => REFUSED,
         RunError::Lock(LockError::Held { .. } | LockError::Foreign { .. }) => REFUSED,
         RunError::State(e) if e.is_setting() => USAGE,
         RunError::State(_) | RunError::Unrecorded(_) => FAILED,

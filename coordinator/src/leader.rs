@@ -84,7 +84,7 @@ pub async fn lead(
     let seen = display.view().progress;
     let (unlock, done) = (CancellationToken::new(), CancellationToken::new());
     let mut keeper = TaskGroup::default();
-    if spec.rules.action.writes() {
+    if spec.rules.writes() {
         let (env, records, unlock) = (context.clone(), records.clone(), unlock.clone());
         let hold = held.record.clone();
         keeper.start("lock", async move { hold_job_lock(&env, &job, &spec, &hold, records, unlock).await });

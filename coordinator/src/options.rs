@@ -10,7 +10,8 @@ use keysweep_model::glob::{Pattern, PatternError};
 use keysweep_model::ids::Alias;
 use keysweep_model::key::Key;
 use keysweep_model::messages::{
-    Application, Attempt, BackupPolicy, HitRateSource, PacingLimits, ReadFrom, Rules, Verify,
+    Action, Application, Attempt, BackupPolicy, HitRateSource, PacingLimits, Policy, ReadFrom, Rules,
+    StatedRule, Verify,
 };
 use keysweep_model::secret::Secret;
 use keysweep_model::selection::Selection;
@@ -81,12 +82,6 @@ pub struct Options {
 /// Settings that cannot be used.
 #[derive(Debug, Error)]
 pub enum OptionsError {
-    /// The job has rules, at this line; runs do not carry them out.
-    #[error(
-        "{0}: the job has rules, which runs do not carry out yet: `keysweep config check` checks them; for a run, use \
-         `patterns` and `action`"
-    )]
-    Rules(Origin),
     /// A pattern that Redis would not accept.
     #[error("pattern `{pattern}` {source}")]
     Pattern {
@@ -150,23 +145,23 @@ impl Options {
     /// # Errors
     /// When a setting is invalid.
     pub fn from_settings(settings: &Settings) -> Result<Self, OptionsError> {
-        if let Some(rule) = settings.rules.first() {
-            return Err(OptionsError::Rules(rule.origin.clone()));
-        }
         let (aggressive, inactive) = (settings.aggressive_cleanup.value, inactive_policy::order(settings)?);
         if aggressive && inactive.is_none() {
             return Err(InactivePolicyError::missing(settings).into());
         }
+        let policy = policy(settings);
+        let is_short = policy.is_none();
         let rules = Rules {
-            patterns: patterns(&settings.patterns.value)?,
-            protect: patterns(&settings.protect.value)?,
+            patterns: if is_short { patterns(&settings.patterns.value)? } else { Vec::new() },
+            protect: if is_short { patterns(&settings.protect.value)? } else { Vec::new() },
             sources: sources(settings),
-            action: settings.effective_action(),
+            action: if is_short { settings.effective_action() } else { Action::Report },
             grace_ms: millis(settings.grace.value),
             scan_batch_keys: settings.scan_batch_size.value,
             delete_batch_keys: settings.delete_batch_size.value,
             inactive: None,
             verify: settings.verify.value,
+            policy,
         };
         let access = access(&settings.redis, settings.db.value)?;
         let options = Self {
@@ -230,7 +225,14 @@ impl Options {
     }
 
     fn deletes(&self) -> bool {
-        self.rules.action.deletes() || self.inactive_policy().is_some() && self.rules.action.writes()
+        self.rules.deletes() || self.inactive_policy().is_some() && self.rules.action.writes()
+    }
+
+    /// The largest share of the keys of the rule with this number, from 0, that may be deleted: 0 to 100.
+    #[must_use]
+    pub fn rule_limit(&self, rule: usize) -> u8 {
+        let stated = self.rules.policy.as_ref().and_then(|policy| policy.rules.get(rule));
+        stated.and_then(|rule| rule.max_delete_percent).unwrap_or(self.max_delete_percent)
     }
 
     /// The selection of keys that a run counts.
@@ -299,6 +301,12 @@ fn read_from(settings: &Settings) -> ReadFrom {
         "replica" => ReadFrom::Replica { lag_max_ms: millis(settings.replica_lag.value) },
         _ => ReadFrom::Primary,
     }
+}
+
+/// The rules of the job, if it has rules.
+fn policy(settings: &Settings) -> Option<Policy> {
+    let rules: Vec<StatedRule> = settings.rules.iter().map(|rule| rule.value.clone()).collect();
+    (!rules.is_empty()).then_some(Policy { rules, dry_run: settings.dry_run.value })
 }
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OptionsError> {

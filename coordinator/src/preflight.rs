@@ -12,6 +12,7 @@ use keysweep_model::memory::ByteEstimate;
 use keysweep_model::messages::{AsReplica, DeleteBackend, Guards, Measure, RunSpec, ScanTask, Verify};
 use keysweep_model::slot::SlotSet;
 use keysweep_model::time::now_ms;
+use keysweep_policy::{Fact, FactSet};
 use keysweep_redis::RedisClient;
 use keysweep_redis::health::HealthCheck;
 use keysweep_runtime::activity::ActiveUsers;
@@ -28,6 +29,7 @@ use crate::options::Options;
 use crate::plan_progress::PlanProgress;
 
 pub use crate::planned_source::PlannedSource;
+pub use crate::rule_estimate::RuleEstimate;
 use crate::run_time::RunTime;
 use build_plan::PlanBuilder;
 pub use error::PreflightError;
@@ -45,6 +47,8 @@ pub struct Preflight {
     pub missing: SlotSet,
     /// The sum over the nodes.
     pub estimate: Estimate,
+    /// What is expected of each rule; empty if the job has the short form of one.
+    pub rules: Vec<RuleEstimate>,
     /// The memory that the deletions would free; if the run only reports keys, the memory of those. `None` if unknown.
     pub freed: Option<ByteEstimate>,
     /// The active users, to be stored with the run; `None` if inactive ones are not looked for.
@@ -103,7 +107,7 @@ pub struct NodePreflight {
 ///
 /// # async fn example(options: coordinator::options::Options) -> Result<(), Box<dyn std::error::Error>> {
 /// let mut plan = preflight(&options, RunId::new(), now_ms()).await?;
-/// check_deletions(&options, &plan.estimate)?;
+/// check_deletions(&options, &plan)?;
 /// println!("{} keys would be deleted", plan.estimate.deletions(options.rules.action));
 /// plan.try_out(&options).await?;
 /// let (progress, _) = tokio::sync::watch::channel(Progress::start(embedded::keys(&plan)));
@@ -145,7 +149,7 @@ async fn inspect_nodes(
         return Err(PreflightError::NoSlots);
     }
     let begin = counted_before(&client, options, run, now_ms).await;
-    let mut around = PlanBuilder::new(&client, options, planning);
+    let mut around = PlanBuilder::new(&client, options, planning)?;
     let met = around.check_nodes(&topology).await?;
     let scripts_refused = met.iter().find_map(|there| there.rights.scripts_refused.clone());
     let rights_unchecked = met.iter().find_map(|there| there.rights.unchecked.clone());
@@ -163,13 +167,14 @@ async fn inspect_nodes(
         found.nodes.iter_mut().for_each(|row| row.estimate.inactive_keys = None);
     }
     let estimate = Estimate::sum(found.nodes.iter().map(|row| row.estimate));
-    let asked = options.spec(run, now_ms);
+    let (asked, facts) = (options.spec(run, now_ms), around.facts());
     let measure = estimate.measure(options.rules.action);
     let spec = RunSpec {
         cluster: topology.cluster,
         rules,
         nodes: found.planned,
         guards: Guards { deletions_max: estimate.cap(options.max_delete_percent), ..asked.guards },
+        rule_deletions_max: caps(options, &found.rules),
         inactive_refused: activity.refused,
         sampled_users: Some(found.users.counts()).filter(|met| met.keys > 0),
         scripts_refused,
@@ -181,13 +186,14 @@ async fn inspect_nodes(
         },
         ..asked
     };
-    let reads = reads(&spec);
+    let reads = reads(&spec, facts);
     Ok(Preflight {
         spec,
         tasks: found.tasks,
         nodes: found.nodes,
         missing: if topology.cluster { found.missing } else { SlotSet::new() },
         estimate,
+        rules: found.rules,
         freed: found.freed,
         users: activity.known.map(|known| known.users),
         sample: CounterSnapshot { nodes: found.readings, reads, ..begin },
@@ -197,9 +203,15 @@ async fn inspect_nodes(
     })
 }
 
+/// The most deletions by each rule.
+fn caps(options: &Options, rules: &[RuleEstimate]) -> Vec<Option<u64>> {
+    rules.iter().enumerate().map(|(at, rule)| rule.cap(options.rule_limit(at))).collect()
+}
+
 /// Which values a run of `spec` reads.
-fn reads(spec: &RunSpec) -> RunReads {
+fn reads(spec: &RunSpec, facts: FactSet) -> RunReads {
     let values = spec.backup.is_some()
+        || facts.contains(Fact::Length)
         || spec.rules.verify == Verify::Value
         || spec.delete_backend() != DeleteBackend::Lua;
     if values { RunReads::Values } else { RunReads::Scripts }

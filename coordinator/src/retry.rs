@@ -50,6 +50,7 @@ impl Options {
                 full_scan: self.full_scan,
                 max_delete_percent: self.max_delete_percent,
             }),
+            rule_deletions_max: Vec::new(),
         }
     }
 

@@ -2,7 +2,9 @@
 //! confirmation.
 
 use keysweep_model::duration;
+use keysweep_model::glob::Pattern;
 use keysweep_model::messages::{Lookups, PlannedNode};
+use keysweep_policy::FactSet;
 use keysweep_redis::capabilities::{self, Capabilities};
 use keysweep_redis::limits::PREFLIGHT_TIMEOUT;
 use keysweep_redis::node::NodeStatus;
@@ -29,21 +31,25 @@ pub(crate) struct Rights {
 
 /// The commands that a run needs at a node that serves `slot`, if it is one of a cluster.
 fn needs<'a>(
-    options: &'a Options,
+    options: &Options,
+    patterns: &'a [Pattern],
     slot: Option<u16>,
     status: Option<&NodeStatus>,
+    facts: FactSet,
 ) -> RequiredPermissions<'a> {
     let inactive = options.inactive_policy();
     RequiredPermissions {
         slot,
         // No run writes at a replica, so its write permissions do not matter.
-        writes: options.rules.action.writes() && status.is_none_or(|status| status.replica.is_none()),
-        patterns: &options.rules.patterns,
+        writes: options.rules.writes() && status.is_none_or(|status| status.replica.is_none()),
+        patterns,
         // If that is unknown, inactive users are not looked for.
-        inactive: inactive.is_some() && status.is_some_and(|status| status.reports_expiry),
+        inactive: (inactive.is_some() || options.rules.policy.is_some())
+            && status.is_some_and(|status| status.reports_expiry),
         saves: options.backup_order().is_some() || options.verifies(),
         idle: inactive.is_some_and(|order| order.source == ActivitySource::IdleTime),
         field_ttls: status.is_some_and(|status| status.field_ttls > 0),
+        facts,
     }
 }
 
@@ -56,8 +62,10 @@ pub(crate) async fn ask(
     slot: Option<u16>,
     status: &NodeStatus,
     options: &Options,
+    facts: FactSet,
 ) -> Result<Rights, PreflightError> {
-    let needs = needs(options, slot, Some(status));
+    let patterns = options.rules.all_patterns();
+    let needs = needs(options, &patterns, slot, Some(status), facts);
     let (mut lacking, own) = preflight::missing(conn, &needs).await?;
     let mut known = Rights { own, ..Rights::default() };
     // Without access to our own keys, every command on them would seem to be forbidden.
@@ -89,7 +97,7 @@ impl Preflight {
 
     async fn try_all(&mut self, options: &Options) -> Result<(), PreflightError> {
         let client = self.deployment.take();
-        if !options.rules.action.writes() {
+        if !options.rules.writes() {
             return Ok(());
         }
         let client = match client {
@@ -130,7 +138,9 @@ async fn try_node(
     options: &Options,
 ) -> Result<Option<String>, PreflightError> {
     let conn = client.conn(&node.node).await?;
-    let needs = needs(options, node.slots.iter().next().filter(|_| cluster), None);
+    let (patterns, slot) = (options.rules.all_patterns(), node.slots.iter().next().filter(|_| cluster));
+    // What conditions need was checked before the confirmation: it is read only.
+    let needs = needs(options, &patterns, slot, None, FactSet::EMPTY);
     let mut lacking = preflight::tried(&conn, &needs).await?;
     let refused = match capabilities::ask(&conn).await? {
         Ok(allowed) => refusal(&conn, allowed),

@@ -13,7 +13,7 @@ pub fn started(spec: &RunSpec, who: &str, now_ms: u64) -> Event {
         coordinator: who,
         redis: &spec.alias,
         dry_run: spec.dry_run,
-        action: spec.rules.action.name(),
+        action: spec.rules.action_name(),
         started_by: &spec.started_by,
         attempt: spec.attempt,
         keys: spec.keys(),

@@ -6,11 +6,12 @@ use keysweep_model::limits::MEASURED_AT_ONCE;
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::messages::{Action, Lookups, PlannedNode, Reason};
 use keysweep_redis::Throttle;
+use keysweep_redis::limits::FIELDS_KEYS_AT_ONCE;
 use keysweep_redis::memory_usage::{KeyQuery, memory_usage};
 use keysweep_redis::{Conn, RedisClient, RedisError, Ttl, node};
 use scanner::sample::{KeySample, SampleRequest, SampledTables, classify_fields, sample};
 use scanner::sample_whole::sample_whole;
-use scanner::{Classification, Classifier, Treatment};
+use scanner::{Classification, Classifier, KeepReason, RuledKey, RuledKeys, Treatment};
 use tokio::time::Instant;
 
 use crate::check_node::CheckedNode;
@@ -19,6 +20,7 @@ use crate::estimate::{self, Estimate};
 use crate::limits::{PLAN_MEASURED, PLAN_MEASURED_ALL, SAMPLE_KEYS_IN, SAMPLE_KEYS_LEAST, SAMPLE_KEYS_MIN};
 use crate::plan::NodeKeys;
 use crate::preflight::{NodePreflight, PlannedSource};
+use crate::rule_estimate::{self, RuleEstimate};
 use crate::sampled_users::SampledUserIds;
 
 /// The result of sampling a node.
@@ -33,6 +35,8 @@ pub(crate) struct NodeSample {
     pub(crate) users: SampledUserIds,
     /// Bytes of memory that the node uses.
     pub(crate) used_memory: Option<u64>,
+    /// What is expected of each rule; empty without rules.
+    pub(crate) rules: Vec<RuleEstimate>,
 }
 
 /// How to sample a node.
@@ -146,12 +150,25 @@ pub(crate) async fn classify_sample(
     let CheckedNode { primary, status, source, .. } = there;
     let ListedNode { keys, skipped, counted, sampled, looked_up, sampling } = listed;
     let conn = deployment.conn(&primary.node).await?;
-    let judged = sample_counts(&sampled, selector);
+    let mut looked_up = looked_up;
+    let (ruled, made) = ruled(&conn, &sampled, selector, sampling.breaks).await?;
+    looked_up += made;
+    let verdicts = verdicts(&sampled, selector, ruled.as_deref());
+    let rule_set = selector.rule_set();
+    let mut judged = sample_counts(&sampled, &verdicts);
+    judged.by_rules = rule_set.zip(ruled.as_deref()).map(|(rules, ruled)| rule_estimate::acted(rules, ruled));
     let estimate = Estimate::of(&judged, keys.keys);
-    let goes = to_delete(&sampled, selector, sampling.action);
+    let rules = rule_set.zip(ruled.as_deref());
+    let rules = rules.map(|(rules, ruled)| rule_estimate::of_sample(rules, ruled, &judged, keys.keys));
+    let counted_of = |at: usize, reason: Reason| match (rule_set, &ruled) {
+        (Some(rules), Some(ruled)) => rule_estimate::is_deleted(rules, ruled[at].rule, ruled[at].verdict),
+        _ => counts(sampling.action, reason),
+    };
+    let goes = to_delete(&sampled, &verdicts, counted_of);
     let sizes = sizes(&conn, &goes, sampled.all, sampling.breaks).await?;
     // A skipped node has no key without TTL.
-    let nothing = skipped || !counts(sampling.action, Reason::Stale) && !sampling.inactive;
+    let stale_counts = rule_set.is_some() || counts(sampling.action, Reason::Stale);
+    let nothing = skipped || !stale_counts && !sampling.inactive;
     let freed = match nothing {
         true => Some(ByteEstimate::NOTHING),
         false => estimate::freed(&judged, keys.keys, goes.len() as u64, &sizes),
@@ -184,7 +201,44 @@ pub(crate) async fn classify_sample(
         estimate,
     };
     let reading = status.counters(&primary.node, looked_up);
-    Ok(NodeSample { node, keys, row, reading, freed, users, used_memory: status.used_memory })
+    let (used_memory, rules) = (status.used_memory, rules.unwrap_or_default());
+    Ok(NodeSample { node, keys, row, reading, freed, users, used_memory, rules })
+}
+
+/// The sampled keys with their rules, if the job has rules, and the lookups made at `conn` for their conditions.
+async fn ruled(
+    conn: &Conn,
+    sampled: &KeySample,
+    selector: &Classifier<'_>,
+    breaks: Throttle,
+) -> Result<(Option<Vec<RuledKey>>, Lookups), RedisError> {
+    let mut lookups = Lookups::default();
+    if selector.rule_set().is_none() {
+        return Ok((None, lookups));
+    }
+    let keys = sampled
+        .looks
+        .iter()
+        .filter_map(|(key, seen)| Some((selector.rule_of(key.as_bytes())?, key.as_bytes(), *seen)));
+    let mut ruled = RuledKeys::new(selector, keys);
+    while ruled.is_open() {
+        let sent = Instant::now();
+        lookups += ruled.ask(conn, breaks.at_once(FIELDS_KEYS_AT_ONCE)).await?;
+        breaks.rest(sent).await;
+    }
+    Ok((Some(ruled.finish().0), lookups))
+}
+
+/// What would be done with each of the sampled keys.
+fn verdicts(
+    sampled: &KeySample,
+    selector: &Classifier<'_>,
+    ruled: Option<&[RuledKey]>,
+) -> Vec<Classification> {
+    match ruled {
+        Some(ruled) => ruled.iter().map(|key| key.verdict).collect(),
+        None => sampled.looks.iter().map(|(key, seen)| selector.classify(key.as_bytes(), seen)).collect(),
+    }
 }
 
 /// Whether the memory of candidates with `reason` counts: they would be deleted, or `action` only reports.
@@ -192,13 +246,16 @@ fn counts(action: Action, reason: Reason) -> bool {
     !action.writes() || reason.is_deleted(action)
 }
 
-/// The sampled keys to delete; if `action` only reports, those to report.
-fn to_delete<'a>(sampled: &'a KeySample, selector: &Classifier<'_>, action: Action) -> Vec<&'a Key> {
-    let looks = sampled.looks.iter().filter(|(key, seen)| {
-        let verdict = selector.classify(key.as_bytes(), seen);
-        matches!(verdict, Classification::Candidate(reason, Treatment::Reap | Treatment::Reported) if counts(action, reason))
+/// The sampled keys to delete, or to report in a run that only reports: those that `counts`, by index and reason.
+fn to_delete<'a>(
+    sampled: &'a KeySample,
+    verdicts: &[Classification],
+    counts: impl Fn(usize, Reason) -> bool,
+) -> Vec<&'a Key> {
+    let looks = sampled.looks.iter().zip(verdicts).enumerate().filter(|(at, (_, verdict))| {
+        matches!(verdict, Classification::Candidate(reason, Treatment::Reap | Treatment::Reported) if counts(*at, *reason))
     });
-    looks.map(|(key, _)| key).collect()
+    looks.map(|(_, ((key, _), _))| key).collect()
 }
 
 /// Bytes of `keys` of a node, of as many as a plan measures. Missing keys have none.
@@ -220,13 +277,17 @@ async fn sizes(conn: &Conn, keys: &[&Key], all: bool, breaks: Throttle) -> Resul
 }
 
 /// Counts the classes of sampled keys.
-fn sample_counts(sampled: &KeySample, selector: &Classifier<'_>) -> estimate::Sample {
+fn sample_counts(sampled: &KeySample, verdicts: &[Classification]) -> estimate::Sample {
     let mut sample =
         estimate::Sample { listed: sampled.listed, all: sampled.all, ..estimate::Sample::default() };
-    for (key, seen) in &sampled.looks {
-        let verdict = selector.classify(key.as_bytes(), seen);
-        sample.matching += u64::from(verdict != Classification::Gone);
-        let Classification::Candidate(reason, fate) = verdict else { continue };
+    for verdict in verdicts {
+        sample.matching += u64::from(*verdict != Classification::Gone);
+        // What a rule says is right counts as protected.
+        if let Classification::Keep(KeepReason::Durable | KeepReason::Lasting) = verdict {
+            sample.stale += 1;
+            sample.protected += u64::from(*verdict == Classification::Keep(KeepReason::Durable));
+        }
+        let Classification::Candidate(reason, fate) = *verdict else { continue };
         let protected = fate == Treatment::Protected;
         sample.stale += u64::from(reason == Reason::Stale);
         sample.protected += u64::from(reason == Reason::Stale && protected);

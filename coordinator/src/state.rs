@@ -135,7 +135,7 @@ pub(crate) async fn begin(context: &Context, plan: &Preflight) -> Result<(), Rec
     let spec = &plan.spec;
     for line in unfinished(context, &spec.job, &spec.alias).await? {
         // A run that writes has the job's lock. Now we have it.
-        let is_gone = if line.writes && spec.rules.action.writes() {
+        let is_gone = if line.writes && spec.rules.writes() {
             line.run_id != spec.run
         } else {
             !line.writes && is_silent(context, &line, now_ms()).await?

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keysweep_model::ids::{Alias, RunId};
-use keysweep_model::messages::{Action, HitRateSource, Rules};
+use keysweep_model::messages::{Action, HitRateSource};
 use keysweep_model::metrics::{Alert, HitRateWindow, RedisHealth};
 use keysweep_model::result::Status;
 use keysweep_model::selection::Selection;
@@ -132,7 +132,8 @@ pub async fn with_sample(statistics: Statistics, context: &Context, options: &Op
         return statistics;
     }
     // With the options of a dry run: reads only.
-    let rules = Rules { action: Action::Report, ..options.rules.clone() };
+    let mut rules = options.rules.clone();
+    rules.set_dry_run(true, Action::Report);
     let options = Options { dry_run: true, rules, ..options.clone() };
     let looked = match preflight(&options, RunId::new(), now_ms()).await {
         Ok(looked) => looked,

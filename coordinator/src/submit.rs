@@ -88,7 +88,7 @@ pub async fn submit(
     options: &Options,
     plan: &Preflight,
 ) -> Result<Submitted, SubmitError> {
-    check_deletions(options, &plan.estimate)?;
+    check_deletions(options, plan)?;
     let held = match take(context, options, plan).await? {
         ClaimOutcome::Ours(held) => held,
         ClaimOutcome::Left(run) => return Ok(Submitted::Resumed(run)),
@@ -140,7 +140,7 @@ async fn store(context: &Context, options: &Options, plan: &Preflight) -> Result
     let spec = &plan.spec;
     let records = context.records(spec.run);
     // A run without NATS is excluded only by the lock in Redis, so we take it, too. The driver of the run adopts it.
-    let lock = if options.rules.action.writes() {
+    let lock = if options.rules.writes() {
         Some(job_lock::take_for(plan, options, records.clone()).await?)
     } else {
         None

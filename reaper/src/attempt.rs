@@ -34,13 +34,13 @@ pub(crate) struct BatchContext<'a> {
     /// The delivery of its message; `None` if the batch is being dead-lettered.
     pub(crate) delivery: Option<&'a Delivery>,
     /// What the guard should do.
-    pub(crate) mode: GuardMode,
+    pub(crate) mode: GuardMode<'a>,
 }
 
 impl BatchContext<'_> {
     /// Whether idle times decide who is inactive.
     pub(crate) fn counts_idle(&self) -> bool {
-        Act::of(&self.spec.rules).idle_ms.is_some()
+        Act::of(&self.spec.rules, None).idle_ms.is_some()
     }
 }
 

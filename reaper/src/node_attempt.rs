@@ -27,7 +27,7 @@ pub(crate) struct NodeAttempt<'a, 'n> {
     pub(crate) node: &'n NodeId,
     /// What is not done yet.
     pub(crate) work: VecDeque<Work<'a>>,
-    pub(crate) guard: NodeGuard,
+    pub(crate) guard: NodeGuard<'a>,
     /// The clock of the node when the attempt began there, in milliseconds.
     pub(crate) now_ms: u64,
     pub(crate) throttle: BatchThrottle<'a>,
@@ -129,7 +129,7 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
 }
 
 /// `mode` for a node; `fields` states whether the node has hashes whose fields expire.
-fn with_fields(mode: GuardMode, fields: bool) -> GuardMode {
+fn with_fields(mode: GuardMode<'_>, fields: bool) -> GuardMode<'_> {
     match mode {
         GuardMode::Act(act) => GuardMode::Act(Act { fields, ..act }),
         other => other,

@@ -9,13 +9,13 @@ use crate::node_session::NodeSession;
 use crate::work::{Place, Work};
 
 /// The guard of one batch at one node.
-pub(crate) struct NodeGuard {
+pub(crate) struct NodeGuard<'a> {
     pub(crate) session: NodeSession,
     pub(crate) window: BatchWindow,
-    pub(crate) mode: GuardMode,
+    pub(crate) mode: GuardMode<'a>,
 }
 
-impl NodeGuard {
+impl<'g> NodeGuard<'g> {
     /// Sends `calls` in one write. The contents of candidates that have `fingerprints` are compared.
     pub(crate) async fn call(
         &self,
@@ -29,7 +29,10 @@ impl NodeGuard {
         self.session.executor.call(&self.session.conn, call).await
     }
 
-    fn part<'a>(&self, work: &Work<'a>, fingerprints: Option<&Fingerprints>, doubtful: bool) -> Part<'a> {
+    fn part<'a>(&self, work: &Work<'a>, fingerprints: Option<&Fingerprints>, doubtful: bool) -> Part<'a>
+    where
+        'g: 'a,
+    {
         Part {
             ledger: work.ledger,
             recorded: work.recorded,
@@ -41,7 +44,7 @@ impl NodeGuard {
         }
     }
 
-    fn mode_of(&self, work: &Work<'_>, doubtful: bool) -> GuardMode {
+    fn mode_of(&self, work: &Work<'_>, doubtful: bool) -> GuardMode<'g> {
         match self.mode {
             GuardMode::Act(_) if !work.here => GuardMode::Elsewhere,
             // An earlier attempt may have acted on them.

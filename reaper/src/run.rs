@@ -23,6 +23,7 @@ use crate::grants::{grant, until_granted};
 use crate::node_session::NodeStates;
 use crate::receipt::{BatchResult, uniform};
 use crate::skipped_batches::ignore;
+use crate::validate_batch::Allowed;
 use crate::{backup_writer, ledger_outcomes, validate_batch};
 
 /// The longest requeue delay of a batch whose grace is not over. The batch is checked at this interval, however long
@@ -82,9 +83,12 @@ impl Reaper {
             true => self.context.activities.get(&records, &spec.rules).await?,
             false => None,
         };
-        validate_batch::check(batch, &spec, &grant, activity.as_deref()).map_err(Failure::Refused)?;
+        let rules = self.specs.rules(&spec)?;
+        let (rules, activity) = (rules.as_deref(), activity.as_deref());
+        validate_batch::check(batch, Allowed { spec: &spec, rules, grant: &grant, activity })
+            .map_err(Failure::Refused)?;
         let cancel = records.cancel().await?;
-        let act = Act::of(&spec.rules);
+        let act = Act::of(&spec.rules, batch.rule.and_then(|rule| rules?.rule(rule)));
         let mode =
             if cancel.is_some() { GuardMode::Finalize(Outcome::Unreached) } else { GuardMode::Act(act) };
         let context = &self.context;
@@ -113,7 +117,7 @@ impl Reaper {
     /// The outcomes of `batch` as its ledgers record them.
     async fn recorded(&self, batch: &ReapBatch, spec: &RunSpec) -> Result<BatchResult, Failure> {
         let client = self.clients.get(&batch.alias, spec.db).await?;
-        ledger_outcomes::read(&client, batch, Act::of(&spec.rules).idle_ms.is_some()).await
+        ledger_outcomes::read(&client, batch, Act::of(&spec.rules, None).idle_ms.is_some()).await
     }
 
     async fn attempt(&self, of: BatchContext<'_>) -> Result<BatchResult, Interruption> {

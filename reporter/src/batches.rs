@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keysweep_model::ids::{BatchId, TaskId};
 use keysweep_model::messages::{Grant, ListedBatch, Receipt};
 use keysweep_model::outcome::Outcome;
+use keysweep_model::result::Accounting;
 
 /// All batches of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,6 +18,8 @@ pub(crate) struct Batches {
     incomplete: bool,
     /// By scan generation: keys that were deleted or may be deleted at any time.
     possible: BTreeMap<u32, u128>,
+    /// The same for each rule.
+    possible_by_rule: BTreeMap<(u16, u32), u128>,
     /// Batches that a grant lists.
     granted: BTreeSet<BatchId>,
     /// Listed batches with neither a grant nor a receipt, and their number of candidates.
@@ -30,6 +33,7 @@ struct ListedBatches {
     scan_generation: u32,
     keys: u64,
     deletes: u64,
+    rule: Option<u16>,
 }
 
 /// The receipt of a batch, as far as it matters here.
@@ -38,6 +42,8 @@ struct AnsweredBatch {
     /// Keys that were deleted or may have been.
     deleted: u64,
     all: Option<Outcome>,
+    /// The outcomes that it lists key by key.
+    outcomes: Accounting,
 }
 
 /// Candidates that count from now on.
@@ -54,7 +60,7 @@ impl ListedBatches {
     fn possible(&self, answered: Option<&AnsweredBatch>) -> u64 {
         match answered {
             None => self.deletes,
-            Some(AnsweredBatch { all: None, deleted }) => self.deletes.min(*deleted),
+            Some(AnsweredBatch { all: None, deleted, .. }) => self.deletes.min(*deleted),
             Some(AnsweredBatch { all: Some(Outcome::Unconfirmed), .. }) => self.deletes,
             Some(AnsweredBatch { all: Some(_), .. }) => 0,
         }
@@ -69,14 +75,18 @@ impl Batches {
         let answered = self.answered.get(&batch.batch);
         let before = self.listed.get(&batch.batch).cloned();
         self.open += usize::from(before.is_none() && answered.is_none());
-        let before = before.unwrap_or(ListedBatches { task, scan_generation, keys: 0, deletes: 0 });
+        let before =
+            before.unwrap_or(ListedBatches { task, scan_generation, keys: 0, deletes: 0, rule: batch.rule });
         let now = ListedBatches {
             keys: before.keys.max(batch.keys),
             deletes: before.deletes.max(batch.deletes),
             ..before
         };
-        let possible = self.possible.entry(now.scan_generation).or_default();
-        *possible += u128::from(now.possible(answered)) - u128::from(before.possible(answered));
+        let more = u128::from(now.possible(answered)) - u128::from(before.possible(answered));
+        *self.possible.entry(now.scan_generation).or_default() += more;
+        if let Some(rule) = now.rule {
+            *self.possible_by_rule.entry((rule, now.scan_generation)).or_default() += more;
+        }
         let outcome = answered.and_then(|answered| answered.all);
         let counted =
             CountedBatch { scan_generation: now.scan_generation, keys: now.keys - before.keys, outcome };
@@ -91,17 +101,23 @@ impl Batches {
         if self.answered.contains_key(&receipt.batch) {
             return None;
         }
-        let outcomes = receipt.groups.iter().flat_map(|group| &group.outcomes);
-        let deleted = |outcome: &&Outcome| matches!(outcome, Outcome::Deleted | Outcome::Unconfirmed);
-        let answered = AnsweredBatch { deleted: outcomes.filter(deleted).count() as u64, all: receipt.all };
+        let mut outcomes = Accounting::default();
+        for outcome in receipt.groups.iter().flat_map(|group| &group.outcomes) {
+            *outcomes.count_of(*outcome) += 1;
+        }
+        let deleted = outcomes.deleted + outcomes.unconfirmed;
+        let answered = AnsweredBatch { deleted, all: receipt.all, outcomes };
         let waited = self.waits(receipt.batch);
         self.answered.insert(receipt.batch, answered);
         self.recount(receipt.batch, waited);
         self.incomplete |= receipt.all.is_some();
         let Some(listed) = self.listed.get(&receipt.batch) else { return Some(None) };
         self.open -= 1;
-        let possible = self.possible.entry(listed.scan_generation).or_default();
-        *possible -= u128::from(listed.possible(None) - listed.possible(Some(&answered)));
+        let less = u128::from(listed.possible(None) - listed.possible(Some(&answered)));
+        *self.possible.entry(listed.scan_generation).or_default() -= less;
+        if let Some(rule) = listed.rule {
+            *self.possible_by_rule.entry((rule, listed.scan_generation)).or_default() -= less;
+        }
         let counted = |outcome| CountedBatch {
             scan_generation: listed.scan_generation,
             keys: listed.keys,
@@ -164,9 +180,32 @@ impl Batches {
     /// Keys that were deleted, and keys that may be deleted at any time because a report lists them. Keys of a later
     /// generation were restored by a failover and count separately: the generation with the most keys counts.
     pub(crate) fn deletions_possible(&self) -> u64 {
-        let most = self.possible.values().max().copied().unwrap_or_default();
-        u64::try_from(most).unwrap_or(u64::MAX)
+        most(self.possible.values())
     }
+
+    /// The same for the keys of a rule.
+    pub(crate) fn deletions_possible_by(&self, rule: u16) -> u64 {
+        most(self.possible_by_rule.range((rule, 0)..=(rule, u32::MAX)).map(|(_, keys)| keys))
+    }
+
+    /// The candidates and the outcomes of each rule's batches, without those that were found when slots were read again.
+    pub(crate) fn by_rule(&self) -> BTreeMap<u16, Accounting> {
+        let mut rules: BTreeMap<u16, Accounting> = BTreeMap::new();
+        for (batch, listed) in self.listed.iter().filter(|(_, listed)| listed.scan_generation == 0) {
+            let Some(rule) = listed.rule else { continue };
+            let answered = self.answered.get(batch);
+            let mut account = answered.map_or_else(Accounting::default, |answered| answered.outcomes);
+            if let Some(outcome) = answered.and_then(|answered| answered.all) {
+                *account.count_of(outcome) = listed.keys;
+            }
+            rules.entry(rule).or_default().add(&Accounting { candidates: listed.keys, ..account });
+        }
+        rules
+    }
+}
+
+fn most<'a>(possible: impl Iterator<Item = &'a u128>) -> u64 {
+    u64::try_from(possible.max().copied().unwrap_or_default()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -177,7 +216,7 @@ mod tests {
     use super::*;
 
     fn listed(batch: BatchId, keys: u64, deletes: u64) -> ListedBatch {
-        ListedBatch { batch, keys, deletes, digest: None }
+        ListedBatch { batch, keys, deletes, rule: None, digest: None }
     }
 
     fn whole(batch: BatchId, outcome: Outcome) -> Receipt {

@@ -34,8 +34,10 @@ pub struct ResultContext {
 pub fn finish(fold: &Fold, context: &ResultContext) -> Option<CleanupResult> {
     let spec = fold.spec.as_ref()?;
     let coverage = sections::coverage(fold, spec);
+    let rules = sections::rules(fold, spec);
+    let balanced = fold.totals.accounting.is_balanced() && fold.totals.rescanned.is_balanced();
     let accounting = Accounting {
-        balanced: fold.totals.accounting.is_balanced() && fold.totals.rescanned.is_balanced(),
+        balanced: balanced && rules.iter().all(|rule| rule.accounting.balanced),
         ..fold.totals.accounting
     };
     let counts = fold.totals.counts;
@@ -51,7 +53,7 @@ pub fn finish(fold: &Fold, context: &ResultContext) -> Option<CleanupResult> {
         started_by: spec.started_by.clone(),
         attempt: spec.attempt,
         dry_run: spec.dry_run,
-        action: spec.rules.action.name().to_owned(),
+        action: spec.rules.action_name().to_owned(),
         scanned_keys: counts.scanned,
         scanned_keys_approximate: fold.approximate,
         skipped_keys: counts.skipped,
@@ -73,6 +75,7 @@ pub fn finish(fold: &Fold, context: &ResultContext) -> Option<CleanupResult> {
         pacing: pacing(spec, &fold.pacing, coverage.complete && !fold.batches.is_incomplete()),
         delete_backend: spec.delete_backend(),
         accounting,
+        rules,
         failover: sections::failover(fold, spec),
         nodes: sections::nodes(fold, spec, &coverage),
         coverage,

@@ -7,8 +7,8 @@ use keysweep_model::ids::{BatchId, NodeId, TaskId};
 use keysweep_model::limits::DETAILS_MAX;
 use keysweep_model::memory::PrefixMemory;
 use keysweep_model::messages::{
-    Cancel, GroupReceipt, Lookups, NodePacing, Reason, Receipt, RunSpec, ScanCounts, ScanStatistics,
-    ScanTask, TaskReport,
+    Cancel, GroupReceipt, Lookups, NodePacing, Reason, Receipt, RuleCounts, RunSpec, ScanCounts,
+    ScanStatistics, ScanTask, TaskReport,
 };
 use keysweep_model::outcome::Outcome;
 use keysweep_model::result::Accounting;
@@ -52,6 +52,8 @@ pub struct Fold {
     /// How tasks and batches were throttled.
     pub(crate) pacing: BTreeMap<NodeId, NodePacing>,
     pub(crate) sources: ReadSources,
+    /// What scan tasks found of each rule.
+    pub(crate) rules: BTreeMap<u16, RuleCounts>,
 }
 
 /// Totals of a run.
@@ -173,6 +175,9 @@ impl Fold {
         self.long_keys.truncate(DETAILS_MAX);
         self.approximate |= report.approximate;
         self.statistics.merge(&report.statistics);
+        for found in &report.rules {
+            self.rules.entry(found.rule).or_insert_with(|| RuleCounts::of(found.rule)).add(found);
+        }
         if let Some(source) = &report.source {
             self.sources.add(&report.node, source);
         }
@@ -321,6 +326,12 @@ impl Fold {
     #[must_use]
     pub fn deletions_possible(&self) -> u64 {
         self.batches.deletions_possible()
+    }
+
+    /// The same for the keys of the rule with this number.
+    #[must_use]
+    pub fn deletions_possible_by(&self, rule: u16) -> u64 {
+        self.batches.deletions_possible_by(rule)
     }
 
     /// The totals so far.

@@ -180,7 +180,8 @@ pub fn attempt(attempt: &Attempt) -> Option<String> {
 }
 
 /// `text` with an uppercase first letter.
-pub(crate) fn first_upper(text: &str) -> String {
+#[must_use]
+pub fn first_upper(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }

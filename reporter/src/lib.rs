@@ -27,7 +27,8 @@ pub use durability::{DurabilityTracker, NodeReplicationId};
 pub use finish::{ResultContext, finish};
 pub use fold::{Fold, NodeTotals, Totals, WaitingBatches};
 pub use format::{
-    attempt, bytes, counted, duration, grouped, memory, moment, share_text, short_span, slots, span,
+    attempt, bytes, counted, duration, first_upper, grouped, memory, moment, share_text, short_span, slots,
+    span,
 };
 pub use namespaces::{KeyNamespaces, namespaces};
 pub use pacing::pacing;

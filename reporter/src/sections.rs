@@ -2,9 +2,11 @@
 
 use keysweep_model::ids::NodeId;
 use keysweep_model::memory::PrefixMemory;
-use keysweep_model::messages::{ActivityRule, AsReplica, RunSpec, ScanCounts};
+use keysweep_model::messages::{ActivityRule, AsReplica, RuleCounts, RunSpec, ScanCounts};
 use keysweep_model::metrics::{HitRates, InactiveCaches, Metrics, RedisHealth};
-use keysweep_model::result::{Accounting, Coverage, CurrentMetrics, Extent, FailoverRescan, NodeRow};
+use keysweep_model::result::{
+    Accounting, Coverage, CurrentMetrics, Extent, FailoverRescan, NodeRow, RuleRow,
+};
 use keysweep_model::slot::SlotSet;
 
 use crate::finish::ResultContext;
@@ -68,7 +70,7 @@ pub(crate) fn metrics(fold: &Fold, spec: &RunSpec, context: &ResultContext, cove
 
 /// The memory of the keys that were deleted or, in a run that only reports, could be.
 pub(crate) fn freed<'a>(fold: &'a Fold, spec: &RunSpec) -> &'a PrefixMemory {
-    if spec.rules.action.writes() { &fold.freed } else { &fold.statistics.reported }
+    if spec.rules.writes() { &fold.freed } else { &fold.statistics.reported }
 }
 
 /// Whether the counts cover all matching keys. Skipped keys are estimated from a sample; an empty sample provides no
@@ -153,6 +155,17 @@ pub(crate) fn inactive(fold: &Fold, spec: &RunSpec) -> InactiveCaches {
         unknown_user: looked_for(counts.unknown_user),
         no_active_user: looked_for(counts.no_active_user),
     }
+}
+
+/// One row per rule.
+pub(crate) fn rules(fold: &Fold, spec: &RunSpec) -> Vec<RuleRow> {
+    let batches = fold.batches.by_rule();
+    let stated = spec.rules.policy.iter().flat_map(|policy| &policy.rules);
+    let row = |(number, rule)| {
+        let counts = fold.rules.get(&number).copied().unwrap_or_else(|| RuleCounts::of(number));
+        RuleRow::of(rule, &counts, batches.get(&number).copied().unwrap_or_default())
+    };
+    (0..).zip(stated).map(row).collect()
 }
 
 /// One row per node.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keysweep_model::ids::BatchId;
 use keysweep_model::limits::BATCH_KEYS_MAX;
-use keysweep_model::messages::{Group, ReapBatch, Reason, RunSpec, ScanTask};
+use keysweep_model::messages::{Group, ReapBatch, RunSpec, ScanTask};
 use keysweep_runtime::limits::BATCH_LIFE;
 
 use crate::limits::BATCH_BYTES_MAX;
@@ -23,9 +23,9 @@ fn groups(candidates: BTreeMap<u16, Vec<Candidate>>, group_keys_max: usize) -> V
     for (slot, mut candidates) in candidates {
         candidates.sort_by_key(|candidate| candidate.reason);
         let mut bytes = usize::MAX;
-        for Candidate { key, reason, expires_at_ms, fingerprint } in candidates {
+        for Candidate { key, reason, rule: _, expires_at_ms, fingerprint } in candidates {
             let cost = key.len() + OVERHEAD_BYTES;
-            let expires_at_ms = (reason == Reason::Inactive).then_some(expires_at_ms);
+            let expires_at_ms = reason.is_timed().then_some(expires_at_ms);
             match groups.last_mut() {
                 Some(group)
                     if (group.slot, group.reason) == (slot, reason)
@@ -68,9 +68,27 @@ impl BatchShape {
     }
 }
 
-/// The batches of a task, created at `now_ms` of the node's clock.
+/// The batches of a task, created at `now_ms` of the node's clock. The candidates of a batch belong to one rule, so that
+/// its condition, its limits and its accounting are those of the batch.
 pub(crate) fn batches(
     task: &ScanTask,
+    candidates: BTreeMap<u16, Vec<Candidate>>,
+    shape: BatchShape,
+    now_ms: u64,
+) -> Vec<ReapBatch> {
+    let mut by_rule: BTreeMap<Option<u16>, BTreeMap<u16, Vec<Candidate>>> = BTreeMap::new();
+    for (slot, candidates) in candidates {
+        for candidate in candidates {
+            by_rule.entry(candidate.rule).or_default().entry(slot).or_default().push(candidate);
+        }
+    }
+    let of_rule = |(rule, candidates)| batches_of_rule(task, rule, candidates, shape, now_ms);
+    by_rule.into_iter().flat_map(of_rule).collect()
+}
+
+fn batches_of_rule(
+    task: &ScanTask,
+    rule: Option<u16>,
     candidates: BTreeMap<u16, Vec<Candidate>>,
     shape: BatchShape,
     now_ms: u64,
@@ -87,6 +105,7 @@ pub(crate) fn batches(
         groups: Vec::new(),
         scan_generation: task.scan_generation,
         ledger_keys: shape.ledger_keys,
+        rule,
     };
     let mut batches = Vec::new();
     let (mut batch, mut bytes, mut keys) = (empty(), 0, 0);
@@ -114,7 +133,7 @@ mod tests {
     use keysweep_model::ids::{Alias, NodeId, RunId, TaskId};
     use keysweep_model::key::Key;
     use keysweep_model::limits::{KEY_BYTES_MAX, MESSAGE_BYTES_MAX};
-    use keysweep_model::messages::{Action, Fingerprint, ListedBatch};
+    use keysweep_model::messages::{Action, Fingerprint, ListedBatch, Reason};
     use keysweep_model::range::Scope;
     use keysweep_model::slot::SlotSet;
     use keysweep_model::wire;
@@ -140,19 +159,19 @@ mod tests {
         #[test]
         fn every_candidate_is_in_one_batch_and_every_batch_fits(
             sizes in prop::collection::vec(
-                (0_u16..4, any::<bool>(), prop_oneof![0_usize..200, 100_000_usize..=KEY_BYTES_MAX]),
+                (0_u16..4, any::<bool>(), prop::option::of(0_u16..3), prop_oneof![0_usize..200, 100_000_usize..=KEY_BYTES_MAX]),
                 0..40,
             ),
             verified in any::<bool>(),
             group_keys_max in 1_usize..20,
         ) {
             let mut candidates: BTreeMap<u16, Vec<Candidate>> = BTreeMap::new();
-            for (n, (slot, inactive, size)) in sizes.iter().enumerate() {
+            for (n, (slot, inactive, rule, size)) in sizes.iter().enumerate() {
                 let reason = if *inactive { Reason::Inactive } else { Reason::Stale };
                 let expires_at_ms = if *inactive { 1 << 41 | n as u64 } else { 0 };
                 let key = Key::new(vec![n as u8; *size]);
                 let fingerprint = verified.then_some(Fingerprint::Text { bytes: n as u64, sha1: [n as u8; 20] });
-                let candidate = Candidate { key, reason, expires_at_ms, fingerprint };
+                let candidate = Candidate { key, reason, rule: *rule, expires_at_ms, fingerprint };
                 candidates.entry(*slot).or_default().push(candidate);
             }
             let shape = BatchShape { group_keys_max, ledger_keys: 20, grace_ms: 1_000 };
@@ -173,18 +192,18 @@ mod tests {
                     let rows = group.keys.iter().cloned().zip(times).zip(prints);
                     back.entry(group.slot).or_default().extend(rows.map(
                         |((key, expires_at_ms), fingerprint)| {
-                            Candidate { key, reason: group.reason, expires_at_ms, fingerprint }
+                            Candidate { key, reason: group.reason, rule: batch.rule, expires_at_ms, fingerprint }
                         },
                     ));
                 }
             }
             for keys in candidates.values_mut() {
-                keys.sort_by_key(|candidate| candidate.reason);
+                keys.sort_by_key(|candidate| (candidate.rule, candidate.reason));
             }
             prop_assert_eq!(back, candidates);
             let listed = |action| batches.iter().map(move |batch| ListedBatch::of(batch, action));
             let kept = listed(Action::Expire { ttl_ms: 1, jitter_ms: 0 });
-            let inactive = sizes.iter().filter(|(_, inactive, _)| *inactive).count() as u64;
+            let inactive = sizes.iter().filter(|(_, inactive, ..)| *inactive).count() as u64;
             prop_assert_eq!(kept.map(|batch| batch.deletes).sum::<u64>(), inactive);
             let mut all = listed(Action::Delete);
             prop_assert!(all.all(|batch| batch.deletes == batch.keys));

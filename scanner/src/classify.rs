@@ -1,8 +1,10 @@
 //! Classification: which listed keys are looked up, and which of those become candidates. Pure.
 
+use keysweep_model::key;
 use keysweep_model::key_template::User;
 use keysweep_model::limits::KEY_BYTES_MAX;
 use keysweep_model::messages::{ActivityRule, Reason, Rules};
+use keysweep_policy::RuleSet;
 use keysweep_redis::limits::EXPIRY_EXACT_BEFORE_MS;
 use keysweep_redis::{KeyState, LookupKind, Ttl};
 use keysweep_runtime::activity::{Activity, ActivityFilter};
@@ -31,6 +33,12 @@ pub enum KeepReason {
     UnknownUser,
     /// The key is a hash without a key TTL whose fields expire.
     FieldTtl,
+    /// The key has no TTL, and its rule says that this is right.
+    Durable,
+    /// The key has no TTL, and its rule does nothing with it.
+    Lasting,
+    /// What its rule does depends on a fact that is unknown.
+    Undecided,
 }
 
 /// What happens to a key that qualifies.
@@ -48,21 +56,36 @@ pub enum Treatment {
 
 /// Classifies keys by the rules of a run.
 pub struct Classifier<'a> {
-    rules: &'a Rules,
+    pub(crate) rules: &'a Rules,
     activity: Option<&'a Activity>,
+    /// The rules of a job that has rules; see `by_rule.rs`.
+    pub(crate) rule_set: Option<&'a RuleSet>,
 }
 
 impl<'a> Classifier<'a> {
     /// Applies `rules`. Inactive users' keys are detected only if `activity` is given.
     #[must_use]
     pub fn new(rules: &'a Rules, activity: Option<&'a Activity>) -> Self {
-        Self { rules, activity }
+        Self { rules, activity, rule_set: None }
+    }
+
+    /// Applies the rules in `rule_set`, if there are any.
+    #[must_use]
+    pub fn with_rules(self, rule_set: Option<&'a RuleSet>) -> Self {
+        Self { rule_set, ..self }
+    }
+
+    /// The rules, if there are any.
+    #[must_use]
+    pub fn rule_set(&self) -> Option<&'a RuleSet> {
+        self.rule_set
     }
 
     /// What must be looked up for each key.
     #[must_use]
     pub fn lookup_kind(&self) -> LookupKind {
         match self.activity.map(|activity| &activity.who) {
+            None if self.compares_moments() => LookupKind::Expiry,
             None => LookupKind::Ttl,
             Some(ActivityFilter::Users(..)) => LookupKind::Expiry,
             Some(ActivityFilter::Idle(_)) => LookupKind::ExpiryAndIdle,
@@ -73,7 +96,15 @@ impl<'a> Classifier<'a> {
     /// its active users from.
     #[must_use]
     pub fn wants(&self, key: &[u8]) -> bool {
-        self.rules.wants(key)
+        self.rules.wants(key) || self.rule_of(key).is_some()
+    }
+
+    /// The number of the rule that the key belongs to; `None` without rules.
+    #[inline]
+    #[must_use]
+    pub fn rule_of(&self, key: &[u8]) -> Option<u16> {
+        let rule_set = self.rule_set?;
+        if key::is_own(key) || self.rules.is_source(key) { None } else { rule_set.of(key) }
     }
 
     /// Whether a protected pattern keeps the key.
@@ -147,14 +178,19 @@ impl<'a> Classifier<'a> {
 
     fn treatment(&self, key: &[u8]) -> Treatment {
         // Protection has precedence.
-        if self.protects(key) {
-            Treatment::Protected
-        } else if !self.rules.action.writes() {
-            Treatment::Reported
+        if self.protects(key) { Treatment::Protected } else { Treatment::of(key, self.rules.action.writes()) }
+    }
+}
+
+impl Treatment {
+    /// The treatment of a key that nothing protects, in a run that `writes` or only reports.
+    pub(crate) fn of(key: &[u8], writes: bool) -> Self {
+        if !writes {
+            Self::Reported
         } else if key.len() > KEY_BYTES_MAX {
-            Treatment::TooLong
+            Self::TooLong
         } else {
-            Treatment::Reap
+            Self::Reap
         }
     }
 }

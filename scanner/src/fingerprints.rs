@@ -14,6 +14,8 @@ use keysweep_runtime::context::Context;
 use keysweep_telemetry::RequestKind;
 use tokio::time::Instant;
 
+use crate::classify::Classifier;
+use crate::slot_tally::Candidate;
 use crate::source::ReadSourceConn;
 use crate::task_scan::{TaskContext, TaskScan};
 
@@ -24,6 +26,7 @@ pub(crate) async fn take(
     source: &ReadSourceConn,
     client: &Arc<RedisClient>,
     reading: &mut TaskScan,
+    selector: &Classifier<'_>,
     work: &TaskContext<'_>,
 ) -> Result<Option<Lookups>, RedisError> {
     let (spec, task, rules) = (work.spec, work.task, &work.spec.rules);
@@ -37,7 +40,8 @@ pub(crate) async fn take(
         false => Some(context.pacers.enter_to_act(spec, client, &task.node, &context.telemetry).await),
     };
     let (pacer, conn) = (own.as_ref().unwrap_or(work.pacer), source.primary());
-    let wanted = reading.tally.candidates().filter(|candidate| candidate.reason.is_deleted(rules.action));
+    let is_deleted = |of: &&mut Candidate| of.reason.is_deleted(selector.action(of.rule));
+    let wanted = reading.tally.candidates().filter(is_deleted);
     let (keys, mut prints): (Vec<&Key>, Vec<&mut Option<Fingerprint>>) =
         wanted.map(|candidate| (&candidate.key, &mut candidate.fingerprint)).unzip();
     let mut reader = ValueReader::new(conn, keys, VERIFY_VALUE_BYTES_MAX);

@@ -14,44 +14,58 @@ use crate::limits::KEPT_NAMES_BYTES_MAX;
 /// Bytes that a name adds to the trail in addition to its own.
 const NAME_OVERHEAD_BYTES: usize = 8;
 
-/// The slot, why the keys qualify, and why they stay.
-type Group = (u16, Reason, Why);
+/// What the keys of a group share.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct KeptGroupKey {
+    pub(crate) slot: u16,
+    /// Why they qualify.
+    pub(crate) reason: Reason,
+    /// Why they stay.
+    pub(crate) why: Why,
+    /// Their rule; `None` without rules.
+    pub(crate) rule: Option<u16>,
+}
 
 /// The names collected by one task.
 #[derive(Default)]
 pub(crate) struct KeptKeys {
-    groups: BTreeMap<Group, Vec<Key>>,
+    groups: BTreeMap<KeptGroupKey, Vec<Key>>,
     bytes: usize,
     /// How many names did not fit.
-    unnamed: BTreeMap<Group, u64>,
+    unnamed: BTreeMap<KeptGroupKey, u64>,
 }
 
 impl KeptKeys {
     /// Adds a key.
-    pub(crate) fn add(&mut self, slot: u16, reason: Reason, why: Why, key: &[u8]) {
+    pub(crate) fn add(&mut self, group: KeptGroupKey, key: &[u8]) {
         let bytes = self.bytes + key.len() + NAME_OVERHEAD_BYTES;
         if bytes > KEPT_NAMES_BYTES_MAX {
-            *self.unnamed.entry((slot, reason, why)).or_default() += 1;
+            *self.unnamed.entry(group).or_default() += 1;
             return;
         }
         self.bytes = bytes;
-        self.groups.entry((slot, reason, why)).or_default().push(Key::new(key));
+        self.groups.entry(group).or_default().push(Key::new(key));
     }
 
     /// Removes keys that do not qualify after all.
     pub(crate) fn forget(&mut self, reason: Reason, why: Why) {
-        let other = |group: &Group| (group.1, group.2) != (reason, why);
+        let other = |group: &KeptGroupKey| (group.reason, group.why) != (reason, why);
         self.groups.retain(|group, _| other(group));
         self.unnamed.retain(|group, _| other(group));
     }
 
     /// The names in the slots that `keep` accepts, and how many more did not fit.
     pub(crate) fn finish(self, keep: impl Fn(u16) -> bool) -> (Vec<KeptGroup>, u64) {
-        let groups = self.groups.into_iter().filter(|((slot, ..), _)| keep(*slot));
-        let groups =
-            groups.map(|((slot, reason, why), keys)| KeptGroup { slot, reason, why, keys }).collect();
-        let unnamed = self.unnamed.iter().filter(|((slot, ..), _)| keep(*slot)).map(|(_, keys)| keys).sum();
-        (groups, unnamed)
+        let groups = self.groups.into_iter().filter(|(group, _)| keep(group.slot));
+        let groups = groups.map(|(KeptGroupKey { slot, reason, why, rule }, keys)| KeptGroup {
+            slot,
+            reason,
+            why,
+            rule,
+            keys,
+        });
+        let unnamed = self.unnamed.iter().filter(|(group, _)| keep(group.slot)).map(|(_, keys)| keys).sum();
+        (groups.collect(), unnamed)
     }
 }
 
@@ -72,15 +86,16 @@ mod tests {
     #[test]
     fn names_are_filtered_by_slot_and_limited_in_size() {
         let mut kept = KeptKeys::default();
-        kept.add(1, Reason::Stale, Why::Protected, b"a");
-        kept.add(2, Reason::Stale, Why::Protected, b"b");
-        kept.add(1, Reason::Stale, Why::Reported, b"c");
+        let group = |slot, reason, why| KeptGroupKey { slot, reason, why, rule: None };
+        kept.add(group(1, Reason::Stale, Why::Protected), b"a");
+        kept.add(group(2, Reason::Stale, Why::Protected), b"b");
+        kept.add(group(1, Reason::Stale, Why::Reported), b"c");
         let long = vec![b'x'; KEPT_NAMES_BYTES_MAX];
-        kept.add(1, Reason::Stale, Why::Protected, &long);
-        kept.add(2, Reason::Stale, Why::Protected, &long);
-        kept.add(1, Reason::Inactive, Why::Reported, b"d");
-        kept.add(1, Reason::Inactive, Why::Protected, b"e");
-        kept.add(1, Reason::Inactive, Why::Reported, &long);
+        kept.add(group(1, Reason::Stale, Why::Protected), &long);
+        kept.add(group(2, Reason::Stale, Why::Protected), &long);
+        kept.add(group(1, Reason::Inactive, Why::Reported), b"d");
+        kept.add(group(1, Reason::Inactive, Why::Protected), b"e");
+        kept.add(group(1, Reason::Inactive, Why::Reported), &long);
         kept.forget(Reason::Inactive, Why::Reported);
         let (groups, unnamed) = kept.finish(|slot| slot == 1);
         let shown: Vec<_> = groups.iter().map(|group| (group.slot, group.why, group.keys.len())).collect();

@@ -2,6 +2,7 @@
 //! reapers in batches. It writes nothing to Redis.
 
 mod batching;
+mod by_rule;
 mod classify;
 mod clean_node;
 mod fields;
@@ -11,6 +12,8 @@ pub mod limits;
 mod memory_sampling;
 pub mod name_sample;
 mod namespaces;
+mod rule_window;
+mod ruled_keys;
 mod run;
 pub mod sample;
 pub mod sample_whole;
@@ -23,5 +26,6 @@ mod validate;
 pub mod walk;
 
 pub use classify::{Classification, Classifier, KeepReason, Treatment};
+pub use ruled_keys::{RuledKey, RuledKeys};
 pub use run::Scanner;
 pub use source::IDLE_TIMES;

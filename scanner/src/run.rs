@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use keysweep_model::ids::{Alias, BatchId, RunId};
-use keysweep_model::messages::{ListedBatch, ReapBatch, RunSpec, ScanTask, TaskReport};
+use keysweep_model::messages::{Action, ListedBatch, ReapBatch, RunSpec, ScanTask, TaskReport};
 use keysweep_redis::{RedisError, RedisErrorKind, node};
 use keysweep_runtime::context::Context;
 use keysweep_runtime::failpoint::FailPoint;
@@ -68,13 +68,14 @@ impl Scanner {
             return Ok(Disposition::Done);
         }
         let activity = self.context.activities.get(&records, &spec.rules).await?;
-        let selector = Classifier::new(&spec.rules, activity.as_deref());
+        let rules = self.specs.rules(&spec)?;
+        let selector = Classifier::new(&spec.rules, activity.as_deref()).with_rules(rules.as_deref());
         let scanned = self.read(task, &spec, &selector, &records, delivery).await;
         let (report, batches) = match scanned {
             Ok(Some(scanned)) => scanned,
             Ok(None) => {
                 let lost = TaskReport::lost(task, "the run was cancelled", false);
-                return self.store(&spec, &records, lost, &[], delivery).await;
+                return self.store(&spec, &records, lost, Vec::new(), delivery).await;
             }
             Err(fault) => {
                 let fault = self.clients.refresh_and_classify(&task.alias, spec.db, &task.node, fault).await;
@@ -84,7 +85,8 @@ impl Scanner {
                 (handed_back(task), Vec::new())
             }
         };
-        self.store(&spec, &records, report, &batches, delivery).await
+        let batches = batches.iter().map(|batch| (batch, selector.action(batch.rule)));
+        self.store(&spec, &records, report, batches.collect(), delivery).await
     }
 
     /// Reads the scope of a task. Returns `None` if the run was cancelled meanwhile.
@@ -98,7 +100,7 @@ impl Scanner {
     ) -> Result<Option<(TaskReport, Vec<ReapBatch>)>, RedisError> {
         let client = self.clients.get(&task.alias, spec.db).await?;
         let conn = client.conn(&task.node).await?;
-        let source = ReadSourceConn::choose(&client, &conn, task, spec).await?;
+        let source = ReadSourceConn::choose(&client, &conn, task, spec, selector).await?;
         let mut lister = source.lister(&task.scope);
         if task.skip {
             let report = skip(task, spec, selector, &source, &mut lister).await?;
@@ -136,7 +138,8 @@ impl Scanner {
             return Ok(Some((source.verify_unchanged(report).await?, Vec::new())));
         }
         reading.tally.withhold_inactive(selector);
-        let verifying = fingerprints::take(&self.context, &source, &client, &mut reading, &work).await?;
+        let verifying =
+            fingerprints::take(&self.context, &source, &client, &mut reading, selector, &work).await?;
         let Some(verifying) = verifying else { return Ok(None) };
         let after = OwnershipSnapshot::take(&source, spec, &task.scope).await?;
         if let Some(report) = after.restarted(task) {
@@ -153,20 +156,21 @@ impl Scanner {
         Ok(Some((report, batches)))
     }
 
-    /// Publishes the batches, then stores the report. The report lists the batches; only listed batches count.
+    /// Publishes the batches, each with its action on stale keys, then stores the report. The report lists the batches;
+    /// only listed batches count.
     async fn store(
         &self,
         spec: &RunSpec,
         records: &Records,
         mut report: TaskReport,
-        batches: &[ReapBatch],
+        batches: Vec<(&ReapBatch, Action)>,
         delivery: &Delivery,
     ) -> Result<Disposition, Failure> {
         // A task whose batches wait for queue space keeps its ack deadline extended; its run may be cancelled meanwhile.
         let mut heartbeat = Heartbeat::new(&self.context);
-        for batch in batches {
+        for (batch, action) in batches {
             let payload = batch.encoded().map_err(|e| Failure::Message(e.to_string()))?;
-            report.batches.push(ListedBatch::of(batch, spec.rules.action).sent_as(&payload));
+            report.batches.push(ListedBatch::of(batch, action).sent_as(&payload));
             if !self.publish(batch.batch, payload, records, delivery, &mut heartbeat).await? {
                 // Without the report, no published batch counts.
                 return Ok(Disposition::Requeue(Duration::ZERO));

@@ -1,7 +1,7 @@
 //! What a task has counted and selected so far in each slot. Pure.
 
 use keysweep_model::key::Key;
-use keysweep_model::messages::{Fingerprint, Reason, ScanCounts};
+use keysweep_model::messages::{Fingerprint, Reason, RuleCounts, ScanCounts};
 use keysweep_redis::Ttl;
 
 use crate::classify::{Classification, KeepReason, Treatment};
@@ -12,7 +12,9 @@ use crate::walk::ListedWindow;
 pub(crate) struct Candidate {
     pub(crate) key: Key,
     pub(crate) reason: Reason,
-    /// When an inactive user's key expires; 0 for others.
+    /// The number of its rule; `None` without rules.
+    pub(crate) rule: Option<u16>,
+    /// When it expires, if its reason is timed; unused otherwise.
     pub(crate) expires_at_ms: u64,
     /// The fingerprint of its value, if the value must be unchanged at the deletion.
     pub(crate) fingerprint: Option<Fingerprint>,
@@ -23,6 +25,8 @@ pub(crate) struct Candidate {
 pub(crate) struct SlotTally {
     pub(crate) counts: ScanCounts,
     pub(crate) candidates: Vec<Candidate>,
+    /// What was found of each rule.
+    pub(crate) rules: Vec<RuleCounts>,
     /// Reported keys of inactive users.
     inactive_reported: u64,
 }
@@ -102,7 +106,10 @@ impl SlotTally {
         let counts = &mut self.counts;
         match verdict {
             Classification::Gone => return,
-            Classification::Keep(KeepReason::Normal) => {}
+            // Only rules have the other reasons, whose keys are counted by rule.
+            Classification::Keep(
+                KeepReason::Normal | KeepReason::Durable | KeepReason::Lasting | KeepReason::Undecided,
+            ) => {}
             Classification::Keep(KeepReason::Active) => counts.active_user += 1,
             Classification::Keep(KeepReason::NearExpiry) => counts.near_expiry += 1,
             Classification::Keep(KeepReason::UnknownUser) => counts.unknown_user += 1,

@@ -9,6 +9,8 @@ use keysweep_model::range::{CursorScope, ScanTable, Scope};
 use keysweep_redis::replica::{self, ReplicaReader, ReplicaRequirement};
 use keysweep_redis::{Conn, RedisClient, RedisError, ScanConnection};
 
+use crate::classify::Classifier;
+
 /// The connections of a task to its primary and, if it reads from one, a replica.
 pub(crate) struct ReadSourceConn {
     primary: (NodeId, Conn),
@@ -24,11 +26,12 @@ impl ReadSourceConn {
         primary: &Conn,
         task: &ScanTask,
         spec: &RunSpec,
+        selector: &Classifier<'_>,
     ) -> Result<Self, RedisError> {
         let of_primary =
             |source| Self { primary: (task.node.clone(), primary.clone()), replica: None, source };
         let ReadFrom::Replica { lag_max_ms } = spec.read_from else { return Ok(of_primary(None)) };
-        if idle_times(spec) {
+        if idle_times(spec, selector) {
             return Ok(of_primary(Some(primary_because(IDLE_TIMES.to_owned()))));
         }
         // What a failover undid is detected earliest on the primary.
@@ -92,9 +95,10 @@ impl ReadSourceConn {
 /// Why replicas are not read if idle times decide.
 pub const IDLE_TIMES: &str = "only the primary tracks when a key was last used (`idletime`)";
 
-/// Whether a run classifies keys by idle time, which replicas do not share with the primary.
-fn idle_times(spec: &RunSpec) -> bool {
-    spec.rules.inactive.as_ref().is_some_and(|rule| rule.activity == ActivityRule::Idle)
+/// Whether a run classifies keys by when or how often they were accessed, which replicas do not share with the primary.
+fn idle_times(spec: &RunSpec, selector: &Classifier<'_>) -> bool {
+    selector.asks_accesses()
+        || spec.rules.inactive.as_ref().is_some_and(|rule| rule.activity == ActivityRule::Idle)
 }
 
 fn primary_because(why: String) -> ReadSource {

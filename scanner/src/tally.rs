@@ -1,13 +1,15 @@
 //! What a task has counted and selected so far, by slot: the counts and candidates of a slot that turns out to have
 //! moved are dropped. Pure.
 
+mod by_rule;
+
 use std::collections::{BTreeMap, HashSet};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use keysweep_model::key::{self, Key};
 use keysweep_model::limits::DETAILS_MAX;
-use keysweep_model::messages::{Lookups, Reason, ScanCounts, ScanStatistics};
+use keysweep_model::messages::{Lookups, Reason, RuleCounts, ScanCounts, ScanStatistics};
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::{KeyState as Look, Ttl};
 use keysweep_storage::audit::{KeptGroup, Why};
@@ -16,7 +18,7 @@ use serde_bytes::ByteBuf;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 use crate::classify::{Classification, Classifier, KeepReason, Treatment};
-use crate::kept_keys::KeptKeys;
+use crate::kept_keys::{KeptGroupKey, KeptKeys};
 use crate::limits::TASK_USERS_MAX;
 use crate::namespaces::NamespaceScan;
 use crate::slot_tally::{Candidate, SlotRun, Slots};
@@ -38,6 +40,8 @@ pub(crate) struct Settlement {
     pub(crate) unnamed: u64,
     /// The keys by namespace, if the run asks for them; those of all slots, as in the statistics.
     pub(crate) namespaces: Option<ByteBuf>,
+    /// What was found of each rule.
+    pub(crate) rules: Vec<RuleCounts>,
 }
 
 /// The tally of one task.
@@ -61,6 +65,8 @@ pub(crate) struct Tally {
     kept: Option<KeptKeys>,
     /// Counts keys by namespace; `None` if the run does not ask for it.
     pub(crate) namespaces: Option<NamespaceScan>,
+    /// The rule of each key that was listed and is not looked up yet; empty without rules.
+    rules_of: Vec<u16>,
 }
 
 impl Tally {
@@ -78,6 +84,7 @@ impl Tally {
             statistics,
             kept: None,
             namespaces: None,
+            rules_of: Vec::new(),
         }
     }
 
@@ -94,6 +101,14 @@ impl Tally {
     /// Counts listed keys and removes those that are not looked up. Keysweep's own keys are not counted; keys listed
     /// twice are dropped if they `may_repeat`.
     pub(crate) fn listed(&mut self, window: &mut ListedWindow, may_repeat: bool, selector: &Classifier<'_>) {
+        if selector.rule_set.is_some() {
+            return self.listed_by_rule(window, may_repeat, selector);
+        }
+        self.list(window, may_repeat, |key| selector.wants(key));
+    }
+
+    /// The same; removes keys that are not `wanted`, of which each is asked once, in their order.
+    fn list(&mut self, window: &mut ListedWindow, may_repeat: bool, mut wanted: impl FnMut(&[u8]) -> bool) {
         let Self { slots, seen, .. } = self;
         let mut run = SlotRun::of(window);
         window.keys.retain(|listed| {
@@ -105,7 +120,7 @@ impl Tally {
                 slots.of(run.slot).counts.listed += run.keys;
             }
             run.keys += 1;
-            selector.wants(key)
+            wanted(key)
         });
         slots.of(run.slot).counts.listed += run.keys;
     }
@@ -148,17 +163,35 @@ impl Tally {
         selector: &Classifier<'_>,
     ) {
         self.count_user(key, verdict, selector);
-        let tally = self.slots.of(slot);
-        tally.count(verdict, seen.ttl);
-        let Classification::Candidate(reason, treatment) = verdict else { return };
+        self.slots.of(slot).count(verdict, seen.ttl);
+        if let Classification::Candidate(reason, treatment) = verdict {
+            self.qualified(slot, key, seen, (reason, treatment), None);
+        }
+    }
+
+    /// Collects a key that qualifies, by `rule` or by the short form of one.
+    fn qualified(
+        &mut self,
+        slot: u16,
+        key: &[u8],
+        seen: &Look,
+        (reason, treatment): (Reason, Treatment),
+        rule: Option<u16>,
+    ) {
         match treatment {
             Treatment::Reap => {
                 self.candidate_bytes += key.len() + CANDIDATE_OVERHEAD_BYTES;
                 let (key, expires_at_ms) = (Key::new(key), seen.expires_at_ms.unwrap_or_default());
-                tally.candidates.push(Candidate { key, reason, expires_at_ms, fingerprint: None });
+                let fingerprint = None;
+                let candidate = Candidate { key, reason, rule, expires_at_ms, fingerprint };
+                self.slots.of(slot).candidates.push(candidate);
             }
-            Treatment::Protected => self.note_kept(slot, reason, Why::Protected, key),
-            Treatment::Reported => self.note_kept(slot, reason, Why::Reported, key),
+            Treatment::Protected => {
+                self.note_kept(KeptGroupKey { slot, reason, why: Why::Protected, rule }, key);
+            }
+            Treatment::Reported => {
+                self.note_kept(KeptGroupKey { slot, reason, why: Why::Reported, rule }, key);
+            }
             Treatment::TooLong if self.long_keys.len() < DETAILS_MAX => {
                 self.long_keys.push((slot, Key::new(key).shortened(40)));
             }
@@ -166,9 +199,9 @@ impl Tally {
         }
     }
 
-    fn note_kept(&mut self, slot: u16, reason: Reason, why: Why, key: &[u8]) {
+    fn note_kept(&mut self, group: KeptGroupKey, key: &[u8]) {
         if let Some(kept) = &mut self.kept {
-            kept.add(slot, reason, why, key);
+            kept.add(group, key);
         }
     }
 
@@ -216,6 +249,7 @@ impl Tally {
         (self.long_keys, self.moved) = (Vec::new(), SlotSet::new());
         (self.seen_active, self.users) = (false, HashSet::new());
         self.kept = self.kept.as_ref().map(|_| KeptKeys::default());
+        self.rules_of.clear();
         if let Some(scan) = &mut self.namespaces {
             scan.restart();
         }
@@ -233,9 +267,11 @@ impl Tally {
             self.statistics.refuse(refused);
         }
         let (mut counts, mut candidates, mut dropped) = (ScanCounts::default(), BTreeMap::new(), 0);
+        let mut rules = BTreeMap::new();
         for (slot, tally) in self.slots.tallies {
             if keep(slot) {
                 counts += tally.counts;
+                by_rule::sum(&mut rules, &tally.rules);
                 candidates.insert(slot, tally.candidates);
             } else {
                 dropped += tally.counts.scanned;
@@ -245,7 +281,8 @@ impl Tally {
         let long_keys = long_keys.map(|(_, key)| key).collect();
         let statistics = self.statistics.finish(dropped);
         let (kept, unnamed) = self.kept.unwrap_or_default().finish(keep);
-        Settlement { counts, long_keys, candidates, statistics, kept, unnamed, namespaces }
+        let rules = rules.into_values().collect();
+        Settlement { counts, long_keys, candidates, statistics, kept, unnamed, namespaces, rules }
     }
 }
 
@@ -280,106 +317,4 @@ impl SeenKeys {
 }
 
 #[cfg(test)]
-mod tests {
-    use keysweep_inspect::Miner;
-    use keysweep_model::limits::KEY_BYTES_MAX;
-    use keysweep_model::messages::Rules;
-    use keysweep_model::wire;
-    use keysweep_redis::WindowReply;
-
-    use super::*;
-    use crate::walk::ListedKey;
-
-    /// The keys of a tally by namespace, as its task reports them.
-    fn mined(tally: Tally) -> Miner {
-        wire::decode(&tally.finish(|_| true).namespaces.unwrap()).unwrap()
-    }
-
-    fn rules() -> Rules {
-        Rules::deleting(&["a*"], &["ap*"]).unwrap()
-    }
-
-    #[test]
-    fn counts_by_slot_and_drops_moved_slots() {
-        let rules = rules();
-        let selector = Classifier::new(&rules, None);
-        let mut tally = Tally::new(Statistics::new(0, false, 0));
-        let answers = WindowReply::of([(0, vec!["a1", "ap", "keysweep:lock:a", "a2", "b", "a1"])]);
-        let places = answers.pages().next().unwrap().keys.to_vec();
-        let listed = |(place, slot)| ListedKey { slot, place };
-        let keys = places.into_iter().zip([1, 1, 1, 2, 2, 1]).map(listed).collect();
-        let mut window = ListedWindow { answers, keys };
-        tally.listed(&mut window, true, &selector);
-        assert_eq!(window.keys().map(|(slot, _)| slot).collect::<Vec<_>>(), [1, 1, 2]);
-        let looks = [Ttl::Persistent, Ttl::Persistent, Ttl::Remaining(500)].map(Look::only);
-        tally.looked_up(&window, &looks, &selector);
-        let Settlement { counts, candidates, statistics, .. } = tally.finish(|slot| slot == 1);
-        let (stale, protected, stale_protected) = (2, 1, 1);
-        let expected =
-            ScanCounts { listed: 2, scanned: 2, stale, protected, stale_protected, ..ScanCounts::default() };
-        assert_eq!(counts, expected);
-        assert_eq!(statistics.dropped, 1);
-        let expected =
-            Candidate { key: Key::new(*b"a1"), reason: Reason::Stale, expires_at_ms: 0, fingerprint: None };
-        assert_eq!(candidates.into_iter().collect::<Vec<_>>(), [(1, vec![expected])]);
-    }
-
-    #[test]
-    fn too_long_keys_are_listed_for_slots_that_count() {
-        let rules = rules();
-        let selector = Classifier::new(&rules, None);
-        let mut tally = Tally::new(Statistics::new(0, false, 0));
-        let long = format!("a{}", "x".repeat(KEY_BYTES_MAX));
-        for slot in 0..DETAILS_MAX as u16 + 2 {
-            let answers = WindowReply::of([(0, vec![long.as_str()])]);
-            let place = answers.pages().next().unwrap().keys[0];
-            let mut window = ListedWindow { answers, keys: vec![ListedKey { slot, place }] };
-            tally.listed(&mut window, false, &selector);
-            tally.looked_up(&window, &[Look::only(Ttl::Persistent)], &selector);
-        }
-        let settled = tally.finish(|slot| slot > 0);
-        assert_eq!(
-            (settled.counts.too_long, settled.candidates.values().flatten().count()),
-            (DETAILS_MAX as u64 + 1, 0)
-        );
-        assert_eq!(settled.long_keys, vec![Key::new(long).shortened(40); DETAILS_MAX - 1]);
-    }
-
-    #[test]
-    fn keys_are_counted_by_namespace_if_the_run_asks() {
-        let rules = rules();
-        let selector = Classifier::new(&rules, None);
-        let mut tally = Tally::new(Statistics::new(0, false, 0)).by_namespace(NamespaceScan::new(4, false));
-        let answers = WindowReply::of([(0, vec!["a:1", "a:2", "a:3", "a:4"])]);
-        let places = answers.pages().next().unwrap().keys.to_vec();
-        let keys = places.into_iter().map(|place| ListedKey { slot: 1, place }).collect();
-        let mut window = ListedWindow { answers, keys };
-        tally.listed(&mut window, true, &selector);
-        let looks = [Ttl::Persistent, Ttl::Remaining(500), Ttl::Gone, Ttl::FieldTtls].map(Look::only);
-        tally.looked_up(&window, &looks, &selector);
-        let found = mined(tally).namespaces(None);
-        let rows: Vec<_> =
-            found.rows.iter().map(|row| (row.template.as_str(), row.keys, row.no_ttl)).collect();
-        assert_eq!(rows, [("a:{id}", 3, 1)]);
-    }
-
-    #[test]
-    fn restart_clears_all_but_the_lookups() {
-        let lookups = Lookups::of(3, 1);
-        let fresh = Tally::new(Statistics::new(0, false, 0)).by_namespace(NamespaceScan::new(4, false));
-        let mut tally = Tally { lookups, candidate_bytes: 9, ..fresh };
-        tally.namespaces.as_mut().unwrap().seen(b"a", Ttl::Persistent);
-        tally.long_keys.push((7, "a".to_owned()));
-        tally.slots.of(7).counts.listed = 2;
-        tally.restart();
-        assert_eq!((tally.lookups, tally.candidate_bytes), (lookups, 0));
-        assert!(!tally.namespaces.as_ref().unwrap().are_enough(1), "no key waits to be measured");
-        assert_eq!(
-            mined(Tally { namespaces: tally.namespaces.take(), ..Tally::new(Statistics::new(0, false, 0)) })
-                .keys(),
-            0
-        );
-        let settled = tally.finish(|_| true);
-        assert_eq!((settled.counts, settled.long_keys), (ScanCounts::default(), Vec::new()));
-    }
-}
+mod tests;

@@ -102,10 +102,13 @@ impl TaskScan {
             permit.done(next.answers.listed() as u64);
             work.telemetry.request(&work.spec.alias, RequestKind::Window, sent.elapsed());
             self.tally.lookups += next.answers.lookups();
-            if work.fields && !self.query_fields(&last, &mut next.answers, conn, selector, work).await? {
+            let looked_up = match selector.rule_set {
+                None => self.look_up(&last, &mut next.answers, conn, selector, work).await?,
+                Some(_) => self.look_up_by_rule(&last, &mut next.answers, conn, selector, work).await?,
+            };
+            if !looked_up {
                 return Ok(false);
             }
-            self.tally.looked_up(&last, next.answers.seen(), selector);
             next.keys.clear();
             if !listings.is_empty() {
                 match walk.process(&mut next) {
@@ -162,9 +165,8 @@ impl TaskScan {
         Ok(true)
     }
 
-    /// Distinguishes hashes whose fields expire from stale keys, and corrects `answers`. Returns `false` if the run was
-    /// cancelled.
-    async fn query_fields(
+    /// Counts the keys of `last` by their lookups in `answers`. Returns `false` if the run was cancelled.
+    async fn look_up(
         &mut self,
         last: &ListedWindow,
         answers: &mut WindowReply,
@@ -172,7 +174,25 @@ impl TaskScan {
         selector: &Classifier<'_>,
         work: &TaskContext<'_>,
     ) -> Result<bool, RedisError> {
-        for keys in fields::persistent(last, answers, selector).chunks(FIELDS_KEYS_AT_ONCE) {
+        if work.fields
+            && !self.query_fields(&fields::persistent(last, answers, selector), answers, conn, work).await?
+        {
+            return Ok(false);
+        }
+        self.tally.looked_up(last, answers.seen(), selector);
+        Ok(true)
+    }
+
+    /// Distinguishes hashes whose fields expire from stale keys among `keys`, each with its index, and corrects `answers`.
+    /// Returns `false` if the run was cancelled.
+    pub(crate) async fn query_fields(
+        &mut self,
+        keys: &[(usize, &[u8])],
+        answers: &mut WindowReply,
+        conn: &Conn,
+        work: &TaskContext<'_>,
+    ) -> Result<bool, RedisError> {
+        for keys in keys.chunks(FIELDS_KEYS_AT_ONCE) {
             let permit = self.heartbeat.acquire(work.pacer, work.records, work.delivery).await;
             let Some(_permit) = permit else { return Ok(false) };
             self.tally.lookups += fields::classify_hashes(conn, keys, answers).await?;
@@ -200,7 +220,7 @@ impl TaskScan {
     ) -> Scanned {
         let lookups = self.tally.lookups;
         let settled = ValidatedScan::of(&task.scope, reached, before, after, &self.tally.moved);
-        let Settlement { counts, long_keys, candidates, statistics, kept, unnamed, namespaces } =
+        let Settlement { counts, long_keys, candidates, statistics, kept, unnamed, namespaces, rules } =
             self.tally.finish(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
         let batches = batching::batches(task, candidates, BatchShape::of(spec), now_ms);
         let report = TaskReport {
@@ -213,6 +233,7 @@ impl TaskScan {
             statistics: Box::new(statistics),
             verified: spec.rules.verify == Verify::Value,
             namespaces,
+            rules,
             ..TaskReport::blank(task)
         };
         let kept =

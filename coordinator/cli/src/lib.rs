@@ -23,6 +23,7 @@ pub mod nats_keys;
 pub mod nats_setup;
 mod no_match;
 pub mod plan_page;
+mod plan_rules;
 mod progress;
 pub mod question;
 pub mod reload;

@@ -40,7 +40,7 @@ pub fn text(plan: &Preflight, options: &Options) -> String {
 /// One sentence, also for a log line.
 #[must_use]
 pub fn sentence(plan: &Preflight, options: &Options) -> String {
-    let (patterns, keys, sampled) = (quoted(&options.rules.patterns), keys(plan), sampled(plan));
+    let (patterns, keys, sampled) = (quoted(&*options.rules.all_patterns()), keys(plan), sampled(plan));
     let database = match (options.access.db, plan.spec.cluster) {
         (0, true) => "the cluster".to_owned(),
         (db, _) => format!("database {db}"),

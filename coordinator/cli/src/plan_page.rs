@@ -2,14 +2,14 @@
 
 use coordinator::options::Options;
 use coordinator::preflight::{NodePreflight, Preflight};
-use keysweep_model::glob::Pattern;
 use keysweep_model::messages::ActivityRule;
 use reporter::printer::terminal;
 use reporter::view::{Block, Figure, Kind, Table};
 use reporter::{counted, grouped, memory, slots, wrap};
 use serde_json::{Value, json};
 
-use super::{no_match, question};
+use super::plan_rules::patterns;
+use super::{no_match, plan_rules, question};
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
@@ -20,7 +20,7 @@ pub fn text(plan: &Preflight, options: &Options) -> String {
     let matches = plan.estimate.matching_keys > 0;
     let head = wrap(&headline(plan, options), 0);
     let rules = terminal::blocks(&[Block::Figures(rules(plan, options))]);
-    let nodes = terminal::blocks(&nodes(plan));
+    let nodes = terminal::blocks(&plan_rules::blocks(plan, options)) + &terminal::blocks(&nodes(plan));
     let counts =
         if matches { format!("\n{}", sentences([counts(plan)])) } else { no_match::text(plan, options) };
     let mut notes = findings(plan);
@@ -40,21 +40,26 @@ fn precision(plan: &Preflight) -> &'static str {
 
 /// The job and its action.
 fn headline(plan: &Preflight, options: &Options) -> String {
+    let dry = if options.dry_run { " (dry run)" } else { "" };
+    if !plan.rules.is_empty() {
+        let rules = counted(plan.rules.len() as u64, "rule", "rules");
+        return format!("Plan of job `{}`: {rules}{dry}", options.job);
+    }
     let action = options.rules.action;
     let and = match action {
         _ if plan.spec.rules.inactive.is_none() => "",
         action if action.deletes() || !action.writes() => ", and keys of inactive users",
         _ => ", and delete keys of inactive users",
     };
-    let dry = if options.dry_run { " (dry run)" } else { "" };
     format!("Plan of job `{}`: {} keys without TTL{and}{dry}", options.job, action.name())
 }
 
 /// The keys that the job selects.
 fn rules(plan: &Preflight, options: &Options) -> Vec<Figure> {
-    let patterns = |list: &[Pattern]| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let rules = &options.rules;
-    let mut figures = vec![Figure::text("Patterns", patterns(&rules.patterns))];
+    // Those of rules are in their table.
+    let of_form = rules.policy.is_none().then(|| Figure::text("Patterns", patterns(&rules.patterns)));
+    let mut figures: Vec<Figure> = of_form.into_iter().collect();
     if !rules.protect.is_empty() {
         figures.push(Figure::text("Protected", patterns(&rules.protect)));
     }
@@ -147,7 +152,7 @@ fn effects(plan: &Preflight, options: &Options) -> Vec<String> {
         effects.push(verdict(plan, options));
     }
     if let Some(freed) = plan.freed.as_ref().filter(|freed| freed.estimate > 0) {
-        let verb = if options.rules.action.writes() { "That" } else { "Deleting them" };
+        let verb = if options.rules.writes() { "That" } else { "Deleting them" };
         effects.push(format!("{verb} would free {} of memory", memory(freed)));
     }
     if let Some(order) = plan.spec.backup.as_ref().filter(|_| !question::nothing_to_do(plan)) {
@@ -168,6 +173,9 @@ fn activity(plan: &Preflight, source: &str) -> String {
 }
 
 fn verdict(plan: &Preflight, options: &Options) -> String {
+    if !plan.rules.is_empty() {
+        return plan_rules::verdict(plan, options);
+    }
     let (estimate, action) = (&plan.estimate, options.rules.action);
     let deletions = estimate.deletions(action);
     let percent = estimate.percent_of(deletions);
@@ -203,7 +211,8 @@ pub fn json(plan: &Preflight, options: &Options) -> Value {
     let estimate = &plan.estimate;
     json!({
         "job": options.job,
-        "action": options.rules.action.name(),
+        "action": options.rules.action_name(),
+        "rules": plan_rules::json(plan, options),
         "dryRun": options.dry_run,
         "patterns": options.rules.patterns.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "protect": options.rules.protect.iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use coordinator::options::Options;
-use coordinator::preflight::Preflight;
+use coordinator::preflight::{Preflight, RuleEstimate};
 use keysweep_model::duration;
 use keysweep_model::messages::Action;
-use reporter::{bytes, grouped};
+use reporter::{bytes, counted, first_upper, grouped};
 
 /// The question, without `[y/N]`: `Delete about 12,171 keys (1.2 GiB) on 127.0.0.1:7002?`
 #[must_use]
 pub fn question(plan: &Preflight, options: &Options) -> String {
     let (estimate, exact) = (&plan.estimate, is_counted(plan));
+    if !plan.rules.is_empty() {
+        return by_rules(plan, options);
+    }
     let action = options.rules.action;
     let request = |count| phrase(action.row().request, action, &keys(count, exact));
     let what = if action.deletes() {
@@ -25,6 +28,24 @@ pub fn question(plan: &Preflight, options: &Options) -> String {
         format!("{}{and}", request(estimate.stale_candidates()))
     };
     format!("{what} {}?", place(plan, options))
+}
+
+/// The same for a job with rules: `Delete 12 keys (1.2 MiB) and set the TTL of about 40 keys by 3 rules on …?`
+fn by_rules(plan: &Preflight, options: &Options) -> String {
+    let exact = is_counted(plan);
+    let sum = |of: fn(&RuleEstimate) -> u64| plan.rules.iter().map(of).sum::<u64>();
+    let (changes, deletions) = (sum(|rule| rule.changes), sum(|rule| rule.deletions));
+    let delete = || {
+        let memory = if deletions > 0 { memory(plan, exact) } else { String::new() };
+        format!("delete {}{memory}", keys(deletions, exact))
+    };
+    let lifetimes = || format!("set the TTL of {}", keys(changes.saturating_sub(deletions), exact));
+    let stated = options.rules.policy.iter().flat_map(|policy| &policy.rules);
+    let sets_ttls = stated.clone().any(|rule| rule.writes() && !rule.deletes());
+    let what: Vec<String> =
+        [options.rules.deletes().then(delete), sets_ttls.then(lifetimes)].into_iter().flatten().collect();
+    let rules = counted(stated.count() as u64, "rule", "rules");
+    format!("{} by {rules} {}?", first_upper(&what.join(" and ")), place(plan, options))
 }
 
 /// `template`, which is from the row of `action`, with the keys and the TTL filled in.

@@ -155,15 +155,15 @@ async fn attempt_once(
     // Before the plan: a run that could not record what it deletes should not be planned either.
     let env = match &net {
         Some(net) => net.context.clone(),
-        None if options.rules.action.writes() => state::context(options).await.map_err(RunError::from)?,
+        None if options.rules.writes() => state::context(options).await.map_err(RunError::from)?,
         None => state::context_to_read(options).await,
     };
     let look = preflight_with_terminal(if net.is_some() { &last } else { options }, run, time, show);
     // Nothing has been changed yet, so a signal may end the preflight, or the question, at once.
     let mut looked = signals.or_stop(look).await??;
     looked.note(&env).await;
-    check_deletions(options, &looked.estimate)?;
-    if options.rules.action.writes() && !start.yes {
+    check_deletions(options, &looked)?;
+    if options.rules.writes() && !start.yes {
         if question::nothing_to_do(&looked) {
             return nothing_to_do(&looked, options, show);
         }

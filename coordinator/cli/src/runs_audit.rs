@@ -82,7 +82,8 @@ impl Wanted<'_> {
             return (text, 0);
         }
         for group in &entry.groups {
-            let shared = Shared { run, reason: group.reason, node: &entry.node, slot: group.slot };
+            let shared =
+                Shared { run, reason: group.reason, rule: entry.rule, node: &entry.node, slot: group.slot };
             let shared = shared.document(entry.at_ms);
             for (key, outcome) in group.keys.iter().filter(|(key, _)| self.takes(key)) {
                 if self.all || outcome.is_changed() {
@@ -118,7 +119,8 @@ impl Wanted<'_> {
     fn kept_lines(&self, run: RunId, entry: &KeptEntry) -> String {
         let mut text = String::new();
         for group in &entry.groups {
-            let shared = Shared { run, reason: group.reason, node: &entry.node, slot: group.slot };
+            let shared =
+                Shared { run, reason: group.reason, rule: group.rule, node: &entry.node, slot: group.slot };
             let shared = shared.document(entry.at_ms);
             let keys = group.keys.iter().filter(|key| self.takes(key));
             keys.for_each(|key| text.push_str(&line(key, &shared, group.why.as_str())));
@@ -131,15 +133,22 @@ impl Wanted<'_> {
 struct Shared<'a> {
     run: RunId,
     reason: Reason,
+    rule: Option<u16>,
     node: &'a NodeId,
     slot: u16,
 }
 
 impl Shared<'_> {
     fn document(&self, at_ms: u64) -> Value {
-        let Self { run, reason, node, slot } = self;
+        let Self { run, reason, rule, node, slot } = self;
         let reason: &str = (*reason).into();
-        json!({ "runId": run, "reason": reason, "node": node, "slot": slot, "time": rfc3339(at_ms) })
+        let mut document =
+            json!({ "runId": run, "reason": reason, "node": node, "slot": slot, "time": rfc3339(at_ms) });
+        if let Some(rule) = rule {
+            // From 1, as messages and results count rules.
+            document["rule"] = (u32::from(*rule) + 1).into();
+        }
+        document
     }
 }
 
@@ -172,11 +181,14 @@ mod tests {
             (Key::new(*b"permissions:3"), Outcome::Unconfirmed),
         ];
         let groups = vec![AuditGroup { slot: 7, reason: Reason::Stale, keys }];
-        let entry = AuditEntry { batch: BatchId::new(), node: NodeId::new("n"), at_ms: 1_000, groups };
+        let (batch, node, rule) = (BatchId::new(), NodeId::new("n"), Some(4));
+        let entry = AuditEntry { batch, node, at_ms: 1_000, groups, rule };
         let run = RunId::new();
         let (text, doubtful) = wanted.lines(run, &entry);
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let common = json!({ "runId": run, "reason": "stale", "node": "n", "slot": 7, "time": "1970-01-01T00:00:01Z" });
+        let common = json!({
+            "runId": run, "reason": "stale", "node": "n", "slot": 7, "time": "1970-01-01T00:00:01Z", "rule": 5,
+        });
         let names = lines.iter().map(|line| {
             assert!(common.as_object().unwrap().iter().all(|(name, value)| line[name] == *value), "{line}");
             let name = line["key"].as_str().or(line["keyBase64"].as_str()).unwrap();

@@ -44,6 +44,15 @@ impl PendingGrants {
     }
 }
 
+/// A limit of deletions that is exceeded.
+struct Exceeded {
+    /// The rule that it is of, from 0; `None` if it is that of the run.
+    rule: Option<u16>,
+    /// Keys that may be deleted.
+    possible: u64,
+    max: u64,
+}
+
 impl RunState {
     /// Decides whether the batches of a report will be granted. Those of a report that is refused end here.
     pub(super) fn check_report(&mut self, report: &TaskReport) {
@@ -99,19 +108,37 @@ impl RunState {
         self.effects.extend(due.into_iter().map(|grant| Effect::CreateGrant(Box::new(grant))));
     }
 
-    /// Whether the deletions that reports list exceed the limit of the run.
+    /// Whether the deletions that reports list exceed a limit of the run.
     fn deletes_too_many(&self) -> bool {
-        let possible = self.recorded.fold.deletions_possible();
-        self.spec.guards.deletions_max.is_some_and(|max| possible > max)
+        self.exceeded().is_some()
+    }
+
+    /// The first limit that the deletions which reports list exceed: that of the run, or of a rule.
+    fn exceeded(&self) -> Option<Exceeded> {
+        let fold = &self.recorded.fold;
+        let rules = (0..).zip(&self.spec.rule_deletions_max);
+        let rules = rules.map(|(rule, max)| (Some(rule), fold.deletions_possible_by(rule), *max));
+        let run = (None, fold.deletions_possible(), self.spec.guards.deletions_max);
+        let mut limits = std::iter::once(run).chain(rules);
+        limits.find_map(|(rule, possible, max)| {
+            let max = max.filter(|max| possible > *max)?;
+            Some(Exceeded { rule, possible, max })
+        })
     }
 
     /// Cancels the run before it deletes more than it may. Until then, nothing is granted that exceeds the limit.
     pub(super) fn check_deletions(&mut self) {
-        let Some(max) = self.spec.guards.deletions_max.filter(|_| self.deletes_too_many()) else { return };
-        let cause = format!(
-            "{} keys qualify for deletion, more than the limit of {max}; raise --max-delete-percent to allow it",
-            self.recorded.fold.deletions_possible()
-        );
+        let Some(Exceeded { rule, possible, max }) = self.exceeded() else { return };
+        let cause = match rule {
+            None => format!(
+                "{possible} keys qualify for deletion, more than the limit of {max}; raise --max-delete-percent to allow it"
+            ),
+            Some(rule) => format!(
+                "{possible} keys of rule {} qualify for deletion, more than the limit of {max}; raise `max_delete_percent` \
+                 of the rule to allow it",
+                u32::from(rule) + 1
+            ),
+        };
         self.cancel(Cancel { kind: CancelKind::Guard, cause });
     }
 }

@@ -1,11 +1,14 @@
 //! The steps of a preflight: check all nodes, list their keys, classify them. Unreachable nodes are excluded at each
 //! step.
 
+use std::sync::Arc;
+
 use keysweep_model::counters::NodeCounters;
 use keysweep_model::ids::RunId;
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::messages::{PlannedNode, ScanTask};
 use keysweep_model::slot::SlotSet;
+use keysweep_policy::{FactSet, RuleSet};
 use keysweep_redis::Throttle;
 use keysweep_redis::limits::PREFLIGHT_TIMEOUT;
 use keysweep_redis::{RedisClient, Topology};
@@ -20,6 +23,8 @@ use crate::limits::{SAMPLE_BYTES_LEAST, SAMPLE_BYTES_SUM, SAMPLE_KEYS, SAMPLE_KE
 use crate::options::Options;
 use crate::plan::Planner;
 use crate::plan_progress::{PlanProgress, PlanStep};
+use crate::policy_check;
+use crate::rule_estimate::RuleEstimate;
 use crate::sample_node::{ListedNode, NodeSample, SampleOptions, classify_sample, list};
 use crate::sampled_users::SampledUserIds;
 use crate::task_ids::TaskIds;
@@ -31,6 +36,8 @@ pub(super) struct PlanBuilder<'a> {
     options: &'a Options,
     planning: &'a PlanProgress,
     cluster: bool,
+    /// The rules of the job, if it has rules.
+    rules: Option<Arc<RuleSet>>,
     pub(super) down: UnreachableNodes,
 }
 
@@ -48,13 +55,27 @@ pub(super) struct PlanParts {
     pub(super) freed: Option<ByteEstimate>,
     /// Bytes of memory that the nodes use; `None` if one does not report it.
     pub(super) used_memory: Option<u64>,
+    /// What is expected of each rule; empty without rules.
+    pub(super) rules: Vec<RuleEstimate>,
 }
 
 impl<'a> PlanBuilder<'a> {
-    pub(super) fn new(client: &'a RedisClient, options: &'a Options, planning: &'a PlanProgress) -> Self {
+    /// # Errors
+    /// When the job has rules that contradict themselves.
+    pub(super) fn new(
+        client: &'a RedisClient,
+        options: &'a Options,
+        planning: &'a PlanProgress,
+    ) -> Result<Self, PreflightError> {
         let topology = client.topology();
         let down = UnreachableNodes::of(topology.primaries.len());
-        Self { client, options, planning, cluster: topology.cluster, down }
+        let rules = policy_check::rules(options)?.map(Arc::new);
+        Ok(Self { client, options, planning, cluster: topology.cluster, rules, down })
+    }
+
+    /// What the conditions of the rules are about.
+    pub(super) fn facts(&self) -> FactSet {
+        self.rules.as_ref().map(|rules| rules.facts()).unwrap_or_default()
     }
 
     /// Checks all primaries, as far as they respond in time.
@@ -63,11 +84,13 @@ impl<'a> PlanBuilder<'a> {
         topology: &'t Topology,
     ) -> Result<Vec<CheckedNode<'t>>, PreflightError> {
         let Self { client: deployment, options, cluster, .. } = *self;
+        let rule_set = self.rules.clone();
+        let rule_set = rule_set.as_deref();
         self.planning.at(PlanStep::Checking { servers: topology.primaries.len() });
         let checks = topology
             .primaries
             .iter()
-            .map(async |primary| Box::pin(check_node(deployment, primary, options, cluster)).await);
+            .map(async |primary| Box::pin(check_node(deployment, primary, options, rule_set, cluster)).await);
         let (mut met, all) = (Vec::new(), join_bounded_within(checks.collect(), PREFLIGHT_TIMEOUT).await);
         for (primary, there) in topology.primaries.iter().zip(all) {
             match there {
@@ -94,8 +117,8 @@ impl<'a> PlanBuilder<'a> {
     ) -> Result<Vec<(CheckedNode<'t>, ListedNode)>, PreflightError> {
         let Self { client: deployment, planning, cluster, .. } = *self;
         planning.at(PlanStep::Sampling { done: 0, of: met.len(), slots: cluster });
-        let rules = activity.rules(&self.options.rules);
-        let selector = &Classifier::new(&rules, activity.activity());
+        let (rules, rule_set) = (activity.rules(&self.options.rules), self.rules.clone());
+        let selector = &Classifier::new(&rules, activity.activity()).with_rules(rule_set.as_deref());
         let sampled_max = (SAMPLE_KEYS_SUM / met.len().max(1) as u64).clamp(SAMPLE_KEYS_LEAST, SAMPLE_KEYS);
         let bytes_max = (SAMPLE_BYTES_SUM / met.len().max(1)).clamp(SAMPLE_BYTES_LEAST, SAMPLE_BYTES_MAX);
         let listing = met.into_iter().map(|there| {
@@ -123,7 +146,9 @@ impl<'a> PlanBuilder<'a> {
         let (options, status) = (self.options, &there.status);
         SampleOptions {
             // If only keys without TTL are looked for, a node without such keys has no candidates.
+            // Rules count their keys with a TTL, too.
             skip: !options.full_scan
+                && options.rules.policy.is_none()
                 && !options.aggressive
                 && status.keys > 0
                 && status.expires >= status.keys,
@@ -143,8 +168,8 @@ impl<'a> PlanBuilder<'a> {
         run: RunId,
     ) -> Result<PlanParts, PreflightError> {
         let client = self.client;
-        let rules = activity.rules(&self.options.rules);
-        let selector = &Classifier::new(&rules, activity.activity());
+        let (rules, rule_set) = (activity.rules(&self.options.rules), self.rules.clone());
+        let selector = &Classifier::new(&rules, activity.activity()).with_rules(rule_set.as_deref());
         let mut planner = Planner::new(run, self.options.alias.clone(), TaskIds::random());
         let classifying = listed.into_iter().map(|(there, listed)| async move {
             let classified = classify_sample((client, &there), listed, selector).await;
@@ -183,7 +208,9 @@ impl PlanParts {
     }
 
     fn add(&mut self, looked: NodeSample, tasks: Vec<ScanTask>) {
-        let NodeSample { node, keys: _, row, reading, freed, users, used_memory } = looked;
+        let NodeSample { node, keys: _, row, reading, freed, users, used_memory, rules } = looked;
+        self.rules.resize(self.rules.len().max(rules.len()), RuleEstimate::default());
+        self.rules.iter_mut().zip(&rules).for_each(|(sum, its)| sum.add(its));
         self.nodes.push(NodePreflight { tasks: tasks.len() as u64, ..row });
         self.planned.push(node);
         self.tasks.extend(tasks);

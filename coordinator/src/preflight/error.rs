@@ -77,6 +77,19 @@ pub enum PreflightError {
         /// The commands, each in backticks.
         commands: String,
     },
+    /// The rules of the job contradict themselves.
+    #[error("the rules of the job cannot be used: {0}")]
+    Rules(String),
+    /// A rule cannot be carried out at a server.
+    #[error("rule {rule} cannot be carried out on redis at `{address}`: {why}")]
+    Rule {
+        /// The server.
+        address: String,
+        /// The rule, counted from 1.
+        rule: usize,
+        /// Why, and the way out.
+        why: String,
+    },
     /// The time limit was reached.
     #[error(transparent)]
     OutOfTime(#[from] OutOfTime),

@@ -8,7 +8,8 @@ use keysweep_model::glob::Pattern;
 use keysweep_model::ids::Alias;
 use keysweep_model::key::Key;
 use keysweep_model::messages::{
-    Action, ActivitySource, Application, HitRateSource, InactivePolicy, PacingLimits, ReadFrom, Verify,
+    Action, ActivitySource, Application, HitRateSource, InactivePolicy, PacingLimits, Policy, ReadFrom,
+    StatedRule, Verify,
 };
 use keysweep_model::wire;
 use proptest::prelude::*;
@@ -74,6 +75,7 @@ fn options(rng: &mut Rng) -> Options {
             delete_batch_keys: rng.u32(1..1_000),
             inactive: None,
             verify: if rng.bool() { Verify::Value } else { Verify::Ttl },
+            policy: some(rng, |rng| Policy { rules: vec![StatedRule::default()], dry_run: rng.bool() }),
         },
         aggressive: inactive.is_some() && rng.bool(),
         inactive,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use keysweep_config as config;
 use keysweep_config::is_name;
 use keysweep_model::ids::{Alias, RunId};
-use keysweep_model::messages::{Action, Attempt, HitRateSource};
+use keysweep_model::messages::{Attempt, HitRateSource};
 use keysweep_model::printable::Printable;
 use keysweep_storage::history::{self, RunLine};
 use schemars::JsonSchema;
@@ -250,7 +250,7 @@ pub(super) fn options(job: &ServedJob, request: &RunRequest) -> ApiResult<Option
     }
     if let Some(dry_run) = request.dry_run {
         options.dry_run = dry_run;
-        options.rules.action = if dry_run { Action::Report } else { job.action };
+        options.rules.set_dry_run(dry_run, job.action);
     }
     options.pacing = pacing_limits::changed(options.pacing, request)?;
     options.check().map_err(bad_request)?;
@@ -266,6 +266,7 @@ mod tests {
     use std::time::Duration;
 
     use keysweep_config::{Environment, FlagLayer, overrides, resolve};
+    use keysweep_model::messages::Action;
 
     use super::*;
     use crate::schedule::Schedule;

@@ -111,7 +111,8 @@ async fn healthy_keys_of_a_stale_only_run_stay_in_forged_batches() {
             let (healthy, at_ms) = (scene.healthy[..4_000].to_vec(), scene.at_ms);
             let forge = move |task: &ScanTask| {
                 let batch = batch(task, Reason::Inactive, &healthy, at_ms);
-                let listed = ListedBatch { batch: batch.batch, keys, deletes: keys, digest: None };
+                let listed =
+                    ListedBatch { batch: batch.batch, keys, deletes: keys, rule: None, digest: None };
                 Forged::of(task, &[batch], vec![listed])
             };
             refused(&scene, &options, why, forge).await;
@@ -353,7 +354,7 @@ async fn a_batch_that_cannot_be_carried_out_does_not_hold_up_its_run() {
                 groups,
                 scan_generation: 0,
             };
-            let listed = vec![ListedBatch { batch, keys: 7, deletes: 7, digest: None }];
+            let listed = vec![ListedBatch { batch, keys: 7, deletes: 7, rule: None, digest: None }];
             let batches = vec![(batch.to_string(), wire::encode(&raw).unwrap())];
             Forged { batches, ..Forged::of(task, &[], listed) }
         };

@@ -30,6 +30,7 @@ mod redelivery;
 mod replicas;
 mod reshard;
 mod resize;
+mod rules;
 mod sentinel;
 mod skipping;
 mod slow_answers;

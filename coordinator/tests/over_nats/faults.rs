@@ -220,7 +220,7 @@ async fn with_a_batch_lost(keys: u64, attempted: bool) -> CleanupResult {
     let report = TaskReport {
         covered: Covered::Ranges { pass: scope.pass, slots: None, ranges: scope.ranges.clone() },
         counts: ScanCounts { listed: keys, scanned: keys, stale: keys, ..ScanCounts::default() },
-        batches: vec![ListedBatch { batch, keys, deletes: keys, digest: None }],
+        batches: vec![ListedBatch { batch, keys, deletes: keys, rule: None, digest: None }],
         ..TaskReport::blank(&task)
     };
     records.create_report(&report).await.unwrap();

@@ -12,6 +12,7 @@ mod outage;
 mod pacing;
 mod progress;
 mod redelivery;
+mod rules;
 mod serve;
 mod takeover;
 mod whole;

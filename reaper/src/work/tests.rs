@@ -18,6 +18,7 @@ pub(crate) fn batch_of(groups: Vec<Group>, ledger_keys: u32) -> ReapBatch {
         groups,
         scan_generation: 0,
         ledger_keys,
+        rule: None,
     }
 }
 

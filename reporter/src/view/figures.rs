@@ -1,8 +1,8 @@
 //! The key figures of a run.
 
-use keysweep_model::messages::ActionEffect;
+use keysweep_model::messages::{ActionEffect, EFFECTS};
 use keysweep_model::outcome::Outcome;
-use keysweep_model::result::CleanupResult;
+use keysweep_model::result::{Accounting, CleanupResult};
 
 use super::blocks::Figure;
 use super::hits;
@@ -50,8 +50,12 @@ fn stale(result: &CleanupResult) -> Figure {
 /// The figure of the run's action.
 fn acted(result: &CleanupResult) -> Figure {
     let mut accounts = result.accounting;
+    if !result.rules.is_empty() && !known::is_only_reported(result) {
+        return changed(&accounts);
+    }
     let row = known::action(result);
-    let Some(ActionEffect { outcome, .. }) = row.effect.filter(|_| !result.dry_run) else {
+    let effect = row.effect.filter(|_| !known::is_only_reported(result));
+    let Some(ActionEffect { outcome, .. }) = effect else {
         let why = if result.dry_run { "dry run" } else { "report only" };
         let note = format!("{why}: nothing was changed");
         return Figure::number("Reported", grouped(accounts.reported), note);
@@ -61,6 +65,20 @@ fn acted(result: &CleanupResult) -> Figure {
         _ => "instead of being deleted".to_owned(),
     };
     Figure::number(first_upper(row.done), grouped(*accounts.count_of(outcome)), note)
+}
+
+/// The figure of a run with rules, each of which has its own action.
+fn changed(accounts: &Accounting) -> Figure {
+    let parts = EFFECTS.into_iter().filter_map(|row| {
+        let keys = *accounts.clone().count_of(row.effect?.outcome);
+        (keys > 0).then(|| (keys, format!("{} {}", grouped(keys), row.done)))
+    });
+    let parts: Vec<(u64, String)> = parts.collect();
+    let note = match parts.is_empty() {
+        true => format!("of {}", counted(accounts.candidates, "candidate", "candidates")),
+        false => parts.iter().map(|(_, part)| part.as_str()).collect::<Vec<_>>().join(", "),
+    };
+    Figure::number("Changed", grouped(parts.iter().map(|(keys, _)| keys).sum()), note)
 }
 
 /// The freed memory; `None` if it is unknown or zero.

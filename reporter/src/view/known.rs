@@ -62,5 +62,9 @@ pub(super) fn action(result: &CleanupResult) -> &'static ActionRow {
 
 /// Whether the run only reports, so that memory figures are estimates of what could be freed.
 pub(super) fn is_only_reported(result: &CleanupResult) -> bool {
-    result.dry_run || action(result).effect.is_none()
+    let by_rules = || result.rules.iter().all(|rule| ["report", "durable"].contains(&rule.action.as_str()));
+    match result.rules.is_empty() {
+        true => result.dry_run || action(result).effect.is_none(),
+        false => result.dry_run || by_rules(),
+    }
 }

@@ -10,6 +10,7 @@ mod inactive;
 mod known;
 mod outcomes;
 mod prefixes;
+mod rules;
 mod run;
 mod status;
 mod ttl;
@@ -37,7 +38,7 @@ pub(crate) struct View<'a> {
     pub(crate) figures: Vec<Figure>,
     /// Alerts, issues and recommendations.
     pub(crate) findings: [Section<'a>; 3],
-    pub(crate) sections: [Section<'a>; 9],
+    pub(crate) sections: Vec<Section<'a>>,
 }
 
 /// A part of a page with a title.
@@ -62,17 +63,20 @@ impl<'a> View<'a> {
             status: StatusView::of(result),
             figures: figures::figures(result),
             findings: findings::sections(result),
-            sections: [
-                outcomes::section(result),
-                hits::section(&result.metrics.hit_rates),
-                ttl::section(result),
-                prefixes::section(result),
-                inactive::section(result),
-                coverage::section(result),
-                coverage::nodes(&result.nodes),
-                health::section(&result.metrics.redis_health),
-                run::section(result),
-            ],
+            sections: [outcomes::section(result)]
+                .into_iter()
+                .chain(rules::section(result))
+                .chain([
+                    hits::section(&result.metrics.hit_rates),
+                    ttl::section(result),
+                    prefixes::section(result),
+                    inactive::section(result),
+                    coverage::section(result),
+                    coverage::nodes(&result.nodes),
+                    health::section(&result.metrics.redis_health),
+                    run::section(result),
+                ])
+                .collect(),
         }
     }
 }

@@ -43,6 +43,7 @@ fn meaning(outcome: &str) -> &'static str {
     match outcome {
         "deleted" => "gone from the cache",
         "expired" => "were given a TTL",
+        "clamped" => "were given a shorter TTL",
         "spared" => "no longer qualified at the moment of deletion",
         "fieldTtl" => "hashes whose fields expire",
         "vanished" => "were gone at the moment of deletion",

@@ -1,6 +1,6 @@
 //! The status of a run, and what it did, in two sentences.
 
-use keysweep_model::messages::ACTIONS;
+use keysweep_model::messages::EFFECTS;
 use keysweep_model::result::{CleanupResult, Status};
 
 use super::blocks::Tone;
@@ -70,7 +70,7 @@ fn noticed(result: &CleanupResult) -> String {
 /// What the run did, as the end of a sentence.
 fn done(result: &CleanupResult) -> String {
     let accounts = &result.accounting;
-    let changed: Vec<String> = ACTIONS
+    let changed: Vec<String> = EFFECTS
         .into_iter()
         .filter_map(|row| Some((row, *accounts.clone().count_of(row.effect?.outcome))))
         .filter(|(_, keys)| *keys > 0)

@@ -72,7 +72,13 @@ fn report(
         },
         batches: batches
             .iter()
-            .map(|(batch, keys)| ListedBatch { batch: *batch, keys: *keys, deletes: *keys, digest: None })
+            .map(|(batch, keys)| ListedBatch {
+                batch: *batch,
+                keys: *keys,
+                deletes: *keys,
+                rule: None,
+                digest: None,
+            })
             .collect(),
         long_keys: Vec::new(),
         lookups: Lookups::of(stale + 7, 1),
@@ -81,6 +87,7 @@ fn report(
         pacing: Box::default(),
         source: None,
         namespaces: None,
+        rules: Vec::new(),
     }
 }
 

@@ -61,7 +61,7 @@ fn seeds() -> Vec<Vec<u8>> {
     let source = ReadSource { replica: Some("a:1".to_owned()), behind_bytes: 7, ..ReadSource::default() };
     let mut report = TaskReport {
         covered: Covered::Slots(SlotSet::all()),
-        batches: vec![ListedBatch { batch, keys: 3, deletes: 3, digest: None }],
+        batches: vec![ListedBatch { batch, keys: 3, deletes: 3, rule: None, digest: None }],
         source: Some(Box::new(source)),
         ..TaskReport::blank(&task)
     };

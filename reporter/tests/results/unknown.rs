@@ -79,7 +79,7 @@ impl Run {
                 ttl_sum_ms: 20 * 10_000,
                 ..ScanCounts::default()
             },
-            batches: vec![ListedBatch { batch, keys: 5, deletes: 5, digest: None }],
+            batches: vec![ListedBatch { batch, keys: 5, deletes: 5, rule: None, digest: None }],
             long_keys: Vec::new(),
             lookups: Lookups::default(),
             approximate: false,
@@ -87,6 +87,7 @@ impl Run {
             pacing: Box::default(),
             source: None,
             namespaces: None,
+            rules: Vec::new(),
         })));
         self.records.push(Record::Receipt(Box::new(Receipt {
             scan_generation: 0,

@@ -177,6 +177,9 @@ fn put(block: &mut Vec<u8>, entry: &BackupEntry) {
     block.push(match entry.reason {
         Reason::Stale => b's',
         Reason::Inactive => b'i',
+        Reason::Expiring => b'x',
+        // Never deleted, so that it is never saved.
+        Reason::LongTtl => b'l',
     });
     block.extend(entry.expires_at_ms.unwrap_or(0).to_le_bytes());
     block.extend(length(entry.key.as_bytes()));
@@ -191,6 +194,8 @@ fn take(block: &mut &[u8]) -> Option<BackupEntry> {
     let reason = match number::<1>(block)? {
         b"s" => Reason::Stale,
         b"i" => Reason::Inactive,
+        b"x" => Reason::Expiring,
+        b"l" => Reason::LongTtl,
         _ => return None,
     };
     let expires_at_ms = Some(u64::from_le_bytes(*number(block)?)).filter(|at_ms| *at_ms > 0);

@@ -37,7 +37,7 @@ pub(super) struct RuleKey {
 const TTLS: SettingKind = SettingKind::seconds(1, 3_650 * 86_400);
 
 /// The fields, in the order in which they are read by people.
-pub(super) const RULE_KEYS: [RuleKey; 9] = [
+pub(super) const RULE_KEYS: [RuleKey; 10] = [
     RuleKey {
         key: "match",
         kind: SettingKind::Patterns,
@@ -115,6 +115,16 @@ pub(super) const RULE_KEYS: [RuleKey; 9] = [
         help: "Delete or report keys of the rule: those without TTL, unless `where` is about `ttl`",
         set: |rule, kind, text| {
             rule.action = Some(parse::variant(kind, text)?);
+            Ok(())
+        },
+    },
+    RuleKey {
+        key: "max_delete_percent",
+        kind: SettingKind::Whole { min: 0, max: 100 },
+        takes: None,
+        help: "Refuse to delete more than this share of the keys of the rule; that of the job by default",
+        set: |rule, kind, text| {
+            rule.max_delete_percent = Some(parse::whole(kind, text)?);
             Ok(())
         },
     },
@@ -271,6 +281,7 @@ fn shown(rule: &StatedRule) -> String {
         some("max_ttl", rule.max_ttl_ms.map(time)),
         some("durable", rule.durable.then(|| "true".to_owned())),
         some("action", rule.action.map(|action| action.to_string())),
+        some("max_delete_percent", rule.max_delete_percent.map(|percent| percent.to_string())),
         some("owner", rule.owner.clone()),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")

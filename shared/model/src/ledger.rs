@@ -72,7 +72,7 @@ pub fn node_ledgers(groups: &[(Reason, usize)], keys_max: u32) -> Vec<Vec<usize>
     if keys_max == 0 {
         return ledgers;
     }
-    for reason in [Reason::Stale, Reason::Inactive] {
+    for reason in Reason::ALL {
         let mut filled = usize::MAX;
         for (number, (_, keys)) in groups.iter().enumerate().filter(|(_, (of, _))| *of == reason) {
             let fits = filled.saturating_add(*keys) <= keys_max as usize;
@@ -95,11 +95,11 @@ mod tests {
     proptest! {
         #[test]
         fn each_group_has_one_node_ledger_of_bounded_size(
-            groups in prop::collection::vec((any::<bool>(), 1_usize..300), 0..60),
+            groups in prop::collection::vec((0..Reason::ALL.len(), 1_usize..300), 0..60),
             keys_max in 1_u32..500,
         ) {
-            let reason = |inactive| if inactive { Reason::Inactive } else { Reason::Stale };
-            let groups: Vec<(Reason, usize)> = groups.into_iter().map(|(of, keys)| (reason(of), keys)).collect();
+            let groups: Vec<(Reason, usize)> =
+                groups.into_iter().map(|(of, keys)| (Reason::ALL[of], keys)).collect();
             let ledgers = node_ledgers(&groups, keys_max);
             let mut covered: Vec<usize> = ledgers.iter().flatten().copied().collect();
             covered.sort_unstable();

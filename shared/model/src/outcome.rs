@@ -16,6 +16,9 @@ pub enum Outcome {
     /// It was given a TTL.
     #[serde(rename = "e")]
     Expired = b'e',
+    /// Its TTL was shortened.
+    #[serde(rename = "c")]
+    Clamped = b'c',
     /// It no longer qualified.
     #[serde(rename = "s")]
     Spared = b's',
@@ -46,7 +49,7 @@ impl Outcome {
     /// Whether the key was changed.
     #[must_use]
     pub fn is_changed(self) -> bool {
-        matches!(self, Self::Deleted | Self::Expired)
+        matches!(self, Self::Deleted | Self::Expired | Self::Clamped)
     }
 
     /// Whether the candidate may not have been handled.
@@ -95,12 +98,12 @@ mod tests {
 
     #[test]
     fn outcomes_travel_as_their_letters() {
-        let outcomes = b"destvfun".iter().map(|l| Outcome::from_code(*l).unwrap()).collect();
+        let outcomes = b"destvfunc".iter().map(|l| Outcome::from_code(*l).unwrap()).collect();
         let group = GroupReceipt { slot: 7, reason: Reason::Stale, outcomes };
         let bytes = wire::encode(&group).unwrap();
-        assert!(bytes.ends_with(b"\x07\xa5Stale\xa8destvfun"), "{}", bytes.escape_ascii());
+        assert!(bytes.ends_with(b"\x07\xa5Stale\xa9destvfunc"), "{}", bytes.escape_ascii());
         assert_eq!(wire::decode::<GroupReceipt>(&bytes).unwrap(), group);
-        let begin = &bytes[..bytes.len() - 9];
+        let begin = &bytes[..bytes.len() - 10];
         for garbage in [&b"\xa1x"[..], b"\x91\xa1d", b"\xa1\xff", b"\x07"] {
             let bytes = [begin, garbage].concat();
             assert!(wire::decode::<GroupReceipt>(&bytes).is_err(), "{}", bytes.escape_ascii());

@@ -4,6 +4,7 @@
 mod accounting;
 mod coverage;
 mod pacing;
+mod rules;
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
 pub use accounting::Accounting;
 pub use coverage::{Coverage, Extent};
 pub use pacing::{PacedNode, Pacing, Waited};
+pub use rules::RuleRow;
 
 /// The version of the schema. It is incremented when a field changes its meaning or is removed.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -62,7 +64,7 @@ pub struct CleanupResult {
     pub attempt: Attempt,
     /// Whether actions were turned into reports.
     pub dry_run: bool,
-    /// The action on stale keys: `delete`, `expire` or `report`.
+    /// The action on stale keys: `delete`, `expire` or `report`; `rules` if each rule has its own.
     pub action: String,
 
     /// Matching keys that existed when they were read, including protected ones.
@@ -125,6 +127,9 @@ pub struct CleanupResult {
     pub delete_backend: DeleteBackend,
     /// The outcomes of all candidates.
     pub accounting: Accounting,
+    /// One row per rule, in their order; empty if the job has the short form of one.
+    #[serde(default)]
+    pub rules: Vec<RuleRow>,
     /// What was scanned again, because earlier deletions there may have been undone.
     #[serde(default)]
     pub failover: FailoverRescan,

@@ -42,6 +42,13 @@ impl Selection {
         sources.sort_unstable();
         sources.dedup();
         sources.into_iter().for_each(&mut add);
+        // Exceptions of one rule may be keys of the next, so that the order matters.
+        for rule in rules.policy.iter().flat_map(|policy| &policy.rules) {
+            for list in [&rule.matching, &rule.except] {
+                add(&(list.len() as u64).to_be_bytes());
+                list.iter().for_each(|pattern| add(pattern.as_bytes()));
+            }
+        }
         Self(hex(&digest.finalize()[..BYTES]))
     }
 }

@@ -17,8 +17,11 @@ pub const FORMAT_VERIFIED: u8 = 2;
 /// The format of batches with node ledgers.
 pub const FORMAT_NODE_LEDGERS: u8 = 3;
 
+/// The format of runs with rules, and of their batches.
+pub const FORMAT_RULES: u8 = 4;
+
 /// The latest format that this build reads.
-pub const FORMAT_LATEST: u8 = FORMAT_NODE_LEDGERS;
+pub const FORMAT_LATEST: u8 = FORMAT_RULES;
 
 /// Why a message could not be encoded or decoded.
 #[derive(Debug, Error)]
@@ -120,7 +123,7 @@ mod tests {
         };
         check(vec![FORMAT; MESSAGE_BYTES_MAX + 1], "is larger than the limit of");
         check(Vec::new(), "an empty message");
-        check(vec![FORMAT_LATEST + 1], "of format 4");
+        check(vec![FORMAT_LATEST + 1], "of format 5");
         // In an unknown field, which is skipped.
         let nested = [&[FORMAT, 0x81, 0xa1, b'x'][..], &[0x91; 1_000], &[0xc0]].concat();
         check(nested, "nested more than 32 deep");

@@ -87,10 +87,22 @@ impl FactSet {
         Self(self.0 | other.0)
     }
 
+    /// Those that are not in `other`.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether `fact` is one of them.
     #[must_use]
     pub const fn contains(self, fact: Fact) -> bool {
         self.0 & Self::only(fact).0 != 0
+    }
+
+    /// Whether one of them is about accesses to the key, which keysweep must not change by accessing it.
+    #[must_use]
+    pub const fn is_about_accesses(self) -> bool {
+        self.contains(Fact::Idle) || self.contains(Fact::Freq)
     }
 
     /// Whether there are none.
@@ -133,6 +145,7 @@ mod tests {
         let set = FactSet::from_iter([Fact::Length, Fact::Ttl, Fact::Idle, Fact::Ttl]);
         assert_eq!((set.to_string().as_str(), set.dearest()), ("ttl, idle, length", Some(Fact::Length)));
         assert!(set.contains(Fact::Ttl) && !set.contains(Fact::Name));
+        assert_eq!(set.without(FactSet::from_iter([Fact::Idle, Fact::Name])).to_string(), "ttl, length");
         assert_eq!(set, FactSet::only(Fact::Idle).and(FactSet::from_iter([Fact::Length, Fact::Ttl])));
         assert_eq!((FactSet::EMPTY.dearest(), FactSet::EMPTY.to_string().as_str()), (None, ""));
     }

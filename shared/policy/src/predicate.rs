@@ -130,6 +130,12 @@ impl Predicate {
         terms
     }
 
+    /// What it says, with the cheap parts of each list first.
+    #[must_use]
+    pub fn cheap_first(&self) -> &Expression {
+        &self.ordered
+    }
+
     /// What it says.
     #[must_use]
     pub fn expression(&self) -> &Expression {
@@ -166,7 +172,8 @@ impl fmt::Display for Predicate {
 
 impl Expression {
     /// The facts that it is about.
-    pub(crate) fn facts(&self) -> FactSet {
+    #[must_use]
+    pub fn facts(&self) -> FactSet {
         let mut facts = FactSet::EMPTY;
         self.visit(&mut |term| facts = facts.and(FactSet::only(term.fact())));
         facts

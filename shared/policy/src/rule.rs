@@ -2,7 +2,7 @@
 //! TTL if it states `ttl`, shortens TTLs if it states `max_ttl`, and deletes only if it states `action = "delete"`.
 
 use keysweep_model::glob::Pattern;
-use keysweep_model::messages::{Jitter, RuleAction, StatedRule};
+use keysweep_model::messages::{Action, Jitter, RuleAction, StatedRule};
 
 use crate::evaluation::Truth;
 use crate::fact::{Fact, FactSet};
@@ -85,7 +85,11 @@ impl Rule {
         if kind == RuleKind::Durable && condition.is_some() {
             return Err(RuleProblem::Exclude(RuleField::Durable, RuleField::Where));
         }
-        let condition = condition.as_deref().map(str::parse).transpose().map_err(RuleProblem::BadWhere)?;
+        let condition: Option<Predicate> =
+            condition.as_deref().map(str::parse).transpose().map_err(RuleProblem::BadWhere)?;
+        if let Some(fact) = condition.as_ref().and_then(|condition| undone_by_length(condition.facts())) {
+            return Err(RuleProblem::LengthAccesses(fact));
+        }
         Ok(Self { matching: matching.clone(), except: except.clone(), condition, kind, owner: owner.clone() })
     }
 
@@ -171,11 +175,44 @@ impl Rule {
         self.kind
     }
 
+    /// What it does with its keys that have no TTL, or with all of its keys if it deletes or reports them, where its
+    /// condition is true. [`Action::Report`] if it does nothing with them.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        match self.kind {
+            RuleKind::Delete => Action::Delete,
+            RuleKind::Lifetime { given: Some(GivenTtl { ttl_ms, jitter_ms }), .. } => {
+                Action::Expire { ttl_ms, jitter_ms }
+            }
+            RuleKind::Lifetime { given: None, .. } | RuleKind::Durable | RuleKind::Report => Action::Report,
+        }
+    }
+
+    /// The longest TTL that its keys may have, in milliseconds.
+    #[must_use]
+    pub fn max_ttl_ms(&self) -> Option<u64> {
+        if let RuleKind::Lifetime { max_ttl_ms, .. } = self.kind { max_ttl_ms } else { None }
+    }
+
+    /// Whether it deletes or reports keys that have a TTL.
+    #[must_use]
+    pub fn takes_expiring(&self) -> bool {
+        matches!(self.kind, RuleKind::Delete | RuleKind::Report)
+            && self.needs_of_condition().contains(Fact::Ttl)
+    }
+
     /// Who answers for its keys.
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
         self.owner.as_deref()
     }
+}
+
+/// The fact that is not what it was, once the number of elements of a key has been read: the server counts that as an
+/// access.
+fn undone_by_length(facts: FactSet) -> Option<Fact> {
+    let accessed = [Fact::Idle, Fact::Freq].into_iter().find(|fact| facts.contains(*fact));
+    accessed.filter(|_| facts.contains(Fact::Length))
 }
 
 /// What a rule does that states these fields.
@@ -196,6 +233,11 @@ fn kind(stated: &StatedRule) -> Result<RuleKind, RuleProblem> {
     }
     if jitter.is_some() && ttl_ms.is_none() {
         return Err(RuleProblem::JitterAlone);
+    }
+    match stated.max_delete_percent {
+        Some(_) if !stated.deletes() => return Err(RuleProblem::LimitAlone),
+        Some(percent) if percent > 100 => return Err(RuleProblem::BadLimit),
+        _ => {}
     }
     match action {
         _ if durable => Ok(RuleKind::Durable),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use keysweep_model::duration;
 
 use crate::error::PredicateError;
+use crate::fact::Fact;
 use crate::limits::{PATTERNS_MAX, RULES_MAX, TTL_MS_MAX, TTL_MS_MIN};
 
 /// A field of a rule.
@@ -27,6 +28,8 @@ pub enum RuleField {
     Durable,
     /// `action`
     Action,
+    /// `max_delete_percent`
+    MaxDeletePercent,
     /// `owner`
     Owner,
 }
@@ -65,6 +68,14 @@ pub enum RuleProblem {
     /// Jitter of a TTL that it does not give.
     #[error("`jitter` needs `ttl`, which it is added to: add `ttl`, or leave `jitter` out")]
     JitterAlone,
+    /// A limit of deletions of a rule that deletes nothing.
+    #[error(
+        "`max_delete_percent` needs `action = \"delete\"`, which it limits: add that, or leave `max_delete_percent` out"
+    )]
+    LimitAlone,
+    /// A limit that is no share.
+    #[error("`max_delete_percent` is more than 100: write a share of the keys of the rule from 0 to 100")]
+    BadLimit,
     /// More jitter than TTL.
     #[error("`jitter` is more than `100%`: write a smaller part of `ttl`, or a time such as `5m`")]
     BadJitter,
@@ -90,6 +101,12 @@ pub enum RuleProblem {
     /// Its condition cannot be parsed.
     #[error("`where`, {0}")]
     BadWhere(PredicateError),
+    /// Its condition is about the number of elements, and about accesses, which reading that number counts as.
+    #[error(
+        "`where` is about `length` and `{0}`: servers count reading the number of elements as an access, so that `{0}` \
+         would not be what it was; leave one of them out"
+    )]
+    LengthAccesses(Fact),
     /// Earlier rules take all of its keys.
     #[error(
         "it can never act, because a key belongs to the first rule that matches its name: {}; move this rule up, or \
@@ -121,6 +138,7 @@ impl RuleField {
             Self::MaxTtl => "max_ttl",
             Self::Durable => "durable",
             Self::Action => "action",
+            Self::MaxDeletePercent => "max_delete_percent",
             Self::Owner => "owner",
         }
     }
@@ -141,8 +159,9 @@ impl RuleProblem {
             Self::NoMatch | Self::StatesNothing | Self::TooManyRules => None,
             Self::Exclude(_, field) | Self::OutOfBounds(field) => Some(*field),
             Self::JitterAlone | Self::BadJitter => Some(RuleField::Jitter),
+            Self::LimitAlone | Self::BadLimit => Some(RuleField::MaxDeletePercent),
             Self::MaxBelowTtl { .. } => Some(RuleField::MaxTtl),
-            Self::BadWhere(_) => Some(RuleField::Where),
+            Self::BadWhere(_) | Self::LengthAccesses(_) => Some(RuleField::Where),
         }
     }
 }

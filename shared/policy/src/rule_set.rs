@@ -43,16 +43,23 @@ impl RuleSet {
         if errors.is_empty() { Ok(Self { rules }) } else { Err(errors) }
     }
 
-    /// The rule of the key with this name, counted from 0: the first that matches it.
+    /// The number of the rule of the key with this name, counted from 0: the first that matches it.
     #[must_use]
-    pub fn of(&self, name: &[u8]) -> Option<usize> {
-        self.rules.iter().position(|rule| rule.matches(name))
+    pub fn of(&self, name: &[u8]) -> Option<u16> {
+        // There are at most `RULES_MAX`.
+        self.rules.iter().position(|rule| rule.matches(name)).and_then(|at| u16::try_from(at).ok())
     }
 
     /// The rules in their order.
     #[must_use]
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// The rule with this number, counted from 0.
+    #[must_use]
+    pub fn rule(&self, number: u16) -> Option<&Rule> {
+        self.rules.get(usize::from(number))
     }
 
     /// The facts by which any of the rules decides.

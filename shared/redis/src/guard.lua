@@ -4,19 +4,23 @@
 --
 -- KEYS[1]   the ledger key: one letter per candidate that it records
 -- KEYS[2..] the candidates of this call, all in the slot of the ledger; none if they are arguments (option 'n')
--- ARGV[1]   'delete' or 'expire' (candidates that still have no TTL), 'inactive' (candidates that still expire at
---           the same time as at the scan), or 'record:X' (record the letter X for each candidate, touch nothing)
+-- ARGV[1]   'delete' or 'expire' (candidates that still have no TTL), 'inactive' (delete candidates that still expire
+--           at the same time as at the scan), 'clamp' (shorten TTLs that are too long), or 'record:X' (record the
+--           letter X for each candidate, touch nothing)
 -- ARGV[2]   options, one letter each:
 --           n  the candidates are arguments, and may be in any slots of this node
 --           u  an earlier attempt may have acted and its ledger may be lost: a missing key gets 'n' (unconfirmed)
 --           f  a hash whose fields expire, judged by up to 100 of them, gets 't'. Used only for servers that have
 --              hashes with field TTLs, because it takes up to three commands per key
 --           s  delete only values that were saved; the last arguments identify them (below)
+--           w  act only on candidates of which a condition is true (below)
 -- ARGV[3]   not before, ARGV[4] not after: milliseconds of this server's clock
 -- ARGV[5]   how many candidates the ledger records, ARGV[6] how many of them come before those of this call,
 -- ARGV[7]   how many candidates this call has. Other candidates get '.' in a new ledger: left to other calls
+-- then      with option 'w': the condition, as words in prefix notation, and a string with one digit per candidate and
+--           regular expression of the condition: 1 if it matches
 -- then      with option 'n': the candidates
--- then      for 'expire': the TTL of each candidate in milliseconds
+-- then      for 'expire': the TTL of each candidate in milliseconds; for 'clamp' its longest
 -- then      for 'inactive': candidates with this many milliseconds left, or fewer, are spared; candidates used within
 --           this many seconds are spared, unless this is ''; and for each candidate, when it must expire
 -- then      with option 's': a string with one letter per candidate, and one argument per candidate. For '=' the
@@ -26,7 +30,7 @@
 --
 -- Returns one letter per candidate of this call, '!late', or '!early N' (milliseconds to wait); '' if the ledger is void.
 -- Lookups that do not follow from the letters (`lookups` in guard.rs) are appended: their number, all of existing keys,
--- and the number of those by HRANDFIELD and GET, each after a space.
+-- and the number of those by HRANDFIELD, GET and the like, each after a space.
 --
 -- The letter 'x' (elsewhere) is given with option 'n' to a candidate that could not be read or changed here. Nothing was
 -- done to it, and the ledger records that it is left to a call with its own slot, where the server returns the reason
@@ -45,26 +49,106 @@ if now >= tonumber(ARGV[4]) then return '!late' end
 
 local total, before, count = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local by_node = string.find(options, 'n', 1, true)
-local keys, skip, args = KEYS, 1, 7
-if by_node then keys, skip, args = ARGV, 7, 7 + count end
+local conditional = string.find(options, 'w', 1, true)
+local head = conditional and 9 or 7
+local keys, skip, args = KEYS, 1, head
+if by_node then keys, skip, args = ARGV, head, head + count end
 local gone = string.find(options, 'u', 1, true) and 'n' or 'v'
 local fields = string.find(options, 'f', 1, true)
 local saved, contents = string.find(options, 's', 1, true), #ARGV - count
 local lookups, reads, refused = 0, 0, nil
 local letters, due = {}, {}
-if mode == 'delete' or mode == 'expire' or mode == 'inactive' then
+
+-- The condition. What rests on a fact that is unknown is neither true nor false: nil.
+local holds, known, number, candidate
+if conditional then
+  local words, at = {}, 0
+  for word in string.gmatch(ARGV[8], '%S+') do words[#words + 1] = word end
+  local function parse()
+    at = at + 1
+    local sign, rest = string.match(words[at], '^([&|!])(%d*)$')
+    if not sign then return { string.match(words[at], '^(%a+)([<>=!~]+)(.*)$') } end
+    local node = { sign }
+    for i = 1, sign == '!' and 1 or tonumber(rest) do node[i + 1] = parse() end
+    return node
+  end
+  local tree, regexes = parse(), #ARGV[9] / count
+  local lengths = { list = 'LLEN', set = 'SCARD', zset = 'ZCARD', hash = 'HLEN', stream = 'XLEN' }
+  -- Facts of the candidate, each read once; false if unknown, and for the TTL if it has none.
+  local function fact(name)
+    if known[name] ~= nil then return known[name] end
+    local value, command = nil, name == 'length' and lengths[fact('type')]
+    if name == 'type' then value = pcall('TYPE', candidate).ok
+    elseif name == 'idle' or name == 'freq' then
+      value = pcall('OBJECT', name == 'idle' and 'IDLETIME' or 'FREQ', candidate)
+    elseif name == 'bytes' then value = pcall('MEMORY', 'USAGE', candidate)
+    elseif command then value, reads = pcall(command, candidate), reads + 1 end
+    if command or name == 'type' or name == 'idle' or name == 'freq' then lookups = lookups + 1 end
+    if name ~= 'type' and type(value) ~= 'number' then value = false end
+    if name == 'idle' and value then value = value * 1000 end
+    known[name] = value or false
+    return known[name]
+  end
+  local function term(name, sign, limit)
+    if name == 'key' then
+      local digit = (number - 1) * regexes + limit
+      return string.sub(ARGV[9], digit, digit) == '1'
+    end
+    local value = fact(name)
+    if limit == 'none' then return (value == false) == (sign == '=') end
+    if value == false then
+      if name == 'ttl' then return sign == '!=' end
+      return nil
+    end
+    if name == 'type' then
+      return (string.find(',' .. limit .. ',', ',' .. value .. ',', 1, true) ~= nil) == (sign == '=')
+    end
+    limit = tonumber(limit)
+    -- Larger numbers are not exact here.
+    if value >= 2^53 then return nil end
+    if sign == '<' then return value < limit elseif sign == '<=' then return value <= limit
+    elseif sign == '=' then return value == limit elseif sign == '!=' then return value ~= limit
+    elseif sign == '>=' then return value >= limit else return value > limit end
+  end
+  local function truth(node)
+    local sign = node[1]
+    if sign ~= '!' and sign ~= '&' and sign ~= '|' then return term(unpack(node)) end
+    if sign == '!' then
+      local inner = truth(node[2])
+      if inner == nil then return nil end
+      return not inner
+    end
+    local decisive, unknown = sign == '|', false
+    for i = 2, #node do
+      local part = truth(node[i])
+      if part == decisive then return decisive end
+      unknown = unknown or part == nil
+    end
+    if unknown then return nil end
+    return not decisive
+  end
+  holds = function(i, key, left)
+    number, candidate, known = i, key, { ttl = left }
+    return truth(tree) == true
+  end
+end
+
+if mode == 'delete' or mode == 'expire' or mode == 'inactive' or mode == 'clamp' then
   if now < tonumber(ARGV[3]) then return '!early ' .. string.format('%.0f', ARGV[3] - now) end
-  local found = mode == 'expire' and 'e' or 'd'
+  local clamps = mode == 'clamp'
+  local found = mode == 'expire' and 'e' or clamps and 'c' or 'd'
   for i = 1, count do
     local key, letter, kind = keys[skip + i], 's', saved and string.sub(ARGV[contents], i, i)
     if kind == 'f' then
       letter = 'f'
     elseif mode ~= 'inactive' then
       local ttl = pcall('PTTL', key)
-      if ttl == -1 then letter = found
+      if ttl == -1 then letter = clamps and 's' or found
       elseif ttl == -2 then letter = gone
-      elseif type(ttl) == 'table' then letter, refused = 'x', ttl end
-      if fields and ttl == -1 then
+      elseif type(ttl) == 'table' then letter, refused = 'x', ttl
+      elseif clamps and ttl > tonumber(ARGV[args + i]) then letter = found end
+      if holds and letter == found and not holds(i, key, ttl >= 0 and ttl) then letter = 's' end
+      if fields and letter == found then
         local kept = pcall('TYPE', key)
         if kept.err then letter, refused = 'x', kept else lookups = lookups + 1 end
         if kept.ok == 'hash' then
@@ -100,7 +184,7 @@ if mode == 'delete' or mode == 'expire' or mode == 'inactive' then
           local idle = pcall('OBJECT', 'IDLETIME', key)
           still = still and type(idle) == 'number' and idle >= tonumber(ARGV[args + 2])
         end
-        if still then letter = found end
+        if still and (not holds or holds(i, key, expires - now)) then letter = found end
       end
     end
     -- Read for every key that exists, for the same reason.
@@ -117,7 +201,7 @@ if mode == 'delete' or mode == 'expire' or mode == 'inactive' then
       if letter ~= 'x' and content ~= ARGV[contents + i] then letter = 's' end
     end
     letters[i] = letter
-    if letter == 'd' or letter == 'e' then due[#due + 1] = i end
+    if letter == found then due[#due + 1] = i end
   end
   if refused and not by_node then return refused end
 else
@@ -141,7 +225,7 @@ if not created then
   for i = 1, count do
     local letter = string.sub(known, i, i)
     if letter ~= '.' then letters[i] = letter
-    elseif letters[i] == 'd' or letters[i] == 'e' then due[#due + 1] = i end
+    elseif string.find('dec', letters[i], 1, true) then due[#due + 1] = i end
   end
   outcome = table.concat(letters)
   left, right = string.sub(recorded, 1, before), string.sub(recorded, before + count + 1)

@@ -1,6 +1,7 @@
 //! Guarded deletion: the contract of the two delete backends ([`Guard`]), and what they are given and return. `guard.lua`
 //! explains why each deletion is exact; `guard/watch.rs` does the same on servers that run no scripts.
 
+mod condition;
 mod executor;
 mod expected_content;
 mod ledger;
@@ -22,6 +23,7 @@ use keysweep_model::ledger::Ledger;
 use keysweep_model::ledger::LedgerKind;
 use keysweep_model::messages::{Action, ActivityRule, Group, Lookups, ReapBatch, Reason, Rules};
 use keysweep_model::outcome::Outcome;
+use keysweep_policy::{Predicate, Rule};
 
 /// A delete backend that is ready for use at one node. The tests in `shared/redis/tests/live/guard/` are the contract of
 /// all implementations:
@@ -82,7 +84,7 @@ pub struct Part<'a> {
     /// Why they are candidates.
     pub reason: Reason,
     /// What to do with them.
-    pub mode: GuardMode,
+    pub mode: GuardMode<'a>,
     /// Whether an earlier attempt may have acted on them and its ledger may be lost: a missing key is then unconfirmed,
     /// because it may have been deleted by that attempt.
     pub doubtful: bool,
@@ -95,7 +97,7 @@ pub struct Part<'a> {
 pub struct Candidate<'a> {
     /// Its key.
     pub key: &'a Key,
-    /// When it must expire, for [`Reason::Inactive`], in milliseconds of the server's clock; unused otherwise.
+    /// When it must expire, if its reason is timed, in milliseconds of the server's clock; unused otherwise.
     pub expires_at_ms: u64,
     /// Its value, if only values that were backed up, or that are unchanged, are deleted. Either all candidates of a
     /// part have one, or none.
@@ -111,7 +113,12 @@ impl<'a> Candidate<'a> {
     }
 }
 
-impl Part<'_> {
+impl<'a> Part<'a> {
+    /// The condition without which no key is changed.
+    fn condition(&self) -> Option<&'a Predicate> {
+        if let GuardMode::Act(act) = self.mode { act.condition } else { None }
+    }
+
     /// Whether the guard checks the field TTLs of hashes.
     fn asks_fields(&self) -> bool {
         matches!(self.mode, GuardMode::Act(act) if act.fields) && self.reason == Reason::Stale
@@ -125,9 +132,14 @@ impl Part<'_> {
 
 /// The action for candidates that still qualify.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Act {
-    /// The action for stale candidates. Candidates of inactive users are always deleted.
+pub struct Act<'a> {
+    /// The action for stale candidates, and for those that a rule takes although they expire. Candidates of inactive users
+    /// are always deleted.
     pub stale: Action,
+    /// What TTLs that are too long are shortened to, in milliseconds; `None` if they are not.
+    pub clamp_ms: Option<u64>,
+    /// The condition of the rule of the candidates. Where it is not true, nothing is done.
+    pub condition: Option<&'a Predicate>,
     /// Keys of inactive users that expire within this many milliseconds are left to expire.
     pub near_expiry_ms: u64,
     /// Idle time in milliseconds from which a key counts as inactive, if idle time is the criterion.
@@ -136,33 +148,42 @@ pub struct Act {
     pub fields: bool,
 }
 
-impl Act {
-    /// The action that `rules` request.
+impl<'a> Act<'a> {
+    /// Only the action for stale candidates.
     #[must_use]
-    pub fn of(rules: &Rules) -> Self {
+    pub const fn plain(stale: Action) -> Self {
+        Self { stale, clamp_ms: None, condition: None, near_expiry_ms: 0, idle_ms: None, fields: false }
+    }
+
+    /// The action that the run requests for its batches; those of a rule, if `rule` is given.
+    #[must_use]
+    pub fn of(rules: &Rules, rule: Option<&'a Rule>) -> Self {
+        if let Some(rule) = rule {
+            let (clamp_ms, condition) = (rule.max_ttl_ms(), rule.condition());
+            return Self { clamp_ms, condition, ..Self::plain(rule.action()) };
+        }
         let inactive = rules.inactive.as_ref();
         let idle = inactive.filter(|rule| rule.activity == ActivityRule::Idle);
         Self {
-            stale: rules.action,
             near_expiry_ms: inactive.map_or(0, |rule| rule.near_expiry_ms),
             idle_ms: idle.map(|rule| rule.threshold_ms),
-            fields: false,
+            ..Self::plain(rules.action)
         }
     }
 }
 
 /// What a call does with the candidates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GuardMode {
+pub enum GuardMode<'a> {
     /// Carry out the action on those that still qualify.
-    Act(Act),
+    Act(Act<'a>),
     /// Touch nothing; record this outcome for all, unless another one is recorded.
     Finalize(Outcome),
     /// Touch nothing; record that they are left to calls with ledgers of their own slots, unless an outcome is recorded.
     Elsewhere,
 }
 
-impl GuardMode {
+impl GuardMode<'_> {
     /// Whether candidates with `reason` may be deleted.
     #[must_use]
     pub fn deletes(self, reason: Reason) -> bool {

@@ -17,6 +17,7 @@ mod fuzz;
 pub mod guard;
 pub mod health;
 mod info;
+pub mod key_facts;
 pub mod limits;
 mod listing;
 pub mod lock;

@@ -61,6 +61,8 @@ pub struct NodeStatus {
     pub swaps: Option<u64>,
     /// Whether memory is limited and keys are evicted at the limit: the ledger may then be evicted early.
     pub evicts: bool,
+    /// Its `maxmemory-policy`; empty if it does not report it.
+    pub eviction_policy: String,
     /// Whether it counts uses of keys (an LFU policy), and so does not report idle times.
     pub counts_uses: bool,
     /// Whether it keeps one hash table per slot if it is in cluster mode.
@@ -132,6 +134,7 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, RedisError> 
         swaps: command_stats::swaps(info),
         evicts: max_memory.is_some() && !policy.is_empty() && policy != "noeviction",
         counts_uses: policy.contains("lfu"),
+        eviction_policy: policy.to_owned(),
         slot_tables: slot_tables(info),
         foreign,
     })

@@ -6,6 +6,7 @@ use keysweep_model::glob::Pattern;
 use keysweep_model::messages::Lookups;
 use keysweep_model::printable::Printable;
 use keysweep_model::slot::tag_for;
+use keysweep_policy::{Fact, FactSet};
 use redis::Value;
 use uuid::Uuid;
 
@@ -41,12 +42,19 @@ impl PermissionProbe {
         String::from_utf8_lossy(words).into_owned()
     }
 
+    /// Whether it returns the number of elements of a key, 0 without one.
+    fn counts_elements(&self) -> bool {
+        fact_commands(Fact::Length).iter().any(|(command, _)| *command == self.command())
+    }
+
     /// The lookups that the server counts if the command finds no key.
     fn miss(&self) -> Lookups {
         let command = self.command();
         match command.as_str() {
             command if command_stats::is_one_lookup(command) => Lookups::of(0, 1),
-            "GET" | "GETRANGE" | "HRANDFIELD" => Lookups::reads(0, 1),
+            "GET" | "GETRANGE" | "HRANDFIELD" | "LLEN" | "SCARD" | "ZCARD" | "HLEN" | "XLEN" => {
+                Lookups::reads(0, 1)
+            }
             _ => Lookups::default(),
         }
     }
@@ -78,6 +86,8 @@ pub struct RequiredPermissions<'a> {
     pub saves: bool,
     /// The server has hashes with field TTLs, so the run queries those.
     pub field_ttls: bool,
+    /// What the conditions of its rules are about.
+    pub facts: FactSet,
 }
 
 /// The name of a key that does not exist.
@@ -111,6 +121,8 @@ fn reading(needs: &RequiredPermissions<'_>, absent: &str) -> Vec<PermissionProbe
         all.push(question(&format!("HRANDFIELD {absent} 1"), "+hrandfield"));
         all.push(question(&format!("HPTTL {absent} FIELDS 1 x"), "+hpttl"));
     }
+    let of_facts = needs.facts.iter().flat_map(|fact| fact_commands(fact).iter());
+    all.extend(of_facts.map(|(command, rule)| question(&format!("{command} {absent}"), rule)));
     if needs.slot.is_some() {
         all.push(question("CLUSTER NODES", "+cluster|nodes"));
         all.push(question("CLUSTER COUNTKEYSINSLOT 0", "+cluster|countkeysinslot"));
@@ -121,6 +133,25 @@ fn reading(needs: &RequiredPermissions<'_>, absent: &str) -> Vec<PermissionProbe
     }
     all.extend(key_questions(needs.patterns, b"PTTL"));
     all
+}
+
+/// The commands that read a fact of a key, each with the rule that allows it.
+fn fact_commands(fact: Fact) -> &'static [(&'static str, &'static str)] {
+    match fact {
+        Fact::Name | Fact::Ttl => &[],
+        Fact::Type => &[("TYPE", "+type")],
+        Fact::Idle => &[("OBJECT IDLETIME", "+object|idletime")],
+        Fact::Freq => &[("OBJECT FREQ", "+object|freq")],
+        Fact::Bytes => &[("MEMORY USAGE", "+memory|usage")],
+        Fact::Length => &[
+            ("TYPE", "+type"),
+            ("LLEN", "+llen"),
+            ("SCARD", "+scard"),
+            ("ZCARD", "+zcard"),
+            ("HLEN", "+hlen"),
+            ("XLEN", "+xlen"),
+        ],
+    }
 }
 
 /// The write permissions that a run needs on a node, except those of its delete backend (`capabilities.rs`); none if
@@ -197,7 +228,8 @@ async fn ask(
             Value::BulkString(text) => text.is_empty(),
             Value::SimpleString(kind) => kind == "none",
             Value::Array(fields) => fields.iter().all(|field| *field == Value::Int(-2)),
-            reply => matches!(reply, Value::Nil | Value::Int(-2)),
+            Value::Int(elements) => *elements == -2 || *elements == 0 && question.counts_elements(),
+            reply => *reply == Value::Nil,
         };
         if nothing {
             lookups += question.miss();

@@ -9,9 +9,11 @@ use std::time::Duration;
 use keysweep_model::ids::RunId;
 use keysweep_model::messages::RunSpec;
 use keysweep_model::time::now_ms;
+use keysweep_policy::RuleSet;
 use keysweep_storage::records::RecordError;
 
 use crate::context::Context;
+use crate::worker::Failure;
 
 /// The number of cached runs; older ones are read again on demand.
 const KEPT: usize = 16;
@@ -20,13 +22,15 @@ const KEPT: usize = 16;
 pub struct SpecCache {
     context: Context,
     known: Mutex<BTreeMap<RunId, Arc<RunSpec>>>,
+    /// The rules of runs that have some.
+    rules: Mutex<BTreeMap<RunId, Arc<RuleSet>>>,
 }
 
 impl SpecCache {
     /// An empty cache.
     #[must_use]
     pub fn new(context: &Context) -> Self {
-        Self { context: context.clone(), known: Mutex::default() }
+        Self { context: context.clone(), known: Mutex::default(), rules: Mutex::default() }
     }
 
     /// The spec of `run`, verified; `None` if there is no such run, or if it is older than the retention of records: a
@@ -51,6 +55,29 @@ impl SpecCache {
             known.pop_first();
         }
         Ok(Some(spec))
+    }
+
+    /// The rules of the run of `spec`; `None` if it has the short form of one.
+    ///
+    /// # Errors
+    /// [`Failure::Refused`] if they contradict themselves: then nothing of the run is done.
+    pub fn rules(&self, spec: &RunSpec) -> Result<Option<Arc<RuleSet>>, Failure> {
+        let Some(policy) = &spec.rules.policy else { return Ok(None) };
+        let known = || self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(rules) = known().get(&spec.run) {
+            return Ok(Some(Arc::clone(rules)));
+        }
+        let refused = |problems: Vec<keysweep_policy::RuleError>| {
+            let first = problems.first().map(ToString::to_string).unwrap_or_default();
+            Failure::Refused(format!("the rules of the run are refused: {first}"))
+        };
+        let rules = Arc::new(RuleSet::new(&policy.rules).map_err(refused)?);
+        let mut known = known();
+        known.insert(spec.run, Arc::clone(&rules));
+        if known.len() > KEPT {
+            known.pop_first();
+        }
+        Ok(Some(rules))
     }
 }
 

@@ -29,6 +29,7 @@ struct Candidates {
     node: String,
     at_ms: i64,
     names: String,
+    rule: Option<u16>,
 }
 
 impl Candidates {
@@ -37,7 +38,8 @@ impl Candidates {
         let groups =
             groups.map(|group| SlotKeys { slot: group.slot, reason: group.reason, keys: group.keys.iter() });
         let names = names::write(groups)?;
-        Ok(Self::new(batch.run, batch.batch, &batch.node, at_ms, names))
+        let rule = batch.rule;
+        Ok(Self { rule, ..Self::new(batch.run, batch.batch, &batch.node, at_ms, names) })
     }
 
     fn finished(run: RunId, entry: &AuditEntry) -> serde_json::Result<Self> {
@@ -45,22 +47,23 @@ impl Candidates {
             let keys = group.keys.iter().map(|(key, _)| key);
             SlotKeys { slot: group.slot, reason: group.reason, keys }
         }))?;
-        Ok(Self::new(run, entry.batch, &entry.node, entry.at_ms, names))
+        let rule = entry.rule;
+        Ok(Self { rule, ..Self::new(run, entry.batch, &entry.node, entry.at_ms, names) })
     }
 
     fn new(run: RunId, batch: BatchId, node: &NodeId, at_ms: u64, names: String) -> Self {
         let (run, batch, node) = (run.to_string(), batch.to_string(), node.to_string());
-        Self { run, batch, node, at_ms: at_ms.cast_signed(), names }
+        Self { run, batch, node, at_ms: at_ms.cast_signed(), names, rule: None }
     }
 
     /// Writes the batch unless it is there.
     fn begin(&self, conn: &Connection) -> rusqlite::Result<()> {
-        let Self { run, batch, node, at_ms, names } = self;
+        let Self { run, batch, node, at_ms, names, rule } = self;
         conn.execute("INSERT INTO audit_runs (run) VALUES (?1) ON CONFLICT DO NOTHING", [run])?;
         let added = conn.execute(
-            "INSERT INTO audit_batches (run, batch, node, begun_ms)
-             SELECT id, ?2, ?3, ?4 FROM audit_runs WHERE run = ?1 ON CONFLICT DO NOTHING",
-            params![run, batch, node, at_ms],
+            "INSERT INTO audit_batches (run, batch, node, begun_ms, rule)
+             SELECT id, ?2, ?3, ?4, ?5 FROM audit_runs WHERE run = ?1 ON CONFLICT DO NOTHING",
+            params![run, batch, node, at_ms, rule],
         )?;
         if added > 0 {
             let keys = params![conn.last_insert_rowid(), names];
@@ -119,7 +122,7 @@ impl StateFile {
 
 /// The first batch of `run`, or of any run, after the row `after`.
 fn next(conn: &Connection, run: Option<RunId>, after: i64) -> rusqlite::Result<Option<Recorded<AuditEntry>>> {
-    let sql = format!("{BATCHES} WHERE {OF_RUN} AND b.id > ?2 ORDER BY b.id LIMIT 1");
+    let sql = format!("{} WHERE {OF_RUN} AND b.id > ?2 ORDER BY b.id LIMIT 1", batches(conn)?);
     let read = |row: &Row<'_>| {
         let run = row.get_ref("run")?.as_str()?.parse();
         let run = run.map_err(|_| FromSqlError::Other("it is not the id of a run".into()))?;
@@ -128,15 +131,23 @@ fn next(conn: &Connection, run: Option<RunId>, after: i64) -> rusqlite::Result<O
     conn.query_row(&sql, params![run.map(|run| run.to_string()), after], read).optional()
 }
 
-/// The columns of a batch, as [`entry`] reads them, and its run.
-pub(crate) const BATCHES: &str = "
-    SELECT b.id, b.batch, b.node, coalesce(b.ended_ms, b.begun_ms) AS at_ms, b.outcomes, k.names, r.run
-    FROM audit_batches b CROSS JOIN audit_runs r ON r.id = b.run JOIN audit_keys k ON k.batch = b.id";
+/// The query for batches: their columns, as [`entry`] reads them, and their runs. A file that is only read may be of a
+/// version without rules.
+pub(crate) fn batches(conn: &Connection) -> rusqlite::Result<String> {
+    let known = "SELECT count(*) FROM pragma_table_info('audit_batches') WHERE name = 'rule'";
+    let known: i64 = conn.query_row(known, [], |row| row.get(0))?;
+    let rule = if known > 0 { "b.rule" } else { "NULL" };
+    Ok(format!(
+        "SELECT b.id, b.batch, b.node, coalesce(b.ended_ms, b.begun_ms) AS at_ms, b.outcomes, k.names, r.run,
+             {rule} AS rule
+         FROM audit_batches b CROSS JOIN audit_runs r ON r.id = b.run JOIN audit_keys k ON k.batch = b.id"
+    ))
+}
 
 /// Whether a batch is of the run `?1`, or of any run if that is null.
 pub(crate) const OF_RUN: &str = "(?1 IS NULL OR b.run = (SELECT id FROM audit_runs WHERE run = ?1))";
 
-/// The batch of a row of [`BATCHES`].
+/// The batch of a row of [`batches`].
 pub(crate) fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
     let outcomes: Option<Vec<u8>> = row.get("outcomes")?;
     let names = names::read(row.get_ref("names")?.as_str()?).map_err(|e| FromSqlError::Other(e.into()))?;
@@ -153,5 +164,7 @@ pub(crate) fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
         node: NodeId::new(row.get::<_, String>("node")?),
         at_ms: row.get::<_, i64>("at_ms")?.unsigned_abs(),
         groups: names.into_iter().map(&mut group).collect(),
+        // A number that is none was not written by us.
+        rule: row.get::<_, Option<i64>>("rule")?.and_then(|rule| u16::try_from(rule).ok()),
     })
 }

@@ -14,7 +14,7 @@ use rusqlite::{Connection, Result};
 pub(crate) const APPLICATION_ID: i64 = 0x6b73_7770;
 
 /// The schema that this version writes.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 /// The outcome of a key of a batch that is not finished.
 pub(crate) const IN_FLIGHT: Outcome = Outcome::Unconfirmed;
@@ -73,6 +73,13 @@ CREATE VIEW events AS SELECT
 FROM entries WHERE family = 'events';
 ";
 
+/// From version 2 on, batches have the rule of their keys, from 0; null if the run had no rules.
+const RULES: &str = "
+DROP VIEW IF EXISTS deleted_keys;
+DROP VIEW IF EXISTS audit;
+ALTER TABLE audit_batches ADD COLUMN rule INTEGER;
+";
+
 /// The views of the audit trail: `audit` with all candidates, `deleted_keys` with those that were deleted. Keys that are no
 /// text look like blobs of SQL: `x'ff00'`.
 fn audit_views() -> String {
@@ -88,10 +95,10 @@ fn audit_views() -> String {
                  AS outcome,
              lower(g.value ->> 1) AS reason, b.node AS node, g.value ->> 0 AS slot,
              strftime('%Y-%m-%dT%H:%M:%SZ', coalesce(b.ended_ms, b.begun_ms) / 1000, 'unixepoch') AS at,
-             b.batch AS batch
+             b.batch AS batch, b.rule + 1 AS rule
          FROM audit_runs r JOIN audit_batches b ON b.run = r.id JOIN audit_keys n ON n.batch = b.id,
              json_each(n.names) g, json_each(g.value, '$[3]') k;
-         CREATE VIEW deleted_keys AS SELECT run, key, reason, node, slot, at FROM audit WHERE outcome = 'deleted';"
+         CREATE VIEW deleted_keys AS SELECT run, key, reason, node, slot, at, rule FROM audit WHERE outcome = 'deleted';"
     )
 }
 
@@ -100,8 +107,11 @@ pub(crate) fn migrate(conn: &Connection, from: i64) -> Result<()> {
     if from < 1 {
         conn.execute_batch(TABLES)?;
         conn.execute_batch(VIEWS)?;
-        conn.execute_batch(&audit_views())?;
         conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    if from < 2 {
+        conn.execute_batch(RULES)?;
+        conn.execute_batch(&audit_views())?;
     }
     conn.pragma_update(None, "user_version", VERSION)
 }

@@ -7,7 +7,7 @@ use keysweep_model::outcome::Outcome;
 use keysweep_storage::audit::{AuditEntry, AuditGroup};
 use rusqlite::{Connection, Result, params};
 
-use crate::audit::{BATCHES, OF_RUN, entry};
+use crate::audit::{OF_RUN, batches, entry};
 use crate::error::StateError;
 use crate::file::StateFile;
 
@@ -43,6 +43,8 @@ pub struct AuditRow {
     pub slot: u16,
     /// When it was handled, in milliseconds since the epoch.
     pub at_ms: u64,
+    /// The number of its rule, from 0; `None` if the run had no rules.
+    pub rule: Option<u16>,
 }
 
 impl StateFile {
@@ -56,8 +58,10 @@ impl StateFile {
 }
 
 fn search(conn: &Connection, query: &AuditQuery) -> Result<Vec<AuditRow>> {
-    let sql =
-        format!("{BATCHES} WHERE {OF_RUN} AND coalesce(b.ended_ms, b.begun_ms) >= ?2 ORDER BY b.id DESC");
+    let sql = format!(
+        "{} WHERE {OF_RUN} AND coalesce(b.ended_ms, b.begun_ms) >= ?2 ORDER BY b.id DESC",
+        batches(conn)?
+    );
     let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
     let mut select = conn.prepare(&sql)?;
     let mut batches =
@@ -77,7 +81,7 @@ fn search(conn: &Connection, query: &AuditQuery) -> Result<Vec<AuditRow>> {
 
 /// The keys of a batch that `query` describes.
 fn rows(query: &AuditQuery, run: &str, batch: AuditEntry) -> Vec<AuditRow> {
-    let AuditEntry { node, at_ms, groups, .. } = batch;
+    let AuditEntry { node, at_ms, groups, rule, .. } = batch;
     let wanted = |(key, outcome): &(Key, Outcome)| {
         key.as_bytes().starts_with(&query.prefix) && (query.all || outcome.is_changed())
     };
@@ -85,7 +89,7 @@ fn rows(query: &AuditQuery, run: &str, batch: AuditEntry) -> Vec<AuditRow> {
     for AuditGroup { slot, reason, keys } in groups {
         let row = |(key, outcome)| {
             let (run, node) = (run.to_owned(), node.to_string());
-            AuditRow { run, key, outcome, reason, node, slot, at_ms }
+            AuditRow { run, key, outcome, reason, node, slot, at_ms, rule }
         };
         found.extend(keys.into_iter().filter(wanted).map(row));
     }

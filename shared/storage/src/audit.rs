@@ -28,6 +28,9 @@ pub struct AuditEntry {
     pub at_ms: u64,
     /// The candidates, slot by slot.
     pub groups: Vec<AuditGroup>,
+    /// The number of the rule that the keys belong to, from 0; `None` if the run has no rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<u16>,
 }
 
 /// The candidates of one slot.
@@ -54,7 +57,8 @@ impl AuditEntry {
             reason: group.reason,
             keys: group.keys.iter().cloned().zip(outcomes.outcomes.iter().copied()).collect(),
         };
-        Self { batch: batch.batch, node: batch.node.clone(), at_ms, groups: groups.map(group).collect() }
+        let (node, groups) = (batch.node.clone(), groups.map(group).collect());
+        Self { batch: batch.batch, node, at_ms, groups, rule: batch.rule }
     }
 }
 
@@ -161,6 +165,9 @@ pub struct KeptGroup {
     pub reason: Reason,
     /// Why they are kept.
     pub why: Why,
+    /// The number of their rule, from 0; `None` if the run has no rules.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<u16>,
     /// The keys.
     pub keys: Vec<Key>,
 }

@@ -99,7 +99,7 @@ impl RunLine {
             scheduled: spec.scheduled,
             attempt: spec.attempt,
             dry_run: spec.dry_run,
-            writes: spec.rules.action.writes(),
+            writes: spec.rules.writes(),
             ..Self::blank(spec.run, &spec.job, &spec.alias, spec.started_at_ms)
         }
     }

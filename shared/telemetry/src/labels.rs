@@ -16,6 +16,8 @@ labels! {
     JobLabels { cleanup_job: String, redis: String }
     /// An outcome of something of a job at a deployment.
     JobOutcomeLabels { cleanup_job: String, redis: String, outcome: &'static str }
+    /// A state of the keys of a rule of a job, which is counted from 1.
+    RuleLabels { cleanup_job: String, redis: String, rule: u32, state: &'static str }
     /// A deployment.
     Redis { redis: String }
     /// A kind of request to a deployment.

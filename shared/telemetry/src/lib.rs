@@ -13,17 +13,20 @@ use keysweep_model::ids::Alias;
 use keysweep_model::messages::{Receipt, ScanCounts};
 use keysweep_model::metrics::Alert;
 use keysweep_model::outcome::Outcome;
-use keysweep_model::result::CleanupResult;
+use keysweep_model::result::{CleanupResult, RuleRow};
 use strum::IntoStaticStr;
 
 use self::labels::{
     AlertLabels, Failure, JobLabels, JobOutcomeLabels, Node, Post, Queue, QueueOutcome, Reason, Redis,
-    Request,
+    Request, RuleLabels,
 };
 use self::registry::MetricFamilies;
 
 /// The content type of [`Telemetry::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Rules of a job, and so of series for each of its states.
+const RULES_MAX: u32 = 100;
 
 /// All metrics of the process.
 #[derive(Debug, Default)]
@@ -143,6 +146,37 @@ impl Telemetry {
             None => drop(metrics.hit_ratio.remove(&labels_of_job)),
         }
         self.counted(&labels_of_job, result);
+        self.by_rule(&labels_of_job, result);
+    }
+
+    /// Sets the keys of each rule. What an earlier run set for rules that the job no longer has is removed.
+    fn by_rule(&self, labels_of_job: &JobLabels, result: &CleanupResult) {
+        let labels = |rule: u32, state| {
+            let JobLabels { cleanup_job, redis } = labels_of_job.clone();
+            RuleLabels { cleanup_job, redis, rule, state }
+        };
+        let states = |rule: &RuleRow| {
+            let found = [
+                ("scanned", rule.scanned),
+                ("withoutTtl", rule.without_ttl),
+                ("undecided", rule.undecided),
+                ("candidates", rule.accounting.candidates),
+            ];
+            found.into_iter().chain(rule.accounting.rows())
+        };
+        for (rule, (state, keys)) in
+            result.rules.iter().flat_map(|rule| states(rule).map(|of| (rule.index, of)))
+        {
+            let keys = i64::try_from(keys).unwrap_or(i64::MAX);
+            self.metrics.rule_keys.get_or_create(&labels(rule, state)).set(keys);
+        }
+        let none = RuleRow::default();
+        let first_gone = u32::try_from(result.rules.len()).unwrap_or(u32::MAX).saturating_add(1);
+        for rule in first_gone..=RULES_MAX {
+            for (state, _) in states(&none) {
+                self.metrics.rule_keys.remove(&labels(rule, state));
+            }
+        }
     }
 
     /// Sets the number of keys. A run that does not know it keeps the previous value and its time.

@@ -12,7 +12,7 @@ use prometheus_client::registry::{Metric, Registry, Unit};
 
 use super::labels::{
     AlertLabels, Build, Failure, JobLabels, JobOutcomeLabels, Node, Post, Queue, QueueOutcome, Reason, Redis,
-    Request,
+    Request, RuleLabels,
 };
 
 /// Seconds of a request to Redis: from far below a round trip to the longest time limit.
@@ -64,6 +64,7 @@ pub(super) struct MetricFamilies {
     pub(super) run_duration: Family<JobLabels, Histogram, Buckets>,
     pub(super) hit_ratio: Family<JobLabels, Real>,
     pub(super) matching_keys: Family<JobLabels, Gauge>,
+    pub(super) rule_keys: Family<RuleLabels, Gauge>,
     pub(super) average_ttl: Family<JobLabels, Real>,
     pub(super) counted_at: Family<JobLabels, Gauge>,
     pub(super) memory_used: Family<Redis, Real>,
@@ -116,6 +117,7 @@ impl Default for MetricFamilies {
             ),
             matching_keys: add
                 .metric("matching_keys", "Matching keys after the last run that knew their number"),
+            rule_keys: add.metric("rule_keys", "Keys of a rule in the last run of its job, by state"),
             average_ttl: add.seconds("average_ttl", AVERAGE_TTL, Family::default()),
             counted_at: add.seconds("matching_keys_timestamp", COUNTED_AT, Family::default()),
             memory_used: add.metric(

@@ -8,7 +8,7 @@ use keysweep_model::messages::{Attempt, DeleteBackend, GroupReceipt, Lookups, Re
 use keysweep_model::metrics::{self, Severity};
 use keysweep_model::outcome::Outcome;
 use keysweep_model::result::{
-    Accounting, Coverage, CurrentMetrics, FailoverRescan, Pacing, SCHEMA_VERSION, Status,
+    Accounting, Coverage, CurrentMetrics, FailoverRescan, Pacing, RuleRow, SCHEMA_VERSION, Status,
 };
 use serde_json::json;
 
@@ -112,6 +112,7 @@ fn result(hit_rate: Option<f64>) -> CleanupResult {
         backup: None,
         pacing: Pacing::default(),
         accounting: Accounting::default(),
+        rules: vec![RuleRow { index: 1, scanned: 3, ..RuleRow::default() }],
         failover: FailoverRescan::default(),
         coverage: Coverage::default(),
         nodes: Vec::new(),
@@ -146,6 +147,7 @@ fn every_metric_moves() {
         "keysweep_run_duration_seconds_sum{cleanup_job=\"j\",redis=\"main\"} 4.0",
         "keysweep_hit_ratio{cleanup_job=\"j\",redis=\"main\"} 0.785",
         "keysweep_matching_keys{cleanup_job=\"j\",redis=\"main\"} 12",
+        "keysweep_rule_keys{cleanup_job=\"j\",redis=\"main\",rule=\"1\",state=\"scanned\"} 3",
         "keysweep_average_ttl_seconds{cleanup_job=\"j\",redis=\"main\"} 450.5",
         "keysweep_matching_keys_timestamp_seconds{cleanup_job=\"j\",redis=\"main\"} 100",
         "keysweep_memory_used_ratio{redis=\"main\"} 0.5",
@@ -163,6 +165,14 @@ fn every_metric_moves() {
     }
     telemetry.alerts("j", &["stale-keys", "errors-high"], &[]);
     check(&telemetry.text(), "keysweep_alerts_active{cleanup_job=\"j\",alert=\"stale-keys\"} 0");
+}
+
+#[test]
+fn rules_that_a_job_no_longer_has_are_not_exposed() {
+    let telemetry = busy();
+    assert!(has(&telemetry.text(), "keysweep_rule_keys"));
+    telemetry.ended(&Alias::new("main"), &CleanupResult { rules: Vec::new(), ..result(None) });
+    assert!(!has(&telemetry.text(), "keysweep_rule_keys"));
 }
 
 #[test]

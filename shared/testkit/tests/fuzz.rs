@@ -67,6 +67,7 @@ fn batch() -> ReapBatch {
         not_after_ms: 1_795_341_974_000,
         scan_generation: 1,
         ledger_keys: 100,
+        rule: None,
         groups: vec![
             group(700, Reason::Stale, &[b"permissions:1", b"\xff\x00"], &[]),
             group(16_383, Reason::Inactive, &[b"permissions:2"], &[1_795_341_999_000]),
@@ -97,6 +98,7 @@ fn report() -> TaskReport {
             batch: BatchId::new(),
             keys: 3,
             deletes: 3,
+            rule: Some(1),
             digest: Some(u128::MAX / 3),
         }],
         long_keys: vec!["xxxx… (1000001 bytes)".to_owned()],

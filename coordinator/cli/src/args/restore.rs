@@ -16,7 +16,7 @@ pub struct RestoreArgs {
     /// Put back only keys that match; may be repeated
     #[arg(long = "match", value_name = "GLOB", help_heading = SELECTION)]
     pub matching: Vec<String>,
-    /// Put back only keys that were deleted as stale, or as inactive
+    /// Put back only keys that were deleted as stale, as inactive, or as expiring (by a rule)
     #[arg(long, value_parser = reason(), value_name = "REASON", hide_possible_values = true, help_heading = SELECTION)]
     pub reason: Option<Reason>,
     /// Put back only what this run deleted
@@ -40,7 +40,8 @@ pub struct RestoreArgs {
 }
 
 fn reason() -> impl TypedValueParser<Value = Reason> {
-    let all = [Reason::Stale, Reason::Inactive];
+    // Keys are deleted for these.
+    let all = [Reason::Stale, Reason::Inactive, Reason::Expiring];
     let words = PossibleValuesParser::new(all.map(<&str>::from));
-    words.map(move |word| if word == <&str>::from(all[0]) { all[0] } else { all[1] })
+    words.map(move |word| all.into_iter().find(|reason| word == <&str>::from(*reason)).unwrap_or(all[0]))
 }

@@ -51,6 +51,7 @@ mod read_only;
 mod reload;
 mod rights;
 mod roles;
+mod rules;
 mod schemas;
 mod secrets;
 mod sentinel;

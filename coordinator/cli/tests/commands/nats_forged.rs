@@ -171,7 +171,7 @@ fn hollow(task: &ScanTask) -> Forged {
     let batches = vec![(batch.to_string(), wire::encode(&raw).expect("it fits"))];
     Forged {
         batches,
-        ..Forged::of(task, &[], vec![ListedBatch { batch, keys: 7, deletes: 7, digest: None }])
+        ..Forged::of(task, &[], vec![ListedBatch { batch, keys: 7, deletes: 7, rule: None, digest: None }])
     }
 }
 
@@ -196,7 +196,13 @@ async fn forgeries_with_a_scanners_login_delete_no_healthy_key() {
             let (healthy, at_ms) = (scene.healthy[..4_000].to_vec(), scene.at_ms);
             let forge = move |task: &ScanTask| {
                 let batch = batch(task, Reason::Inactive, &healthy, at_ms);
-                let listed = ListedBatch { batch: batch.batch, keys: listed, deletes: listed, digest: None };
+                let listed = ListedBatch {
+                    batch: batch.batch,
+                    keys: listed,
+                    deletes: listed,
+                    rule: None,
+                    digest: None,
+                };
                 Forged::of(task, &[batch], vec![listed])
             };
             scene.refused(&flags, why, forge).await;

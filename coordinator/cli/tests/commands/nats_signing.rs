@@ -79,8 +79,9 @@ async fn forge(nats: &Nats, spec: &RunSpec, tasks: &[ScanTask], keys: Vec<Key>, 
         }],
         scan_generation: 0,
         ledger_keys: 0,
+        rule: None,
     };
-    let listed = ListedBatch { batch: batch.batch, keys: count, deletes: count, digest: None };
+    let listed = ListedBatch { batch: batch.batch, keys: count, deletes: count, rule: None, digest: None };
     let report = TaskReport { batches: vec![listed], ..TaskReport::blank(&tasks[0]) };
     records.create_report(&report).await.unwrap();
     // No coordinator drives this run, so its grants are forged as well.

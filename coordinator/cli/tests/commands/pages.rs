@@ -104,6 +104,7 @@ fn result(status: Status, addresses: &[&str], keys: u64) -> CleanupResult {
             ..Pacing::default()
         },
         accounting,
+        rules: Vec::new(),
         failover: FailoverRescan::default(),
         coverage: Coverage { complete: true, slots_covered: Some(16_384), ..Coverage::default() },
         nodes,
@@ -151,6 +152,7 @@ fn planned(options: &Options, addresses: &[&str], version: &str, keys: u64, miss
         stale_ttl_keys: keys / 10,
         protected_keys: keys / 100,
         inactive_keys: None,
+        by_rules: None,
         exact: keys < 10_000,
     };
     let node = |address: &&str| NodePreflight {
@@ -185,6 +187,7 @@ fn planned(options: &Options, addresses: &[&str], version: &str, keys: u64, miss
         .snapshot(&HealthCheck::default(), None, 0),
         tasks: Vec::new(),
         estimate: Estimate::sum(nodes.iter().map(|row| row.estimate)),
+        rules: Vec::new(),
         freed: Some(ByteEstimate { estimate: keys * 30, low: keys * 29, high: None, samples: 1_000 }),
         nodes,
         missing,

@@ -86,7 +86,7 @@ async fn over_nats(options: &Options, keys: u64) {
 async fn the_hit_rate_is_that_of_the_application() {
     let _turn = crate::TURN.lock().await;
     let server = kit::standalone().await;
-    embedded(&kit::options(vec![server.url()]), 30_000).await;
+    Box::pin(embedded(&kit::options(vec![server.url()]), 30_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -102,11 +102,11 @@ async fn soak_the_hit_rate_is_that_of_the_application() {
     let _turn = crate::TURN.lock().await;
     let keys = kit::soak_keys();
     let server = kit::standalone().await;
-    embedded(&kit::options(vec![server.url()]), keys).await;
+    Box::pin(embedded(&kit::options(vec![server.url()]), keys)).await;
     let server = kit::standalone().await;
     Box::pin(over_nats(&kit::options(vec![server.url()]), keys)).await;
     let cluster = kit::cluster().await;
-    embedded(&kit::options(cluster.urls()), keys).await;
+    Box::pin(embedded(&kit::options(cluster.urls()), keys)).await;
 }
 
 /// Without an application there is no rate, not 0 % and not 100 %: no own lookup is left over, neither those of the

@@ -297,7 +297,7 @@ impl World {
 
     /// The report of a scanner that found `batches` batches.
     pub fn scanned(&self, task: &ScanTask, batches: u64) -> TaskReport {
-        let listed = |_| ListedBatch { batch: BatchId::new(), keys: 2, deletes: 2, digest: None };
+        let listed = |_| ListedBatch { batch: BatchId::new(), keys: 2, deletes: 2, rule: None, digest: None };
         let history = self.histories[&task.node].clone();
         TaskReport {
             covered: Covered::Slots(task.scope.slots()),

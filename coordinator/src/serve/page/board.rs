@@ -132,7 +132,11 @@ impl JobRow {
             next_due: due.map(|due| due.to_string()),
             next_attempt: next.map(|next| AttemptRow { due: next.due.to_string(), attempt: next.attempt }),
             catch_up: job.catch_up,
-            action: job.action.name(),
+            action: if options.rules.policy.is_some() {
+                options.rules.action_name()
+            } else {
+                job.action.name()
+            },
             dry_run: options.dry_run,
             protect: options.rules.protect.iter().map(plain).collect(),
         }

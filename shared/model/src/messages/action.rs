@@ -17,6 +17,11 @@ pub enum Action {
         /// The largest addition to it in milliseconds.
         jitter_ms: u64,
     },
+    /// Shorten its TTL to this, if it is longer. Only rules do this.
+    Clamp {
+        /// The TTL in milliseconds.
+        ttl_ms: u64,
+    },
     /// Only report it.
     Report,
 }
@@ -65,6 +70,16 @@ const EXPIRE: ActionRow = ActionRow {
     configured: |ttl_ms, jitter_ms| Action::Expire { ttl_ms: ttl_ms.max(1), jitter_ms },
 };
 
+/// Its keys have a TTL, so that no setting makes it.
+const CLAMP: ActionRow = ActionRow {
+    name: "clamp",
+    effect: Some(ActionEffect { script_mode: "clamp", outcome: Outcome::Clamped }),
+    request: "Shorten the TTL of {keys} to {ttl}",
+    prediction: "the TTL of {keys} would be shortened to {ttl}",
+    done: "given a shorter TTL",
+    configured: |ttl_ms, _| Action::Clamp { ttl_ms: ttl_ms.max(1) },
+};
+
 const REPORT: ActionRow = ActionRow {
     name: "report",
     effect: None,
@@ -74,8 +89,11 @@ const REPORT: ActionRow = ActionRow {
     configured: |_, _| Action::Report,
 };
 
-/// The rows of all actions.
-pub const ACTIONS: [&ActionRow; 3] = [&DELETE, &EXPIRE, &REPORT];
+/// The rows of the actions that a setting may name.
+const ACTIONS: [&ActionRow; 3] = [&DELETE, &EXPIRE, &REPORT];
+
+/// The rows of the actions that change keys.
+pub const EFFECTS: [&ActionRow; 3] = [&DELETE, &EXPIRE, &CLAMP];
 
 impl ActionRow {
     /// The row of the action `name`.
@@ -86,7 +104,7 @@ impl ActionRow {
 }
 
 impl Action {
-    /// The names of all actions.
+    /// The names of the actions that a setting may name.
     pub const NAMES: [&str; ACTIONS.len()] = [DELETE.name, EXPIRE.name, REPORT.name];
 
     /// The action `name` with the TTL and the jitter of the settings; `None` if there is no such action.
@@ -101,6 +119,7 @@ impl Action {
         match self {
             Self::Delete => &DELETE,
             Self::Expire { .. } => &EXPIRE,
+            Self::Clamp { .. } => &CLAMP,
             Self::Report => &REPORT,
         }
     }
@@ -133,7 +152,7 @@ impl Action {
     #[must_use]
     pub fn ttl_ms(self) -> Option<u64> {
         match self {
-            Self::Expire { ttl_ms, .. } => Some(ttl_ms),
+            Self::Expire { ttl_ms, .. } | Self::Clamp { ttl_ms } => Some(ttl_ms),
             Self::Delete | Self::Report => None,
         }
     }

@@ -120,6 +120,7 @@ mod tests {
             groups: vec![group],
             scan_generation: 0,
             ledger_keys: 0,
+            rule: None,
         };
         let plain = batch(group.clone());
         let verified = batch(Group { fingerprints: vec![Fingerprint::Gone], ..group });

@@ -66,6 +66,14 @@ impl Grant {
                 report.batches.len()
             ));
         }
+        let known = rules.policy.as_ref().map_or(0, |policy| policy.rules.len());
+        let has_rule = |listed: &ListedBatch| match listed.rule {
+            Some(rule) => usize::from(rule) < known,
+            None => rules.policy.is_none(),
+        };
+        if !report.batches.iter().all(has_rule) {
+            return refused("it lists a batch of a rule that its run does not have");
+        }
         let is_possible = |listed: &ListedBatch| {
             (1..=BATCH_KEYS_MAX as u64).contains(&listed.keys) && listed.deletes <= listed.keys
         };
@@ -104,7 +112,8 @@ impl Grant {
 }
 
 impl ListedBatch {
-    /// The listing of `batch` in a run that does `action` with stale keys, without the digest of its message.
+    /// The listing of `batch` in a run, or of a rule, that does `action` with stale keys, without the digest of its
+    /// message.
     #[must_use]
     pub fn of(batch: &ReapBatch, action: Action) -> Self {
         let deletes = |group: &&Group| group.reason.is_deleted(action);
@@ -112,6 +121,7 @@ impl ListedBatch {
             batch: batch.batch,
             keys: batch.keys(),
             deletes: batch.groups.iter().filter(deletes).map(|group| group.keys.len() as u64).sum(),
+            rule: batch.rule,
             digest: None,
         }
     }
@@ -128,10 +138,10 @@ impl ListedBatch {
         self.digest.is_none_or(|listed| listed == digest_of(payload))
     }
 
-    /// The number of candidates, and of those that may be deleted.
+    /// The number of candidates, of those that may be deleted, and their rule.
     #[must_use]
-    pub fn counts(&self) -> (u64, u64) {
-        (self.keys, self.deletes)
+    pub fn counts(&self) -> (u64, u64, Option<u16>) {
+        (self.keys, self.deletes, self.rule)
     }
 }
 
@@ -159,7 +169,8 @@ mod tests {
             skip: false,
             scan_generation: 1,
         };
-        let listed = |keys, deletes| ListedBatch { batch: BatchId::new(), keys, deletes, digest: None };
+        let listed =
+            |keys, deletes| ListedBatch { batch: BatchId::new(), keys, deletes, rule: None, digest: None };
         let good =
             TaskReport { batches: vec![listed(4_000, 4_000), listed(1, 0)], ..TaskReport::blank(&task) };
         let rules = Rules::deleting(&["*"], &[]).unwrap();
@@ -190,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_listing_matches_only_its_own_message() {
-        let older = ListedBatch { batch: BatchId::new(), keys: 1, deletes: 1, digest: None };
+        let older = ListedBatch { batch: BatchId::new(), keys: 1, deletes: 1, rule: None, digest: None };
         assert!(older.is_sent_as(b"this") && older.is_sent_as(b"that"));
         let listed = older.clone().sent_as(b"abc");
         // The example of FIPS 180-2.

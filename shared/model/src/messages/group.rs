@@ -26,7 +26,7 @@ impl TryFrom<GroupRecord> for Group {
 
     fn try_from(sent: GroupRecord) -> Result<Self, String> {
         let GroupRecord { slot, reason, keys, expires_at_ms, fingerprints } = sent;
-        let moments = if reason == Reason::Inactive { keys.len() } else { 0 };
+        let moments = if reason.is_timed() { keys.len() } else { 0 };
         if keys.is_empty() {
             return Err("a group without keys".to_owned());
         }

@@ -2,6 +2,7 @@
 //! or secret.
 
 mod action;
+mod batch;
 mod cancel;
 mod counts;
 mod fingerprint;
@@ -10,6 +11,7 @@ mod group;
 mod inactive;
 mod pacing;
 mod plain;
+mod policy;
 mod receipt;
 mod replica;
 mod requested;
@@ -18,23 +20,22 @@ mod spec;
 mod stated_rule;
 mod statistics;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
-use strum::IntoStaticStr;
 
 use crate::ids::{Alias, BatchId, NodeId, RunId, TaskId};
-use crate::key::Key;
 use crate::range::{CursorRange, Scope};
 use crate::slot::SlotSet;
-use crate::wire::{self, FORMAT, FORMAT_NODE_LEDGERS, FORMAT_VERIFIED, WireError};
 
-pub use action::{ACTIONS, Action, ActionEffect, ActionRow};
+pub use action::{Action, ActionEffect, ActionRow, EFFECTS};
+pub use batch::{Group, ReapBatch, Reason};
 pub use cancel::{Cancel, CancelKind};
 pub use counts::ScanCounts;
 pub use fingerprint::Fingerprint;
 pub use grant::{BatchHead, Grant};
 pub use inactive::{ActivityRule, ActivitySource, InactivePolicy, InactiveRule, SampledUsers, UserMatching};
 pub use pacing::NodePacing;
+pub use policy::{Policy, RuleCounts};
 pub use receipt::{GroupReceipt, Receipt, UnreplicatedWrites};
 pub use replica::{AsReplica, Link};
 pub use requested::RequestedOptions;
@@ -126,111 +127,6 @@ pub struct ScanTask {
     pub scan_generation: u32,
 }
 
-/// Why a key is a candidate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, IntoStaticStr)]
-#[strum(serialize_all = "lowercase")]
-pub enum Reason {
-    /// It has no TTL.
-    Stale,
-    /// It belongs to a user who is inactive.
-    Inactive,
-}
-
-impl Reason {
-    /// Whether candidates with this reason are deleted in a run that does `action` with stale keys.
-    #[must_use]
-    pub fn is_deleted(self, action: Action) -> bool {
-        self == Self::Inactive || action.deletes()
-    }
-}
-
-/// Candidates of one slot: the unit of one script call.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "group::GroupRecord")]
-pub struct Group {
-    /// The slot of all keys; 0 on standalone servers.
-    pub slot: u16,
-    /// Why they are candidates.
-    pub reason: Reason,
-    /// The keys.
-    pub keys: Vec<Key>,
-    /// For [`Reason::Inactive`]: when each key was to expire, in milliseconds of the server's clock. A key that now
-    /// expires later was refreshed, and is spared. Empty otherwise.
-    pub expires_at_ms: Vec<u64>,
-    /// The fingerprint of each key's value at the scan, if only an unchanged value may be deleted ([`Verify::Value`]);
-    /// empty otherwise.
-    pub fingerprints: Vec<Fingerprint>,
-}
-
-/// Serialized as a row without column names, because there are many groups. The last column is present only if it is
-/// needed: earlier versions do not know it (see [`ReapBatch::format`]).
-impl Serialize for Group {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { slot, reason, keys, expires_at_ms, fingerprints } = self;
-        if fingerprints.is_empty() {
-            return (slot, reason, keys, expires_at_ms).serialize(serializer);
-        }
-        (slot, reason, keys, expires_at_ms, fingerprints).serialize(serializer)
-    }
-}
-
-/// Candidates of one node, by slot.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReapBatch {
-    /// The run.
-    pub run: RunId,
-    /// The batch.
-    pub batch: BatchId,
-    /// The task. Its [`Grant`] must list the batch before the batch may act.
-    pub task: TaskId,
-    /// The deployment.
-    pub alias: Alias,
-    /// The node that held the keys at the scan.
-    pub node: NodeId,
-    /// The node's own time, in milliseconds since the epoch, before which the batch must not act: the end of the
-    /// grace.
-    pub not_before_ms: u64,
-    /// The node's own time from which on the batch must not act: it has expired.
-    pub not_after_ms: u64,
-    /// The candidates: at least one, and at most [`crate::limits::BATCH_KEYS_MAX`].
-    #[serde(deserialize_with = "group::of_a_batch")]
-    pub groups: Vec<Group>,
-    /// The scan generation of its task.
-    #[serde(default)]
-    pub scan_generation: u32,
-    /// The most candidates of a node ledger ([`crate::ledger::node_ledgers`]); 0 if each group has only a ledger of its
-    /// own, as where transactions delete and in batches of earlier versions.
-    #[serde(default)]
-    pub ledger_keys: u32,
-}
-
-impl ReapBatch {
-    /// The number of candidates.
-    #[must_use]
-    pub fn keys(&self) -> u64 {
-        self.groups.iter().map(|g| g.keys.len() as u64).sum()
-    }
-
-    /// The wire format. A batch with fingerprints or node ledgers uses a format that earlier workers refuse: they would
-    /// ignore the fingerprints and delete changed values, or ignore the ledgers and count deleted keys as vanished.
-    #[must_use]
-    pub fn format(&self) -> u8 {
-        match () {
-            () if self.ledger_keys > 0 => FORMAT_NODE_LEDGERS,
-            () if self.groups.iter().any(|group| !group.fingerprints.is_empty()) => FORMAT_VERIFIED,
-            () => FORMAT,
-        }
-    }
-
-    /// The encoded message.
-    ///
-    /// # Errors
-    /// When it exceeds the size limit.
-    pub fn encoded(&self) -> Result<Vec<u8>, WireError> {
-        wire::encode_as(self.format(), self)
-    }
-}
-
 /// Why a part of a task was not covered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RemainderReason {
@@ -273,6 +169,9 @@ pub struct ListedBatch {
     pub keys: u64,
     /// The number of candidates that may be deleted, as opposed to given a TTL.
     pub deletes: u64,
+    /// See [`ReapBatch::rule`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<u16>,
     /// The first 16 bytes of the SHA-256 of its message. Reapers ignore any other message of the same batch. Absent
     /// from earlier versions; then only the counts are compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -326,6 +225,9 @@ pub struct TaskReport {
     /// The keys by namespace, as `keysweep_inspect` encodes them, if the run asks for them ([`RunSpec::namespaces`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<ByteBuf>,
+    /// What was found of each rule, if the run has rules ([`Rules::policy`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleCounts>,
 }
 
 impl TaskReport {
@@ -364,6 +266,7 @@ impl TaskReport {
             replication_id: None,
             verified: false,
             namespaces: None,
+            rules: Vec::new(),
         }
     }
 

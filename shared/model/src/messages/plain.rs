@@ -22,6 +22,7 @@ impl Rules {
             delete_batch_keys: 100,
             inactive: None,
             verify: Verify::default(),
+            policy: None,
         })
     }
 }
@@ -59,6 +60,7 @@ impl RunSpec {
             grants: true,
             namespaces: false,
             requested: None,
+            rule_deletions_max: Vec::new(),
         }
     }
 }

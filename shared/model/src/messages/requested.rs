@@ -58,6 +58,7 @@ impl RunSpec {
             grants: _,
             namespaces,
             requested,
+            rule_deletions_max: _,
         } = self;
         // The users who were active when each run was planned.
         let rules = Rules { inactive: None, ..rules.clone() };

@@ -1,11 +1,13 @@
 //! The spec of a run: its rules, nodes and guards, as it was started.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString};
 
+use super::Policy;
 use super::action::Action;
 use super::inactive::{InactiveRule, SampledUsers};
 use super::requested::RequestedOptions;
@@ -15,6 +17,7 @@ use crate::key::{self, Key};
 use crate::limits::FREED_ONE_IN;
 use crate::messages::AsReplica;
 use crate::slot::SlotSet;
+use crate::wire::{FORMAT, FORMAT_RULES};
 
 /// Which keys a run checks, and what it does with those that qualify.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +41,10 @@ pub struct Rules {
     /// What must be unchanged since the scan for a key to be deleted. Absent if an earlier version planned the run.
     #[serde(default)]
     pub verify: Verify,
+    /// The rules of a job that has rules instead of patterns. `patterns` and `protect` are empty then, and `action` is
+    /// [`Action::Report`]: what does not know rules finds no key, and changes none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Policy>,
 }
 
 /// What must be unchanged since the scan for a key to be deleted.
@@ -56,9 +63,45 @@ impl Rules {
     /// from.
     #[must_use]
     pub fn wants(&self, key: &[u8]) -> bool {
-        !key::is_own(key)
-            && self.patterns.iter().any(|pattern| pattern.matches(key))
-            && !self.sources.iter().any(|source| source.as_bytes() == key)
+        !key::is_own(key) && self.patterns.iter().any(|pattern| pattern.matches(key)) && !self.is_source(key)
+    }
+
+    /// Whether it reads the key, so that it is no candidate of any rule.
+    #[must_use]
+    pub fn is_source(&self, key: &[u8]) -> bool {
+        self.sources.iter().any(|source| source.as_bytes() == key)
+    }
+
+    /// Whether keys may be changed.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        self.policy.as_ref().map_or(self.action.writes(), Policy::writes)
+    }
+
+    /// Whether keys without TTL, or keys of rules, may be deleted.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        self.policy.as_ref().map_or(self.action.deletes(), Policy::deletes)
+    }
+
+    /// The patterns of all keys that may be looked at: those of the rules, or of the short form of one.
+    #[must_use]
+    pub fn all_patterns(&self) -> Cow<'_, [Pattern]> {
+        self.policy.as_ref().map_or(Cow::Borrowed(&self.patterns), |policy| Cow::Owned(policy.patterns()))
+    }
+
+    /// Sets whether keys are only reported, or else `action` is done with stale ones; rules have their own.
+    pub fn set_dry_run(&mut self, dry_run: bool, action: Action) {
+        match &mut self.policy {
+            Some(policy) => policy.dry_run = dry_run,
+            None => self.action = if dry_run { Action::Report } else { action },
+        }
+    }
+
+    /// What it does, in a word: the name of its action; `rules` if each rule has its own.
+    #[must_use]
+    pub fn action_name(&self) -> &'static str {
+        if self.policy.is_some() { "rules" } else { self.action.name() }
     }
 
     /// Whether the key matches a protected pattern.
@@ -164,9 +207,20 @@ pub struct RunSpec {
     /// The request. Absent if an older version planned the run, which is then not retried.
     #[serde(default)]
     pub requested: Option<RequestedOptions>,
+    /// The maximum number of keys that each rule deletes, by the number of the rule; `None` where there is no limit.
+    /// Empty if the run has no rules.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule_deletions_max: Vec<Option<u64>>,
 }
 
 impl RunSpec {
+    /// The wire format. A run with rules uses a format that earlier workers and coordinators refuse, so that they leave
+    /// the run alone: they would ignore its rules.
+    #[must_use]
+    pub fn format(&self) -> u8 {
+        if self.rules.policy.is_some() { FORMAT_RULES } else { FORMAT }
+    }
+
     /// The backend that checks and deletes candidates.
     #[must_use]
     pub fn delete_backend(&self) -> DeleteBackend {

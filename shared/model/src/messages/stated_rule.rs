@@ -25,6 +25,8 @@ pub struct StatedRule {
     pub durable: bool,
     /// What else happens to keys.
     pub action: Option<RuleAction>,
+    /// The largest share of its keys that may be deleted, 0 to 100; that of the job if it is absent.
+    pub max_delete_percent: Option<u8>,
     /// Who answers for these keys, for people.
     pub owner: Option<String>,
 }

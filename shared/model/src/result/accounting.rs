@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
 use crate::outcome::Outcome;
 
@@ -15,6 +16,9 @@ pub struct Accounting {
     pub deleted: u64,
     /// Given a TTL.
     pub expired: u64,
+    /// Given a shorter TTL, because a rule limits it.
+    #[serde(default)]
+    pub clamped: u64,
     /// No longer qualified when they were to be deleted.
     pub spared: u64,
     /// Hashes without a TTL of their own whose fields expire, when they were read or deleted.
@@ -54,12 +58,24 @@ impl Accounting {
         match outcome {
             Outcome::Deleted => &mut self.deleted,
             Outcome::Expired => &mut self.expired,
+            Outcome::Clamped => &mut self.clamped,
             Outcome::Spared => &mut self.spared,
             Outcome::FieldTtl => &mut self.field_ttl,
             Outcome::Vanished => &mut self.vanished,
             Outcome::Failed => &mut self.failed,
             Outcome::Unreached => &mut self.unreached,
             Outcome::Unconfirmed => &mut self.unconfirmed,
+        }
+    }
+
+    /// Adds the candidates and outcomes of `other`; whether the sum is correct is not set.
+    pub fn add(&mut self, other: &Self) {
+        self.candidates = self.candidates.saturating_add(other.candidates);
+        self.protected = self.protected.saturating_add(other.protected);
+        self.reported = self.reported.saturating_add(other.reported);
+        for outcome in Outcome::VARIANTS {
+            let (sum, more) = (self.count_of(*outcome), *other.clone().count_of(*outcome));
+            *sum = sum.saturating_add(more);
         }
     }
 
@@ -71,10 +87,11 @@ impl Accounting {
 
     /// The outcomes by name, in display order.
     #[must_use]
-    pub fn rows(&self) -> [(&'static str, u64); 10] {
+    pub fn rows(&self) -> [(&'static str, u64); 11] {
         [
             ("deleted", self.deleted),
             ("expired", self.expired),
+            ("clamped", self.clamped),
             ("spared", self.spared),
             ("fieldTtl", self.field_ttl),
             ("vanished", self.vanished),

@@ -101,6 +101,14 @@ fn contradictions_name_the_fields() {
     check_error(&StatedRule { jitter: Some(Jitter::DEFAULT), ..stated() }, alone);
     check_error(&StatedRule { jitter: Some(Jitter::DEFAULT), max_ttl_ms: hour, ..stated() }, alone);
     check_error(
+        &StatedRule { max_delete_percent: Some(5), ttl_ms: hour, ..stated() },
+        "`max_delete_percent` needs `action = \"delete\"`, which it limits: add that, or leave `max_delete_percent` out",
+    );
+    check_error(
+        &StatedRule { max_delete_percent: Some(101), action: Some(RuleAction::Delete), ..stated() },
+        "`max_delete_percent` is more than 100: write a share of the keys of the rule from 0 to 100",
+    );
+    check_error(
         &StatedRule { jitter: Some(Jitter::Percent(101)), ttl_ms: hour, ..stated() },
         "`jitter` is more than `100%`: write a smaller part of `ttl`, or a time such as `5m`",
     );
@@ -111,6 +119,12 @@ fn contradictions_name_the_fields() {
     check_error(
         &StatedRule { max_ttl_ms: Some(999), ..stated() },
         "`max_ttl` is not from `1s` to `3650d`: a shorter one deletes, which takes `action = \"delete\"`",
+    );
+    let condition = Some("length > 7 and not idle < 1d".to_owned());
+    check_error(
+        &StatedRule { action: report, condition, ..stated() },
+        "`where` is about `length` and `idle`: servers count reading the number of elements as an access, so that \
+         `idle` would not be what it was; leave one of them out",
     );
     let condition = Some("idle > 7".to_owned());
     check_error(
@@ -197,6 +211,7 @@ fn only_a_rule_that_says_delete_deletes() {
                 only_if(matches!(effect, Effect::Clamp { .. }), stated.max_ttl_ms.is_some());
                 only_if(effect == Effect::Report, stated.action == Some(RuleAction::Report));
                 only_if(stated.durable, effect == Effect::Nothing);
+                only_if(rule.action().deletes(), stated.action == Some(RuleAction::Delete));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use redis::Value;
 
+use super::condition::ConditionProgram;
 use super::ledger::verdict;
 use super::policy::GuardAction;
 use super::{ExpectedContent, Guard, GuardCall, GuardReplies, GuardReply, Part};
@@ -91,12 +92,19 @@ fn add_call(batch: &mut Batch, script: &[u8], call: &GuardCall<'_>, part: &Part<
     let by_node = part.ledger.kind == LedgerKind::Node;
     let keys =
         || part.candidates.iter().filter(|_| part.mode.acts()).map(|candidate| candidate.key.as_bytes());
+    let action = GuardAction::of(part);
+    let condition = part.condition().filter(|_| action.acts());
+    let condition = condition.map(|condition| ConditionProgram::of(condition, keys()));
+    let options = [
+        ('n', by_node),
+        ('u', part.doubtful),
+        ('f', part.asks_fields()),
+        ('s', part.compares()),
+        ('w', condition.is_some()),
+    ];
     let options: String =
-        [('n', by_node), ('u', part.doubtful), ('f', part.asks_fields()), ('s', part.compares())]
-            .into_iter()
-            .filter_map(|(letter, applies)| applies.then_some(letter))
-            .collect();
-    let (mode, more) = GuardAction::of(part).script_arguments(part);
+        options.into_iter().filter_map(|(letter, applies)| applies.then_some(letter)).collect();
+    let (mode, more) = action.script_arguments(part);
     let numbers = [
         call.window.not_before_ms,
         call.window.not_after_ms,
@@ -119,6 +127,9 @@ fn add_call(batch: &mut Batch, script: &[u8], call: &GuardCall<'_>, part: &Part<
     }
     args.extend([mode.as_bytes(), options.as_bytes()]);
     args.extend(numbers.iter().map(String::as_bytes));
+    if let Some(ConditionProgram { words, matches }) = &condition {
+        args.extend([words.as_bytes(), matches]);
+    }
     if by_node {
         args.extend(keys());
     }

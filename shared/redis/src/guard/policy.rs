@@ -22,6 +22,8 @@ pub(super) enum GuardAction {
     Stale { action: Action, effect: ActionEffect },
     /// Delete those that still expire at the time seen by the scan, not soon, and that were idle for `idle_s` seconds.
     Inactive { near_expiry_ms: u64, idle_s: Option<u64> },
+    /// Shorten the TTL of those that have a longer one to this, in milliseconds.
+    Clamp { ttl_ms: u64 },
     /// Touch nothing; record this letter.
     Record(u8),
 }
@@ -37,6 +39,15 @@ pub(super) struct KeyReading {
     pub(super) saved: bool,
     /// Whether it is a hash whose fields expire, if that was queried.
     pub(super) fields_expire: bool,
+    /// Whether the condition of its rule is true, if it has one.
+    pub(super) qualifies: bool,
+}
+
+impl KeyReading {
+    /// What the expiry alone says.
+    pub(super) const fn of_expiry(expiry: i64) -> Self {
+        Self { expiry, idle_s: None, saved: true, fields_expire: false, qualifies: true }
+    }
 }
 
 impl GuardAction {
@@ -47,15 +58,20 @@ impl GuardAction {
             GuardMode::Finalize(outcome) => return Self::record(outcome),
             GuardMode::Elsewhere => return Self::Record(ELSEWHERE),
         };
-        match (part.reason, act.stale.row().effect) {
-            (Reason::Inactive, _) => Self::Inactive {
+        match (part.reason, act.stale.row().effect, act.clamp_ms) {
+            (Reason::Inactive, ..) => Self::Inactive {
                 near_expiry_ms: act.near_expiry_ms,
                 // The server reports idle times in whole seconds.
                 idle_s: act.idle_ms.map(|ms| ms.div_ceil(1_000)),
             },
-            (Reason::Stale, Some(effect)) => Self::Stale { action: act.stale, effect },
-            // A report-only run has no batches.
-            (Reason::Stale, None) => Self::record(Outcome::Unreached),
+            // Only a rule with a condition takes keys that expire.
+            (Reason::Expiring, ..) if act.stale.deletes() && act.condition.is_some() => {
+                Self::Inactive { near_expiry_ms: 0, idle_s: None }
+            }
+            (Reason::LongTtl, _, Some(ttl_ms)) => Self::Clamp { ttl_ms },
+            (Reason::Stale, Some(effect), _) => Self::Stale { action: act.stale, effect },
+            // A report-only run or rule has no batches.
+            _ => Self::record(Outcome::Unreached),
         }
     }
 
@@ -83,9 +99,14 @@ impl GuardAction {
         let outcome = match (self, reading.expiry) {
             (Self::Record(letter), _) => return letter,
             (_, -2) => Outcome::Vanished,
+            _ if !reading.qualifies => Outcome::Spared,
             (Self::Stale { .. }, -1) if reading.fields_expire => Outcome::FieldTtl,
             (Self::Stale { effect, .. }, -1) => effect.outcome,
             (Self::Stale { .. }, _) => Outcome::Spared,
+            (Self::Clamp { ttl_ms }, left) if u64::try_from(left).is_ok_and(|left| left > ttl_ms) => {
+                Outcome::Clamped
+            }
+            (Self::Clamp { .. }, _) => Outcome::Spared,
             (Self::Inactive { near_expiry_ms, idle_s }, at) => {
                 let at = u64::try_from(at).ok();
                 // As in the script, which cannot compare later times exactly.
@@ -118,6 +139,7 @@ impl GuardAction {
         let (action, outcome) = match self {
             Self::Stale { action, effect } => (action, effect.outcome),
             Self::Inactive { .. } => (Action::Delete, Outcome::Deleted),
+            Self::Clamp { ttl_ms } => (Action::Clamp { ttl_ms }, Outcome::Clamped),
             Self::Record(_) => return Vec::new(),
         };
         let keys = new(outcome);
@@ -129,6 +151,11 @@ impl GuardAction {
             Action::Expire { ttl_ms, jitter_ms } => {
                 let ttl = || spread(ttl_ms, jitter_ms).to_string().into_bytes();
                 keys.map(|key| vec![b"PEXPIRE".to_vec(), key, ttl()]).collect()
+            }
+            // The key has a longer TTL at this moment, so that `LT`, which Redis 6.2 lacks, would change nothing.
+            Action::Clamp { ttl_ms } => {
+                let ttl = ttl_ms.to_string().into_bytes();
+                keys.map(|key| vec![b"PEXPIRE".to_vec(), key, ttl.clone()]).collect()
             }
             Action::Report => Vec::new(),
         }
@@ -143,9 +170,12 @@ impl GuardAction {
                     Action::Expire { ttl_ms, jitter_ms } => {
                         part.candidates.iter().map(|_| spread(ttl_ms, jitter_ms).to_string()).collect()
                     }
-                    Action::Delete | Action::Report => Vec::new(),
+                    Action::Delete | Action::Clamp { .. } | Action::Report => Vec::new(),
                 };
                 (effect.script_mode.to_owned(), arguments)
+            }
+            Self::Clamp { ttl_ms } => {
+                ("clamp".to_owned(), part.candidates.iter().map(|_| ttl_ms.to_string()).collect())
             }
             Self::Inactive { near_expiry_ms, idle_s } => {
                 let idle = idle_s.map_or_else(String::new, |s| s.to_string());
@@ -177,7 +207,7 @@ mod tests {
     #[test]
     fn letter_follows_from_the_key_reading() {
         let check = |order: GuardAction, expiry, idle_s, expected: u8| {
-            let reading = KeyReading { expiry, idle_s, saved: true, fields_expire: false };
+            let reading = KeyReading { idle_s, ..KeyReading::of_expiry(expiry) };
             let letter = order.outcome_code(2_000, reading, 1_000);
             assert_eq!(char::from(letter), char::from(expected), "{order:?} {expiry} {idle_s:?}");
         };
@@ -199,21 +229,31 @@ mod tests {
         let near = GuardAction::Inactive { near_expiry_ms: 1_000, idle_s: None };
         check(near, 2_000, None, b's');
         for (at, expected) in [(1 << 53, b's'), ((1 << 53) - 1, b'd')] {
-            let reading = KeyReading { expiry: at, idle_s: None, saved: true, fields_expire: false };
+            let reading = KeyReading::of_expiry(at);
             assert_eq!(inactive(None).outcome_code(at as u64, reading, 1_000), expected, "{at}");
         }
         for (order, expected) in [(stale(DELETE), b't'), (expire, b't'), (inactive(None), b'd')] {
             let expiry = if expected == b't' { -1 } else { 2_000 };
-            let reading = KeyReading { expiry, idle_s: None, saved: true, fields_expire: true };
+            let reading = KeyReading { fields_expire: true, ..KeyReading::of_expiry(expiry) };
             assert_eq!(
                 char::from(order.outcome_code(2_000, reading, 1_000)),
                 char::from(expected),
                 "{order:?}"
             );
         }
-        let other = |expiry| KeyReading { expiry, idle_s: None, saved: false, fields_expire: false };
+        let other = |expiry| KeyReading { saved: false, ..KeyReading::of_expiry(expiry) };
         let letters = [-1, -2, 5].map(|expiry| stale(DELETE).outcome_code(0, other(expiry), 1_000));
         assert_eq!(letters, *b"svs", "a value that was not saved is not deleted");
+        let clamp = GuardAction::Clamp { ttl_ms: 1_000 };
+        let letters = [1_001, 1_000, -1, -2]
+            .map(|left| char::from(clamp.outcome_code(0, KeyReading::of_expiry(left), 1_000)));
+        assert_eq!(letters, ['c', 's', 's', 'v']);
+        let other =
+            |expiry| KeyReading { qualifies: false, fields_expire: true, ..KeyReading::of_expiry(expiry) };
+        for (order, expiry) in [(stale(DELETE), -1), (expire, -1), (clamp, 1_001), (inactive(None), 2_000)] {
+            let letters = [expiry, -2].map(|expiry| order.outcome_code(2_000, other(expiry), 1_000));
+            assert_eq!(letters, *b"sv", "{order:?}: nothing is done where the condition is not true");
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@
 //! Limitations: reading a key is not a change, so a key that is idle at the first write and read before the transaction
 //! is still deleted. At full memory the ledger cannot be written, so there is no effect either.
 
+mod condition;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -139,7 +141,7 @@ impl<'a> WatchWork<'a> {
             (_, Some(reading)) if reading.expiry == -2 && self.part.doubtful => Outcome::Unconfirmed,
             (_, None) if self.order.acts() => Outcome::Spared,
             (_, read) => {
-                let unread = KeyReading { expiry: 0, idle_s: None, saved: true, fields_expire: false };
+                let unread = KeyReading::of_expiry(0);
                 let expires_at_ms = self.part.candidates[index].expires_at_ms;
                 return self.order.outcome_code(expires_at_ms, *read.unwrap_or(&unread), now_ms);
             }
@@ -277,6 +279,7 @@ impl<'a> WatchWork<'a> {
         for index in next {
             readings.insert(*index, self.reading(*index, &mut replies)?);
         }
+        self.read_conditions(&mut readings, now_ms).await?;
         if self.part.asks_fields() {
             self.read_field_ttls(&mut readings).await?;
         }
@@ -313,7 +316,7 @@ impl<'a> WatchWork<'a> {
             None => true,
             Some(expected) => self.fits(expected, replies.next())?,
         };
-        Ok(KeyReading { expiry, idle_s, saved, fields_expire: false })
+        Ok(KeyReading { idle_s, saved, ..KeyReading::of_expiry(expiry) })
     }
 
     /// Whether the value in `reply` is the saved one.
@@ -338,8 +341,11 @@ impl<'a> WatchWork<'a> {
         &mut self,
         readings: &mut BTreeMap<usize, KeyReading>,
     ) -> Result<(), RedisError> {
-        let lasting: Vec<usize> =
-            readings.iter().filter(|(_, reading)| reading.expiry == -1).map(|(index, _)| *index).collect();
+        let lasting: Vec<usize> = readings
+            .iter()
+            .filter(|(_, reading)| reading.expiry == -1 && reading.qualifies)
+            .map(|(index, _)| *index)
+            .collect();
         for some in lasting.chunks(FIELDS_KEYS_AT_ONCE) {
             let keys: Vec<&[u8]> =
                 some.iter().map(|index| self.part.candidates[*index].key.as_bytes()).collect();

@@ -58,6 +58,7 @@ fn batch(run: RunId, keys: &[Vec<u8>]) -> ReapBatch {
         groups: keys.chunks(3).enumerate().map(group).collect(),
         scan_generation: 0,
         ledger_keys: 0,
+        rule: None,
     }
 }
 
@@ -69,5 +70,5 @@ fn entry(batch: &ReapBatch, at_ms: u64, outcome: impl Fn(&Key) -> Outcome) -> Au
         keys: group.keys.iter().map(|key| (key.clone(), outcome(key))).collect(),
     };
     let groups = batch.groups.iter().map(group).collect();
-    AuditEntry { batch: batch.batch, node: batch.node.clone(), at_ms, groups }
+    AuditEntry { batch: batch.batch, node: batch.node.clone(), at_ms, groups, rule: batch.rule }
 }

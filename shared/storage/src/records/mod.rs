@@ -103,7 +103,10 @@ impl Records {
 
     /// Stores the spec. `false` if it was stored before.
     pub async fn create_spec(&self, spec: &RunSpec) -> Result<bool, RecordError> {
-        self.create(&self.key("spec"), spec).await
+        let key = self.key("spec");
+        let value = wire::encode_as(spec.format(), spec)
+            .map_err(|source| RecordError::Wire { key: key.clone(), source })?;
+        Ok(matches!(self.store.create(&key, value).await?, Created::Now(_)))
     }
 
     /// The spec: the run as it was started.

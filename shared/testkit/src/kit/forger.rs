@@ -78,6 +78,7 @@ pub fn batch(task: &ScanTask, reason: Reason, keys: &[Vec<u8>], expires_at_ms: u
         not_after_ms: at_once + BATCH_LIFE.as_millis() as u64,
         scan_generation: task.scan_generation,
         ledger_keys: 0,
+        rule: None,
         groups: keys.chunks(if cluster { 1 } else { 100 }).map(group).collect(),
     }
 }

@@ -15,6 +15,7 @@ pub mod population;
 pub mod proxy;
 pub mod queues;
 pub mod rights;
+pub mod rule_truth;
 pub mod slow_nodes;
 pub mod spec;
 pub mod subscriber;

@@ -207,7 +207,13 @@ fn of_report(report: &mut TaskReport, rng: &mut Rng) -> &'static str {
     match what {
         "a batch more" => {
             let (keys, deletes) = (number(rng), number(rng));
-            report.batches.push(ListedBatch { batch: BatchId::new(), keys, deletes, digest: None });
+            report.batches.push(ListedBatch {
+                batch: BatchId::new(),
+                keys,
+                deletes,
+                rule: None,
+                digest: None,
+            });
         }
         "no batches" => report.batches.clear(),
         "counts of batches" => {

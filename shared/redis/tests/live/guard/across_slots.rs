@@ -15,10 +15,10 @@ use keysweep_testkit::reshard::Reshard;
 
 use super::bench::window;
 
-const DELETE: GuardMode = act(Action::Delete);
+const DELETE: GuardMode<'static> = act(Action::Delete);
 
-const fn act(stale: Action) -> GuardMode {
-    GuardMode::Act(Act { stale, near_expiry_ms: 0, idle_ms: None, fields: false })
+const fn act(stale: Action) -> GuardMode<'static> {
+    GuardMode::Act(Act::plain(stale))
 }
 
 /// A cluster of two primaries, and keys that the first one serves, each in another slot.
@@ -69,7 +69,7 @@ impl Bench {
     }
 
     /// All keys with a ledger in the slot of the first one.
-    fn part(&self, mode: GuardMode) -> Part<'_> {
+    fn part<'a>(&'a self, mode: GuardMode<'a>) -> Part<'a> {
         let candidate = |key| Candidate { key, expires_at_ms: 0, expected: None };
         Part {
             ledger: Ledger { kind: LedgerKind::Node, batch: self.window.batch, group: 0, slot: self.slot(0) },

@@ -15,8 +15,7 @@ use keysweep_servers::Server;
 
 use super::bench::{Backend, window};
 
-const DELETE: GuardMode =
-    GuardMode::Act(Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None, fields: false });
+const DELETE: GuardMode<'static> = GuardMode::Act(Act::plain(Action::Delete));
 
 all_backends! {
     of_several_attempts_one_acts_and_all_report_the_same,

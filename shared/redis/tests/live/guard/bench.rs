@@ -45,7 +45,7 @@ impl Backend {
         batch: BatchId,
         number: u32,
         group: &'a Group,
-        mode: GuardMode,
+        mode: GuardMode<'a>,
         expected: Option<&[ExpectedContent]>,
     ) -> Part<'a> {
         let candidate = |index: usize| {

@@ -61,7 +61,7 @@ impl Bench {
     async fn answer(
         &self,
         window: BatchWindow,
-        act: Act,
+        act: Act<'_>,
         keys: &[&str],
         contents: Option<&[ExpectedContent]>,
     ) -> GuardReply {
@@ -80,7 +80,7 @@ impl Bench {
     }
 
     /// One call, whose lookups must be those that it reports.
-    async fn call(&self, act: Act, keys: &[&str], contents: Option<&[ExpectedContent]>) -> Vec<Outcome> {
+    async fn call(&self, act: Act<'_>, keys: &[&str], contents: Option<&[ExpectedContent]>) -> Vec<Outcome> {
         let before = self.lookups().await;
         let GuardReply { verdict, extra_lookups: extra } =
             self.answer(Self::window(), act, keys, contents).await;
@@ -120,8 +120,8 @@ async fn knows_field_ttls(conn: &Conn) -> bool {
     matches!(said, Reply::Array(commands) if commands.iter().any(|command| matches!(command, Reply::Array(_))))
 }
 
-fn act(stale: Action) -> Act {
-    Act { stale, near_expiry_ms: 0, idle_ms: None, fields: true }
+fn act(stale: Action) -> Act<'static> {
+    Act { fields: true, ..Act::plain(stale) }
 }
 
 async fn a_hash_whose_fields_expire_is_spared(backend: Backend) {

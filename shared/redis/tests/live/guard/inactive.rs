@@ -51,7 +51,7 @@ impl Bench {
         BatchWindow { run, batch, not_before_ms: self.now_ms, not_after_ms: self.now_ms + 60_000 }
     }
 
-    async fn call_in(&self, window: BatchWindow, mode: GuardMode, keys: &[(&str, u64)]) -> Vec<Outcome> {
+    async fn call_in(&self, window: BatchWindow, mode: GuardMode<'_>, keys: &[(&str, u64)]) -> Vec<Outcome> {
         self.answer_in(window, mode, keys).await.0
     }
 
@@ -59,7 +59,7 @@ impl Bench {
     async fn answer_in(
         &self,
         window: BatchWindow,
-        mode: GuardMode,
+        mode: GuardMode<'_>,
         keys: &[(&str, u64)],
     ) -> (Vec<Outcome>, Lookups) {
         self.answer_to(window, mode, keys, None).await
@@ -68,7 +68,7 @@ impl Bench {
     async fn answer_to(
         &self,
         window: BatchWindow,
-        mode: GuardMode,
+        mode: GuardMode<'_>,
         keys: &[(&str, u64)],
         contents: Option<&[ExpectedContent]>,
     ) -> (Vec<Outcome>, Lookups) {
@@ -89,7 +89,7 @@ impl Bench {
     }
 
     /// One call, whose lookups must be those that its outcomes imply.
-    async fn call(&self, act: Act, keys: &[(&str, u64)]) -> Vec<Outcome> {
+    async fn call(&self, act: Act<'_>, keys: &[(&str, u64)]) -> Vec<Outcome> {
         let before = self.lookups().await;
         let (outcomes, extra) = self.answer_in(self.window(), GuardMode::Act(act), keys).await;
         let after = self.lookups().await;
@@ -129,8 +129,8 @@ impl Bench {
 }
 
 /// Keys with at most 300 s left are kept.
-fn act(stale: Action, idle_ms: Option<u64>) -> Act {
-    Act { stale, near_expiry_ms: 300_000, idle_ms, fields: false }
+fn act(stale: Action, idle_ms: Option<u64>) -> Act<'static> {
+    Act { near_expiry_ms: 300_000, idle_ms, ..Act::plain(stale) }
 }
 
 async fn only_keys_that_are_as_they_were_seen_are_deleted(backend: Backend) {

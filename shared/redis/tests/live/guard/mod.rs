@@ -19,6 +19,7 @@ macro_rules! all_backends {
 mod across_slots;
 mod attempts;
 mod bench;
+mod conditions;
 mod fields;
 mod inactive;
 mod sealed;

@@ -13,7 +13,7 @@ use keysweep_redis::limits::BACKUP_TEXT_MAX;
 
 use super::bench::{Backend, Bench};
 
-const ACT: Act = Act { stale: Action::Delete, near_expiry_ms: 0, idle_ms: None, fields: false };
+const ACT: Act<'static> = Act::plain(Action::Delete);
 
 all_backends! {
     what_has_changed_since_it_was_saved_is_spared,

@@ -11,10 +11,10 @@ use keysweep_redis::{RedisError, Reply, node};
 
 use super::bench::{Backend, Bench};
 
-pub(super) const DELETE: GuardMode = act(Action::Delete);
+pub(super) const DELETE: GuardMode<'static> = act(Action::Delete);
 
-const fn act(stale: Action) -> GuardMode {
-    GuardMode::Act(Act { stale, near_expiry_ms: 0, idle_ms: None, fields: false })
+const fn act(stale: Action) -> GuardMode<'static> {
+    GuardMode::Act(Act::plain(stale))
 }
 
 all_backends! {
@@ -31,22 +31,22 @@ all_backends! {
 }
 
 impl Bench {
-    pub(super) async fn call(&self, mode: GuardMode) -> GuardVerdict {
+    pub(super) async fn call(&self, mode: GuardMode<'_>) -> GuardVerdict {
         self.call_in(self.window, mode).await
     }
 
-    async fn call_in(&self, window: BatchWindow, mode: GuardMode) -> GuardVerdict {
+    async fn call_in(&self, window: BatchWindow, mode: GuardMode<'_>) -> GuardVerdict {
         self.answer_in(window, mode).await.verdict
     }
 
-    async fn answer_in(&self, window: BatchWindow, mode: GuardMode) -> GuardReply {
+    async fn answer_in(&self, window: BatchWindow, mode: GuardMode<'_>) -> GuardReply {
         self.try_in(window, mode).await.unwrap()
     }
 
     pub(super) async fn try_in(
         &self,
         window: BatchWindow,
-        mode: GuardMode,
+        mode: GuardMode<'_>,
     ) -> Result<GuardReply, RedisError> {
         let part = self.backend.part(window.batch, 7, &self.group, mode, None);
         let call = GuardCall { window, parts: &[part] };

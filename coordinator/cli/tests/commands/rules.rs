@@ -1,0 +1,95 @@
+//! A job file with rules, from the plan to the result, as its user types it.
+
+use std::fs;
+use std::path::Path;
+
+use keysweep_servers::{Seeder, Server};
+
+use crate::cli::keysweep;
+
+const JOB: &str = r#"
+[[job]]
+name = "hygiene"
+redis = "main"
+grace = "0s"
+backup = "BACKUP"
+
+[[job.rule]]
+match = ["user:*:profile"]
+durable = true
+owner = "accounts"
+
+[[job.rule]]
+match = ["cache:*"]
+except = ["cache:home"]
+ttl = "1h"
+max_ttl = "7d"
+owner = "web"
+
+[[job.rule]]
+match = ["tmp:*"]
+where = 'type = string and not key ~ "keep$" and ttl > 1h'
+action = "delete"
+max_delete_percent = 100
+
+[redis.main]
+urls = ["REDIS"]
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_file_with_rules_runs_from_the_plan_to_the_restored_backup() {
+    let server = Server::start(&[]).await.unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("rules-{}", uuid::Uuid::now_v7()));
+    fs::create_dir(&folder).unwrap();
+    let (file, saved) = (folder.join("keysweep.toml"), folder.join("saved"));
+    let text = JOB.replace("REDIS", &server.url()).replace("BACKUP", &saved.display().to_string());
+    fs::write(&file, text).unwrap();
+    let mut seeder = Seeder::connect(&[server.url()]).await.unwrap();
+    let day = Some(86_400_000);
+    for (key, ttl) in [
+        ("user:1:profile", None),
+        ("cache:1", None),
+        ("cache:2", Some(30 * 86_400_000)),
+        ("cache:home", None),
+        ("tmp:1", day),
+        ("tmp:keep", day),
+        ("tmp:2", None),
+    ] {
+        seeder.set(key.as_bytes(), b"value", ttl).await.unwrap();
+    }
+    seeder.finish().await.unwrap();
+    let config = file.display().to_string();
+    let state = folder.join("state").display().to_string();
+    let with = |command: &[&str]| {
+        let args = [command, &["--config", &config, "--job", "hygiene", "--state-dir", &state]].concat();
+        keysweep(&args).run()
+    };
+    let plan = with(&["plan"]);
+    plan.exits(0);
+    let page = plan.stdout.clone();
+    for text in
+        ["3 rules", "cache:*", "give a TTL, shorten longer ones", "1 condition on names is not checked again"]
+    {
+        assert!(page.contains(text), "{text}: {plan}");
+    }
+    let ended = with(&["run", "--yes", "--json"]);
+    let result = ended.exits(0).json();
+    let rules = result["rules"].as_array().unwrap();
+    let numbers = |at: usize, names: [&str; 5]| names.map(|name| rules[at][name].as_u64().unwrap());
+    let names = ["scanned", "candidates", "deleted", "expired", "clamped"];
+    assert_eq!(numbers(0, names), [1, 0, 0, 0, 0], "{ended}");
+    assert_eq!(numbers(1, names), [2, 2, 0, 1, 1], "{ended}");
+    assert_eq!(numbers(2, names), [3, 1, 1, 0, 0], "{ended}");
+    assert_eq!((&rules[1]["owner"], &rules[1]["match"][0]), (&"web".into(), &"cache:*".into()));
+    let trail = keysweep(&["runs", "audit", "--state-dir", &state]).run();
+    let lines: Vec<&str> = trail.stdout.lines().collect();
+    assert!(lines.iter().any(|line| line.contains("tmp:1") && line.contains("\"rule\":3")), "{trail}");
+    // What a rule deleted although it had a TTL gets that TTL again.
+    let restored =
+        keysweep(&["restore", &saved.display().to_string(), "--redis", &server.url(), "--yes"]).run();
+    restored.exits(0);
+    let conn = server.conn().await.unwrap();
+    let left = conn.info_text("PTTL tmp:1").await.unwrap();
+    assert!(matches!(left, keysweep_redis::Reply::Int(ms) if ms > 80_000_000), "{left:?}");
+    fs::remove_dir_all(folder).unwrap();
+}

@@ -1,0 +1,57 @@
+//! Whether the rules of a job can be carried out at a server. Pure.
+
+use keysweep_policy::{Rule, RuleSet, unanswerable};
+use keysweep_redis::node::NodeStatus;
+
+use crate::options::Options;
+use crate::preflight::PreflightError;
+
+/// The rules of `options`, if it has rules.
+///
+/// # Errors
+/// [`PreflightError::Rules`] if they contradict themselves.
+pub(crate) fn rules(options: &Options) -> Result<Option<RuleSet>, PreflightError> {
+    let Some(policy) = &options.rules.policy else { return Ok(None) };
+    let first = |problems: Vec<keysweep_policy::RuleError>| {
+        PreflightError::Rules(problems.first().map(ToString::to_string).unwrap_or_default())
+    };
+    RuleSet::new(&policy.rules).map(Some).map_err(first)
+}
+
+/// Refuses rules whose conditions the server with this `status` at `address` cannot answer, or that exclude other options.
+///
+/// # Errors
+/// The first such rule, and the way out.
+pub(crate) fn check(
+    rules: &RuleSet,
+    status: &NodeStatus,
+    address: &str,
+    options: &Options,
+) -> Result<(), PreflightError> {
+    for (at, rule) in rules.rules().iter().enumerate() {
+        if let Some(why) = refused(rule, status, options) {
+            return Err(PreflightError::Rule { address: address.to_owned(), rule: at + 1, why });
+        }
+    }
+    Ok(())
+}
+
+fn refused(rule: &Rule, status: &NodeStatus, options: &Options) -> Option<String> {
+    if let Some(fact) = unanswerable(rule.facts(), &status.eviction_policy) {
+        return Some(fact.to_string());
+    }
+    let deletes = rule.action().deletes();
+    if deletes && rule.takes_expiring() && !status.reports_expiry {
+        return Some(format!(
+            "it deletes keys that have a TTL, and {} does not tell at which moment a key expires (`PEXPIRETIME`, from \
+             Redis 7.0 on); leave `ttl` out of its condition, or shorten their TTLs with `max_ttl`",
+            status.version
+        ));
+    }
+    let reads_values = options.backup_order().is_some() || options.verifies();
+    (deletes && reads_values && rule.facts().is_about_accesses()).then(|| {
+        "its condition is about accesses, and `backup` or `verify` read its keys, which counts as an access, so that none \
+         would be deleted; leave out `idle` and `freq`, or `backup` and `verify`"
+            .to_owned()
+    })
+}
