@@ -22,6 +22,8 @@ pub const PARTIAL: u8 = 3;
 pub const REFUSED: u8 = 4;
 /// Redis or NATS cannot be reached.
 pub const UNREACHABLE: u8 = 5;
+/// Keys break the rules of a job: more than are allowed.
+pub const BREACHED: u8 = 6;
 /// Ended by SIGINT.
 pub const INTERRUPTED: u8 = 130;
 /// Ended by SIGTERM.

@@ -306,7 +306,7 @@ fn read_from(settings: &Settings) -> ReadFrom {
 /// The rules of the job, if it has rules.
 fn policy(settings: &Settings) -> Option<Policy> {
     let rules: Vec<StatedRule> = settings.rules.iter().map(|rule| rule.value.clone()).collect();
-    (!rules.is_empty()).then_some(Policy { rules, dry_run: settings.dry_run.value })
+    (!rules.is_empty()).then_some(Policy { rules, dry_run: settings.dry_run.value, has_rest: false })
 }
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OptionsError> {

@@ -1,10 +1,13 @@
 //! Whether the rules of a job can be carried out at a server. Pure.
 
+use keysweep_model::glob::Pattern;
+use keysweep_model::messages::{Policy, Rules, StatedRule};
 use keysweep_policy::{Rule, RuleSet, unanswerable};
 use keysweep_redis::node::NodeStatus;
 
-use crate::options::Options;
+use crate::options::{Options, OptionsError};
 use crate::preflight::PreflightError;
+use crate::state::StatePlace;
 
 /// The rules of `options`, if it has rules.
 ///
@@ -16,6 +19,33 @@ pub(crate) fn rules(options: &Options) -> Result<Option<RuleSet>, PreflightError
         PreflightError::Rules(problems.first().map(ToString::to_string).unwrap_or_default())
     };
     RuleSet::new(&policy.rules).map(Some).map_err(first)
+}
+
+impl Options {
+    /// The same for a look at which keys break the rules of the job: nothing is changed, and nothing is kept. Keys of no
+    /// rule belong to one that is added ([`Policy::has_rest`]), if there is room for it and any may be left.
+    ///
+    /// # Errors
+    /// [`OptionsError`] if a pattern is invalid: never, because it is a constant.
+    pub fn checking_rules(self, policy: Policy) -> Result<Self, OptionsError> {
+        let pattern = "*";
+        let all = Pattern::new(pattern)
+            .map_err(|source| OptionsError::Pattern { pattern: pattern.to_owned(), source })?;
+        let rest = StatedRule { matching: vec![all], durable: true, ..StatedRule::default() };
+        let extended: Vec<StatedRule> = policy.rules.iter().cloned().chain([rest]).collect();
+        let has_rest = RuleSet::new(&extended).is_ok();
+        let rules = if has_rest { extended } else { policy.rules };
+        Ok(Self {
+            rules: Rules { policy: Some(Policy { rules, dry_run: true, has_rest }), ..self.rules },
+            dry_run: true,
+            full_scan: true,
+            namespaces: true,
+            state: StatePlace::default(),
+            report_dir: None,
+            backup: None,
+            ..self
+        })
+    }
 }
 
 /// Refuses rules whose conditions the server with this `status` at `address` cannot answer, or that exclude other options.

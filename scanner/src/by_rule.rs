@@ -1,7 +1,7 @@
 //! Classification by rules: what is done with a key that belongs to a rule. Cheap facts are looked at first; the others are
 //! read only of keys that they leave undecided (`ruled_keys.rs`). Pure.
 
-use keysweep_model::messages::{Action, Reason};
+use keysweep_model::messages::{Action, Policy, Reason};
 use keysweep_policy::{Effect, FactSet, KeyTtl, Rule, RuleKind};
 use keysweep_redis::key_facts::KeyFacts;
 use keysweep_redis::limits::EXPIRY_EXACT_BEFORE_MS;
@@ -23,6 +23,11 @@ impl Classifier<'_> {
     pub(crate) fn compares_moments(&self) -> bool {
         let rules = self.rule_set.map(|rule_set| rule_set.rules()).unwrap_or_default();
         rules.iter().any(|rule| rule.takes_expiring() && rule.action().deletes())
+    }
+
+    /// The number of the rule that was added for the keys of no other.
+    pub(crate) fn rest(&self) -> Option<u16> {
+        self.rules.policy.as_ref().and_then(Policy::rest)
     }
 
     /// Whether a rule is about when or how often keys were accessed.

@@ -98,6 +98,12 @@ pub enum Command {
         #[command(subcommand)]
         command: RunsCommand,
     },
+    /// Check which keys break the rules of a job; touches nothing
+    Policy {
+        /// What to do with the rules.
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
     /// Show or follow the events of runs
     #[command(after_help = examples::EVENTS)]
     Events(EventsArgs),
@@ -154,6 +160,41 @@ pub enum ConfigCommand {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+}
+
+/// The subcommands of `policy`.
+#[derive(Subcommand)]
+pub enum PolicyCommand {
+    /// Count the keys that break each rule; exit code 6 if there are more than allowed
+    #[command(after_help = examples::POLICY_CHECK)]
+    Check(PolicyCheckArgs),
+}
+
+/// Flags of `policy check`.
+#[derive(Args)]
+pub struct PolicyCheckArgs {
+    /// Which keys, where and how fast.
+    #[command(flatten)]
+    pub job: JobArgs,
+    /// How many keys may break rules
+    #[arg(long, value_name = "KEYS", default_value_t = 0, help_heading = CHECK)]
+    pub allow: u64,
+    /// Print text, json, junit or github (annotations of GitHub Actions)
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", hide_possible_values = true, help_heading = CHECK)]
+    pub format: CheckFormat,
+}
+
+/// How `policy check` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// A page
+    Text,
+    /// One JSON document
+    Json,
+    /// JUnit XML
+    Junit,
+    /// Annotations of GitHub Actions
+    Github,
 }
 
 /// Flags of `run`.
@@ -219,6 +260,7 @@ pub enum LogFormat {
 const SELECTION: &str = Group::Selection.heading();
 const SAFETY: &str = Group::Safety.heading();
 const VIA: &str = "Service";
+const CHECK: &str = "Check";
 
 impl Cli {
     /// Parses a command line, the name of the program first.

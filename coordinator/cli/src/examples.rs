@@ -45,6 +45,13 @@ Examples:
   keysweep plan --redis redis://cache:6379
   keysweep plan --config keysweep.toml --job nightly --json";
 
+/// After the help of `keysweep policy check`.
+pub(super) const POLICY_CHECK: &str = "\
+Examples:
+  keysweep inspect --redis redis://cache:6379 --write-policy keysweep.toml
+  keysweep policy check --redis redis://cache:6379
+  keysweep policy check --config keysweep.toml --job hygiene --format junit > policy.xml";
+
 /// After the help of `keysweep restore`.
 pub(super) const RESTORE: &str = "\
 Examples:

@@ -2,23 +2,21 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use coordinator::embedded::RunError;
 use coordinator::inspect::databases;
 use coordinator::options::Options;
-use coordinator::run_time::RunTime;
-use coordinator::{embedded, exit};
 use keysweep_files as files;
-use keysweep_model::ids::RunId;
-use keysweep_model::result::Status;
-use keysweep_model::time::now_ms;
 use reporter::printer::{html, terminal};
 
 use super::args::{InspectArgs, MemoryMode};
 use super::error::CommandError;
+use super::inspect_page::policy_file::policy_file;
 use super::inspect_page::view::{Inspected, InspectedDatabase};
 use super::inspect_page::{self, csv, json};
-use super::run::{OutputMode, preflight_with_terminal, print, run_watched};
+use super::look::{Look, look};
+use super::run::{OutputMode, print};
 use super::signals::Signals;
 
 /// The deployment to look at.
@@ -41,6 +39,9 @@ pub async fn inspect(
     show: OutputMode,
 ) -> Result<u8, CommandError> {
     let InspectTarget { options, one_database, connection } = target;
+    if let Some(path) = args.write_policy.as_ref().filter(|path| path.exists()) {
+        return Err(CommandError::Usage(format!("`{}` exists: it is not overwritten", path.display())));
+    }
     let options = options.inspecting(args.memory == MemoryMode::Full)?;
     let mut signals = Signals::catch()?;
     let numbers = match one_database {
@@ -61,12 +62,25 @@ pub async fn inspect(
         files::replace(path, page.as_bytes()).map_err(io::Error::from)?;
         tracing::info!("page: {}", path.display());
     }
+    if let Some(path) = &args.write_policy {
+        write_policy(path, &found)?;
+    }
     if args.csv {
         print(&csv::csv(&found, selection).map_err(io::Error::other)?)?;
     } else {
         show.print(&json::json(&found, selection), || terminal::blocks(&blocks))?;
     }
     Ok(code)
+}
+
+fn write_policy(path: &Path, found: &Inspected) -> Result<(), CommandError> {
+    let Some(text) = policy_file(found) else {
+        tracing::warn!("no rule was written: no namespace was found that a rule can name");
+        return Ok(());
+    };
+    files::create(path, text.as_bytes()).map_err(io::Error::from)?;
+    tracing::info!("rules: {}", path.display());
+    Ok(())
 }
 
 /// What was read of the databases.
@@ -115,16 +129,7 @@ async fn one(
     depth: Option<NonZeroUsize>,
     show: OutputMode,
 ) -> Result<(InspectedDatabase, u8), CommandError> {
-    let options = &options;
-    let (time, mut signals, run) =
-        (RunTime::begin(now_ms(), options.max_runtime), Signals::catch()?, RunId::new());
-    let plan = signals.or_stop(preflight_with_terminal(options, run, time, show)).await??;
-    let context = embedded::context(options);
-    let (result, signal) = run_watched(&context, options, &plan, signals, show).await?;
-    let records = context.records(run);
-    let namespaces = reporter::namespaces(&records, &plan.spec, &result.metrics.redis_health, depth).await?;
-    let code = exit::of_result(&result, records.cancel().await?.map(|cancel| cancel.kind));
-    let code = signal.filter(|_| result.status == Status::Cancelled).unwrap_or(code);
+    let Look { result, namespaces, code } = look(&options, depth, show).await?;
     Ok((InspectedDatabase { db: options.access.db, namespaces, coverage: result.coverage }, code))
 }
 
@@ -132,6 +137,7 @@ async fn one(
 mod tests {
     use std::cell::Cell;
 
+    use coordinator::exit;
     use keysweep_inspect::Miner;
     use keysweep_model::result::Coverage;
     use reporter::KeyNamespaces;

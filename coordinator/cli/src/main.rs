@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use coordinator::exit;
 use coordinator::options::Options;
 use jiff::Timestamp;
-use keysweep_cli::args::{Cli, Command, ConfigCommand, NatsCommand, RunArgs};
+use keysweep_cli::args::{Cli, Command, ConfigCommand, NatsCommand, PolicyCommand, RunArgs};
 use keysweep_cli::connections::Connections;
 use keysweep_cli::error::CommandError;
 use keysweep_cli::inspect::InspectTarget;
@@ -17,8 +17,8 @@ use keysweep_cli::inspect_page::advice::shell_words;
 use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{
-    check, demo, events, health, here, inspect, log, nats_keys, nats_setup, restore, roles, run, runs,
-    serve_here, show, stats, via, worker,
+    check, demo, events, health, here, inspect, log, nats_keys, nats_setup, policy, restore, roles, run,
+    runs, serve_here, show, stats, via, worker,
 };
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
@@ -108,6 +108,10 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
     match &cli.command {
         Command::Run(args) => start(cli, args, how).await,
         Command::Plan(_) => run::plan(&Options::from_settings(&resolved(cli, config::resolve)?)?, how).await,
+        Command::Policy { command: PolicyCommand::Check(args) } => {
+            let options = Options::from_settings(&resolved(cli, config::resolve)?)?;
+            Box::pin(policy::check(options, args, how)).await
+        }
         Command::Inspect(args) => Box::pin(inspect::inspect(inspect_target(cli)?, args, how)).await,
         Command::Restore(args) => {
             Box::pin(restore::restore(&resolved(cli, config::destinations)?, args, how)).await

@@ -75,7 +75,11 @@ fn options(rng: &mut Rng) -> Options {
             delete_batch_keys: rng.u32(1..1_000),
             inactive: None,
             verify: if rng.bool() { Verify::Value } else { Verify::Ttl },
-            policy: some(rng, |rng| Policy { rules: vec![StatedRule::default()], dry_run: rng.bool() }),
+            policy: some(rng, |rng| Policy {
+                rules: vec![StatedRule::default()],
+                dry_run: rng.bool(),
+                has_rest: false,
+            }),
         },
         aggressive: inactive.is_some() && rng.bool(),
         inactive,

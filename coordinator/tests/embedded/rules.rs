@@ -47,13 +47,13 @@ async fn ten_rules(urls: Vec<String>, keys: u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_rules_on_a_standalone_server() {
     let server = kit::standalone().await;
-    ten_rules(vec![server.url()], KEYS).await;
+    Box::pin(ten_rules(vec![server.url()], KEYS)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ten_rules_on_a_cluster() {
     let cluster = kit::cluster().await;
-    ten_rules(cluster.urls(), KEYS).await;
+    Box::pin(ten_rules(cluster.urls(), KEYS)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -61,7 +61,7 @@ async fn ten_rules_on_a_cluster() {
 async fn soak_ten_rules() {
     let (server, cluster) = (kit::standalone().await, kit::cluster().await);
     for urls in [vec![server.url()], cluster.urls()] {
-        ten_rules(urls, 200_000).await;
+        Box::pin(ten_rules(urls, 200_000)).await;
     }
 }
 

@@ -195,7 +195,7 @@ fn ruled() -> (RunSpec, RuleSet) {
         rule("f:*", |rule| rule.action = Some(RuleAction::Delete)),
     ];
     let set = RuleSet::new(&rules).unwrap();
-    let policy = Some(Policy { rules, dry_run: false });
+    let policy = Some(Policy { rules, ..Policy::default() });
     let rules = Rules { policy, action: Action::Report, ..Rules::deleting(&[], &[]).unwrap() };
     (RunSpec { cluster: true, ..RunSpec::plain(RunId::new(), rules) }, set)
 }

@@ -41,9 +41,10 @@ impl Tally {
         ruled: &[RuledKey],
         selector: &Classifier<'_>,
     ) {
+        let rest = selector.rest();
         for (((slot, key), seen), RuledKey { rule, verdict }) in window.keys().zip(looks).zip(ruled) {
             self.statistics.seen(key, seen.ttl, selector.freeing(*rule, *verdict));
-            if let Some(scan) = &mut self.namespaces {
+            if let Some(scan) = self.namespaces.as_mut().filter(|_| rest == Some(*rule)) {
                 scan.seen(key, seen.ttl);
             }
             if seen.ttl == Ttl::Moved {

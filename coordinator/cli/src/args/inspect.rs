@@ -35,6 +35,9 @@ pub struct InspectArgs {
     /// Also write a page to a file
     #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
     pub html: Option<PathBuf>,
+    /// Also write a job file with a rule for each namespace, to complete by hand
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub write_policy: Option<PathBuf>,
 }
 
 const OUTPUT: &str = "Namespaces";

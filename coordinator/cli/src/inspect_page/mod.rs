@@ -1,8 +1,9 @@
-//! What a look at all keys found, in its forms of output: the blocks of a page, JSON and CSV. Pure.
+//! What a look at all keys found, in its forms of output: the blocks of a page, JSON, CSV and a job file. Pure.
 
 pub mod advice;
 pub mod csv;
 pub mod json;
+pub mod policy_file;
 pub mod view;
 
 use keysweep_inspect::{KnownStructure, LargeKey, Namespace};

@@ -19,7 +19,7 @@ use crate::cli::keysweep;
 const KEYS: u64 = 20_000;
 
 /// Writes a data set, instead of what the servers had.
-async fn written(urls: &[String], population: &'static KeyPopulation) -> Vec<PopulationKey> {
+pub async fn written(urls: &[String], population: &'static KeyPopulation) -> Vec<PopulationKey> {
     let mut seeder = Seeder::connect(urls).await.unwrap();
     for conn in seeder.conns() {
         conn.info_text("FLUSHALL").await.unwrap();

@@ -46,6 +46,7 @@ mod page_browser;
 mod page_content;
 mod page_detail;
 mod pages;
+mod policy;
 mod questions;
 mod read_only;
 mod reload;

@@ -13,6 +13,9 @@ pub struct Policy {
     pub rules: Vec<StatedRule>,
     /// Whether they are only reported.
     pub dry_run: bool,
+    /// Whether the last one was added for all keys that belong to no other, to count them.
+    #[serde(default)]
+    pub has_rest: bool,
 }
 
 impl Policy {
@@ -26,6 +29,13 @@ impl Policy {
     #[must_use]
     pub fn deletes(&self) -> bool {
         !self.dry_run && self.rules.iter().any(StatedRule::deletes)
+    }
+
+    /// The number of the rule that was added for the keys of no other, counted from 0.
+    #[must_use]
+    pub fn rest(&self) -> Option<u16> {
+        let last = self.rules.len().checked_sub(1).filter(|_| self.has_rest)?;
+        u16::try_from(last).ok()
     }
 
     /// The patterns of all keys that a rule may be for.
@@ -104,7 +114,7 @@ mod tests {
         };
         let check = |change: fn(&mut StatedRule), expected: (bool, bool)| {
             let durable = rule(|rule| rule.durable = true);
-            let policy = Policy { rules: vec![durable, rule(change)], dry_run: false };
+            let policy = Policy { rules: vec![durable, rule(change)], ..Policy::default() };
             assert_eq!((policy.writes(), policy.deletes()), expected, "{policy:?}");
             let dry = Policy { dry_run: true, ..policy };
             assert!(!dry.writes() && !dry.deletes());

@@ -84,7 +84,7 @@ pub fn reporting(is_one: bool) -> Rules {
             rule.condition = Some("ttl > 1000d".to_owned());
         })
     };
-    let policy = Policy { rules: names.chunks(1).map(of_some).collect(), dry_run: true };
+    let policy = Policy { rules: names.chunks(1).map(of_some).collect(), dry_run: true, ..Policy::default() };
     Rules { policy: Some(policy), ..RuleTruth::rules(true) }
 }
 
@@ -191,7 +191,7 @@ impl RuleTruth {
     /// The rules of the run: nothing but these says what is done.
     #[must_use]
     pub fn rules(dry_run: bool) -> Rules {
-        let policy = Some(Policy { rules: stated(), dry_run });
+        let policy = Some(Policy { rules: stated(), dry_run, ..Policy::default() });
         let mut rules = Rules { policy, ..Rules::deleting(&[], &[]).unwrap() };
         rules.action = keysweep_model::messages::Action::Report;
         rules

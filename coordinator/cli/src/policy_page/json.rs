@@ -1,0 +1,48 @@
+//! The check of rules as JSON.
+
+use keysweep_inspect::Namespace;
+use keysweep_model::result::RuleRow;
+use serde_json::{Value, json};
+
+use super::{Checked, breaches};
+
+/// The document.
+#[must_use]
+pub fn json(of: &Checked) -> Value {
+    let rule = |rule: &RuleRow| {
+        json!({
+            "index": rule.index,
+            "match": rule.matching,
+            "owner": rule.owner,
+            "action": rule.action,
+            "scanned": rule.scanned,
+            "withoutTtl": rule.without_ttl,
+            "undecided": rule.undecided,
+            "breaches": breaches(rule),
+        })
+    };
+    let namespace = |one: &Namespace| {
+        json!({
+            "template": one.template,
+            "pattern": one.pattern.to_string(),
+            "keys": one.keys,
+            "noTtl": one.no_ttl,
+        })
+    };
+    let unowned = of.unowned.as_ref().map(|unowned| {
+        json!({
+            "keys": unowned.keys,
+            "withoutTtl": unowned.without_ttl,
+            "namespaces": unowned.namespaces.iter().map(namespace).collect::<Vec<_>>(),
+        })
+    });
+    json!({
+        "job": of.job,
+        "complete": of.coverage.complete,
+        "breaches": of.breaches(),
+        "allowed": of.allowed,
+        "passes": of.passes(),
+        "rules": of.rules.iter().map(rule).collect::<Vec<_>>(),
+        "unowned": unowned,
+    })
+}
