@@ -104,8 +104,8 @@ fn mistakes_in_fields_are_named_with_their_line() {
         "keysweep.toml:5: `action` is `a list of 2`; it takes one of `delete`, `report`",
     );
     check(
-        &format!("{rule}wher = \"ttl = none\"\naction = \"report\"\n"),
-        "keysweep.toml:5: unknown key `wher`; did you mean `where`?",
+        &format!("{rule}where_ = \"ttl = none\"\naction = \"report\"\n"),
+        "keysweep.toml:5: unknown key `where_`; did you mean `where`?",
     );
     check(
         &format!("{rule}redis = \"main\"\naction = \"report\"\n"),
