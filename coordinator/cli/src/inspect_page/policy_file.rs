@@ -76,9 +76,9 @@ fn once_rule(once: &[&Namespace], patterns_max: usize) -> Option<String> {
     if patterns.is_empty() {
         return None;
     }
-    let keys = counted(patterns.len() as u64, "key", "keys");
+    let keys = counted(patterns.len() as u64, "key whose name is", "keys whose names are");
     Some(format!(
-        "\n# {keys} whose names are like no others\n[[job.rule]]\nmatch = [\n    {},\n]\ndurable = true\n",
+        "\n# {keys} like no other\n[[job.rule]]\nmatch = [\n    {},\n]\ndurable = true\n",
         patterns.join(",\n    ")
     ))
 }
