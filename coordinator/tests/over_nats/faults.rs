@@ -32,17 +32,17 @@ fn timing() -> Timing {
 }
 
 /// Undecodable payloads, and their error messages.
-fn unreadable() -> [(Vec<u8>, &'static str); 4] {
+fn unreadable() -> [(Vec<u8>, String); 4] {
     let newer = {
         let mut task = wire::encode(&"a task of the next version").unwrap();
         task[0] = FORMAT_LATEST + 1;
         task
     };
     [
-        (Vec::new(), "an empty message"),
-        (b"\xff\xfe garbage".to_vec(), "a message of format 255,"),
-        ([&[FORMAT], b"garbage".as_slice()].concat(), "failed to decode a message"),
-        (newer, "a message of format 4,"),
+        (Vec::new(), "an empty message".to_owned()),
+        (b"\xff\xfe garbage".to_vec(), "a message of format 255,".to_owned()),
+        ([&[FORMAT], b"garbage".as_slice()].concat(), "failed to decode a message".to_owned()),
+        (newer, format!("a message of format {},", FORMAT_LATEST + 1)),
     ]
 }
 
@@ -68,6 +68,7 @@ async fn undecodable_messages_are_dead_lettered_and_named() {
     truth.check(&options.access, &result).await;
     let letters = net::dead_letters(&env).await;
     for (payload, reason) in unreadable() {
+        let reason = reason.as_str();
         for queue in ["tasks", "batches"] {
             let its = letters.iter().filter(|letter| letter.queue == queue && letter.payload == payload);
             let its: Vec<_> = its.collect();
