@@ -3,7 +3,7 @@
 use keysweep_cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 31] = [
     &[],
     &["inspect"],
     &["run"],
@@ -24,6 +24,8 @@ const COMMANDS: [&[&str]; 29] = [
     &["runs", "cancel"],
     &["runs", "report"],
     &["runs", "audit"],
+    &["policy"],
+    &["policy", "check"],
     &["events"],
     &["nats", "setup"],
     &["nats", "keys"],
