@@ -29,6 +29,10 @@ fn patterns(rng: &mut Rng) -> Vec<Pattern> {
     (0..rng.usize(1..4)).map(|_| Pattern::new(key(rng).as_bytes()).unwrap()).collect()
 }
 
+fn policy(rng: &mut Rng) -> Policy {
+    Policy { rules: vec![StatedRule::default()], dry_run: rng.bool(), has_rest: rng.bool() }
+}
+
 fn inactive(rng: &mut Rng) -> InactivePolicy {
     let source = match rng.u8(..3) {
         0 => ActivitySource::SortedSet(key(rng)),
@@ -75,11 +79,7 @@ fn options(rng: &mut Rng) -> Options {
             delete_batch_keys: rng.u32(1..1_000),
             inactive: None,
             verify: if rng.bool() { Verify::Value } else { Verify::Ttl },
-            policy: some(rng, |rng| Policy {
-                rules: vec![StatedRule::default()],
-                dry_run: rng.bool(),
-                has_rest: false,
-            }),
+            policy: some(rng, policy),
         },
         aggressive: inactive.is_some() && rng.bool(),
         inactive,
