@@ -62,10 +62,19 @@ impl Checked {
             some => format!("; {} may", grouped(some)),
         };
         let read = if self.coverage.complete { "" } else { "; not all keys were read" };
+        let unknown = match self.undecided() {
+            0 => String::new(),
+            some => format!("; of {} it is unknown", counted(some, "key", "keys")),
+        };
         match broken {
-            0 => format!("{}: no key breaks any of {rules}{read}", self.job),
-            broken => format!("{}: {keys} {} of {rules}{allowed}{read}", self.job, grouped(broken)),
+            0 => format!("{}: no key is known to break any of {rules}{unknown}{read}", self.job),
+            broken => format!("{}: {keys} {} of {rules}{allowed}{unknown}{read}", self.job, grouped(broken)),
         }
+    }
+
+    /// Of how many keys a fact was unknown that decides whether they break a rule.
+    fn undecided(&self) -> u64 {
+        self.rules.iter().map(|rule| rule.undecided).fold(0, u64::saturating_add)
     }
 }
 
@@ -79,7 +88,7 @@ pub fn breaches(rule: &RuleRow) -> u64 {
 fn fault(rule: &RuleRow) -> &'static str {
     match rule.action.as_str() {
         "delete" => "to be deleted",
-        "ttl" => "without the TTL that the rule asks for",
+        "ttl" => "without TTL, or with one that is too long",
         _ => "reported",
     }
 }
@@ -116,7 +125,7 @@ pub fn blocks(of: &Checked) -> Vec<Block<'static>> {
         .columns(Kind::Text, [""])
         .rows(of.rules.iter().map(row));
     let mut blocks = vec![Block::Text(of.sentence()), Block::Text(String::new()), Block::Table(table)];
-    let undecided: u64 = of.rules.iter().map(|rule| rule.undecided).sum();
+    let undecided = of.undecided();
     if undecided > 0 {
         let keys = counted(undecided, "key", "keys");
         blocks.push(Block::Problem(format!(
