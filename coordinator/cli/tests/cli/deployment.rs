@@ -133,15 +133,16 @@ impl TestDeployment {
         digests
     }
 
+    /// Leaves out server number `index` from now on: it was killed.
+    pub fn leave_out(&mut self, index: usize) {
+        drop(self.conns.remove(index));
+    }
+
     /// The keys of all servers that match `pattern`.
     pub async fn names(&self, pattern: &str) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         for conn in &self.conns {
-            let Ok(Reply::Array(keys)) = conn.info_text(&format!("KEYS {pattern}")).await else { continue };
-            names.extend(keys.into_iter().map(|key| match key {
-                Reply::BulkString(bytes) => String::from_utf8(bytes).expect("the tests' keys are text"),
-                other => panic!("not a key: {other:?}"),
-            }));
+            names.extend(names_at(conn, pattern).await);
         }
         names
     }
@@ -156,16 +157,34 @@ impl TestDeployment {
         }
     }
 
-    /// The number of keys that match `pattern` on all servers that still answer.
+    /// The number of keys of all servers that match `pattern`.
     pub async fn keys(&self, pattern: &str) -> usize {
-        let mut count = 0;
-        for conn in &self.conns {
-            if let Ok(Reply::Array(keys)) = conn.info_text(&format!("KEYS {pattern}")).await {
-                count += keys.len();
-            }
-        }
-        count
+        self.names(pattern).await.len()
     }
+}
+
+/// How often a server is asked: on a busy machine it may answer late.
+const ATTEMPTS: usize = 3;
+
+/// The reply to a command.
+pub async fn asked(conn: &Conn, command: &str) -> Reply {
+    let mut failures = Vec::new();
+    while failures.len() < ATTEMPTS {
+        match conn.info_text(command).await {
+            Ok(reply) => return reply,
+            Err(failure) => failures.push(failure.to_string()),
+        }
+    }
+    panic!("`{command}` was not answered: {failures:?}")
+}
+
+async fn names_at(conn: &Conn, pattern: &str) -> Vec<String> {
+    let Reply::Array(keys) = asked(conn, &format!("KEYS {pattern}")).await else { panic!("KEYS is a list") };
+    let text = |key| match key {
+        Reply::BulkString(bytes) => String::from_utf8(bytes).expect("the tests' keys are text"),
+        other => panic!("not a key: {other:?}"),
+    };
+    keys.into_iter().map(text).collect()
 }
 
 /// A key and its TTL.

@@ -12,7 +12,7 @@ use keysweep_servers::{ClusterServers, Server};
 use keysweep_testkit::sentinel::Sentinel;
 use tokio::task::JoinSet;
 
-use crate::cli::deployment::TestDeployment;
+use crate::cli::deployment::{TestDeployment, asked};
 use crate::cli::keysweep;
 
 /// The reply of a server without TLS to a connection beyond its limit.
@@ -22,7 +22,7 @@ const FULL: &str = "max number of clients reached";
 const CLIENTS_MAX: u64 = 32;
 
 async fn info(conn: &Conn, name: &str) -> u64 {
-    let Reply::BulkString(info) = conn.info_text("INFO").await.unwrap() else { panic!("INFO is a text") };
+    let Reply::BulkString(info) = asked(conn, "INFO").await else { panic!("INFO is a text") };
     let info = String::from_utf8(info).unwrap();
     let line = info.lines().find_map(|line| line.strip_prefix(&format!("{name}:")));
     line.unwrap_or_else(|| panic!("no `{name}` in INFO")).trim().parse().unwrap()
@@ -64,6 +64,8 @@ impl Watch {
             while !ends.load(Ordering::Relaxed) {
                 let now = info(&conn, "connected_clients").await.saturating_sub(before);
                 seen.fetch_max(now, Ordering::Relaxed);
+                // Leaves the processors to the servers and the run.
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         });
         Self { most, over, looking }

@@ -27,7 +27,7 @@ fn partial(ended: &Ended, missing: &str, stale: u64) {
 async fn unserved_slots_and_lost_primaries() {
     let args = [DIGEST[0], DIGEST[1], "--cluster-require-full-coverage", "no"];
     let cluster = ClusterServers::start_with(3, 0, &args, Some((100, 200))).await.unwrap();
-    let place = TestDeployment::cluster(&cluster).await;
+    let mut place = TestDeployment::cluster(&cluster).await;
     let urls = cluster.urls();
     let stale = place.seed(2_000).await;
     partial(&run(&urls, "0s").run(), "100-200", stale);
@@ -41,6 +41,7 @@ async fn unserved_slots_and_lost_primaries() {
     let mut running = run(&urls, "4s").start();
     running.wait_for("Deleting ");
     cluster.nodes()[1].kill().unwrap();
+    place.leave_out(1);
     let ended = running.end();
     println!("a primary lost half-way: {:?}", ended.took);
     let result = ended.exits(3).result("partial");
