@@ -55,6 +55,10 @@ matrix *args:
 soak *args:
     cargo xtask soak {{args}}
 
+# What deploy/ gives to users
+deploy-check *args:
+    cargo xtask deploy-check {{args}}
+
 # The tours of the page in Chromium
 browser:
     cargo xtask browser

@@ -32,8 +32,26 @@ pub(crate) fn run() -> Result<ExitCode> {
         ("lints", cargo(&lint)),
         // The command that the README documents.
         ("tests", tests),
+        ("deployment", cargo(&["xtask", "deploy-check"])),
         ("docs", docs),
     ];
+    all(steps)
+}
+
+/// The same, and what needs larger downloads or the rights of root: the package on a bare Debian, and the tours of the
+/// page.
+pub(crate) fn run_full() -> Result<ExitCode> {
+    install::ensure(&[install::DEBOOTSTRAP])?;
+    let steps = [
+        ("ci", cargo(&["xtask", "ci"])),
+        ("bare Debian", cargo(&["xtask", "deploy-check", "discover", "-p", "full_*.py"])),
+        ("browser", cargo(&["xtask", "browser"])),
+    ];
+    all(steps)
+}
+
+/// Carries out the steps, up to the first that fails.
+fn all(steps: impl IntoIterator<Item = (&'static str, Command)>) -> Result<ExitCode> {
     for (name, mut command) in steps {
         if let Some(failed) = step(name, &mut command)? {
             return Ok(failed);

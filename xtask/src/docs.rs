@@ -17,7 +17,7 @@ pub(crate) const MDBOOK: PinnedTool =
     PinnedTool { program: "mdbook", package: "mdbook", version: "0.5.4", wheel: None };
 
 /// The folders whose pages and other files are in the book, below the workspace's root.
-const FOLDERS: [&str; 5] = ["", "docs", "docs/design", "docs/schemas", "deploy"];
+const FOLDERS: [&str; 6] = ["", "docs", "docs/design", "docs/operations", "docs/schemas", "deploy"];
 
 /// Where the book is built from, below the workspace's root.
 const GATHERED: &str = "target/book-pages";

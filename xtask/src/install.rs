@@ -43,11 +43,32 @@ pub(crate) const NODE: Tool = Tool { program: "node", package: "nodejs", find: N
 /// Installs what they need.
 pub(crate) const NPM: Tool = Tool { program: "npm", package: "npm", find: None };
 
+/// Checks units.
+const SYSTEMD: Tool = Tool { program: "systemd-analyze", package: "systemd", find: None };
+
+/// Installs the tools of the deployment checks.
+const PIP: Tool = Tool { program: "pip3", package: "python3-pip", find: None };
+
 /// Alternative names of suitable browsers.
 const BROWSERS: [&str; 2] = ["chromium-browser", "google-chrome"];
 
 /// All programs that the tests need.
 pub(crate) const FOR_TESTS: [Tool; 4] = [REDIS, NATS, OPENSSL, SQLITE];
+
+/// Checks alert rules.
+const PROMTOOL: Tool = Tool { program: "promtool", package: "prometheus", find: None };
+
+/// Checks the package for Debian.
+const LINTIAN: Tool = Tool { program: "lintian", package: "lintian", find: None };
+
+/// Reads the Compose file.
+const COMPOSE: Tool = Tool { program: "docker-compose", package: "docker-compose", find: None };
+
+/// All programs that the checks of `deploy/` need besides.
+pub(crate) const FOR_DEPLOYMENT: [Tool; 5] = [SYSTEMD, PIP, PROMTOOL, LINTIAN, COMPOSE];
+
+/// Makes a bare Debian.
+pub(crate) const DEBOOTSTRAP: Tool = Tool { program: "debootstrap", package: "debootstrap", find: None };
 
 /// Installs package `$1` without starting its service now or at boot. An existing policy file of the system is kept;
 /// the temporary one is always removed.

@@ -8,17 +8,21 @@ mod cargo;
 mod ci;
 mod demo;
 mod deny;
+mod deploy_check;
 mod docs;
 mod fuzz;
 mod install;
 mod limits_page;
 mod matrix;
+mod package;
 mod pinned;
+mod release;
 mod sbom;
 mod soak;
 mod test;
 mod typos;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -47,6 +51,14 @@ enum Command {
     },
     /// Run the checks of the continuous integration: format, crates, lints, tests, docs.
     Ci,
+    /// Run these checks, and those with larger downloads or the rights of root.
+    CiFull,
+    /// Check what `deploy/` gives to users: units, images, the chart, packages, alert rules.
+    DeployCheck {
+        /// Passed to `python3 -m unittest`, such as `test_chart`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Check the licenses, sources and duplicates of all crates and, if the database can be fetched, known advisories.
     Deny,
     /// Check the spelling of code and documents.
@@ -71,6 +83,14 @@ enum Command {
     },
     /// Compare keysweep with other cleanup methods, on temporary servers.
     Bench(bench::Options),
+    /// Make the packages of a release, in `target/package`: a tar file, and a package for Debian.
+    Package {
+        /// Take this binary, instead of building one with the profile `dist` (which takes ten minutes).
+        #[arg(long)]
+        binary: Option<PathBuf>,
+    },
+    /// Make the commit and the tag of a release.
+    Release(release::ReleaseOptions),
     /// Run the end-to-end suite on other versions of Redis, Valkey and nats-server (takes about half an hour).
     Matrix(matrix::MatrixOptions),
     /// Run the tests with large counts (in release mode; takes minutes).
@@ -112,6 +132,8 @@ fn main() -> ExitCode {
         Command::Demo { args } => demo::run(&args),
         Command::Test { args } => test::run(&args),
         Command::Ci => ci::run(),
+        Command::CiFull => ci::run_full(),
+        Command::DeployCheck { args } => deploy_check::run(&args),
         Command::Deny => deny::run(),
         Command::Typos => typos::run(),
         Command::Docs { configuration: true, .. } => docs::configuration(),
@@ -120,6 +142,8 @@ fn main() -> ExitCode {
         Command::Docs { .. } => docs::run(),
         Command::Sbom { target } => sbom::run(&target),
         Command::Bench(options) => bench::run(&options),
+        Command::Package { binary } => package::run(binary),
+        Command::Release(options) => release::run(&options),
         Command::Matrix(options) => matrix::run(&options),
         Command::Soak { keys } => soak::run(keys),
         Command::Browser => browser::run(),

@@ -161,8 +161,8 @@ async fn no_manager_disturbs_a_process() {
 /// The unit files start commands that exist, and promise to the manager what these do.
 #[test]
 fn unit_files_start_commands_that_exist() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy");
-    for (name, command) in [("keysweep-serve.service", "serve"), ("keysweep-worker.service", "worker")] {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/systemd");
+    for (name, command) in [("keysweep.service", "serve"), ("keysweep-worker@.service", "worker")] {
         let text = fs::read_to_string(folder.join(name)).unwrap();
         let pairs =
             text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
