@@ -86,7 +86,8 @@ class Container:
         return text
 
     def args(self, nats=None):
-        return [self.local(re.sub(r"nats://[\w.]+:4222", f"nats://127.0.0.1:{nats}", word)) for word in self.spec["args"]]
+        words = [re.sub(r"nats://[\w.]+:4222", f"nats://127.0.0.1:{nats}", word) for word in self.spec["args"]]
+        return [self.local(word) for word in words]
 
     def env(self, **replaced):
         """The environment; `replaced` has values by the text that stands for them."""

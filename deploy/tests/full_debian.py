@@ -46,10 +46,11 @@ class Debian(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             said = pathlib.Path(folder, "said")
             said.touch()
-            namespaces = ["unshare", "--mount", "--pid", "--fork", "--cgroup", "--uts", "--ipc", "--net", "--mount-proc"]
-            script = f'echo $$ > "{cgroup}/cgroup.procs"; exec {" ".join(namespaces)} sh "$@"'
-            command = ["sh", "-c", script, "sh", HERE / "debian/boot.sh", pristine(), folder, deb, said, HERE / "debian/user.sh"]
-            done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240)
+            namespaces = "unshare --mount --pid --fork --cgroup --uts --ipc --net --mount-proc"
+            script = f'echo $$ > "{cgroup}/cgroup.procs"; exec {namespaces} sh "$@"'
+            boot = [HERE / "debian/boot.sh", pristine(), folder, deb, said, HERE / "debian/user.sh"]
+            command = ["sh", "-c", script, "sh", *map(str, boot)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=240)
             text = said.read_text()
         for path in sorted(cgroup.rglob("*/"), reverse=True):
             path.rmdir()

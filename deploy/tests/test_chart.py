@@ -19,6 +19,13 @@ kubernetes_validate.utils.schema_contents = functools.cache(kubernetes_validate.
 # The oldest and the newest version of Kubernetes that it is checked for.
 VERSIONS = ["1.29", "1.37"]
 
+# What a container must not do.
+CONFINED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
 # Values that the schema refuses, each with what the refusal names.
 REFUSED = [
     ({"mod": "serve"}, "mod"),
@@ -42,15 +49,17 @@ class Dumper(yaml.SafeDumper):
     """Writes texts of several lines as such."""
 
 
-Dumper.add_representer(
-    str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-)
+def shown(dumper, text):
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+Dumper.add_representer(str, shown)
 
 
 def golden(documents):
     """The documents as a text that is kept; rules of Prometheus are compared elsewhere."""
-    shown = [document for document in documents.values() if document["kind"] != "PrometheusRule"]
-    text = yaml.dump_all(shown, Dumper=Dumper, sort_keys=True, width=120)
+    kept = [document for document in documents.values() if document["kind"] != "PrometheusRule"]
+    text = yaml.dump_all(kept, Dumper=Dumper, sort_keys=True, width=120)
     return text.replace(chart.chart().metadata["version"], "VERSION")
 
 
@@ -95,8 +104,7 @@ class Chart(unittest.TestCase):
                 self.assertTrue(spec["securityContext"]["runAsNonRoot"], owner)
                 self.assertEqual(spec["securityContext"]["seccompProfile"], {"type": "RuntimeDefault"}, owner)
                 for container in spec["containers"]:
-                    allowed = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True}
-                    self.assertEqual(container["securityContext"], {**allowed, "capabilities": {"drop": ["ALL"]}}, owner)
+                    self.assertEqual(container["securityContext"], CONFINED, owner)
 
     def test_services_and_budgets_select_pods(self):
         for name in chart.NAMES:
@@ -105,8 +113,10 @@ class Chart(unittest.TestCase):
             for key, document in documents.items():
                 selector = document.get("spec", {}).get("selector")
                 if document["kind"] == "ServiceMonitor":
-                    services = [d["metadata"]["labels"].items() for d in documents.values() if d["kind"] == "Service"]
-                    self.assertEqual(sum(selector["matchLabels"].items() <= found for found in services), 1, key)
+                    services = [document for document in documents.values() if document["kind"] == "Service"]
+                    wanted = selector["matchLabels"].items()
+                    found = [service for service in services if wanted <= service["metadata"]["labels"].items()]
+                    self.assertEqual(len(found), 1, key)
                 elif selector:
                     wanted = selector.get("matchLabels", selector).items()
                     self.assertTrue(any(wanted <= found for found in labels), key)

@@ -87,7 +87,8 @@ class Live(unittest.TestCase):
             ports = {}
             for key in sorted(deployments, key=lambda key: "coordinator" in key):
                 pod = container(folder, documents, key)
-                started = kit.keysweep(folder, pod.args(nats), {"KEYSWEEP_API_TOKEN": TOKEN, **pod.env(**env)}, key.split("/")[1])
+                env_of_pod = {"KEYSWEEP_API_TOKEN": TOKEN, **pod.env(**env)}
+                started = kit.keysweep(folder, pod.args(nats), env_of_pod, key.split("/")[1])
                 ports[key] = stack.enter_context(started)
             return deployments, kit.finished_run(ports["Deployment/keysweep-coordinator"], TOKEN)
 

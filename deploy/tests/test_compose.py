@@ -24,8 +24,9 @@ def services(profiles, **env):
 
 def mounts(service):
     """What is mounted where in a service: Compose 1 shows texts, Compose 2 shows fields."""
-    pairs = (mount if isinstance(mount, dict) else dict(zip(("source", "target"), mount.split(":"))) for mount in service.get("volumes", []))
-    return {pair["source"]: pair["target"] for pair in pairs}
+    found = service.get("volumes", [])
+    texts = dict(mount.split(":")[:2] for mount in found if isinstance(mount, str))
+    return texts | {mount["source"]: mount["target"] for mount in found if isinstance(mount, dict)}
 
 
 def at_home(service, folder, nats=None):

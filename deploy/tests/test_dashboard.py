@@ -20,7 +20,8 @@ def queries():
 class Dashboard(unittest.TestCase):
     def test_it_can_be_found_and_selected(self):
         self.assertEqual(DASHBOARD["uid"], "keysweep")
-        self.assertEqual([variable["name"] for variable in DASHBOARD["templating"]["list"]], ["datasource", "job", "instance"])
+        variables = [variable["name"] for variable in DASHBOARD["templating"]["list"]]
+        self.assertEqual(variables, ["datasource", "job", "instance"])
 
     def test_it_has_at_most_12_panels_which_say_what_they_show(self):
         self.assertLessEqual(len(DASHBOARD["panels"]), 12)

@@ -34,7 +34,8 @@ class Server:
 
     def start(self, folder):
         command = [kit.tool("nats-server"), "-c", self.file, "-m", self.monitor]
-        return kit.process(pathlib.Path(folder, f"{self.name}.log"), *command, env={**os.environ, "NATS_NAME": self.name})
+        env = {**os.environ, "NATS_NAME": self.name}
+        return kit.process(pathlib.Path(folder, f"{self.name}.log"), *command, env=env)
 
     def look(self, query=""):
         """What it says of JetStream; nothing while it is away."""
@@ -97,7 +98,8 @@ class Nats(unittest.TestCase):
             ports = {}
             for process, role in ROLES.items():
                 command = [process, "--config", str(config), *login(folder, role)]
-                ports[process] = stack.enter_context(kit.keysweep(folder, command, {"KEYSWEEP_API_TOKEN": TOKEN}, process))
+                started = kit.keysweep(folder, command, {"KEYSWEEP_API_TOKEN": TOKEN}, process)
+                ports[process] = stack.enter_context(started)
             runs = f"http://127.0.0.1:{ports['serve']}/api/runs"
             run_id = kit.request(runs, TOKEN, "{}")["runId"]
             leader = kit.wait("a leader of the tasks", lambda: leader_of(servers, "KEYSWEEP_TASKS"))
@@ -113,7 +115,8 @@ class Nats(unittest.TestCase):
 
             result = kit.wait("the result", result, 120)
             self.assertEqual((result["status"], result["accounting"]["deleted"]), ("completed", 1000), result)
-            self.assertEqual(kit.run("redis-cli", "-p", redis, "--scan", "--pattern", "permissions:*").count("\n"), 3000)
+            left = kit.run("redis-cli", "-p", redis, "--scan", "--pattern", "permissions:*")
+            self.assertEqual(left.count("\n"), 3000)
 
 
 if __name__ == "__main__":
