@@ -13,9 +13,8 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
-# Not passed on: the program refuses variables that it does not know.
-BINARY = os.environ.pop("KEYSWEEP_BINARY")
-XTASK = os.environ.pop("KEYSWEEP_XTASK")
+BINARY = os.environ["CHECKED_BINARY"]
+XTASK = os.environ["CHECKED_XTASK"]
 
 
 def tool(name):

@@ -25,8 +25,8 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let keysweep = build_keysweep()?;
     let mut tests = Command::new("python3");
     tests.args(["-m", "unittest"]).args(args).current_dir(root().join("deploy/tests"));
-    tests.env("KEYSWEEP_XTASK", env::current_exe()?);
-    tests.env("KEYSWEEP_BINARY", keysweep).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONPATH", &tools);
+    tests.env("CHECKED_XTASK", env::current_exe()?);
+    tests.env("CHECKED_BINARY", keysweep).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONPATH", &tools);
     let path = env::var_os("PATH").unwrap_or_default();
     let path = env::join_paths([tools.join("bin")].into_iter().chain(env::split_paths(&path)))?;
     Ok(exit_code(status(tests.env("PATH", path))?))

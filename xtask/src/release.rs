@@ -44,12 +44,18 @@ pub(crate) fn run(options: &ReleaseOptions) -> Result<ExitCode> {
     for Change { path, before, after } in &changes {
         println!("{path}:\n- {before}\n+ {after}");
     }
-    ensure!(output("git", &["tag", "--list", &tag(version)])?.is_empty(), "the tag of `{version}` exists already");
+    ensure!(
+        output("git", &["tag", "--list", &tag(version)])?.is_empty(),
+        "the tag of `{version}` exists already"
+    );
     if options.dry_run {
         println!("git tag {}", tag(version));
         return Ok(ExitCode::SUCCESS);
     }
-    ensure!(output("git", &["status", "--porcelain"])?.is_empty(), "there are changes that are not committed");
+    ensure!(
+        output("git", &["status", "--porcelain"])?.is_empty(),
+        "there are changes that are not committed"
+    );
     write(&changes)?;
     // The versions of the workspace's crates in `Cargo.lock`.
     done(&mut cargo(&["update", "--workspace", "--offline", "--quiet"]))?;
@@ -139,7 +145,13 @@ mod tests {
 
     #[test]
     fn a_change_log_without_an_unreleased_section_is_not_released() {
-        let read = |path: &str| if path == "CHANGELOG.md" { Ok("# Changelog\n## 0.1.0 (2026-01-01)\n".to_owned()) } else { file(path) };
+        let read = |path: &str| {
+            if path == "CHANGELOG.md" {
+                Ok("# Changelog\n## 0.1.0 (2026-01-01)\n".to_owned())
+            } else {
+                file(path)
+            }
+        };
         let error = changes("0.2.0", "2030-01-02", read).unwrap_err();
         assert!(error.to_string().contains("(unreleased)"), "{error}");
     }

@@ -46,7 +46,10 @@ pub(crate) fn run(binary: Option<PathBuf>) -> Result<ExitCode> {
 
 /// What the script and the package state.
 fn with_facts<'a>(command: &'a mut Command, time: &str) -> &'a mut Command {
-    command.env("VERSION", env!("CARGO_PKG_VERSION")).env("MAINTAINER", MAINTAINER).env("SOURCE_DATE_EPOCH", time)
+    command
+        .env("VERSION", env!("CARGO_PKG_VERSION"))
+        .env("MAINTAINER", MAINTAINER)
+        .env("SOURCE_DATE_EPOCH", time)
 }
 
 fn deb(stage: &Path, time: &str) -> Result<()> {
