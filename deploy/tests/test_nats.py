@@ -98,8 +98,8 @@ class Nats(unittest.TestCase):
             ports = {}
             for process, role in ROLES.items():
                 command = [process, "--config", str(config), *login(folder, role)]
-                started = kit.keysweep(folder, command, {"KEYSWEEP_API_TOKEN": TOKEN}, process)
-                ports[process] = stack.enter_context(started)
+                role_started = kit.keysweep(folder, command, {"KEYSWEEP_API_TOKEN": TOKEN}, process)
+                ports[process] = stack.enter_context(role_started)
             runs = f"http://127.0.0.1:{ports['serve']}/api/runs"
             run_id = kit.request(runs, TOKEN, "{}")["runId"]
             leader = kit.wait("a leader of the tasks", lambda: leader_of(servers, "KEYSWEEP_TASKS"))
