@@ -120,6 +120,9 @@ pub const VIEWERS_MAX: usize = 50;
 /// How often the page gets what has changed, at most.
 pub const SNAPSHOT_EVERY: Duration = Duration::from_millis(500);
 
+/// How often a service reads what its metrics say of jobs and queues.
+pub const METRICS_EVERY: Duration = Duration::from_secs(5);
+
 /// The pause before the page tries the store again that has failed.
 pub const SNAPSHOT_RETRY: Duration = Duration::from_secs(5);
 

@@ -68,6 +68,8 @@ pub struct Options {
     pub state: StatePlace,
     /// Where a report of the run is written; `None` if it is not.
     pub report_dir: Option<PathBuf>,
+    /// Where the metrics of a run are written; `None`: nowhere.
+    pub metrics_file: Option<PathBuf>,
     /// The webhooks for alerts, and the Prometheus server that counts the application's lookups.
     pub integrations: JobIntegrations,
     /// Speed limits.
@@ -127,6 +129,7 @@ impl Options {
             application: Application::default(),
             state: StatePlace::default(),
             report_dir: None,
+            metrics_file: None,
             integrations: JobIntegrations::default(),
             pacing: PacingLimits::default(),
             read_from: ReadFrom::default(),
@@ -189,6 +192,7 @@ impl Options {
                 hit_rate: hit_rate(settings),
             },
             state: StatePlace::of(settings),
+            metrics_file: settings.metrics_file.value.clone(),
             report_dir: settings.report_dir.value.clone().filter(|_| settings.generate_report.value),
             integrations: integrations(settings)?,
             pacing: pace(settings),

@@ -87,6 +87,7 @@ impl Options {
             application: first.application.clone(),
             state: job.state.clone(),
             report_dir: job.report_dir.clone(),
+            metrics_file: job.metrics_file.clone(),
             integrations: job.integrations.clone(),
             pacing: first.pacing,
             read_from: first.read_from,

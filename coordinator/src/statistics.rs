@@ -207,7 +207,7 @@ async fn health(context: &Context, redis: &Alias) -> RedisHealth {
     match RedisClient::discover(access).await {
         Ok(deployment) => {
             let health = health::check_health(&deployment).await.health;
-            context.telemetry.memory(redis, health.memory_usage_percent);
+            context.telemetry.checked(redis, &health);
             health
         }
         Err(fault) => HealthCheck::failed(fault.to_string()).health,

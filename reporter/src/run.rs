@@ -278,7 +278,7 @@ async fn sample(
         run: Some(spec.run),
         phase: SnapshotPhase::End,
     };
-    context.telemetry.memory(&spec.alias, checked.health.memory_usage_percent);
+    context.telemetry.checked(&spec.alias, &checked.health);
     let mut sample = meta.snapshot(&checked, application, now_ms);
     // Read after the counters: a renewal of the lock records its lookup before it makes it.
     let lock = context.records(spec.run).lock_lookups().await.ok().flatten();

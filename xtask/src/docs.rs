@@ -76,3 +76,14 @@ pub(crate) fn schemas() -> Result<ExitCode> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Writes the table of `docs/metrics.md`.
+#[expect(clippy::disallowed_methods, reason = "a developer's own work tree")]
+pub(crate) fn metrics() -> Result<ExitCode> {
+    let path = root().join("docs/metrics.md");
+    let page = fs::read_to_string(&path)?;
+    let (before, rest) = page.split_once("| name |").context("docs/metrics.md has no table of metrics")?;
+    let (_, after) = rest.split_once("\n\n").context("the table of docs/metrics.md has no end")?;
+    fs::write(&path, format!("{before}{}\n{after}", keysweep_telemetry::table()))?;
+    Ok(ExitCode::SUCCESS)
+}

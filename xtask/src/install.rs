@@ -34,6 +34,9 @@ pub(crate) const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", 
 /// Reads state files as a user would.
 pub(crate) const SQLITE: Tool = Tool { program: "sqlite3", package: "sqlite3", find: None };
 
+/// Checks metrics as Prometheus reads them.
+pub(crate) const PROMTOOL: Tool = Tool { program: "promtool", package: "prometheus", find: None };
+
 /// Shows reports in the tests; without it, those tests are skipped with a message. The tours of the page need it.
 pub(crate) const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium", find: None };
 
@@ -53,7 +56,7 @@ const PIP: Tool = Tool { program: "pip3", package: "python3-pip", find: None };
 const BROWSERS: [&str; 2] = ["chromium-browser", "google-chrome"];
 
 /// All programs that the tests need.
-pub(crate) const FOR_TESTS: [Tool; 4] = [REDIS, NATS, OPENSSL, SQLITE];
+pub(crate) const FOR_TESTS: [Tool; 5] = [REDIS, NATS, OPENSSL, SQLITE, PROMTOOL];
 
 /// Checks alert rules.
 const PROMTOOL: Tool = Tool { program: "promtool", package: "prometheus", find: None };

@@ -74,6 +74,9 @@ enum Command {
         /// Write `docs/schemas/` and `docs/openapi.json` from the types instead.
         #[arg(long, conflicts_with_all = ["configuration", "limits"])]
         schemas: bool,
+        /// Write the table of `docs/metrics.md` from the code instead.
+        #[arg(long, conflicts_with_all = ["configuration", "limits", "schemas"])]
+        metrics: bool,
     },
     /// Write the binary's components as CycloneDX: `target/keysweep.cdx.json`.
     Sbom {
@@ -139,6 +142,7 @@ fn main() -> ExitCode {
         Command::Docs { configuration: true, .. } => docs::configuration(),
         Command::Docs { limits: true, .. } => limits_page::run(),
         Command::Docs { schemas: true, .. } => docs::schemas(),
+        Command::Docs { metrics: true, .. } => docs::metrics(),
         Command::Docs { .. } => docs::run(),
         Command::Sbom { target } => sbom::run(&target),
         Command::Bench(options) => bench::run(&options),

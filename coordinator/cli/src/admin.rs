@@ -9,17 +9,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::middleware;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use keysweep_config::{ConfigError, Environment, Setting, Settings};
 use keysweep_nats::Nats;
 use keysweep_tasks::supervision::TaskGroup;
-use keysweep_telemetry as telemetry;
-use keysweep_telemetry::Telemetry;
+use keysweep_telemetry::{Exposition, Telemetry};
 use tokio::time::sleep;
 
+use super::admin_requests::counted;
 use super::error::CommandError;
 use super::http_access::{AdminTls, of_admin};
 use super::listen;
@@ -96,8 +97,17 @@ impl Health {
     }
 }
 
-fn metrics(telemetry: &Telemetry) -> impl IntoResponse + use<> {
-    ([(CONTENT_TYPE, telemetry::CONTENT_TYPE)], telemetry.text())
+/// `GET /metrics`, in the format that the client accepts.
+async fn metrics(
+    State((telemetry, health)): State<(Arc<Telemetry>, Arc<Health>)>,
+    headers: HeaderMap,
+) -> impl IntoResponse {
+    if let Some(Some(nats)) = health.ready.get() {
+        telemetry.nats(nats.is_connected(), nats.connects());
+    }
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let format = Exposition::accepted(accept);
+    ([(CONTENT_TYPE, format.content_type())], telemetry.text(format))
 }
 
 /// Where the settings say that HTTP is served.
@@ -139,12 +149,10 @@ impl AdminRoutes {
         Router::new()
             .route("/livez", get(|| async { "alive\n" }))
             .route("/readyz", get(|State(health): State<Arc<Health>>| async move { health.readiness() }))
-            .with_state(health)
-            .route(
-                "/metrics",
-                get(|State(telemetry): State<Arc<Telemetry>>| async move { metrics(&telemetry) }),
-            )
-            .with_state(telemetry)
+            .with_state(Arc::clone(&health))
+            .route("/metrics", get(metrics))
+            .with_state((Arc::clone(&telemetry), health))
             .merge(api.unwrap_or_default())
+            .layer(middleware::from_fn_with_state(telemetry, counted))
     }
 }

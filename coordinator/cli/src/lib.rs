@@ -1,7 +1,9 @@
 //! The command line: its syntax (the only files that know clap), and its commands.
 
 mod admin;
+mod admin_requests;
 pub mod args;
+mod build;
 pub mod check;
 mod connection_table;
 pub mod connections;
@@ -20,6 +22,7 @@ pub mod limits;
 mod listen;
 pub mod log;
 mod look;
+mod metrics_file;
 pub mod nats_keys;
 pub mod nats_setup;
 mod no_match;

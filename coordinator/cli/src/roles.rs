@@ -11,12 +11,13 @@ use coordinator::serve::{ServedJob, serve_with_http};
 use keysweep_config::Settings;
 use keysweep_nats::missing_protections;
 use keysweep_tasks::supervision::TaskGroup;
-use keysweep_telemetry::Telemetry;
+use keysweep_telemetry::{Role, Telemetry};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::admin::{self, AdminRoutes, Health};
+use super::build::BUILD;
 use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
 use super::http_access::{self, HttpService, HttpSettings};
@@ -32,7 +33,8 @@ pub async fn coordinator(connections: &Connections, read: ReadSettings<'_>) -> R
     let http = HttpService::new(HttpSettings::read(&connections.jobs, &connections.jobs)?);
     let reloader = Reloader::new(&connections.jobs, read, &served_jobs, &http)?;
     let (who, api) = (myself(), Arc::clone(&http.api));
-    role("coordinator", connections, Some(&http), async move |net: NatsConnection, shutdown| {
+    let process = ProcessRoles { name: "coordinator", roles: vec![Role::Coordinator] };
+    role(&process, connections, Some(&http), async move |net: NatsConnection, shutdown| {
         let jobs = reloader.jobs();
         reloader.during(serve_with_http(&net.context, &net.nats, jobs, &who, shutdown, &api)).await
     })
@@ -59,17 +61,23 @@ fn job(settings: &Settings) -> Result<ServedJob, CommandError> {
     })
 }
 
+/// What a process does, and its name in output.
+pub(super) struct ProcessRoles {
+    pub(super) name: &'static str,
+    pub(super) roles: Vec<Role>,
+}
+
 /// Runs a process from its start to its end; the coordinator with its `http`.
 pub(super) async fn role(
-    name: &str,
+    process: &ProcessRoles,
     connections: &Connections,
     http: Option<&HttpService>,
     work: impl AsyncFnOnce(NatsConnection, CancellationToken) -> Result<(), CommandError>,
 ) -> Result<u8, CommandError> {
-    let mut signals = Signals::catch()?;
+    let (name, mut signals) = (process.name, Signals::catch()?);
     let (health, mut tasks) = (Arc::new(Health::of_process("waiting for NATS\n")?), TaskGroup::default());
     health.report(&mut tasks);
-    let telemetry = Arc::new(Telemetry::default());
+    let telemetry = Arc::new(Telemetry::of(&process.roles, BUILD));
     let tls = match http {
         Some(http) => http.tls(),
         // It never changes.

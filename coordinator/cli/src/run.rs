@@ -1,6 +1,7 @@
 //! `keysweep run` and `keysweep plan`: from settings to the printed result.
 
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use keysweep_model::ids::RunId;
@@ -11,18 +12,20 @@ use keysweep_model::time::now_ms;
 use keysweep_runtime::context::Context;
 use keysweep_storage::history;
 use keysweep_storage::store::StoreError;
+use keysweep_telemetry::{Role, Telemetry};
 use reporter::wrap;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::build::BUILD;
 use super::connections::{self, Connections, NatsConnection};
 
 use super::error::CommandError;
 use super::remote::{self, DriverSpawner};
 use super::signals::Signals;
 use super::via::mention_service;
-use super::{no_match, plan_page, progress, question};
+use super::{metrics_file, no_match, plan_page, progress, question};
 use coordinator::drive::Progress;
 use coordinator::embedded::{self, RunError, check_deletions};
 use coordinator::options::Options;
@@ -94,11 +97,14 @@ pub async fn run(
 ) -> Result<u8, CommandError> {
     if start.workers.is_none() {
         mention_service(options).await;
+    } else if options.metrics_file.is_some() {
+        let why = "`--metrics-file` is for runs without NATS: over NATS, the workers expose metrics";
+        return Err(CommandError::Usage(why.to_owned()));
     }
-    let mut attempt = options.attempt;
+    let (mut attempt, telemetry) = (options.attempt, Arc::new(Telemetry::of(Role::ALL, BUILD)));
     loop {
         let (once, run) = (Options { attempt, ..options.clone() }, RunId::new());
-        let ended = Box::pin(attempt_once(&once, run, start, show)).await;
+        let ended = Box::pin(attempt_once(&once, run, start, &telemetry, show)).await;
         let code = match &ended {
             Ok(code) => *code,
             Err(e) => e.code(),
@@ -113,6 +119,7 @@ pub async fn run(
                 tracing::warn!(error = %e, "failed to record a failed attempt");
             }
         }
+        metrics_file::write(&once, &telemetry).await;
         if !matches!(code, exit::FAILED | exit::UNREACHABLE) || attempt.number >= attempt.of {
             return ended;
         }
@@ -142,6 +149,7 @@ async fn attempt_once(
     options: &Options,
     run: RunId,
     start: &RunStart<'_>,
+    telemetry: &Arc<Telemetry>,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
     let (time, mut signals) = (RunTime::begin(now_ms(), options.max_runtime), Signals::catch()?);
@@ -158,6 +166,7 @@ async fn attempt_once(
         None if options.rules.writes() => state::context(options).await.map_err(RunError::from)?,
         None => state::context_to_read(options).await,
     };
+    let env = Context { telemetry: Arc::clone(telemetry), ..env };
     let look = preflight_with_terminal(if net.is_some() { &last } else { options }, run, time, show);
     // Nothing has been changed yet, so a signal may end the preflight, or the question, at once.
     let mut looked = signals.or_stop(look).await??;

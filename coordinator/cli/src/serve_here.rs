@@ -14,10 +14,11 @@ use keysweep_http::Integrations;
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_state::{FILE_NAME, ServiceLock, ServiceNotice, StateFile};
 use keysweep_tasks::supervision::TaskGroup;
-use keysweep_telemetry::Telemetry;
+use keysweep_telemetry::{Role, Telemetry};
 use tokio::sync::watch;
 
 use super::admin::{self, AdminRoutes, Health};
+use super::build::BUILD;
 use super::error::CommandError;
 use super::here::{folder, import};
 use super::http_access::{AdminTls, HttpService, HttpSettings};
@@ -52,7 +53,8 @@ pub async fn serve(settings: &[Settings], read: ReadSettings<'_>) -> Result<u8, 
     }
     let file = StateFile::opened(folder.join(FILE_NAME)).await?;
     let lock = Arc::new(ServiceLock::take(folder.to_owned()).await?);
-    let (health, telemetry) = (Arc::new(Health::of_process("starting\n")?), Arc::new(Telemetry::default()));
+    let (health, telemetry) =
+        (Arc::new(Health::of_process("starting\n")?), Arc::new(Telemetry::of(Role::ALL, BUILD)));
     let mut tasks = TaskGroup::default();
     let routes = AdminRoutes {
         health: Arc::clone(&health),

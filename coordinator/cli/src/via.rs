@@ -36,7 +36,7 @@ use super::signals::Signals;
 const SERVICE_GONE_AFTER: Duration = Duration::from_secs(60);
 
 /// Settings of this machine, which mean nothing to a service.
-const OF_THIS_MACHINE: [&str; 3] = ["name", "state_dir", "report_dir"];
+const OF_THIS_MACHINE: [&str; 4] = ["name", "state_dir", "report_dir", "metrics_file"];
 
 /// A run that a service is asked for.
 pub struct ViaRequest<'a> {

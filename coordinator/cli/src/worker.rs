@@ -9,6 +9,7 @@ use keysweep_runtime::context::Context;
 use keysweep_storage::queue::Topic;
 use keysweep_storage::worker_notes::WorkerId;
 use keysweep_tasks::supervision::TaskGroup;
+use keysweep_telemetry::Role;
 use reaper::Reaper;
 use scanner::Scanner;
 use tokio::sync::mpsc;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::args::{ReaperArgs, ScannerArgs, WorkerArgs, WorkerRole};
 use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
-use super::roles::role;
+use super::roles::{ProcessRoles, role};
 use crate::limits::DRAIN_TIMEOUT;
 
 /// `keysweep scanner`.
@@ -53,15 +54,26 @@ pub async fn reporter(connections: &Connections) -> Result<u8, CommandError> {
 pub async fn worker(connections: &Connections, args: &WorkerArgs) -> Result<u8, CommandError> {
     let roles: BTreeSet<WorkerRole> = args.roles.iter().copied().collect();
     let at_once = args.reaper.worker.at_once;
-    role("worker", connections, None, async move |net: NatsConnection, shutdown| {
+    let process = ProcessRoles { name: "worker", roles: roles.iter().copied().map(measured).collect() };
+    role(&process, connections, None, async move |net: NatsConnection, shutdown| {
         together(roles, &net.context, at_once, shutdown).await
     })
     .await
 }
 
+/// The role whose metrics a worker exposes.
+fn measured(which: WorkerRole) -> Role {
+    match which {
+        WorkerRole::Scanner => Role::Scanner,
+        WorkerRole::Reaper => Role::Reaper,
+        WorkerRole::Reporter => Role::Reporter,
+    }
+}
+
 /// A process with one role.
 async fn alone(which: WorkerRole, connections: &Connections, at_once: u8) -> Result<u8, CommandError> {
-    role(which.name(), connections, None, async move |net: NatsConnection, shutdown| {
+    let process = ProcessRoles { name: which.name(), roles: vec![measured(which)] };
+    role(&process, connections, None, async move |net: NatsConnection, shutdown| {
         work(which, net.context, at_once, shutdown).await
     })
     .await

@@ -105,6 +105,7 @@ fn options(rng: &mut Rng) -> Options {
             ..StatePlace::default()
         },
         report_dir: some(rng, |rng| PathBuf::from(format!("/reports/{}", rng.u8(..)))),
+        metrics_file: some(rng, |rng| PathBuf::from(format!("/metrics/{}", rng.u8(..)))),
         integrations: JobIntegrations::default(),
         pacing: PacingLimits {
             latency_budget_ms: some(rng, |rng| rng.u64(..100)),

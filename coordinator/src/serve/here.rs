@@ -21,6 +21,7 @@ use keysweep_tasks::supervision::TaskGroup;
 use tokio::sync::watch;
 
 use super::reload::Current;
+use super::shown::Shown;
 use super::takeover::{retry, retry_options};
 use super::{ServedJob, ServiceState};
 use crate::drive::Progress;
@@ -43,6 +44,7 @@ const SETTLE_EVERY: Duration = Duration::from_millis(250);
 pub(super) struct RunsHere {
     file: StateFile,
     tasks: Mutex<TaskGroup>,
+    carried_out: Arc<Shown<RunId, ()>>,
 }
 
 /// A run that may begin.
@@ -55,12 +57,17 @@ struct Ready {
 
 impl RunsHere {
     pub(super) fn new(file: StateFile) -> Self {
-        Self { file, tasks: Mutex::default() }
+        Self { file, tasks: Mutex::default(), carried_out: Arc::default() }
     }
 
     /// The state file of the service.
     pub(super) fn file(&self) -> &StateFile {
         &self.file
+    }
+
+    /// Whether a run is carried out.
+    pub(super) fn carries_out(&self, run: &RunId) -> bool {
+        self.carried_out.get(run).is_some()
     }
 
     /// Starts a run of `options`; returns once it has its job's lock and is recorded.
@@ -75,7 +82,9 @@ impl RunsHere {
         let claim = claim(&context, options, &plan).await?;
         let run = plan.spec.run;
         let ready = Ready { options: options.clone(), plan, context, claim };
-        self.spawn("a run", carried_out(Arc::clone(shared), ready));
+        let shown = self.carried_out.enter(run, ());
+        let work = carried_out(Arc::clone(shared), ready);
+        self.spawn("a run", work.inspect(move |()| drop(shown)).boxed());
         Ok(run)
     }
 

@@ -6,6 +6,7 @@ mod api;
 mod handlers;
 mod here;
 mod http;
+mod observed;
 pub(crate) mod openapi;
 mod override_policy;
 mod pacing_limits;
@@ -51,6 +52,7 @@ pub use access::HttpAccess;
 pub use api::STATS_ENDPOINT;
 pub use handlers::{RunAnswer, RunRequest};
 pub use http::HttpApi;
+pub use observed::JobHistory;
 pub use start::{record_failure, start_run};
 
 /// A job that the service serves.
@@ -137,6 +139,11 @@ impl ServiceState {
 
     fn job(&self, name: &str) -> Option<&ServedJob> {
         self.jobs.get(self.number(name)?)
+    }
+
+    /// Whether this process drives a run.
+    fn drives(&self, run: &RunId) -> bool {
+        self.driven.get(run).is_some() || self.here.as_ref().is_some_and(|here| here.carries_out(run))
     }
 
     /// Waits until the clock reaches `when`. `false` if these jobs are not served any more. The clock is read again and again,
@@ -240,8 +247,10 @@ pub async fn serve_here(
     ended
 }
 
-/// Starts what shows the service to viewers of its page.
+/// Starts what shows the service to viewers of its page, and in its metrics.
 fn show(tasks: &mut TaskGroup, reload: &Reload, http: &HttpApi) {
+    let current = reload.current();
+    tasks.start("the part that keeps metrics", async move { observed::run(&current).await });
     let (current, live) = (reload.current(), Arc::clone(&http.live));
     tasks.start("the part that shows runs", async move { page::live::run(&current, &live).await });
     let (current, workers) = (reload.current(), Arc::clone(&http.live.workers));

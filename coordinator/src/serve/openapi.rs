@@ -26,7 +26,7 @@ const JSON: &str = "application/json";
 struct Probe {
     path: &'static str,
     summary: &'static str,
-    media_type: &'static str,
+    media_types: &'static [&'static str],
     /// Statuses with their meanings.
     responses: &'static [(u16, &'static str)],
 }
@@ -35,20 +35,23 @@ const PROBES: [Probe; 3] = [
     Probe {
         path: "/livez",
         summary: "Whether the process runs",
-        media_type: "text/plain",
+        media_types: &["text/plain"],
         responses: &[(200, "It does.")],
     },
     Probe {
         path: "/readyz",
         summary: "Whether the process can work",
-        media_type: "text/plain",
+        media_types: &["text/plain"],
         responses: &[(200, "It can."), (503, "It cannot; the text says why.")],
     },
     Probe {
         path: "/metrics",
         summary: "Metrics of the process",
-        media_type: "application/openmetrics-text",
-        responses: &[(200, "The metrics.")],
+        media_types: &["text/plain", "application/openmetrics-text"],
+        responses: &[(
+            200,
+            "The metrics, in the text format of Prometheus, or in that of OpenMetrics if `Accept` asks for it.",
+        )],
     },
 ];
 
@@ -289,7 +292,10 @@ fn refusals(operation: Operation) -> impl Iterator<Item = (u16, &'static str)> {
 impl Probe {
     fn described(&self) -> Value {
         let of_text = |(status, meaning): &(u16, &str)| {
-            (status.to_string(), text(meaning, self.media_type, &json!({ "type": "string" })))
+            let schema = json!({ "schema": { "type": "string" } });
+            let content: Map<_, _> =
+                self.media_types.iter().map(|of| ((*of).to_owned(), schema.clone())).collect();
+            (status.to_string(), json!({ "description": meaning, "content": content }))
         };
         let responses: Map<String, Value> = self.responses.iter().map(of_text).collect();
         json!({ "summary": self.summary, "security": [], "responses": responses })

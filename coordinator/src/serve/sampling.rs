@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use keysweep_model::duration::millis;
+use keysweep_model::metrics::RedisHealth;
 use keysweep_model::time::{now_ms, rfc3339};
 use keysweep_redis::RedisClient;
 use keysweep_redis::health::check_health;
@@ -64,7 +65,13 @@ async fn sample(
     slot: u64,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let (env, options) = (&shared.context, &job.options);
-    let client = RedisClient::discover(options.access.clone()).await?;
+    let client = match RedisClient::discover(options.access.clone()).await {
+        Ok(client) => client,
+        Err(fault) => {
+            env.telemetry.checked(&options.alias, &RedisHealth::default());
+            return Err(fault.into());
+        }
+    };
     let source = &options.application.hit_rate;
     let application = collect::application_counters(&client, source, (&env.integrations, &options.job))
         .await
@@ -78,7 +85,9 @@ async fn sample(
         run: None,
         phase: SnapshotPhase::Between,
     };
-    let taken = purpose.snapshot(&check_health(&client).await, application, now_ms());
+    let checked = check_health(&client).await;
+    env.telemetry.checked(&options.alias, &checked.health);
+    let taken = purpose.snapshot(&checked, application, now_ms());
     if !counter_snapshot::create_at(&*env.history_store, slot, &taken).await? {
         return Ok(());
     }

@@ -76,6 +76,7 @@ async fn catch_up(shared: &Arc<ServiceState>, job: &ServedJob) -> Result<Timesta
         "[{name}] {} due while no service was running, from {first} to {latest}",
         counted(count, "run was", "runs were")
     );
+    shared.context.telemetry.missed(&job.options.job, &job.options.alias, count);
     let data =
         MissedData { count, first: first.to_string(), last: latest.to_string(), caught_up: job.catch_up };
     let event = Event::once(&job.options.job, RunId::new(), EventKind::Missed, now_ms(), json!(data));

@@ -208,7 +208,7 @@ async fn a_run_that_is_cancelled_at_once_reads_nothing() {
     assert!(result.accounting.balanced && !result.coverage.complete);
     let now = result.current_metrics;
     assert_eq!((now.total_keys, now.avg_ttl, result.coverage.extent), (None, None, Some(Extent::Nothing)));
-    let reported = env.telemetry.text();
+    let reported = env.telemetry.textfile();
     assert!(!reported.contains("keysweep_matching_keys{"), "an unknown figure is not 0: {reported}");
     truth.check_keys(&options.access, false).await;
 }

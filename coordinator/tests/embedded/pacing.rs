@@ -136,7 +136,7 @@ async fn at_full_speed_no_task_waits_and_no_probe_is_sent() {
         ("max-speed", Waited::default(), 0)
     );
     assert!(pacing.nodes.is_empty() && env.pacers.duty_cycle_now().is_none(), "{pacing:?}");
-    let text = env.telemetry.text();
+    let text = env.telemetry.textfile();
     assert!(!text.contains("keysweep_probe_duration_seconds_count"), "{text}");
 }
 

@@ -15,14 +15,14 @@ use keysweep_testkit::kit::intercept::Intercept;
 
 /// The sum of all samples of a metric whose labels contain `part`.
 fn sum(context: &Context, name: &str, part: &str) -> f64 {
-    let text = context.telemetry.text();
+    let text = context.telemetry.textfile();
     let samples = text.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(part));
     samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
 }
 
 #[track_caller]
 fn check(context: &Context, name: &str, part: &str, expected: u64) {
-    assert_eq!(sum(context, name, part), expected as f64, "{name} {part}\n{}", context.telemetry.text());
+    assert_eq!(sum(context, name, part), expected as f64, "{name} {part}\n{}", context.telemetry.textfile());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,7 +58,7 @@ async fn metrics_of_a_run_equal_its_result() {
         ("keysweep_redis_request_duration_seconds_count", "request=\"script\""),
         ("keysweep_average_ttl_seconds", &job),
     ] {
-        assert!(sum(&env, name, part) > 0.0, "{name} {part}\n{}", env.telemetry.text());
+        assert!(sum(&env, name, part) > 0.0, "{name} {part}\n{}", env.telemetry.textfile());
     }
     cleanup_statistics(&env, &options.alias, None, &HitRateSource::Redis, None).await.unwrap();
     assert!(sum(&env, "keysweep_memory_used_ratio", "redis=\"main\"") > 0.0);
@@ -79,14 +79,14 @@ async fn failures_and_redeliveries_show() {
     assert!(
         sum(&env, "keysweep_redis_failures_total", "kind=\"unreachable\"") >= 3.0,
         "{}",
-        env.telemetry.text()
+        env.telemetry.textfile()
     );
     for (name, part) in [
         ("keysweep_deliveries_total", "queue=\"tasks\",outcome=\"failed\""),
         ("keysweep_deliveries_total", "queue=\"tasks\",outcome=\"dead_lettered\""),
         ("keysweep_redeliveries_total", "queue=\"tasks\""),
     ] {
-        assert!(sum(&env, name, part) > 0.0, "{name} {part}\n{}", env.telemetry.text());
+        assert!(sum(&env, name, part) > 0.0, "{name} {part}\n{}", env.telemetry.textfile());
     }
     check(&env, "keysweep_runs_total", "outcome=\"failed\"", 1);
 }

@@ -113,7 +113,7 @@ async fn the_gauge_equals_the_alert_store() {
             "keysweep_alerts_active{{cleanup_job=\"{}\",alert=\"stale-keys\"}} {value}\n",
             options.job
         );
-        context.telemetry.text().contains(&line)
+        context.telemetry.textfile().contains(&line)
     };
     net::until(async || gauge_is(&serving, 0)).await;
     stale(&options, 11).await;
@@ -121,7 +121,7 @@ async fn the_gauge_equals_the_alert_store() {
     net::until(async || gauge_is(&serving, 1)).await;
     run(&reporting, &options).await;
     net::until(async || gauge_is(&serving, 0)).await;
-    assert!(!reporting.telemetry.text().contains("keysweep_alerts_active{"));
+    assert!(!reporting.telemetry.textfile().contains("keysweep_alerts_active{"));
     workers.stop().await;
     shutdown.cancel();
     assert_eq!(task_group.join().await, []);

@@ -21,6 +21,9 @@ pub const UNFINISHED: &str = "tmp";
 /// The permissions of a file.
 pub(super) const FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
+/// The permissions of a file that everyone may read.
+pub(super) const PUBLIC: Mode = FILE.union(Mode::RGRP).union(Mode::ROTH);
+
 /// The permissions of users who are not the owner.
 const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
 
@@ -111,11 +114,22 @@ impl Folder {
     /// # Errors
     /// If they could not be stored.
     pub fn put(&self, name: impl AsRef<OsStr>, bytes: &[u8], durable: bool) -> Result<(), FileError> {
+        self.put_with(name, bytes, durable, FILE)
+    }
+
+    /// [`Folder::put`] with the permissions `mode`, apart from those that the umask of the process takes away.
+    pub(super) fn put_with(
+        &self,
+        name: impl AsRef<OsStr>,
+        bytes: &[u8],
+        durable: bool,
+        mode: Mode,
+    ) -> Result<(), FileError> {
         let (name, mut unfinished) = (name.as_ref(), name.as_ref().to_owned());
         let path = self.path.join(name);
         unfinished.push(format!(".{}.{UNFINISHED}", uuid::Uuid::now_v7().simple()));
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&self.handle, &unfinished, flags, FILE);
+        let file = openat(&self.handle, &unfinished, flags, mode);
         let mut file = File::from(file.map_err(FileError::system("make a file for", &path))?);
         let written = file.write_all(bytes).and_then(|()| if durable { file.sync_all() } else { Ok(()) });
         let stored = written.map_err(FileError::io("write", &path)).and_then(|()| {

@@ -17,7 +17,7 @@ mod walk;
 pub use error::FileError;
 pub use folder::{Folder, UNFINISHED};
 pub use read::read_text;
-pub use replace::{create, replace};
+pub use replace::{create, publish, replace};
 
 /// The user id of this process.
 #[must_use]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, PROC_SUPER_MAGIC, fstat, fstatfs, openat, unlinkat};
 use rustix::io::Errno;
 
-use super::folder::{FILE, Folder};
+use super::folder::{FILE, Folder, PUBLIC};
 use super::walk::{followed, walk};
 use super::{FileError, user};
 
@@ -22,13 +22,25 @@ const LINKS_MAX: u32 = 40;
 /// # Errors
 /// If it cannot be written, or the path is another user's file or link.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    replace_with(path, bytes, FILE)
+}
+
+/// [`replace`] with a file that other users may read, as far as the umask of the process allows it.
+///
+/// # Errors
+/// As for [`replace`].
+pub fn publish(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    replace_with(path, bytes, PUBLIC)
+}
+
+fn replace_with(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), FileError> {
     let mut path = path.to_owned();
     for _ in 0..LINKS_MAX {
         let Some(name) = path.file_name() else { return Err(FileError::Kind { path }) };
         let parent = walk(&path.parent().map(Path::to_owned).unwrap_or_default(), false)?;
         let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let there = match openat(&parent, name, look, Mode::empty()) {
-            Err(Errno::NOENT) => return put(&parent, &path, name, bytes),
+            Err(Errno::NOENT) => return put(&parent, &path, name, bytes, mode),
             there => there.map_err(FileError::system("open", &path))?,
         };
         let stat = fstat(&there).map_err(FileError::system("look at", &path))?;
@@ -42,7 +54,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
                 path = path.parent().map(Path::to_owned).unwrap_or_default().join(target);
             }
             FileType::Directory => return Err(FileError::Kind { path }),
-            FileType::RegularFile if stat.st_uid == user() => return put(&parent, &path, name, bytes),
+            FileType::RegularFile if stat.st_uid == user() => return put(&parent, &path, name, bytes, mode),
             kind if kind != FileType::RegularFile && [0, user()].contains(&stat.st_uid) => {
                 return write(&parent, &path, name, OFlags::NOFOLLOW, bytes);
             }
@@ -70,8 +82,9 @@ pub fn create(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     written.map_err(FileError::io("write", path))
 }
 
-fn put(parent: &OwnedFd, path: &Path, name: &OsStr, bytes: &[u8]) -> Result<(), FileError> {
-    Folder::opened(parent, &path.parent().map(PathBuf::from).unwrap_or_default())?.put(name, bytes, true)
+fn put(parent: &OwnedFd, path: &Path, name: &OsStr, bytes: &[u8], mode: Mode) -> Result<(), FileError> {
+    let folder = Folder::opened(parent, &path.parent().map(PathBuf::from).unwrap_or_default())?;
+    folder.put_with(name, bytes, true, mode)
 }
 
 fn write(parent: &OwnedFd, path: &Path, name: &OsStr, flags: OFlags, bytes: &[u8]) -> Result<(), FileError> {

@@ -1,6 +1,7 @@
 //! The connection to NATS: created once per process; the client reconnects when the server restarts.
 
 use std::error::Error as _;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -173,6 +174,12 @@ impl Nats {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// How often the connection was made.
+    #[must_use]
+    pub fn connects(&self) -> u64 {
+        self.client.statistics().connects.load(Ordering::Relaxed)
     }
 
     /// The number of scan tasks whose batches fit into the queue together, with room for the remains of aborted

@@ -4,11 +4,13 @@ use std::fmt;
 
 use keysweep_model::wire::shortened;
 use redis::{ErrorKind, ServerError, ServerErrorKind};
+use strum::{IntoStaticStr, VariantArray};
 
 use super::socket::TOO_MUCH;
 
-/// The kind of failure. Code matches on the kind; people read the text of [`RedisError`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The kind of failure. Code matches on the kind; people read the text of [`RedisError`]. Its name is a label of metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum RedisErrorKind {
     /// No connection could be made; nothing was sent.
     Unreachable,
@@ -20,8 +22,10 @@ pub enum RedisErrorKind {
     Misconfigured,
     /// The connection was closed in the middle of a reply that is, or may be, too large: the next attempt requests
     /// less.
+    #[strum(serialize = "cut_off")]
     ReplyCutOff,
     /// The reply to the smallest possible request is larger than the server sends or the client reads.
+    #[strum(serialize = "too_large")]
     ReplyTooLarge,
     /// The peer does not speak the Redis protocol, or returned an unexpected reply.
     Protocol,
@@ -35,6 +39,7 @@ pub enum RedisErrorKind {
     /// The server cannot answer at the moment (`LOADING`, `CLUSTERDOWN`, `MASTERDOWN`, `BUSY`).
     Unavailable,
     /// The server accepts no more connections (`maxclients`).
+    #[strum(serialize = "full")]
     TooManyClients,
     /// The server accepts no writes (`READONLY`, `MISCONF`, `NOREPLICAS`, `OOM`).
     NotWritable,
@@ -47,29 +52,6 @@ pub enum RedisErrorKind {
 }
 
 impl RedisErrorKind {
-    /// Its label in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::ConnectionLost => "connection_lost",
-            Self::Tls => "tls",
-            Self::Misconfigured => "misconfigured",
-            Self::ReplyCutOff => "cut_off",
-            Self::ReplyTooLarge => "too_large",
-            Self::Protocol => "protocol",
-            Self::Authentication => "authentication",
-            Self::PermissionDenied => "permission_denied",
-            Self::Moved => "moved",
-            Self::Unavailable => "unavailable",
-            Self::TooManyClients => "full",
-            Self::NotWritable => "not_writable",
-            Self::NoScript => "no_script",
-            Self::WrongDeployment => "wrong_deployment",
-            Self::CommandError => "command_error",
-        }
-    }
-
     /// Whether the same request may succeed later, or on another worker.
     #[must_use]
     pub fn is_transient(self) -> bool {

@@ -10,7 +10,7 @@ use keysweep_backup::BackupTargets;
 use keysweep_http::{Integrations, WebError, Webhook, webhook};
 use keysweep_model::ids::{Alias, RunId};
 use keysweep_pacing::Pacers;
-use keysweep_redis::ConnectOptions;
+use keysweep_redis::{ConnectOptions, RedisErrorKind};
 use keysweep_storage::alerts::AlertNotification;
 use keysweep_storage::audit::AuditTrail;
 use keysweep_storage::events::{self, Event};
@@ -19,6 +19,7 @@ use keysweep_storage::records::Records;
 use keysweep_storage::store::{MemoryStore, Store};
 use keysweep_storage::task_notes::TaskNotes;
 use keysweep_telemetry::Telemetry;
+use strum::VariantArray;
 
 use crate::activity::ActivityCache;
 use crate::failpoint::FailPoints;
@@ -142,6 +143,12 @@ impl Context {
             notes: TaskNotes::default(),
             in_hand: Arc::default(),
         }
+    }
+
+    /// Lets the counters of a job and its deployment begin at 0.
+    pub fn count_from_zero(&self, job: &str, redis: &Alias) {
+        self.telemetry.knows_job(job, redis);
+        self.telemetry.knows_redis(redis, RedisErrorKind::VARIANTS.iter().map(Into::into));
     }
 
     /// Whether anyone can read what is kept next to the records: events, the history, names of keys. With no state file

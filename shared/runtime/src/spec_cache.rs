@@ -48,6 +48,7 @@ impl SpecCache {
             tracing::warn!(%run, "the run is older than the retention of its records, ignored");
             return Ok(None);
         }
+        self.context.count_from_zero(&spec.job, &spec.alias);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(run, Arc::clone(&spec));
         if known.len() > KEPT {

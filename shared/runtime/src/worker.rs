@@ -293,7 +293,7 @@ async fn attempt<H: Handler>(
         return (Disposition::Requeue(context.timing.retry_delay_max), DeliveryOutcome::Requeued);
     }
     if let Failure::Redis(fault) = &failure {
-        context.telemetry.failed(handler.redis(message), fault.kind.as_str());
+        context.telemetry.failed(handler.redis(message), fault.kind.into());
         if fault.kind.is_transient() {
             out_of_reach.fetch_add(1, Ordering::Relaxed);
         }
@@ -380,7 +380,7 @@ mod tests {
                 Delivery { trust, deliveries: context.timing.max_failures, ..pulled.pop().expect("one") };
             settle(&context, &Unused, delivery, &AtomicU32::new(0)).await;
         }
-        let text = context.telemetry.text();
+        let text = context.telemetry.textfile();
         for outcome in ["bad_signature", "undecodable"] {
             let line = format!("keysweep_deliveries_total{{queue=\"batches\",outcome=\"{outcome}\"}} 1\n");
             assert!(text.contains(&line), "{outcome}: {text}");

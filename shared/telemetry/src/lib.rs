@@ -2,40 +2,76 @@
 //! `/metrics`. Each process counts its own work since its start; the exact numbers of a whole run, crashes included,
 //! are in its result. `docs/metrics.md` lists all metrics, and a test compares it with the code.
 
+mod catalog;
+mod exposition;
+mod families;
 mod labels;
-mod registry;
+mod nodes;
+mod process;
+mod runs;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use keysweep_model::ids::Alias;
 use keysweep_model::messages::{Receipt, ScanCounts};
 use keysweep_model::metrics::Alert;
 use keysweep_model::outcome::Outcome;
-use keysweep_model::result::{CleanupResult, RuleRow};
-use strum::IntoStaticStr;
+use keysweep_model::result::Status;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use strum::{IntoStaticStr, VariantArray};
 
+use self::catalog::PREFIX;
+use self::families::MetricFamilies;
 use self::labels::{
-    AlertLabels, Failure, JobLabels, JobOutcomeLabels, Node, Post, Queue, QueueOutcome, Reason, Redis,
-    Request, RuleLabels,
+    AlertLabels, Build, Failure, HttpLabels, JobLabels, NoLabels, Node, Post, Queue, QueueOutcome,
+    QueueState, Reason, Redis, Request,
 };
-use self::registry::MetricFamilies;
+use self::nodes::SeenNodes;
+use self::process::ProcessCollector;
 
-/// The content type of [`Telemetry::text`].
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub use catalog::{MetricDoc, Role, table};
+pub use exposition::Exposition;
+pub use families::catalog;
+pub use runs::JobRuns;
 
-/// Rules of a job, and so of series for each of its states.
-const RULES_MAX: u32 = 100;
+/// The queues, as they are named in labels.
+const QUEUES: [&str; 2] = ["tasks", "batches"];
 
 /// All metrics of the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Telemetry {
+    registry: Registry,
+    process: Registry,
     metrics: MetricFamilies,
+    /// The nodes of each deployment that were checked.
+    seen: SeenNodes,
+}
+
+/// What the program was built from; empty where that is unknown.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BuildInfo {
+    /// Its version.
+    pub version: &'static str,
+    /// The commit.
+    pub revision: &'static str,
+    /// The compiler.
+    pub rustc: &'static str,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self::of(Role::ALL, BuildInfo::default())
+    }
 }
 
 /// The outcome of a delivery.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "snake_case")]
 pub enum DeliveryOutcome {
     /// It was handled, and acknowledged.
@@ -53,7 +89,7 @@ pub enum DeliveryOutcome {
 }
 
 /// The kinds of requests to Redis whose duration is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
 #[strum(serialize_all = "lowercase")]
 pub enum RequestKind {
     /// A page of keys with the TTLs of others, in one write.
@@ -65,10 +101,82 @@ pub enum RequestKind {
 }
 
 impl Telemetry {
-    /// All metrics in the text form of OpenMetrics.
+    /// The metrics of a process with `roles`. Counters whose labels are known begin at 0: the increase from nothing to 1 is
+    /// none for Prometheus.
     #[must_use]
-    pub fn text(&self) -> String {
-        self.metrics.text()
+    pub fn of(roles: &[Role], build: BuildInfo) -> Self {
+        let (mut registry, mut process) = (Registry::with_prefix(PREFIX), Registry::default());
+        process.register_collector(Box::new(ProcessCollector));
+        let metrics = MetricFamilies::new(&mut registry, roles);
+        let BuildInfo { version, revision, rustc } = build;
+        metrics.build.get_or_create(&Build { version, revision, rustc }).set(1);
+        for queue in QUEUES {
+            for outcome in DeliveryOutcome::VARIANTS {
+                begin(&metrics.deliveries, &QueueOutcome { queue, outcome: outcome.into() });
+            }
+            begin(&metrics.redeliveries, &Queue { queue });
+        }
+        begin(&metrics.queue_full_waits, &Queue { queue: "batches" });
+        Self { registry, process, metrics, seen: SeenNodes::default() }
+    }
+
+    /// Lets the counters of a job begin at 0, if they have not yet.
+    pub fn knows_job(&self, job: &str, redis: &Alias) {
+        let (labels, metrics) = (labels_of_job(job, redis), &self.metrics);
+        for family in [
+            &metrics.keys_listed,
+            &metrics.keys_scanned,
+            &metrics.keys_stale,
+            &metrics.keys_inactive,
+            &metrics.keys_protected,
+            &metrics.keys_reported,
+            &metrics.keys_field_ttl,
+            &metrics.missed_runs,
+        ] {
+            begin(family, &labels);
+        }
+        for outcome in Outcome::VARIANTS {
+            begin(&metrics.keys_reaped, &labels.clone().with_outcome(outcome.into()));
+        }
+        for status in Status::VARIANTS {
+            begin(&metrics.runs, &labels.clone().with_outcome(status.into()));
+        }
+    }
+
+    /// Lets the counters of a deployment begin at 0, if they have not yet; those of its failures have these kinds.
+    pub fn knows_redis(&self, redis: &Alias, failures: impl IntoIterator<Item = &'static str>) {
+        let (redis, metrics) = (redis.to_string(), &self.metrics);
+        for kind in failures {
+            begin(&metrics.redis_failures, &Failure { redis: redis.clone(), kind });
+        }
+        for reason in ["latency", "rate_limit"] {
+            begin(&metrics.pace_waits, &Reason { redis: redis.clone(), reason });
+        }
+        begin(&metrics.pace_slowdowns, &Redis { redis });
+    }
+
+    /// The metrics as text.
+    #[must_use]
+    pub fn text(&self, format: Exposition) -> String {
+        let mut text = self.own();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.process);
+        match format {
+            Exposition::OpenMetrics => text,
+            Exposition::Prometheus => exposition::prometheus(&text),
+        }
+    }
+
+    /// The metrics for node_exporter's textfile collector: without those of the process, which node_exporter has of itself.
+    #[must_use]
+    pub fn textfile(&self) -> String {
+        exposition::prometheus(&self.own())
+    }
+
+    fn own(&self) -> String {
+        let mut text = String::new();
+        let _ = encode_registry(&mut text, &self.registry);
+        text
     }
 
     /// Counts a scan task whose report was accepted.
@@ -95,11 +203,7 @@ impl Telemetry {
             *counts.entry(*outcome).or_default() += 1;
         }
         for (outcome, keys) in counts {
-            let labels = JobOutcomeLabels {
-                cleanup_job: job.to_owned(),
-                redis: redis.to_string(),
-                outcome: outcome.into(),
-            };
+            let labels = labels_of_job(job, redis).with_outcome(outcome.into());
             self.metrics.keys_reaped.get_or_create(&labels).inc_by(keys);
         }
     }
@@ -128,79 +232,6 @@ impl Telemetry {
     pub fn failed(&self, redis: &Alias, kind: &'static str) {
         let labels = Failure { redis: redis.to_string(), kind };
         self.metrics.redis_failures.get_or_create(&labels).inc();
-    }
-
-    /// Records the result of a run.
-    pub fn ended(&self, redis: &Alias, result: &CleanupResult) {
-        let (labels_of_job, metrics) = (labels_of_job(&result.job, redis), &self.metrics);
-        let JobLabels { cleanup_job, redis } = labels_of_job.clone();
-        metrics
-            .runs
-            .get_or_create(&JobOutcomeLabels { cleanup_job, redis, outcome: result.status.into() })
-            .inc();
-        let seconds = Duration::from_millis(result.duration_ms).as_secs_f64();
-        metrics.run_duration.get_or_create(&labels_of_job).observe(seconds);
-        match result.current_metrics.hit_rate {
-            Some(percent) => drop(metrics.hit_ratio.get_or_create(&labels_of_job).set(percent / 100.0)),
-            // It belongs to a time window; the value of an earlier window does not apply to this one.
-            None => drop(metrics.hit_ratio.remove(&labels_of_job)),
-        }
-        self.counted(&labels_of_job, result);
-        self.by_rule(&labels_of_job, result);
-    }
-
-    /// Sets the keys of each rule. What an earlier run set for rules that the job no longer has is removed.
-    fn by_rule(&self, labels_of_job: &JobLabels, result: &CleanupResult) {
-        let labels = |rule: u32, state| {
-            let JobLabels { cleanup_job, redis } = labels_of_job.clone();
-            RuleLabels { cleanup_job, redis, rule, state }
-        };
-        let states = |rule: &RuleRow| {
-            let found = [
-                ("scanned", rule.scanned),
-                ("withoutTtl", rule.without_ttl),
-                ("undecided", rule.undecided),
-                ("candidates", rule.accounting.candidates),
-            ];
-            found.into_iter().chain(rule.accounting.rows())
-        };
-        for (rule, (state, keys)) in
-            result.rules.iter().flat_map(|rule| states(rule).map(|of| (rule.index, of)))
-        {
-            let keys = i64::try_from(keys).unwrap_or(i64::MAX);
-            self.metrics.rule_keys.get_or_create(&labels(rule, state)).set(keys);
-        }
-        let none = RuleRow::default();
-        let first_gone = u32::try_from(result.rules.len()).unwrap_or(u32::MAX).saturating_add(1);
-        for rule in first_gone..=RULES_MAX {
-            for (state, _) in states(&none) {
-                self.metrics.rule_keys.remove(&labels(rule, state));
-            }
-        }
-    }
-
-    /// Sets the number of keys. A run that does not know it keeps the previous value and its time.
-    fn counted(&self, labels_of_job: &JobLabels, result: &CleanupResult) {
-        let (metrics, now) = (&self.metrics, &result.current_metrics);
-        let Some(keys) = now.total_keys else { return };
-        metrics.matching_keys.get_or_create(labels_of_job).set(i64::try_from(keys).unwrap_or(i64::MAX));
-        match now.avg_ttl {
-            Some(seconds) => drop(metrics.average_ttl.get_or_create(labels_of_job).set(seconds)),
-            // No key has one.
-            None => drop(metrics.average_ttl.remove(labels_of_job)),
-        }
-        if let Ok(at) = result.finished_at.parse::<Timestamp>() {
-            metrics.counted_at.get_or_create(labels_of_job).set(at.as_second());
-        }
-    }
-
-    /// Sets the memory usage of the fullest primary, in percent of its limit; `None` if unknown.
-    pub fn memory(&self, redis: &Alias, percent: Option<f64>) {
-        let labels = Redis { redis: redis.to_string() };
-        match percent {
-            Some(percent) => drop(self.metrics.memory_used.get_or_create(&labels).set(percent / 100.0)),
-            None => drop(self.metrics.memory_used.remove(&labels)),
-        }
     }
 
     /// Sets which of the alerts of `job`, by `names`, are firing: those in `active`.
@@ -238,12 +269,58 @@ impl Telemetry {
         self.metrics.pace_waits.get_or_create(&labels).inc_by(waited.as_secs_f64());
     }
 
+    /// Sets how many messages a queue has.
+    pub fn queued(&self, queue: &'static str, waiting: u64, in_hand: u64, redelivered: u64) {
+        for (state, messages) in [("waiting", waiting), ("in_hand", in_hand), ("redelivered", redelivered)] {
+            self.metrics.queue_messages.get_or_create(&QueueState { queue, state }).set(integer(messages));
+        }
+    }
+
+    /// Sets whether NATS is connected, and how often the connection was made.
+    pub fn nats(&self, connected: bool, connects: u64) {
+        let metrics = &self.metrics;
+        metrics.nats_connected.get_or_create(&NoLabels {}).set(i64::from(connected));
+        let reconnects = metrics.nats_reconnects.get_or_create(&NoLabels {});
+        reconnects.inc_by(connects.saturating_sub(1).saturating_sub(reconnects.get()));
+    }
+
+    /// Counts a request to the admin address.
+    pub fn requested(&self, route: &str, method: &'static str, status: u16) {
+        let labels = HttpLabels { route: route.to_owned(), method, status };
+        self.metrics.http_requests.get_or_create(&labels).inc();
+    }
+
     /// Counts a post of a notification to a webhook.
     pub fn posted(&self, job: &str, hook: &'static str, delivered: bool) {
         let outcome = if delivered { "delivered" } else { "failed" };
         let labels = Post { cleanup_job: job.to_owned(), hook, outcome };
         self.metrics.webhook_posts.get_or_create(&labels).inc();
     }
+}
+
+/// Lets a counter begin at 0, if it has not yet.
+fn begin<L: Clone + std::hash::Hash + Eq, N, A>(family: &Family<L, Counter<N, A>>, labels: &L)
+where
+    Counter<N, A>: Default,
+{
+    drop(family.get_or_create(labels));
+}
+
+/// Sets a gauge, or removes it if there is no value.
+fn set_or_remove<L: EncodeLabelSet + Clone + std::hash::Hash + Eq>(
+    family: &Family<L, Gauge>,
+    labels: &L,
+    value: Option<i64>,
+) {
+    match value {
+        Some(value) => drop(family.get_or_create(labels).set(value)),
+        None => drop(family.remove(labels)),
+    }
+}
+
+/// A number of something as the value of a gauge.
+fn integer(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 fn labels_of_job(job: &str, redis: &Alias) -> JobLabels {

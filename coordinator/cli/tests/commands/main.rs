@@ -33,6 +33,7 @@ mod many_connections;
 mod memory_limit;
 mod memory_limit_clusters;
 mod memory_limit_roles;
+mod metrics;
 mod missing_slots;
 mod nats;
 mod nats_forged;

@@ -122,6 +122,9 @@ settings! {
         report_dir: Option<PathBuf>, by resolve::report_dir =>
             SettingDef::job("report_dir", "KEYSWEEP_REPORT_DIR", SettingKind::Path)
             .flag("--report-dir").value_name("DIR").derived("`reports` in `state_dir`");
+        /// File that receives the metrics of each `run` without NATS, for node_exporter's textfile collector
+        metrics_file: Option<PathBuf> => SettingDef::job("metrics_file", "KEYSWEEP_METRICS_FILE", SettingKind::Path)
+            .flag("--metrics-file").value_name("FILE");
         /// Directory of the state file without NATS: history of runs, deleted keys, events; `none` keeps nothing
         state_dir: Option<PathBuf>, by resolve::state_dir =>
             SettingDef::job("state_dir", "KEYSWEEP_STATE_DIR", SettingKind::Path)

@@ -213,7 +213,7 @@ async fn an_env_posts_to_the_hooks_of_the_job_and_counts() {
     }
     assert!(failed.len() == 1 && failed[0].contains("404"), "{failed:?}");
     assert_eq!((good.sent().len(), bad.sent().len()), (1, 1));
-    let text = env.telemetry.text();
+    let text = env.telemetry.textfile();
     for line in [
         "keysweep_webhook_posts_total{cleanup_job=\"nightly\",hook=\"slack\",outcome=\"delivered\"} 1",
         "keysweep_webhook_posts_total{cleanup_job=\"nightly\",hook=\"generic\",outcome=\"failed\"} 1",
