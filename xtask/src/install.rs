@@ -34,8 +34,8 @@ pub(crate) const OPENSSL: Tool = Tool { program: "openssl", package: "openssl", 
 /// Reads state files as a user would.
 pub(crate) const SQLITE: Tool = Tool { program: "sqlite3", package: "sqlite3", find: None };
 
-/// Checks metrics as Prometheus reads them.
-pub(crate) const PROMTOOL: Tool = Tool { program: "promtool", package: "prometheus", find: None };
+/// Checks metrics and alert rules as Prometheus reads them.
+const PROMTOOL: Tool = Tool { program: "promtool", package: "prometheus", find: None };
 
 /// Shows reports in the tests; without it, those tests are skipped with a message. The tours of the page need it.
 pub(crate) const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium", find: None };
@@ -58,9 +58,6 @@ const BROWSERS: [&str; 2] = ["chromium-browser", "google-chrome"];
 /// All programs that the tests need.
 pub(crate) const FOR_TESTS: [Tool; 5] = [REDIS, NATS, OPENSSL, SQLITE, PROMTOOL];
 
-/// Checks alert rules.
-const PROMTOOL: Tool = Tool { program: "promtool", package: "prometheus", find: None };
-
 /// Checks the package for Debian.
 const LINTIAN: Tool = Tool { program: "lintian", package: "lintian", find: None };
 
@@ -68,7 +65,7 @@ const LINTIAN: Tool = Tool { program: "lintian", package: "lintian", find: None 
 const COMPOSE: Tool = Tool { program: "docker-compose", package: "docker-compose", find: None };
 
 /// All programs that the checks of `deploy/` need besides.
-pub(crate) const FOR_DEPLOYMENT: [Tool; 5] = [SYSTEMD, PIP, PROMTOOL, LINTIAN, COMPOSE];
+pub(crate) const FOR_DEPLOYMENT: [Tool; 4] = [SYSTEMD, PIP, LINTIAN, COMPOSE];
 
 /// Makes a bare Debian.
 pub(crate) const DEBOOTSTRAP: Tool = Tool { program: "debootstrap", package: "debootstrap", find: None };
