@@ -141,7 +141,7 @@ class Chart(unittest.TestCase):
 
     def test_the_rules_of_prometheus_are_those_of_deploy(self):
         found = chart.render(chart.values("serve-full"))["PrometheusRule/keysweep"]["spec"]["groups"]
-        files = [kit.DEPLOY / "prometheus-alerts.yml"]
+        files = [kit.DEPLOY / "prometheus" / name for name in ["rules.yaml", "alerts.yaml"]]
         self.assertEqual(found, [group for file in files for group in yaml.safe_load(file.read_text())["groups"]])
 
     def test_its_version_is_that_of_the_program(self):

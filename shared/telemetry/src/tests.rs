@@ -361,7 +361,7 @@ fn the_page_lists_what_there_is_and_nothing_else() {
 /// The names of metrics and labels in the alert rules for Prometheus are those that are exposed.
 #[test]
 fn the_alert_rules_use_what_there_is() {
-    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus-alerts.yml");
+    let rules = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/prometheus/alerts.yaml");
     let rules = std::fs::read_to_string(rules).unwrap();
     let catalog = catalog();
     let metrics: BTreeSet<&str> = catalog.iter().map(|doc| &*doc.name).collect();
