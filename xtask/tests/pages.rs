@@ -154,6 +154,32 @@ fn cited(cell: &str) -> (Vec<PathBuf>, Vec<&str>) {
     (paths.into_iter().map(|path| root.join(path)).collect(), tests)
 }
 
+/// All sources, with the lines of a literal joined.
+fn sources() -> String {
+    let folders = ["coordinator", "reaper", "reporter", "scanner", "shared"];
+    let paths = folders.iter().flat_map(|folder| files(&root().join(folder), "rs"));
+    let text: String = paths.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let mut parts = text.split("\\\n");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |joined, part| joined + part.trim_start())
+}
+
+#[test]
+fn messages_in_troubleshooting_exist() {
+    let page = fs::read_to_string(root().join("docs/troubleshooting.md")).unwrap();
+    let sections = page.split("\n## ").filter(|section| section.starts_with("Exit code"));
+    let rows = sections.flat_map(str::lines).filter(|line| line.starts_with("| `"));
+    let (sources, mut seen) = (sources(), 0);
+    for row in rows {
+        let cell = row.split(" | ").next().unwrap();
+        for message in cell.split('`').skip(1).step_by(2) {
+            seen += 1;
+            assert!(sources.contains(message), "no source has the message `{message}`: {row}");
+        }
+    }
+    assert!(seen > 40, "{seen} messages: this test looks in the wrong place");
+}
+
 #[test]
 fn the_threat_model_cites_tests_that_exist() {
     let page = fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
