@@ -2,6 +2,7 @@
 servers."""
 
 import contextlib
+import pathlib
 import tempfile
 import unittest
 
@@ -100,7 +101,7 @@ class Live(unittest.TestCase):
     def test_distributed_with_a_login_for_each_role(self):
         with tempfile.TemporaryDirectory() as keys:
             trusted = kit.run(kit.BINARY, "nats", "keys", f"{keys}/signing.key")
-            SECRETS["keysweep"]["signing.key"] = open(f"{keys}/signing.key").read()
+            SECRETS["keysweep"]["signing.key"] = pathlib.Path(keys, "signing.key").read_text()
         trusted = trusted.split('"')[1]
         deployments, result = self.distributed("distributed-roles", kit.nats_accounts, {"TRUSTED": trusted})
         self.assertEqual(len(deployments), 4)

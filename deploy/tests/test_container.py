@@ -75,7 +75,9 @@ class Container(unittest.TestCase):
             with kit.process(pathlib.Path(folder, "serve.log"), *serve, env={**env, "KEYSWEEP_API_TOKEN": "t" * 32}):
                 kit.wait("the service answers", lambda: kit.answers(port))
                 health = json.loads(stage["HEALTHCHECK"].split("CMD ")[1])
-                kit.wait("it is healthy", lambda: subprocess.call(list(map(str, inside + health)), env=env) == 0)
+                asked = list(map(str, inside + health))
+                quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+                kit.wait("it is healthy", lambda: subprocess.call(asked, env=env, **quiet) == 0)
                 result = kit.finished_run(port, "t" * 32)
             self.assertEqual(result["status"], "completed", result)
             self.assertTrue((root / "var/lib/keysweep/keysweep.db").exists())
