@@ -39,7 +39,7 @@ CASES = {
         (9, 20, 100),
         "cleanup_job redis outcome",
     ),
-    "KeysweepRunMissed": ({f"keysweep_missed_runs_total{{{JOB}}}": "0x10 1x200"}, (9, 20, 100), "cleanup_job redis"),
+    "KeysweepRunMissed": ({f"keysweep_missed_runs_total{{{JOB}}}": "_x10 3x200"}, (9, 20, 100), "cleanup_job redis"),
     "KeysweepRunOverdue": (
         # Due at minute 10, and started at minute 50.
         {f"keysweep_next_run_timestamp_seconds{{{JOB}}}": "600x50 36000x100"},
