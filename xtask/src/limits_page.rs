@@ -15,7 +15,7 @@ const HEAD: &str = "# Limits\n\nEvery limit that is not a setting, by the crate 
                     `limits.rs` files by\n`cargo xtask docs --limits`.\n";
 
 /// Crates with limits, as the command's user meets them.
-const CRATES: [&str; 19] = [
+const CRATES: [&str; 20] = [
     "coordinator/cli",
     "coordinator",
     "scanner",
@@ -34,6 +34,7 @@ const CRATES: [&str; 19] = [
     "shared/tasks",
     "shared/inspect",
     "shared/policy",
+    "shared/rdb",
     "shared/model",
 ];
 

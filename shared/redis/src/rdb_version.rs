@@ -1,6 +1,6 @@
 //! The RDB format of a packed value, and which servers read it. Pure.
 
-use super::rdb_string::checksum;
+use keysweep_rdb::checksum;
 
 /// Bytes at the end of a packed value: two of the format, eight of the checksum.
 const FOOTER_BYTES: usize = 2 + 8;
