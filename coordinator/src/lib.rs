@@ -46,7 +46,7 @@ pub mod options;
 pub mod plan;
 pub mod plan_progress;
 mod planned_source;
-mod policy_check;
+pub mod policy_check;
 pub mod preflight;
 pub mod process_id;
 pub mod report;

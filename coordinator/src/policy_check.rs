@@ -13,7 +13,7 @@ use crate::state::StatePlace;
 ///
 /// # Errors
 /// [`PreflightError::Rules`] if they contradict themselves.
-pub(crate) fn rules(options: &Options) -> Result<Option<RuleSet>, PreflightError> {
+pub fn rules(options: &Options) -> Result<Option<RuleSet>, PreflightError> {
     let Some(policy) = &options.rules.policy else { return Ok(None) };
     let first = |problems: Vec<keysweep_policy::RuleError>| {
         PreflightError::Rules(problems.first().map(ToString::to_string).unwrap_or_default())

@@ -28,6 +28,14 @@ pub struct KeyNamespaces {
     pub approximate: bool,
 }
 
+impl KeyNamespaces {
+    /// Of the keys of a file, in which no memory is stated.
+    #[must_use]
+    pub fn of_file(found: Namespaces, repeated_max: u64) -> Self {
+        Self { found, used_memory: None, memory_refused: None, repeated_max, approximate: false }
+    }
+}
+
 /// The namespaces of the run of `spec`, which has ended with `health`; see [`Miner::namespaces`] for `depth`. The records
 /// must still exist.
 ///

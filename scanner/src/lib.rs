@@ -6,6 +6,7 @@ mod by_rule;
 mod classify;
 mod clean_node;
 mod fields;
+mod file_tally;
 mod fingerprints;
 mod kept_keys;
 pub mod limits;
@@ -26,6 +27,7 @@ mod validate;
 pub mod walk;
 
 pub use classify::{Classification, Classifier, KeepReason, Treatment};
+pub use file_tally::{FileCounts, FileTally};
 pub use ruled_keys::{RuledKey, RuledKeys};
 pub use run::Scanner;
 pub use source::IDLE_TIMES;

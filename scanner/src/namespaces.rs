@@ -38,12 +38,7 @@ impl NamespaceScan {
     /// Adds a key that was looked up, unless it is gone.
     #[inline]
     pub(crate) fn seen(&mut self, key: &[u8], ttl: Ttl) {
-        let lifetime = match ttl {
-            Ttl::Gone | Ttl::Moved => return,
-            Ttl::Persistent => Lifetime::Unlimited,
-            Ttl::FieldTtls => Lifetime::FieldTtls,
-            Ttl::Remaining(ms) => Lifetime::Ms(ms),
-        };
+        let Some(lifetime) = lifetime(ttl) else { return };
         if let Some(chosen) = self.miner.add(key, lifetime) {
             let query = KeyQuery { key: Key::new(key), idle: chosen.details, kind: chosen.details };
             self.waiting.push(query, chosen);
@@ -76,4 +71,15 @@ impl NamespaceScan {
         let encoded = encoded.inspect_err(|e| tracing::error!("namespaces are not reported: {e}"));
         (encoded.ok().map(ByteBuf::from), self.refused)
     }
+}
+
+/// How long a key with this TTL lives; `None` if it is not there.
+#[inline]
+pub(crate) fn lifetime(ttl: Ttl) -> Option<Lifetime> {
+    Some(match ttl {
+        Ttl::Gone | Ttl::Moved => return None,
+        Ttl::Persistent => Lifetime::Unlimited,
+        Ttl::FieldTtls => Lifetime::FieldTtls,
+        Ttl::Remaining(ms) => Lifetime::Ms(ms),
+    })
 }

@@ -176,6 +176,10 @@ pub struct PolicyCheckArgs {
     /// Which keys, where and how fast.
     #[command(flatten)]
     pub job: JobArgs,
+    /// Read an RDB file, or the `*.rdb` in a directory, instead of servers; - for standard input; repeatable for the nodes of
+    /// a cluster
+    #[arg(long, value_name = "FILE", help_heading = CHECK)]
+    pub rdb: Vec<PathBuf>,
     /// How many keys may break rules
     #[arg(long, value_name = "KEYS", default_value_t = 0, help_heading = CHECK)]
     pub allow: u64,

@@ -23,6 +23,8 @@ pub(super) const INSPECT: &str = "\
 Examples:
   keysweep inspect --redis redis://cache:6379
   keysweep inspect --redis redis://cache:6379 --max-speed --json
+  keysweep inspect --rdb /var/lib/redis/dump.rdb
+  zstd -dc dump.rdb.zst | keysweep inspect --rdb -
 
 Reads the names and TTLs of all keys of the database, and sends no write.";
 
@@ -50,6 +52,7 @@ pub(super) const POLICY_CHECK: &str = "\
 Examples:
   keysweep inspect --redis redis://cache:6379 --write-policy keysweep.toml
   keysweep policy check --redis redis://cache:6379
+  keysweep policy check --rdb /var/lib/redis/dump.rdb
   keysweep policy check --config keysweep.toml --job hygiene --format junit > policy.xml";
 
 /// After the help of `keysweep restore`.

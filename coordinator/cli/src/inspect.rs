@@ -1,14 +1,20 @@
-//! `keysweep inspect`: reads all keys, and prints the namespaces that they are in. It changes nothing, and keeps nothing.
+//! `keysweep inspect`: reads all keys, of servers or of RDB files, and prints the namespaces that they are in. It changes
+//! nothing, and keeps nothing.
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use coordinator::embedded::RunError;
+use coordinator::exit;
 use coordinator::inspect::databases;
 use coordinator::options::Options;
 use keysweep_files as files;
+use keysweep_model::result::Coverage;
+use keysweep_model::time::now_ms;
+use reporter::KeyNamespaces;
 use reporter::printer::{html, terminal};
+use scanner::{Classifier, FileCounts};
 
 use super::args::{InspectArgs, MemoryMode};
 use super::error::CommandError;
@@ -16,6 +22,8 @@ use super::inspect_page::policy_file::policy_file;
 use super::inspect_page::view::{Inspected, InspectedDatabase};
 use super::inspect_page::{self, csv, json};
 use super::look::{Look, look};
+use super::rdb_files::{self, RdbReading};
+use super::rdb_page;
 use super::run::{OutputMode, print};
 use super::signals::Signals;
 
@@ -38,10 +46,55 @@ pub async fn inspect(
     args: &InspectArgs,
     show: OutputMode,
 ) -> Result<u8, CommandError> {
-    let InspectTarget { options, one_database, connection } = target;
     if let Some(path) = args.write_policy.as_ref().filter(|path| path.exists()) {
         return Err(CommandError::Usage(format!("`{}` exists: it is not overwritten", path.display())));
     }
+    let (found, code) = match args.rdb.as_slice() {
+        [] => of_servers(target, args, show).await?,
+        paths => of_files(target, paths, args)?,
+    };
+    print_found(&found, args, show)?;
+    Ok(code)
+}
+
+/// What is in the files at `paths`, and the exit code.
+fn of_files(
+    target: InspectTarget,
+    paths: &[PathBuf],
+    args: &InspectArgs,
+) -> Result<(Inspected, u8), CommandError> {
+    let InspectTarget { options, one_database, connection } = target;
+    if args.memory == MemoryMode::Full {
+        let message = "`--rdb` reads files, which do not say how much memory keys take: leave out `--memory`";
+        return Err(CommandError::Usage(message.to_owned()));
+    }
+    let rules = options.clone().inspecting(false)?.rules;
+    let database = one_database.then_some(options.access.db);
+    let RdbReading { files, mut databases, repeated_max } =
+        rdb_files::read(paths, database, &Classifier::new(&rules, None), now_ms())?;
+    if databases.is_empty() {
+        databases.insert(options.access.db, FileCounts::default());
+    }
+    let mut coverage = Some(rdb_page::coverage(&files));
+    let database = |(db, counts): (u32, FileCounts)| InspectedDatabase {
+        db,
+        namespaces: KeyNamespaces::of_file(counts.namespaces.namespaces(args.depth), repeated_max),
+        // It is that of all of them.
+        coverage: coverage.take().unwrap_or(Coverage { complete: true, ..Coverage::default() }),
+    };
+    let databases: Vec<InspectedDatabase> = databases.into_iter().map(database).collect();
+    let found = Inspected { databases, unread: Vec::new(), connection, files };
+    let code = if found.is_complete() { exit::DONE } else { exit::PARTIAL };
+    Ok((found, code))
+}
+
+/// What is in the databases of servers, and the exit code.
+async fn of_servers(
+    target: InspectTarget,
+    args: &InspectArgs,
+    show: OutputMode,
+) -> Result<(Inspected, u8), CommandError> {
+    let InspectTarget { options, one_database, connection } = target;
     let options = options.inspecting(args.memory == MemoryMode::Full)?;
     let mut signals = Signals::catch()?;
     let numbers = match one_database {
@@ -51,26 +104,27 @@ pub async fn inspect(
     let look = async |db| Box::pin(one(options.clone().of_database(db), args.depth, show)).await;
     let Reading { databases, unread, code } =
         read_all(numbers, look, async || signals.arrived().await).await?;
-    let (found, selection) = (Inspected { databases, unread, connection }, args.selection());
-    let blocks = inspect_page::blocks(&found, selection);
+    Ok((Inspected { databases, unread, connection, files: Vec::new() }, code))
+}
+
+fn print_found(found: &Inspected, args: &InspectArgs, show: OutputMode) -> Result<(), CommandError> {
+    let selection = args.selection();
+    let blocks = inspect_page::blocks(found, selection);
     if let Some(path) = &args.html {
-        let page = html::document(
-            "Namespaces",
-            &found.connection,
-            &inspect_page::with_chart(&found, blocks.clone()),
-        );
+        let page =
+            html::document("Namespaces", &found.connection, &inspect_page::with_chart(found, blocks.clone()));
         files::replace(path, page.as_bytes()).map_err(io::Error::from)?;
         tracing::info!("page: {}", path.display());
     }
     if let Some(path) = &args.write_policy {
-        write_policy(path, &found)?;
+        write_policy(path, found)?;
     }
     if args.csv {
-        print(&csv::csv(&found, selection).map_err(io::Error::other)?)?;
+        print(&csv::csv(found, selection).map_err(io::Error::other)?)?;
     } else {
-        show.print(&json::json(&found, selection), || terminal::blocks(&blocks))?;
+        show.print(&json::json(found, selection), || terminal::blocks(&blocks))?;
     }
-    Ok(code)
+    Ok(())
 }
 
 fn write_policy(path: &Path, found: &Inspected) -> Result<(), CommandError> {
@@ -137,21 +191,12 @@ async fn one(
 mod tests {
     use std::cell::Cell;
 
-    use coordinator::exit;
     use keysweep_inspect::Miner;
-    use keysweep_model::result::Coverage;
-    use reporter::KeyNamespaces;
 
     use super::*;
 
     fn database(db: u32) -> InspectedDatabase {
-        let namespaces = KeyNamespaces {
-            found: Miner::default().namespaces(None),
-            used_memory: None,
-            memory_refused: None,
-            repeated_max: 0,
-            approximate: false,
-        };
+        let namespaces = KeyNamespaces::of_file(Miner::default().namespaces(None), 0);
         InspectedDatabase { db, namespaces, coverage: Coverage { complete: true, ..Coverage::default() } }
     }
 

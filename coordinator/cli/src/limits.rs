@@ -41,3 +41,14 @@ pub const FORCED_EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long NATS may be unreachable before a process that drives one run exits. Another process that serves or
 /// attaches to the run takes over when NATS is back.
 pub const NATS_GONE_AFTER: Duration = Duration::from_secs(900);
+
+/// Bytes of an RDB file that are read at once.
+pub const RDB_PIECE_BYTES: usize = 256 << 10;
+
+/// Databases of RDB files whose keys are counted. Servers have 16 by default; a forged file could have
+/// any number, and each takes memory.
+pub const RDB_DATABASES_MAX: usize = 1_000;
+
+/// Hash slots of which several RDB files may have keys. A few may have moved between two nodes while their files were
+/// written; more show that the files are not those of the nodes of one cluster, such as copies of one server.
+pub const RDB_SHARED_SLOTS_MAX: usize = 100;

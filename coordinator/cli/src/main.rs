@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use coordinator::exit;
@@ -22,7 +23,9 @@ use keysweep_cli::{
 };
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
-use keysweep_config::{BackupPlace, Environment, FlagLayer, JobFile, Origin, Settings};
+use keysweep_config::{
+    BackupPlace, Environment, FlagLayer, Group, JobFile, Origin, Section, SettingDef, Settings,
+};
 use keysweep_files as files;
 use keysweep_files::read_text;
 use keysweep_model::messages::Attempt;
@@ -87,7 +90,8 @@ fn unparsed(e: &clap::Error) -> ExitCode {
 }
 
 /// What `inspect` looks at.
-fn inspect_target(cli: &Cli) -> Result<InspectTarget, CommandError> {
+fn inspect_target(cli: &Cli, files: &[PathBuf]) -> Result<InspectTarget, CommandError> {
+    refuse_servers_beside(files, cli)?;
     let settings = resolved(cli, config::resolve)?;
     let connection: Vec<String> = cli.connection_flags().iter().map(|flag| redact(flag)).collect();
     Ok(InspectTarget {
@@ -95,6 +99,22 @@ fn inspect_target(cli: &Cli) -> Result<InspectTarget, CommandError> {
         options: Options::from_settings(&settings)?,
         connection: shell_words(&connection).unwrap_or_default(),
     })
+}
+
+/// Refuses flags that are about servers if files are read. What a job file or the environment says of servers is not used.
+fn refuse_servers_beside(files: &[PathBuf], cli: &Cli) -> Result<(), CommandError> {
+    let is_about_servers = |row: &SettingDef| {
+        matches!(row.section, Section::Redis | Section::Nats)
+            || row.group == Group::Pace
+            || row.name == "max_runtime"
+    };
+    match cli.settings.to_args(is_about_servers).first() {
+        Some(given) if !files.is_empty() => {
+            let flag = given.split('=').next().unwrap_or_default();
+            Err(usage(format!("`--rdb` reads files instead of servers: leave out `{flag}`")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints the one JSON document that a program expects on stdout, also for errors.
@@ -109,10 +129,13 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
         Command::Run(args) => start(cli, args, how).await,
         Command::Plan(_) => run::plan(&Options::from_settings(&resolved(cli, config::resolve)?)?, how).await,
         Command::Policy { command: PolicyCommand::Check(args) } => {
+            refuse_servers_beside(&args.rdb, cli)?;
             let options = Options::from_settings(&resolved(cli, config::resolve)?)?;
             Box::pin(policy::check(options, args, how)).await
         }
-        Command::Inspect(args) => Box::pin(inspect::inspect(inspect_target(cli)?, args, how)).await,
+        Command::Inspect(args) => {
+            Box::pin(inspect::inspect(inspect_target(cli, &args.rdb)?, args, how)).await
+        }
         Command::Restore(args) => {
             Box::pin(restore::restore(&resolved(cli, config::destinations)?, args, how)).await
         }

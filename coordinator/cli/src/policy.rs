@@ -1,15 +1,25 @@
-//! `keysweep policy check`: which keys break the rules of a job. It changes nothing, and keeps nothing.
+//! `keysweep policy check`: which keys, of servers or of RDB files, break the rules of a job. It changes nothing, and keeps
+//! nothing.
 
+use std::path::PathBuf;
+
+use coordinator::embedded::RunError;
 use coordinator::exit;
 use coordinator::options::Options;
-use keysweep_model::result::RuleRow;
-use reporter::KeyNamespaces;
+use coordinator::policy_check::rules;
+use keysweep_inspect::Namespaces;
+use keysweep_model::messages::{RuleCounts, StatedRule};
+use keysweep_model::result::{Accounting, Coverage, RuleRow};
+use keysweep_model::time::now_ms;
 use reporter::printer::terminal;
+use scanner::Classifier;
 
 use super::args::{CheckFormat, PolicyCheckArgs};
 use super::error::CommandError;
 use super::look::{Look, look};
 use super::policy_page::{self, Checked, Unowned, github, json, junit};
+use super::rdb_files::{self, RdbReading};
+use super::rdb_page::{self, RdbFile};
 use super::run::{OutputMode, print};
 
 /// `keysweep policy check`.
@@ -27,11 +37,13 @@ pub async fn check(options: Options, args: &PolicyCheckArgs, show: OutputMode) -
     let stated = policy.rules.len();
     let options = options.checking_rules(policy)?;
     let has_rest = options.rules.policy.as_ref().is_some_and(|policy| policy.has_rest);
-    let Look { result, namespaces, code } = Box::pin(look(&options, None, show)).await?;
-    let mut rules = result.rules;
+    let RuleReading { mut rules, namespaces, coverage, files, code } = match args.rdb.as_slice() {
+        [] => of_servers(&options, show).await?,
+        paths => of_files(&options, paths)?,
+    };
     let rest = rules.split_off(stated.min(rules.len()));
     let unowned = rest.first().filter(|_| has_rest).map(|rest| unowned(rest, namespaces));
-    let found = Checked { job, rules, unowned, coverage: result.coverage, allowed: args.allow };
+    let found = Checked { job, rules, unowned, coverage, files, allowed: args.allow };
     let show = OutputMode { json: show.json || args.format == CheckFormat::Json, ..show };
     match args.format {
         CheckFormat::Junit if !show.json => print(&junit::junit(&found).map_err(std::io::Error::other)?)?,
@@ -41,6 +53,44 @@ pub async fn check(options: Options, args: &PolicyCheckArgs, show: OutputMode) -
     Ok(if found.passes() { code } else { exit::BREACHED })
 }
 
-fn unowned(rest: &RuleRow, found: KeyNamespaces) -> Unowned {
-    Unowned { keys: rest.scanned, without_ttl: rest.without_ttl, namespaces: found.found.rows }
+/// What was found of the rules.
+struct RuleReading {
+    /// The rules, with the one that was added.
+    rules: Vec<RuleRow>,
+    /// The keys of no rule.
+    namespaces: Namespaces,
+    coverage: Coverage,
+    /// The files that were read; empty if servers were.
+    files: Vec<RdbFile>,
+    /// The exit code, if no rule is broken.
+    code: u8,
+}
+
+async fn of_servers(options: &Options, show: OutputMode) -> Result<RuleReading, CommandError> {
+    let Look { result, namespaces, code } = Box::pin(look(options, None, show)).await?;
+    let (rules, coverage) = (result.rules, result.coverage);
+    Ok(RuleReading { rules, namespaces: namespaces.found, coverage, files: Vec::new(), code })
+}
+
+/// Checks the keys of the database of the job in the files at `paths`.
+fn of_files(options: &Options, paths: &[PathBuf]) -> Result<RuleReading, CommandError> {
+    let rule_set = rules(options).map_err(RunError::from)?;
+    let selector = Classifier::new(&options.rules, None).with_rules(rule_set.as_ref());
+    let database = options.access.db;
+    let RdbReading { files, mut databases, .. } =
+        rdb_files::read(paths, Some(database), &selector, now_ms())?;
+    let counts = databases.remove(&database).unwrap_or_default();
+    let stated = options.rules.policy.iter().flat_map(|policy| &policy.rules);
+    let row = |(number, rule): (u16, &StatedRule)| {
+        let found = counts.rules.iter().find(|found| found.rule == number);
+        RuleRow::of(rule, &found.copied().unwrap_or_else(|| RuleCounts::of(number)), Accounting::default())
+    };
+    let rules = (0..).zip(stated).map(row).collect();
+    let coverage = rdb_page::coverage(&files);
+    let code = if coverage.complete { exit::DONE } else { exit::PARTIAL };
+    Ok(RuleReading { rules, namespaces: counts.namespaces.namespaces(None), coverage, files, code })
+}
+
+fn unowned(rest: &RuleRow, found: Namespaces) -> Unowned {
+    Unowned { keys: rest.scanned, without_ttl: rest.without_ttl, namespaces: found.rows }
 }

@@ -60,7 +60,7 @@ impl Tally {
 
 impl SlotTally {
     /// Counts a key of the rule with this number.
-    fn count_by_rule(&mut self, rule: u16, verdict: Classification, ttl: Ttl) {
+    pub(crate) fn count_by_rule(&mut self, rule: u16, verdict: Classification, ttl: Ttl) {
         if verdict == Classification::Gone {
             return;
         }

@@ -45,6 +45,22 @@ impl Miner {
 
     /// Counts a key, and says whether to measure it: see [`Miner::measured`].
     pub fn add(&mut self, name: &[u8], lifetime: Lifetime) -> Option<Chosen> {
+        let at = self.count(name, lifetime)?;
+        let counts = self.tree.node_mut(at).counts.as_mut()?;
+        self.sampling.as_mut()?.choose(name, counts)
+    }
+
+    /// Counts a key of which everything is known that ever will be, but its memory.
+    pub fn add_known(&mut self, name: &[u8], lifetime: Lifetime, known: KeyDetails<'_>) {
+        let at = self.count(name, lifetime);
+        if let Some(counts) = at.and_then(|at| self.tree.node_mut(at).counts.as_mut()) {
+            counts.details.add(known);
+        }
+    }
+
+    /// Counts a key; returns the place of its namespace, if it has one.
+    #[inline]
+    fn count(&mut self, name: &[u8], lifetime: Lifetime) -> Option<NodeId> {
         let mut at = self.locate(name);
         if at.is_none() && self.tree.is_full() {
             self.relieve(NODES_MAX - ROOM);
@@ -57,9 +73,8 @@ impl Miner {
         };
         let missed_max = self.other.most;
         let counts = &mut self.tree.node_mut(at).counts;
-        let counts = counts.get_or_insert_with(|| Box::new(Counts::after(missed_max)));
-        counts.add(name, lifetime);
-        self.sampling.as_mut()?.choose(name, counts)
+        counts.get_or_insert_with(|| Box::new(Counts::after(missed_max))).add(name, lifetime);
+        Some(at)
     }
 
     /// Adds what was found of a key that was chosen. Its namespace may have been forgotten meanwhile, and then it counts only

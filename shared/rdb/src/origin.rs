@@ -49,7 +49,7 @@ pub struct Origin {
     pub version: u16,
     /// The server that wrote it, such as `Redis 7.0.15`.
     pub server: Option<String>,
-    /// When it was written, in seconds since 1970: its expiry times are to be compared with this.
+    /// When it was written, in seconds since 1970: TTLs count from then.
     pub saved_s: Option<u64>,
     /// The replication id: a primary and its replicas have the same, and write it if there are any.
     pub data_set: Option<String>,

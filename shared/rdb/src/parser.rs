@@ -297,7 +297,7 @@ impl Parser {
     fn checksum(&mut self, stated: u64) -> Result<(), Fault> {
         self.state = State::End;
         let computed = self.sum.value();
-        // 0 where the server was told to compute none.
+        // 0 where the server computes none, by its settings.
         self.checked = stated != 0;
         match stated == 0 || stated == computed {
             true => Ok(()),

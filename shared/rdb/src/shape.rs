@@ -56,8 +56,8 @@ pub(crate) enum Moment {
 }
 
 use Item::{
-    Bytes, Choice, Each, EachElement, Elements, Expiry, ModuleId, ModuleParts, Number,
-    OneElement, Packed, PackedFields, PerElement, Score, Text, Times,
+    Bytes, Choice, Each, EachElement, Elements, Expiry, ModuleId, ModuleParts, Number, OneElement, Packed,
+    PackedFields, PerElement, Score, Text, Times,
 };
 
 /// Milliseconds since 1970, and the halves of a stream's id.

@@ -14,6 +14,10 @@ pub struct InspectArgs {
     /// Which Redis, and how fast.
     #[command(flatten)]
     pub settings: InspectSettings,
+    /// Read an RDB file, or the `*.rdb` in a directory, instead of servers; - for standard input; repeatable for the nodes of
+    /// a cluster
+    #[arg(long, value_name = "FILE", help_heading = OUTPUT)]
+    pub rdb: Vec<PathBuf>,
     /// Show so many namespaces [default: 30, and all as JSON and CSV]
     #[arg(long, value_name = "N", help_heading = OUTPUT)]
     pub top: Option<usize>,

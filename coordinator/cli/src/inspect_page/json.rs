@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::advice::{Suggestion, suggestions};
 use super::seconds;
 use super::view::{Inspected, InspectedDatabase, Row, Selection, Totals};
+use crate::rdb_page;
 
 /// The namespaces as JSON.
 #[must_use]
@@ -15,6 +16,7 @@ pub fn json(of: &Inspected, selection: Selection) -> Value {
     let refused = of.databases.iter().find_map(|one| one.namespaces.memory_refused.as_ref());
     let memory = of.memory();
     json!({
+        "source": rdb_page::json(&of.files),
         "totalKeys": keys,
         "noTtl": no_ttl,
         "complete": of.is_complete(),

@@ -14,6 +14,7 @@ use reporter::{bytes, counted, grouped, memory, share_text, short_span};
 
 use self::advice::suggestions;
 use self::view::{Inspected, InspectedDatabase, Row, Selection, SortKey, Totals};
+use crate::rdb_page;
 
 /// Namespaces that a page shows without `--top`.
 pub const SHOWN: usize = 30;
@@ -36,7 +37,7 @@ pub fn blocks(of: &Inspected, selection: Selection) -> Vec<Block<'static>> {
     let rows = of.rows(selection);
     let top = selection.top.unwrap_or(SHOWN);
     let mut blocks = vec![Block::Text(summary(of, rows.len(), selection))];
-    blocks.extend(memory_sentence(of).map(Block::Text));
+    blocks.extend(rdb_page::sentence(&of.files).or_else(|| memory_sentence(of)).map(Block::Text));
     if !rows.is_empty() {
         blocks.push(Block::Text(String::new()));
         blocks.push(Block::Table(table(&rows[..top.min(rows.len())], of.has_several())));

@@ -9,6 +9,8 @@ use keysweep_model::memory::ByteEstimate;
 use keysweep_model::result::Coverage;
 use reporter::KeyNamespaces;
 
+use crate::rdb_page::RdbFile;
+
 /// The databases of a deployment.
 #[derive(Debug)]
 pub struct Inspected {
@@ -18,6 +20,8 @@ pub struct Inspected {
     pub unread: Vec<u32>,
     /// Flags that connect to the deployment, quoted for a shell, without secrets.
     pub connection: String,
+    /// The RDB files that were read; empty if servers were.
+    pub files: Vec<RdbFile>,
 }
 
 /// One database.

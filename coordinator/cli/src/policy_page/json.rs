@@ -5,6 +5,7 @@ use keysweep_model::result::RuleRow;
 use serde_json::{Value, json};
 
 use super::{Checked, breaches};
+use crate::rdb_page;
 
 /// The document.
 #[must_use]
@@ -38,6 +39,7 @@ pub fn json(of: &Checked) -> Value {
     });
     json!({
         "job": of.job,
+        "source": rdb_page::json(&of.files),
         "complete": of.coverage.complete,
         "breaches": of.breaches(),
         "allowed": of.allowed,

@@ -9,6 +9,8 @@ use keysweep_model::result::{Coverage, RuleRow};
 use reporter::view::{Block, Kind, Table};
 use reporter::{counted, grouped};
 
+use crate::rdb_page::{self, RdbFile};
+
 /// Namespaces of keys of no rule that a page shows.
 const SHOWN: usize = 10;
 
@@ -23,6 +25,8 @@ pub struct Checked {
     pub unowned: Option<Unowned>,
     /// How much was read.
     pub coverage: Coverage,
+    /// The RDB files that were read; empty if servers were.
+    pub files: Vec<RdbFile>,
     /// How many keys may break rules.
     pub allowed: u64,
 }
@@ -124,7 +128,12 @@ pub fn blocks(of: &Checked) -> Vec<Block<'static>> {
         .columns(Kind::Number, ["Belong to it", "Break it"])
         .columns(Kind::Text, [""])
         .rows(of.rules.iter().map(row));
-    let mut blocks = vec![Block::Text(of.sentence()), Block::Text(String::new()), Block::Table(table)];
+    let mut blocks = vec![Block::Text(of.sentence())];
+    blocks.extend(rdb_page::sentence(&of.files).map(Block::Text));
+    blocks.extend([Block::Text(String::new()), Block::Table(table)]);
+    if !of.files.is_empty() {
+        blocks.extend(of.coverage.causes.keys().cloned().map(Block::Problem));
+    }
     let undecided = of.undecided();
     if undecided > 0 {
         let keys = counted(undecided, "key", "keys");

@@ -25,6 +25,7 @@ pub mod state;
 
 use std::fmt;
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -63,6 +64,15 @@ pub fn with_small_files(bytes: u64, args: &[&str]) -> Keysweep {
     let mut command = Command::new("sh");
     command.args(["-c", &script, env!("CARGO_BIN_EXE_keysweep")]).args(args);
     Keysweep { command, line: format!("keysweep {}", args.join(" ")) }.bare()
+}
+
+/// The same with a file as its standard input.
+pub fn with_input(path: &Path, args: &[&str]) -> Keysweep {
+    let mut command = Command::new("sh");
+    command.args(["-c", "exec \"$0\" \"$@\" < \"$INPUT\"", env!("CARGO_BIN_EXE_keysweep")]).args(args);
+    Keysweep { command, line: format!("keysweep {} < {}", args.join(" "), path.display()) }
+        .bare()
+        .env("INPUT", &path.to_string_lossy())
 }
 
 /// The same on a terminal of 80 columns: the standard output contains all that the terminal shows.

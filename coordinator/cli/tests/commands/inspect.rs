@@ -279,8 +279,8 @@ fn mined(population: &'static KeyPopulation) -> KeyNamespaces {
 /// The page of one database.
 fn page(namespaces: KeyNamespaces, coverage: Coverage, selection: Selection) -> String {
     let databases = vec![InspectedDatabase { db: 0, namespaces, coverage }];
-    let found =
-        Inspected { databases, unread: Vec::new(), connection: "--redis=redis://cache:6379".to_owned() };
+    let connection = "--redis=redis://cache:6379".to_owned();
+    let found = Inspected { databases, unread: Vec::new(), connection, files: Vec::new() };
     terminal::blocks(&inspect_page::blocks(&found, selection))
 }
 

@@ -49,6 +49,8 @@ mod page_detail;
 mod pages;
 mod policy;
 mod questions;
+mod rdb;
+mod rdb_faults;
 mod read_only;
 mod reload;
 mod rights;
