@@ -33,6 +33,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         // The command that the README documents.
         ("tests", tests),
         ("deployment", cargo(&["xtask", "deploy-check"])),
+        ("examples", cargo(&["xtask", "examples"])),
         ("docs", docs),
     ];
     all(steps)

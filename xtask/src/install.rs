@@ -52,6 +52,9 @@ const SYSTEMD: Tool = Tool { program: "systemd-analyze", package: "systemd", fin
 /// Installs the tools of the deployment checks.
 const PIP: Tool = Tool { program: "pip3", package: "python3-pip", find: None };
 
+/// Runs examples. Debian has what makes environments for them in a package of its own, which contains no program.
+pub(crate) const PYTHON: Tool = Tool { program: "python3", package: "python3-venv", find: None };
+
 /// Alternative names of suitable browsers.
 const BROWSERS: [&str; 2] = ["chromium-browser", "google-chrome"];
 

@@ -10,6 +10,7 @@ mod demo;
 mod deny;
 mod deploy_check;
 mod docs;
+mod examples;
 mod fuzz;
 mod install;
 mod limits_page;
@@ -104,6 +105,8 @@ enum Command {
     },
     /// Test the service's page: its functions in Node, and its tours in Chromium; needs the npm registry.
     Browser,
+    /// Install the example programs in Node and Python, check their types, and run them; needs the registries of npm and PyPI.
+    Examples,
     /// Run every decoder and parser on hostile bytes.
     Fuzz {
         /// The time for each target.
@@ -151,6 +154,7 @@ fn main() -> ExitCode {
         Command::Matrix(options) => matrix::run(&options),
         Command::Soak { keys } => soak::run(keys),
         Command::Browser => browser::run(),
+        Command::Examples => examples::run(),
         Command::Fuzz { seconds } => fuzz::run(seconds),
         Command::Floor { urls } => bench::clients::floor::run(&urls).map(|()| ExitCode::SUCCESS),
         Command::SingleCursor { urls } => {

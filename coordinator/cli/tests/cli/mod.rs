@@ -14,6 +14,7 @@ pub mod broker;
 pub mod browser;
 pub mod certificates;
 pub mod deployment;
+pub mod examples;
 pub mod fake;
 pub mod hostile;
 pub mod https;
@@ -56,6 +57,15 @@ pub fn keysweep(args: &[&str]) -> Keysweep {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keysweep"));
     command.args(args);
     Keysweep { command, line: format!("keysweep {}", args.join(" ")) }.bare()
+}
+
+/// Another program, started in `folder`, under the same conditions.
+pub fn program(folder: &Path, words: &[&str]) -> Keysweep {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    let mut program = Keysweep { command, line: words.join(" ") }.bare();
+    program.command.current_dir(folder);
+    program
 }
 
 /// The same with a maximum size for files, to simulate a full disk.

@@ -14,6 +14,7 @@ mod both_modes;
 mod bounded_waits;
 mod connections;
 mod demo;
+mod examples;
 mod faulty_servers;
 mod from_scratch;
 mod grace_wait;

@@ -33,19 +33,19 @@ pub fn as_user(command: Keysweep, user: &str) -> Keysweep {
     command.env("NATS_USER", &format!("keysweep-{user}")).env("NATS_PASSWORD", &password(user))
 }
 
-fn role(broker: &Broker, name: &str, user: &str) -> Running {
+pub fn role(broker: &Broker, name: &str, user: &str) -> Running {
     let mut role = as_user(broker.command(&[name], &[]), user).start();
     role.wait_for(" is ready");
     role
 }
 
-fn command(broker: &Broker, words: &[&str], more: &[&str], user: &str) -> Ended {
+pub fn command(broker: &Broker, words: &[&str], more: &[&str], user: &str) -> Ended {
     as_user(broker.command(words, more), user).run()
 }
 
 /// Checks that no user was denied anything.
 #[track_caller]
-fn content(ended: &Ended) {
+pub fn content(ended: &Ended) {
     ended.exits(0);
     let refused = ended.stderr.to_ascii_lowercase().contains("violation");
     assert!(!refused && !ended.stderr.contains("NATS reported an error"), "{ended}");
