@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use keysweep_servers::Server;
+use keysweep_testkit::nats_server::NatsServer;
 use serde_json::Value;
 
+use super::api::Api;
 use super::deployment::TestDeployment;
-use super::{Ended, Keysweep, Running, keysweep};
+use super::{Ended, Keysweep, Running, SECRET, keysweep};
 
 /// The roles that a run needs in addition to the process that starts it.
 pub const WORKERS: [&str; 3] = ["scanner", "reaper", "reporter"];
@@ -32,6 +34,13 @@ impl Broker {
         let redis = Server::start(&super::deployment::DIGEST).await.expect("a Redis server can be started");
         let place = TestDeployment::standalone(&redis).await;
         Self::at(redis, place, flags).await
+    }
+
+    /// The same with a NATS server. Clients of its services have a token, and runs wait for no grace.
+    pub async fn guarded() -> (NatsServer, Self) {
+        let nats = NatsServer::start("").await.expect("a nats-server can be started");
+        let broker = Self::start(&["--nats", &nats.url()]).await;
+        (nats, broker.env("KEYSWEEP_GRACE", "0s").env("KEYSWEEP_API_TOKEN", SECRET))
     }
 
     /// Uses the caller's server.
@@ -60,6 +69,15 @@ impl Broker {
         let mut role = self.command(&[name], &[]).start();
         role.wait_for(&format!("{name} is ready"));
         role
+    }
+
+    /// Starts a service with `more` flags, and waits until it is ready. Returns how a client with the token reaches it.
+    pub fn service(&self, more: &[&str]) -> (Running, Api) {
+        let flags = [&["--admin-addr", "127.0.0.1:0"], more].concat();
+        let mut service = self.command(&["serve"], &flags).start();
+        let address = service.admin_address();
+        service.wait_for(" is ready, NATS at");
+        (service, Api { address, token: Some(SECRET) })
     }
 
     pub fn workers(&self) -> Vec<Running> {

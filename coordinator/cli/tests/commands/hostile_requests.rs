@@ -14,6 +14,7 @@ use keysweep_testkit::nats_server::NatsServer;
 use keysweep_testkit::soak::{Cases, hostile};
 use serde_json::{Value, json};
 
+use crate::cli::api::Api;
 use crate::cli::broker::{Broker, KEYS};
 use crate::cli::raw::Client;
 use crate::cli::{Running, SECRET};
@@ -50,12 +51,8 @@ struct ServiceUnderTest {
 
 impl ServiceUnderTest {
     async fn start() -> Self {
-        let nats = NatsServer::start("").await.expect("a nats-server can be started");
-        let broker = Broker::start(&["--nats", &nats.url()]).await;
-        let broker = broker.env("KEYSWEEP_GRACE", "0s").env("KEYSWEEP_API_TOKEN", SECRET);
-        let mut process = broker.command(&["serve"], &["--admin-addr", "127.0.0.1:0"]).start();
-        let address = process.admin_address();
-        process.wait_for(" is ready, NATS at");
+        let (nats, broker) = Broker::guarded().await;
+        let (process, Api { address, .. }) = broker.service(&[]);
         let workers = broker.workers();
         let mut service =
             Self { nats, broker, address, process, workers, run: String::new(), answers: Mutex::default() };

@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use keysweep_servers::ClusterServers;
-use keysweep_testkit::nats_server::NatsServer;
 use tokio::task::block_in_place;
 
 use super::service::{Machine, stopped};
@@ -135,15 +134,11 @@ async fn the_page_connects_again_and_shows_what_happened_meanwhile() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "cargo xtask browser runs it: needs chromium, node and npm"]
 async fn the_page_over_nats_shows_the_workers() {
-    let server = NatsServer::start("").await.unwrap();
-    let broker = Broker::start(&["--nats", &server.url()]).await;
-    let broker = broker.env("KEYSWEEP_GRACE", "0s").env("KEYSWEEP_API_TOKEN", SECRET);
-    let mut service = broker.command(&["serve"], &["--admin-addr", "127.0.0.1:0"]).start();
-    let address = service.admin_address();
-    service.wait_for(" is ready, NATS at");
+    let (_nats, broker) = Broker::guarded().await;
+    let (service, api) = broker.service(&[]);
     let [scanner, reaper, reporter] = WORKERS.map(|role| broker.role(role));
     let mut reaper = Some(reaper);
-    take("workers.mjs", &address, async |what| {
+    take("workers.mjs", &api.address, async |what| {
         assert_eq!(what, "kill");
         reaper.take().expect("it was not killed yet").kill();
     })

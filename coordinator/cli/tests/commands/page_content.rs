@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use coordinator::limits::VIEWER_COMMENT_EVERY;
-use keysweep_testkit::nats_server::NatsServer;
 use serde_json::{Value, json};
 
 use super::service::{Machine, stopped};
@@ -107,13 +106,8 @@ async fn the_page_of_one_machine_follows_a_run() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_over_nats_follows_a_run() {
-    let server = NatsServer::start("").await.unwrap();
-    let broker = Broker::start(&["--nats", &server.url()]).await;
-    let broker = broker.env("KEYSWEEP_GRACE", "0s").env("KEYSWEEP_API_TOKEN", SECRET);
-    let mut service = broker.command(&["serve"], &["--admin-addr", "127.0.0.1:0"]).start();
-    let address = service.admin_address();
-    service.wait_for(" is ready, NATS at");
-    let api = Api { address, token: Some(SECRET) };
+    let (_nats, broker) = Broker::guarded().await;
+    let (service, api) = broker.service(&[]);
     let workers = broker.workers();
     let run = follows_a_run(&api, broker.stale);
     has_a_report(&api, &run);

@@ -1,7 +1,6 @@
 //! Where a run in progress is, how it is paced, and what it finds, as the page of a service shows it; and the figures of its
 //! charts. On a state file and over NATS.
 
-use keysweep_testkit::nats_server::NatsServer;
 use serde_json::{Value, json};
 
 use super::service::{Machine, stopped};
@@ -56,14 +55,9 @@ async fn the_page_of_one_machine_shows_where_a_run_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_over_nats_shows_where_a_run_is_and_who_works_on_it() {
-    let server = NatsServer::start("").await.unwrap();
-    let broker = Broker::start(&["--nats", &server.url()]).await;
+    let (_nats, broker) = Broker::guarded().await;
     broker.place.seed_stale(KEYS).await;
-    let broker = broker.env("KEYSWEEP_GRACE", "0s").env("KEYSWEEP_API_TOKEN", SECRET);
-    let args = [&["--admin-addr", "127.0.0.1:0"], &SLOW[..]].concat();
-    let mut service = broker.command(&["serve"], &args).start();
-    let api = Api { address: service.admin_address(), token: Some(SECRET) };
-    service.wait_for(" is ready, NATS at");
+    let (service, api) = broker.service(&SLOW);
     let workers = broker.workers();
     let mut events = Browser::logged_in(&api, SECRET).events();
     let page = events.until(|page| page["workers"]["workers"].as_array().is_some_and(|all| all.len() == 3));
