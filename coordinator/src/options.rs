@@ -36,6 +36,8 @@ pub struct Options {
     pub access: ConnectOptions,
     /// What to look for and to do, with the dry run applied. Without [`Rules::inactive`], which the preflight adds.
     pub rules: Rules,
+    /// Where the job file states each of its rules, for errors; empty if that is not known.
+    pub rule_places: Vec<String>,
     /// Whether keys of inactive users are deleted as well; `inactive` is set then.
     pub aggressive: bool,
     /// How inactive users are found, if that is configured.
@@ -113,6 +115,7 @@ impl Options {
             alias: Alias::new("main"),
             access,
             rules,
+            rule_places: Vec::new(),
             aggressive: false,
             inactive: None,
             dry_run: false,
@@ -173,6 +176,7 @@ impl Options {
             alias: settings.alias.value.clone(),
             access,
             rules,
+            rule_places: settings.rules.iter().map(|rule| rule.origin.to_string()).collect(),
             aggressive,
             inactive,
             dry_run: settings.dry_run.value,

@@ -60,7 +60,8 @@ pub(crate) fn check(
 ) -> Result<(), PreflightError> {
     for (at, rule) in rules.rules().iter().enumerate() {
         if let Some(why) = refused(rule, status, options) {
-            return Err(PreflightError::Rule { address: address.to_owned(), rule: at + 1, why });
+            let place = options.rule_places.get(at).map(|place| format!("{place}: ")).unwrap_or_default();
+            return Err(PreflightError::Rule { place, address: address.to_owned(), rule: at + 1, why });
         }
     }
     Ok(())

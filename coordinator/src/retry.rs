@@ -70,6 +70,8 @@ impl Options {
             access: ConnectOptions { db: first.db, ..access },
             // The active users are read again.
             rules: Rules { inactive: None, ..first.rules.clone() },
+            // The job file may have changed since.
+            rule_places: Vec::new(),
             aggressive,
             inactive,
             dry_run: first.dry_run,

@@ -81,8 +81,10 @@ pub enum PreflightError {
     #[error("the rules of the job cannot be used: {0}")]
     Rules(String),
     /// A rule cannot be carried out at a server.
-    #[error("rule {rule} cannot be carried out on redis at `{address}`: {why}")]
+    #[error("{place}rule {rule} cannot be carried out on redis at `{address}`: {why}")]
     Rule {
+        /// The line of the job file and a colon; empty if it is not known.
+        place: String,
         /// The server.
         address: String,
         /// The rule, counted from 1.

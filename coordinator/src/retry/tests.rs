@@ -88,6 +88,7 @@ fn options(rng: &mut Rng) -> Options {
         full_scan: rng.bool(),
         namespaces: rng.bool(),
         measures_all: false,
+        rule_places: Vec::new(),
         max_delete_percent: rng.u8(..=100),
         max_runtime: some(rng, |rng| Duration::from_millis(rng.u64(..1 << 40))),
         lock_wait: Duration::from_millis(rng.u64(..1_000)),
@@ -111,11 +112,7 @@ fn options(rng: &mut Rng) -> Options {
             latency_budget_ms: some(rng, |rng| rng.u64(..100)),
             keys_per_s_max: some(rng, |rng| rng.u64(..100)),
         },
-        read_from: if rng.bool() {
-            ReadFrom::Primary
-        } else {
-            ReadFrom::Replica { lag_max_ms: rng.u64(..9) }
-        },
+        read_from: some(rng, |rng| ReadFrom::Replica { lag_max_ms: rng.u64(..9) }).unwrap_or_default(),
         backup: some(rng, |rng| (place(rng), rng.u64(..1 << 30))),
     }
 }

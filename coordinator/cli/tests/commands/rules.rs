@@ -93,3 +93,18 @@ async fn a_job_file_with_rules_runs_from_the_plan_to_the_restored_backup() {
     assert!(matches!(left, keysweep_redis::Reply::Int(ms) if ms > 80_000_000), "{left:?}");
     fs::remove_dir_all(folder).unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rule_that_the_server_cannot_answer_is_named_with_its_line() {
+    let server = Server::start(&["--maxmemory-policy", "allkeys-lfu"]).await.unwrap();
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("lfu.toml");
+    let text = "[[job]]\nname = \"hygiene\"\n\n[[job.rule]]\nmatch = [\"a:*\"]\ndurable = true\n\n\
+                [[job.rule]]\nmatch = [\"b:*\"]\nwhere = \"idle > 7d\"\naction = \"report\"\n";
+    fs::write(&file, text).unwrap();
+    let path = file.to_str().unwrap();
+    for command in [&["plan"][..], &["run", "--yes"], &["policy", "check"]] {
+        let args = [command, &["--redis", &server.url(), "--config", path, "--state-dir", "none", "--json"]];
+        let place = format!("{path}:8: rule 2 cannot be carried out on redis at");
+        keysweep(&args.concat()).run().fails(2, &[&place, "`idle`", "allkeys-lfu"]);
+    }
+}
