@@ -30,7 +30,7 @@ pub const PACED_TASK_ACK_WAITS: u32 = 4;
 /// Users that a scan task distinguishes until it finds an active one: 0.5 MiB of hashes.
 pub const TASK_USERS_MAX: usize = 65_536;
 
-/// Names of a node's keys that are kept to report their prefixes if no key matches: a share has an error of at most
+/// Names of a node's keys that are kept to report their namespaces if no key matches: a share has an error of at most
 /// 3.1 points, 19 times out of 20.
 pub const NAMES_KEPT: usize = 1_000;
 

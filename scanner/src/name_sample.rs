@@ -1,15 +1,12 @@
 //! A uniform sample of a node's key names, whether they match or not. It shows a user whose pattern matches nothing
-//! which names exist. Pure except for the random numbers.
+//! which namespaces exist. Pure except for the random numbers.
 
-use std::collections::BTreeMap;
-
+use keysweep_inspect::{Lifetime, Miner, Namespace};
+use keysweep_model::glob::Pattern;
 use keysweep_model::limits::PREFIX_BYTES_MAX;
 use keysweep_model::printable::{Printable, beginning};
 
 use crate::limits::NAMES_KEPT;
-
-/// Characters that separate the parts of a name, as applications commonly use them.
-const SEPARATORS: &[u8] = b":/.|#";
 
 /// How many bytes of an example are shown.
 const EXAMPLE_BYTES: usize = 40;
@@ -35,6 +32,11 @@ impl NameStart {
         Self { beginning: beginning(name, PREFIX_BYTES_MAX + 4).into(), length: name.len() }
     }
 
+    /// The name, unless it was cut.
+    fn whole(&self) -> Option<&[u8]> {
+        (self.beginning.len() == self.length).then_some(&*self.beginning)
+    }
+
     fn shortened(&self) -> String {
         if self.length <= EXAMPLE_BYTES {
             return Printable(&self.beginning).to_string();
@@ -43,11 +45,13 @@ impl NameStart {
     }
 }
 
-/// Names with a common prefix.
+/// Names of one namespace.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CommonPrefix {
-    /// The prefix up to and including the first separator; `None` for names without one.
-    pub prefix: Option<String>,
+pub struct CommonNamespace {
+    /// What they have in common, for people: `user:{id}:profile`.
+    pub template: String,
+    /// The pattern that selects them.
+    pub pattern: Pattern,
     /// Their estimated share of all keys, in percent.
     pub percent: f64,
     /// One of the names, shortened.
@@ -76,42 +80,43 @@ impl NameSample {
     }
 }
 
-/// The most common prefixes over several nodes, each weighted by its number of keys; at most `max`, the most common
-/// first.
+/// The most common namespaces over several nodes, each node weighted by its number of keys; at most `max`, the most common
+/// first. Names that were cut are in none.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "a share, shown in whole percents")]
 pub fn commonest<'a>(
     nodes: impl IntoIterator<Item = (&'a NameSample, u64)>,
     max: usize,
-) -> Vec<CommonPrefix> {
-    let (mut found, mut all) = (BTreeMap::<Option<&[u8]>, (f64, &NameStart)>::new(), 0.0);
+) -> Vec<CommonNamespace> {
+    let nodes: Vec<(&NameSample, u64)> = nodes.into_iter().collect();
+    let mut miner = Miner::default();
+    let names = nodes.iter().flat_map(|(names, _)| &names.kept);
+    for name in names.filter_map(NameStart::whole) {
+        miner.add(name, Lifetime::Unlimited);
+    }
+    let namespaces = miner.namespaces(None);
+    let (mut found, mut all) = (vec![(0.0, None); namespaces.rows.len()], 0.0);
     for (names, keys) in nodes {
         let each = keys as f64 / names.kept.len().max(1) as f64;
         for name in &names.kept {
-            found.entry(prefix(&name.beginning)).or_insert((0.0, name)).0 += each;
             all += each;
+            if let Some(place) = name.whole().and_then(|name| namespaces.place_of(name)) {
+                let (keys, example) = &mut found[place];
+                *keys += each;
+                example.get_or_insert(name);
+            }
         }
     }
-    let alike = |(prefix, (keys, name)): (Option<&[u8]>, (f64, &NameStart))| CommonPrefix {
-        prefix: prefix.map(shown),
+    let alike = |(row, (keys, example)): (&Namespace, (f64, Option<&NameStart>))| CommonNamespace {
+        template: row.template.clone(),
+        pattern: row.pattern.clone(),
         percent: keys * 100.0 / all,
-        example: name.shortened(),
+        example: example.map(NameStart::shortened).unwrap_or_default(),
     };
-    let mut found: Vec<CommonPrefix> = found.into_iter().map(alike).collect();
+    let mut found: Vec<CommonNamespace> = namespaces.rows.iter().zip(found).map(alike).collect();
     found.sort_by(|a, b| b.percent.total_cmp(&a.percent));
     found.truncate(max);
     found
-}
-
-/// `name` up to and including its first separator.
-fn prefix(name: &[u8]) -> Option<&[u8]> {
-    name.iter().position(|byte| SEPARATORS.contains(byte)).map(|at| &name[..=at])
-}
-
-fn shown(prefix: &[u8]) -> String {
-    let cut = beginning(prefix, PREFIX_BYTES_MAX);
-    let more = if cut.len() < prefix.len() { "…" } else { "" };
-    format!("{}{more}", Printable(cut))
 }
 
 #[cfg(test)]
@@ -130,18 +135,20 @@ mod tests {
         (0..8_000).for_each(|_| names.observe(&[b'x'; 100_000]));
         let held: usize = names.kept.iter().map(|name| name.beginning.len()).sum();
         assert!(held < NAMES_KEPT * 200, "{held} bytes are stored");
-        let found = commonest([(&names, 100)], 9);
-        assert_eq!(found[0].example, format!("{}… (100000 bytes)", "x".repeat(40)));
+        names.observe(b"a");
+        assert!(commonest([(&names, 100)], 9).iter().all(|alike| alike.template == "a"));
+        assert_eq!(NameStart::of(&[b'x'; 90]).shortened(), format!("{}… (90 bytes)", "x".repeat(40)));
     }
 
     #[test]
-    fn most_common_prefixes_come_first() {
+    fn most_common_namespaces_come_first() {
         let user = (0..60).map(|n| format!("user:{n}:profile"));
         let names =
             names(user.chain((0..30).map(|n| format!("сессия/{n}"))).chain((0..10).map(|n| n.to_string())));
         let found = commonest([(&names, 100)], 9);
-        let shown: Vec<_> = found.iter().map(|a| (a.prefix.as_deref(), a.percent.round())).collect();
-        assert_eq!(shown, [(Some("user:"), 60.0), (Some("сессия/"), 30.0), (None, 10.0)]);
+        let shown: Vec<_> = found.iter().map(|a| (a.pattern.to_string(), a.percent.round())).collect();
+        let expected = [("user:*:profile", 60.0), ("сессия/*", 30.0), ("*", 10.0)];
+        assert_eq!(shown, expected.map(|(pattern, percent)| (pattern.to_owned(), percent)));
         assert_eq!((found[1].example.as_str(), commonest([(&names, 100)], 2).len()), ("сессия/0", 2));
         assert_eq!(commonest([], 9), []);
         assert_eq!(commonest([(&NameSample::default(), 0)], 9), []);
@@ -152,7 +159,7 @@ mod tests {
         let (few, many) =
             (names((0..10).map(|n| format!("a:{n}"))), names((0..10).map(|n| format!("b:{n}"))));
         let found = commonest([(&few, 10), (&many, 90)], 9);
-        assert_eq!((found[0].prefix.as_deref(), found[0].percent.round()), (Some("b:"), 90.0));
+        assert_eq!((found[0].template.as_str(), found[0].percent.round()), ("b:{id}", 90.0));
     }
 
     #[test]

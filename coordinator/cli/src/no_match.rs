@@ -1,40 +1,32 @@
-//! What a plan reports when no key matches: how many keys exist, and their most frequent prefixes. Pure.
-
-use std::fmt::Write;
+//! What a plan reports when no key matches: how many keys exist, their most frequent namespaces, and how to choose. Pure.
 
 use coordinator::options::Options;
 use coordinator::preflight::Preflight;
 use keysweep_model::words::quoted;
-use reporter::{grouped, wrap};
-use scanner::name_sample::{CommonPrefix, commonest};
+use reporter::grouped;
+use reporter::printer::terminal;
+use reporter::view::{Block, Kind, Table};
+use scanner::name_sample::{CommonNamespace, commonest};
 use serde_json::{Value, json};
 
-/// Prefixes shown.
+use super::inspect_page::advice::shell_words;
+
+/// Namespaces shown.
 const SHOWN: usize = 8;
 
-/// The lines for people, below the table of nodes. Writing to a string cannot fail.
+/// The lines for people, below the table of nodes.
 #[must_use]
 pub fn text(plan: &Preflight, options: &Options) -> String {
-    let (found, keys) = (found(plan), keys(plan));
-    let mut page = format!("\n  {}\n", wrap(&sentence(plan, options), 2));
-    for alike in &found {
-        let (name, example) = (alike.prefix.as_deref().unwrap_or("(no separator)"), &alike.example);
-        let _ = writeln!(page, "    {name:<24} {:>5}   {}", share(alike), wrap(example, 39));
-    }
-    let usual = found.iter().find_map(|alike| alike.prefix.as_deref()).filter(|prefix| is_plain(prefix));
-    if let (Some(prefix), true) = (usual, keys > 0) {
-        let _ = writeln!(
-            page,
-            "\n  {}",
-            wrap(
-                &format!(
-                    "`--pattern '{prefix}*'` would select the first of them. `keysweep inspect` shows all by namespace."
-                ),
-                2
-            )
-        );
-    }
-    page
+    let row = |alike: &CommonNamespace| vec![alike.template.clone(), share(alike)];
+    let found = found(plan);
+    let table = Table::new("Namespaces", "namespaces")
+        .columns(Kind::Code, ["Namespace"])
+        .columns(Kind::Number, ["Share"])
+        .rows(found.iter().map(row));
+    let table = (!found.is_empty()).then_some(Block::Table(table));
+    let advice = (keys(plan) > 0).then(|| [Block::Text(String::new()), Block::Text(advice(&found, options))]);
+    let blocks = [Block::Text(String::new()), Block::Text(sentence(plan, options))].into_iter();
+    terminal::blocks(&blocks.chain(table).chain(advice.into_iter().flatten()).collect::<Vec<_>>())
 }
 
 /// One sentence, also for a log line.
@@ -52,39 +44,59 @@ pub fn sentence(plan: &Preflight, options: &Options) -> String {
             grouped(keys)
         ),
         keys if sampled < keys => format!(
-            "No key matches {patterns}. There are {} keys. The most frequent prefixes, from a sample of {}:",
+            "No key matches {patterns}. There are {} keys. The most frequent namespaces, from a sample of {}:",
             grouped(keys),
             grouped(sampled)
         ),
         keys => {
-            format!("No key matches {patterns}. There are {} keys. Their prefixes:", grouped(keys))
+            format!("No key matches {patterns}. There are {} keys. Their namespaces:", grouped(keys))
         }
     }
 }
 
-/// The same on one line: the sentence, then the prefixes.
+/// How to choose.
+fn advice(found: &[CommonNamespace], options: &Options) -> String {
+    let pattern = found.iter().find_map(|alike| std::str::from_utf8(alike.pattern.as_bytes()).ok());
+    let has_rules = options.rules.policy.is_some();
+    let first = pattern.and_then(|pattern| match has_rules {
+        true => Some(format!("A rule with `match = [{}]` would", toml::Value::from(pattern))),
+        false => shell_words(&[format!("--pattern={pattern}")]).map(|flag| format!("`{flag}` would")),
+    });
+    let first = first.map(|first| format!("{first} select the first of them. ")).unwrap_or_default();
+    let all = match has_rules {
+        true => "`keysweep inspect --write-policy FILE` writes a rule for each namespace.",
+        false => "`keysweep inspect` shows all by namespace.",
+    };
+    first + all
+}
+
+/// The same on one line: the sentence, then the namespaces.
 #[must_use]
 pub fn line(plan: &Preflight, options: &Options) -> String {
-    let name = |alike: &CommonPrefix| alike.prefix.clone().unwrap_or_else(|| "no separator".to_owned());
     let all: Vec<String> =
-        found(plan).iter().map(|alike| format!("{} ({})", name(alike), share(alike))).collect();
+        found(plan).iter().map(|alike| format!("{} ({})", alike.template, share(alike))).collect();
     format!("{} {}", sentence(plan, options), all.join(", ")).trim_end().to_owned()
 }
 
-/// The prefixes as JSON: `[{"prefix", "percent", "example"}]`; `null` if some key matches.
+/// The namespaces as JSON: `[{"template", "pattern", "percent", "example"}]`; `null` if some key matches.
 #[must_use]
 pub fn json(plan: &Preflight) -> Value {
     if plan.estimate.matching_keys > 0 {
         return Value::Null;
     }
-    let row = |alike: CommonPrefix| {
+    let row = |alike: CommonNamespace| {
         let percent = (alike.percent * 10.0).round() / 10.0;
-        json!({ "prefix": alike.prefix, "percent": percent, "example": alike.example })
+        json!({
+            "template": alike.template,
+            "pattern": alike.pattern.to_string(),
+            "percent": percent,
+            "example": alike.example,
+        })
     };
     found(plan).into_iter().map(row).collect()
 }
 
-fn found(plan: &Preflight) -> Vec<CommonPrefix> {
+fn found(plan: &Preflight) -> Vec<CommonNamespace> {
     commonest(plan.nodes.iter().map(|node| (&node.names, node.keys)), SHOWN)
 }
 
@@ -97,11 +109,6 @@ fn sampled(plan: &Preflight) -> u64 {
 }
 
 /// `61 %`, `< 1 %`
-fn share(alike: &CommonPrefix) -> String {
+fn share(alike: &CommonNamespace) -> String {
     if alike.percent < 1.0 { "< 1 %".to_owned() } else { format!("{:.0} %", alike.percent) }
-}
-
-/// Whether a prefix has no special meaning as a pattern or in the quotes of a shell.
-fn is_plain(prefix: &str) -> bool {
-    !prefix.contains(['*', '?', '[', ']', '\\', '\'', '…'])
 }

@@ -219,7 +219,7 @@ pub fn json(plan: &Preflight, options: &Options) -> Value {
         "matchingKeys": estimate.matching_keys,
         "staleTTLKeys": estimate.stale_ttl_keys,
         "nothingToDo": question::nothing_to_do(plan),
-        "commonestPrefixes": no_match::json(plan),
+        "commonestNamespaces": no_match::json(plan),
         "protectedKeys": estimate.protected_keys,
         "inactiveKeys": estimate.inactive_keys,
         "aggressiveCleanup": options.aggressive,

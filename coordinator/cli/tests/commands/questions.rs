@@ -1,5 +1,8 @@
 //! The output of a run before it changes anything: the action, the number of keys and their place; nothing where there
-//! is nothing to do; and the existing prefixes where no key matches.
+//! is nothing to do; and the existing namespaces where no key matches.
+
+use std::fs;
+use std::path::Path;
 
 use keysweep_servers::{ClusterServers, Server};
 
@@ -71,7 +74,7 @@ async fn a_run_with_nothing_to_do_prompts_for_nothing() {
     assert!(ended.stdout.contains("Plan of job") && !ended.stderr.contains("[y/N]"), "{ended}");
     let plan = run(&["--json"]).exits(0).json();
     assert_eq!(
-        (&plan["nothingToDo"], &plan["matchingKeys"], &plan["commonestPrefixes"]),
+        (&plan["nothingToDo"], &plan["matchingKeys"], &plan["commonestNamespaces"]),
         (&true.into(), &20.into(), &serde_json::Value::Null)
     );
     assert_eq!(run(&["--json", "--yes"]).exits(0).result("completed")["skippedKeys"], 20);
@@ -82,7 +85,7 @@ async fn a_run_with_nothing_to_do_prompts_for_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_without_matching_keys_lists_existing_prefixes() {
+async fn a_run_without_matching_keys_lists_existing_namespaces() {
     let server = Server::start(&[]).await.unwrap();
     let place = TestDeployment::standalone(&server).await;
     let args = ["--redis", place.url(), "--state-dir", "none"];
@@ -103,26 +106,48 @@ async fn a_run_without_matching_keys_lists_existing_prefixes() {
     let plan = run(&["plan"]);
     let shown = &plan.exits(0).stdout;
     for text in [
-        "No key matches `permissions:*`. There are 100 keys. Their prefixes:",
-        "user:                     60 %   user:",
-        "session/                  39 %   session/",
-        "(no separator)             1 %   lonely",
-        "`--pattern 'user:*'` would select the first of them.",
-        "`keysweep inspect`",
+        "No key matches `permissions:*`. There are 100 keys. Their namespaces:",
+        "  user:{id}:profile   60 %\n",
+        "  session/{id}        39 %\n",
+        "  lonely               1 %\n",
+        "`--pattern 'user:*:profile'` would select the first of them.",
     ] {
         assert!(shown.contains(text), "`{text}`\n{plan}");
     }
     assert!(!shown.contains("would be deleted"), "{plan}");
     let json = run(&["plan", "--json"]).exits(0).json();
-    assert_eq!(json["commonestPrefixes"][0]["prefix"], "user:");
-    assert_eq!((&json["commonestPrefixes"][0]["percent"], &json["matchingKeys"]), (&60.0.into(), &0.into()));
+    let first = &json["commonestNamespaces"][0];
+    assert_eq!(
+        (&first["template"], &first["pattern"]),
+        (&"user:{id}:profile".into(), &"user:*:profile".into())
+    );
+    assert_eq!((&first["percent"], &json["matchingKeys"]), (&60.0.into(), &0.into()));
     let ended = run(&["run"]);
     ended.exits(0).log_contains(&["There is nothing to do"]);
     // If a run continues all the same, its log has the same line.
     let ended = run(&["run", "--yes", "--json"]);
     ended.exits(0).log_contains(&[
         "No key matches `permissions:*`. There are 100 keys.",
-        "user: (60 %), session/ (39 %)",
+        "user:{id}:profile (60 %), session/{id} (39 %)",
     ]);
     assert_eq!(ended.json()["scannedKeys"], 0);
+
+    // The same with rules, to which `--pattern` does not belong.
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-match.toml");
+    fs::write(&file, "[[job]]\nname = \"j\"\n[[job.rule]]\nmatch = [\"cart:*\"]\nttl = \"1h\"\n").unwrap();
+    let ruled = |more: &[&str]| run(&[more, &["--config", file.to_str().unwrap()]].concat());
+    let plan = ruled(&["plan"]);
+    let shown = plan.exits(0).stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in [
+        "No key matches `cart:*`. There are 100 keys. Their namespaces:",
+        "A rule with `match = [\"user:*:profile\"]` would select the first of them.",
+        "`keysweep inspect --write-policy FILE` writes a rule for each namespace.",
+    ] {
+        assert!(shown.contains(text), "`{text}`\n{plan}");
+    }
+    assert_eq!(
+        ruled(&["plan", "--json"]).exits(0).json()["commonestNamespaces"],
+        json["commonestNamespaces"]
+    );
+    ruled(&["run"]).exits(0).log_contains(&["There is nothing to do"]);
 }
