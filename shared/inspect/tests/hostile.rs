@@ -81,9 +81,16 @@ proptest! {
     }
 
     #[test]
-    fn merging_does_not_depend_on_the_order(names in prop::collection::vec(name(), 0..300), cut: prop::sample::Index) {
+    fn the_order_of_keys_and_merges_does_not_matter(
+        names in prop::collection::vec(name(), 0..300),
+        cut: prop::sample::Index,
+        seed: u64,
+    ) {
         let cut = cut.index(names.len() + 1);
         let whole = measure(&names, 0..names.len());
+        let mut order: Vec<usize> = (0..names.len()).collect();
+        fastrand::Rng::with_seed(seed).shuffle(&mut order);
+        let shuffled = measure(&names, order);
         let (a, b) = (measure(&names, 0..cut), measure(&names, cut..names.len()));
         let (mut ab, mut other) = (Miner::default(), Miner::default());
         ab.merge(&a);
@@ -91,7 +98,10 @@ proptest! {
         other.merge(&b);
         other.merge(&a);
         for depth in [None, NonZeroUsize::new(2)] {
-            let [whole, ab, other] = [&whole, &ab, &other].map(|miner| miner.namespaces(depth));
+            let all = [&whole, &ab, &other, &shuffled].map(|miner| miner.namespaces(depth));
+            let [whole, ab, other, shuffled] = all;
+            prop_assert_eq!(&shuffled.rows, &whole.rows);
+            prop_assert_eq!(&shuffled.largest, &whole.largest);
             prop_assert_eq!(&ab.rows, &other.rows);
             prop_assert_eq!(&ab.rows, &whole.rows);
             prop_assert_eq!(&ab.largest, &other.largest);
