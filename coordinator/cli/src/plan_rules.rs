@@ -27,23 +27,27 @@ pub(super) fn blocks(plan: &Preflight, options: &Options) -> Vec<Block<'static>>
     if plan.rules.is_empty() {
         return Vec::new();
     }
+    // A sample may have none of the few keys of a rule.
+    let mark = if plan.estimate.exact { "" } else { "~" };
+    let figure = |keys: u64| format!("{mark}{}", grouped(keys));
     let row = |(number, rule, estimate): (usize, &StatedRule, &RuleEstimate)| {
+        let patterns = patterns(&rule.matching);
         vec![
-            number.to_string(),
-            shortened(&patterns(&rule.matching), CHARS_MAX).into_owned(),
+            format!("{number} {}", shortened(&patterns, CHARS_MAX)),
             rule.owner.clone().unwrap_or_default(),
+            figure(estimate.matching_keys),
+            figure(estimate.candidates),
             does(rule),
-            grouped(estimate.matching_keys),
-            grouped(estimate.candidates),
         ]
     };
     let table = Table::new("Rules", "rules")
-        .columns(Kind::Text, ["Rule"])
-        .columns(Kind::Code, ["Keys"])
-        .columns(Kind::Text, ["Owner", "Does"])
-        .columns(Kind::Number, ["Belong to it", "Candidates"])
+        .columns(Kind::Code, ["Rule"])
+        .columns(Kind::Text, ["Owner"])
+        .columns(Kind::Number, ["Its keys", "Candidates"])
+        .columns(Kind::Text, ["Does"])
         .rows(rows(plan, options).map(row));
-    std::iter::once(Block::Table(table)).chain(not_again(plan, options).map(Block::Text)).collect()
+    let notes = not_again(plan, options).chain([String::new()]).map(Block::Text);
+    std::iter::once(Block::Table(table)).chain(notes).collect()
 }
 
 /// What a rule does, in few words.
