@@ -54,9 +54,11 @@ pub struct KnownActivity {
 }
 
 impl ActivityFound {
-    /// `rules` with the inactive rule.
+    /// `rules` with how it is known who is active.
     pub(crate) fn rules(&self, rules: &Rules) -> Rules {
-        Rules { inactive: self.known.as_ref().map(|known| known.rule.clone()), ..rules.clone() }
+        let mut rules = rules.clone();
+        rules.set_activity(self.known.as_ref().map(|known| known.rule.clone()));
+        rules
     }
 
     /// The active users, ready to be applied.
@@ -89,17 +91,17 @@ impl ActivityFound {
         }
     }
 
-    /// Checks the users of sampled keys, and adds the rule to `rules`. Returns `false` if inactive users are not
-    /// looked for, because no sampled key shows that ids are written alike in keys and in the source.
-    pub(crate) fn check_sample(&mut self, met: &SampledUserIds, rules: &mut Rules) -> bool {
-        let (Some(known), Some(rule)) = (&self.known, &mut rules.inactive) else { return true };
-        let ActivityRule::Users { matching: Some(matching), .. } = &mut rule.activity else { return true };
+    /// Checks the users of sampled keys. Who is active is not known if no sampled key shows that ids are written alike in
+    /// keys and in the source.
+    pub(crate) fn check_sample(&mut self, met: &SampledUserIds) {
+        let Some(known) = &mut self.known else { return };
+        let ActivityRule::Users { matching: Some(matching), .. } = &mut known.rule.activity else { return };
         matching.sampled = met.counts();
         matching.allow_no_active = known.allow_no_active;
-        let refused = met.refusal(&rule.identity, &known.users, &known.example);
-        let Some(why) = refused.filter(|_| !known.allow_no_active) else { return true };
-        (self.known, self.refused, rules.inactive) = (None, Some(why), None);
-        false
+        let refused = met.refusal(&known.rule.identity, &known.users, &known.example);
+        if let Some(why) = refused.filter(|_| !known.allow_no_active) {
+            (self.known, self.refused) = (None, Some(why));
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub const DONE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The command line or the configuration is wrong.
 pub const USAGE: u8 = 2;
-/// Part of the keys was not covered, reached or confirmed.
+/// Part of the keys was not covered, reached or confirmed; or it is not known whether keys break rules.
 pub const PARTIAL: u8 = 3;
 /// A guard refused, or another run has the lock.
 pub const REFUSED: u8 = 4;

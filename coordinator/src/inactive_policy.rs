@@ -74,6 +74,18 @@ pub enum InactivePolicyError {
          idle any more; leave out one of them, or `aggressive_cleanup`"
     )]
     IdleVerified,
+    /// Nothing says which users are active, or which keys are theirs.
+    #[error(
+        "a rule asks which users are active, but nothing says so; set `activity` to `zset:KEY` or `set:KEY`, and `identity` to \
+         where the user is in a key, such as `permissions:{{user}}:*`"
+    )]
+    NoUsers,
+    /// Idle times name no users.
+    #[error(
+        "a rule asks which users are active, and `activity` is `idletime`, which is about keys; write `idle >= 30d` instead \
+         of `user = inactive`, or set `activity` to `zset:KEY` or `set:KEY`"
+    )]
+    UsersIdle,
     /// Not a valid number of days.
     #[error("`inactivity_threshold_days` is `{0}`; it takes a whole number from 1 to {DAYS_MAX}")]
     Days(u32),
@@ -137,6 +149,8 @@ pub fn after_days(order: InactivePolicy, days: u32) -> Result<InactivePolicy, In
 #[cfg(test)]
 mod tests {
     use keysweep_config::{Environment, FlagLayer, resolve};
+    use keysweep_model::glob::Pattern;
+    use keysweep_model::messages::{Policy, RuleAction, Rules, StatedRule};
 
     use super::*;
     use crate::options::{Options, OptionsError};
@@ -174,6 +188,29 @@ mod tests {
         );
         let idle = options(&[("--activity", "idletime"), IDENTITY, ON]).unwrap().inactive.unwrap();
         assert_eq!((idle.source, idle.identity.as_str()), (ActivitySource::IdleTime, ""));
+    }
+
+    #[test]
+    fn a_rule_that_asks_for_users_needs_to_know_them() {
+        let check = |flags: &[(&'static str, &str)], expected: Option<&str>| {
+            let options = options(flags).unwrap();
+            let rule = StatedRule {
+                matching: vec![Pattern::new("cart:*").unwrap()],
+                condition: Some("user = inactive".to_owned()),
+                action: Some(RuleAction::Delete),
+                ..StatedRule::default()
+            };
+            let policy = Some(Policy { rules: vec![rule], ..Policy::default() });
+            let options = Options { rules: Rules { policy, ..options.rules }, ..options };
+            let found = options.check().err().map(|e| e.to_string());
+            assert_eq!(found.is_some(), expected.is_some(), "{flags:?}: {found:?}");
+            assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()), "{flags:?}");
+            assert_eq!(options.inactive_policy().is_some(), flags.len() == 2);
+        };
+        check(&[], Some("set `activity` to"));
+        check(&[ZSET], Some("and `identity` to"));
+        check(&[("--activity", "idletime"), IDENTITY], Some("write `idle >= 30d` instead"));
+        check(&[ZSET, IDENTITY], None);
     }
 
     #[test]

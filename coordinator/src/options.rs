@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::inactive_policy::{self, ActivitySource, InactivePolicy, InactivePolicyError};
 use crate::integrations::{IntegrationError, integrations};
+use crate::policy_check;
 use crate::process_id::myself;
 use crate::state::StatePlace;
 
@@ -140,10 +141,10 @@ impl Options {
         }
     }
 
-    /// How keys of inactive users are found, if they are deleted.
+    /// How inactive users are found, if their keys are deleted, or if a rule asks for users.
     #[must_use]
     pub fn inactive_policy(&self) -> Option<&InactivePolicy> {
-        self.inactive.as_ref().filter(|_| self.aggressive)
+        self.inactive.as_ref().filter(|_| self.aggressive || policy_check::asks_users(&self.rules))
     }
 
     /// The options from `settings`.
@@ -211,6 +212,13 @@ impl Options {
     /// When options exclude each other.
     pub fn check(&self) -> Result<(), InactivePolicyError> {
         let idle = self.inactive_policy().is_some_and(|order| order.source == ActivitySource::IdleTime);
+        if policy_check::asks_users(&self.rules) {
+            return match self.inactive {
+                None => Err(InactivePolicyError::NoUsers),
+                Some(_) if idle => Err(InactivePolicyError::UsersIdle),
+                Some(_) => Ok(()),
+            };
+        }
         match idle {
             true if self.backup_order().is_some() => Err(InactivePolicyError::IdleSaved),
             true if self.verifies() => Err(InactivePolicyError::IdleVerified),
@@ -314,7 +322,7 @@ fn read_from(settings: &Settings) -> ReadFrom {
 /// The rules of the job, if it has rules.
 fn policy(settings: &Settings) -> Option<Policy> {
     let rules: Vec<StatedRule> = settings.rules.iter().map(|rule| rule.value.clone()).collect();
-    (!rules.is_empty()).then_some(Policy { rules, dry_run: settings.dry_run.value, has_rest: false })
+    (!rules.is_empty()).then_some(Policy { rules, dry_run: settings.dry_run.value, ..Policy::default() })
 }
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>, OptionsError> {

@@ -2,7 +2,7 @@
 
 use keysweep_model::glob::Pattern;
 use keysweep_model::messages::{Policy, Rules, StatedRule};
-use keysweep_policy::{Rule, RuleSet, unanswerable};
+use keysweep_policy::{Fact, Rule, RuleSet, unanswerable};
 use keysweep_redis::node::NodeStatus;
 
 use crate::options::{Options, OptionsError};
@@ -21,13 +21,21 @@ pub fn rules(options: &Options) -> Result<Option<RuleSet>, PreflightError> {
     RuleSet::new(&policy.rules).map(Some).map_err(first)
 }
 
+/// Whether a condition of `rules` asks which users are active.
+pub(crate) fn asks_users(rules: &Rules) -> bool {
+    let stated = rules.policy.iter().flat_map(|policy| &policy.rules);
+    let mut rules = stated.filter(|rule| rule.condition.is_some()).map(Rule::new);
+    rules.any(|rule| rule.is_ok_and(|rule| rule.facts().contains(Fact::User)))
+}
+
 impl Options {
     /// The same for a look at which keys break the rules of the job: nothing is changed, and nothing is kept. Keys of no
-    /// rule belong to one that is added ([`Policy::has_rest`]), if there is room for it and any may be left.
+    /// rule belong to one that is added ([`Policy::has_rest`]), if there is room for it and any may be left. So many `examples` of keys
+    /// that break a rule are named, of each rule and reason.
     ///
     /// # Errors
     /// [`OptionsError`] if a pattern is invalid: never, because it is a constant.
-    pub fn checking_rules(self, policy: Policy) -> Result<Self, OptionsError> {
+    pub fn checking_rules(self, policy: Policy, examples: u8) -> Result<Self, OptionsError> {
         let pattern = "*";
         let all = Pattern::new(pattern)
             .map_err(|source| OptionsError::Pattern { pattern: pattern.to_owned(), source })?;
@@ -36,7 +44,10 @@ impl Options {
         let has_rest = RuleSet::new(&extended).is_ok();
         let rules = if has_rest { extended } else { policy.rules };
         Ok(Self {
-            rules: Rules { policy: Some(Policy { rules, dry_run: true, has_rest }), ..self.rules },
+            rules: Rules {
+                policy: Some(Policy { rules, dry_run: true, has_rest, activity: None, examples }),
+                ..self.rules
+            },
             dry_run: true,
             full_scan: true,
             namespaces: true,

@@ -156,13 +156,11 @@ async fn inspect_nodes(
     // Before the first sample of keys, which depends on it, and after the counters were read, which it changes.
     let mut activity = around.read_activity(&met).await;
     let listed = around.list(met, &activity).await?;
-    activity.learn_prefixes(&listed.iter().flat_map(|(_, listed)| listed.expiring()).collect::<Vec<_>>());
+    activity.learn_prefixes(&around.keys_of_users(&listed));
+    let users = around.sampled_users(&listed, &activity);
+    activity.check_sample(&users);
     let mut found = around.classify(listed, &activity, run).await?;
-    let mut rules = activity.rules(&options.rules);
-    if !activity.check_sample(&found.users, &mut rules) {
-        // The estimate includes keys of inactive users.
-        found.freed = None;
-    }
+    let rules = activity.rules(&options.rules);
     if rules.inactive.is_none() {
         found.nodes.iter_mut().for_each(|row| row.estimate.inactive_keys = None);
     }
@@ -176,7 +174,7 @@ async fn inspect_nodes(
         guards: Guards { deletions_max: estimate.cap(options.max_delete_percent), ..asked.guards },
         rule_deletions_max: caps(options, &found.rules),
         inactive_refused: activity.refused,
-        sampled_users: Some(found.users.counts()).filter(|met| met.keys > 0),
+        sampled_users: Some(users.counts()).filter(|met| met.keys > 0),
         scripts_refused,
         unreachable_nodes: around.down.into_nodes(),
         measure: Measure {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use keysweep_config::BackupPlace;
 use keysweep_model::duration::millis;
 use keysweep_model::ids::RunId;
-use keysweep_model::messages::{Attempt, Guards, Measure, RequestedOptions, Rules, RunSpec};
+use keysweep_model::messages::{Attempt, Guards, Measure, RequestedOptions, RunSpec};
 use keysweep_redis::ConnectOptions;
 
 use crate::options::Options;
@@ -63,13 +63,15 @@ impl Options {
     pub fn retry_of(first: &RunSpec, access: ConnectOptions, job: &Self) -> Option<Self> {
         let RequestedOptions { aggressive, inactive, full_scan, max_delete_percent } =
             first.requested.clone()?;
+        let mut rules = first.rules.clone();
+        rules.set_activity(None);
         Some(Self {
             job: first.job.clone(),
             display_name: first.display_name.clone(),
             alias: first.alias.clone(),
             access: ConnectOptions { db: first.db, ..access },
             // The active users are read again.
-            rules: Rules { inactive: None, ..first.rules.clone() },
+            rules,
             // The job file may have changed since.
             rule_places: Vec::new(),
             aggressive,

@@ -58,11 +58,14 @@ impl RunLog {
     /// A run begins.
     pub fn start(&self, spec: &RunSpec) {
         let Self { name, job, run, .. } = self;
-        let (keys, aggressive) = (spec.rules.scan_batch_keys, spec.activity_source.is_some());
+        let by_rules = spec.rules.policy.is_some();
+        let (keys, aggressive) = (spec.rules.scan_batch_keys, spec.activity_source.is_some() && !by_rules);
         tracing::info!(target: LINES, %run, job, "[{name}] Starting cleanup process...");
         tracing::info!(target: LINES, %run, job, scanBatchSize = keys, "[{name}] Scan batch size: {keys}");
         tracing::info!(target: LINES, %run, job, aggressive, "[{name}] Aggressive cleanup: {aggressive}");
-        if let Some(why) = &spec.inactive_refused {
+        if let Some(why) = spec.inactive_refused.as_ref().filter(|_| by_rules) {
+            tracing::warn!(target: LINES, %run, job, why, "[{name}] It is not known which users are active: {why}");
+        } else if let Some(why) = &spec.inactive_refused {
             tracing::warn!(target: LINES, %run, job, why, "[{name}] Aggressive cleanup was refused: {why}");
         }
         if let Some(why) = &spec.scripts_refused {

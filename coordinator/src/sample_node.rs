@@ -5,10 +5,11 @@ use keysweep_model::key::Key;
 use keysweep_model::limits::MEASURED_AT_ONCE;
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::messages::{Action, Lookups, PlannedNode, Reason};
+use keysweep_policy::{Fact, RuleSet};
 use keysweep_redis::Throttle;
 use keysweep_redis::limits::FIELDS_KEYS_AT_ONCE;
 use keysweep_redis::memory_usage::{KeyQuery, memory_usage};
-use keysweep_redis::{Conn, RedisClient, RedisError, Ttl, node};
+use keysweep_redis::{Conn, KeyState, RedisClient, RedisError, Ttl, node};
 use scanner::sample::{KeySample, SampleRequest, SampledTables, classify_fields, sample};
 use scanner::sample_whole::sample_whole;
 use scanner::{Classification, Classifier, KeepReason, RuledKey, RuledKeys, Treatment};
@@ -31,8 +32,6 @@ pub(crate) struct NodeSample {
     pub(crate) reading: NodeCounters,
     /// The memory that the deletions there would free; `None` if unknown.
     pub(crate) freed: Option<ByteEstimate>,
-    /// The users of the sampled keys.
-    pub(crate) users: SampledUserIds,
     /// Bytes of memory that the node uses.
     pub(crate) used_memory: Option<u64>,
     /// What is expected of each rule; empty without rules.
@@ -70,10 +69,21 @@ pub(crate) struct ListedNode {
 }
 
 impl ListedNode {
-    /// The sampled keys with a TTL.
-    pub(crate) fn expiring(&self) -> impl Iterator<Item = &Key> {
-        let expiring = self.sampled.looks.iter().filter(|(_, seen)| matches!(seen.ttl, Ttl::Remaining(_)));
-        expiring.map(|(key, _)| key)
+    /// The sampled keys whose users matter: those of `rules` that ask for users, or, without rules, those with a TTL.
+    pub(crate) fn keys_of_users<'k>(&'k self, rules: Option<&RuleSet>) -> impl Iterator<Item = &'k Key> {
+        let matters = move |(key, seen): &&(Key, KeyState)| match rules {
+            Some(rules) => {
+                let rule = rules.of(key.as_bytes()).and_then(|rule| rules.rule(rule));
+                rule.is_some_and(|rule| rule.facts().contains(Fact::User))
+            }
+            None => matches!(seen.ttl, Ttl::Remaining(_)),
+        };
+        self.sampled.looks.iter().filter(matters).map(|(key, _)| key)
+    }
+
+    /// The users of the sample.
+    pub(crate) fn users(&self, selector: &Classifier<'_>) -> SampledUserIds {
+        SampledUserIds::of(&self.sampled, selector)
     }
 }
 
@@ -185,7 +195,6 @@ pub(crate) async fn classify_sample(
     // If its keys were counted by SCAN, this is known of matching keys only, from the sample.
     let keys_without_ttl =
         if counted { estimate.stale_ttl_keys } else { status.keys.saturating_sub(status.expires) };
-    let users = SampledUserIds::of(&sampled, selector);
     let row = NodePreflight {
         node: primary.node.clone(),
         address: conn.address().to_owned(),
@@ -202,7 +211,7 @@ pub(crate) async fn classify_sample(
     };
     let reading = status.counters(&primary.node, looked_up);
     let (used_memory, rules) = (status.used_memory, rules.unwrap_or_default());
-    Ok(NodeSample { node, keys, row, reading, freed, users, used_memory, rules })
+    Ok(NodeSample { node, keys, row, reading, freed, used_memory, rules })
 }
 
 /// The sampled keys with their rules, if the job has rules, and the lookups made at `conn` for their conditions.

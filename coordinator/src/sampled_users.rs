@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use keysweep_model::key::Key;
 use keysweep_model::key_template::KeyTemplate;
 use keysweep_model::messages::{Reason, SampledUsers};
+use keysweep_redis::{KeyState, Ttl};
 use keysweep_runtime::activity::ActiveUsers;
 use keysweep_runtime::limits::SAMPLED_IDS;
 use scanner::sample::KeySample;
@@ -33,12 +34,7 @@ impl SampledUserIds {
     pub(crate) fn of(sampled: &KeySample, selector: &Classifier<'_>) -> Self {
         let mut met = Self::default();
         for (key, seen) in &sampled.looks {
-            let active = match selector.classify(key.as_bytes(), seen) {
-                Classification::Keep(KeepReason::Active) => true,
-                Classification::Keep(KeepReason::NearExpiry)
-                | Classification::Candidate(Reason::Inactive, _) => false,
-                _ => continue,
-            };
+            let Some(active) = is_active(key.as_bytes(), seen, selector) else { continue };
             let Some(user) = selector.user_number(key.as_bytes()) else { continue };
             met.keys += 1;
             met.users.insert(user);
@@ -97,6 +93,22 @@ impl SampledUserIds {
             id.shortened(SHOWN_BYTES),
             example.shortened(SHOWN_BYTES),
         ))
+    }
+}
+
+/// Whether the user of a key is active; `None` if that does not matter, or is not known.
+fn is_active(key: &[u8], seen: &KeyState, selector: &Classifier<'_>) -> Option<bool> {
+    if selector.rule_set().is_some() {
+        let there = !matches!(seen.ttl, Ttl::Gone | Ttl::Moved);
+        let asks = selector.rule_of(key).is_some_and(|rule| selector.asks_users(rule));
+        return selector.user_active(key).filter(|_| there && asks);
+    }
+    match selector.classify(key, seen) {
+        Classification::Keep(KeepReason::Active) => Some(true),
+        Classification::Keep(KeepReason::NearExpiry) | Classification::Candidate(Reason::Inactive, _) => {
+            Some(false)
+        }
+        _ => None,
     }
 }
 

@@ -10,6 +10,7 @@ use keysweep_model::slot::SlotSet;
 use keysweep_model::time::now_ms;
 use keysweep_redis::guard::{Act, GuardMode, GuardReply, GuardVerdict};
 use keysweep_redis::{RedisClient, RedisError, RedisErrorKind, Topology, same_deployment};
+use keysweep_runtime::activity::Activity;
 use keysweep_runtime::context::Context;
 use keysweep_runtime::failpoint::FailPoint;
 use keysweep_runtime::redis_clients::RedisClients;
@@ -35,6 +36,8 @@ pub(crate) struct BatchContext<'a> {
     pub(crate) delivery: Option<&'a Delivery>,
     /// What the guard should do.
     pub(crate) mode: GuardMode<'a>,
+    /// Who is active, if the batch depends on it, and if it is known.
+    pub(crate) activity: Option<&'a Activity>,
 }
 
 impl BatchContext<'_> {

@@ -62,8 +62,8 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
                 same_deployment::verify_swaps(spec, node, address, node::swaps(&session.conn).await?)?;
             }
         }
-        let guard =
-            NodeGuard { session, window: BatchWindow::from(of.batch), mode: with_fields(of.mode, fields) };
+        let (window, mode) = (BatchWindow::from(of.batch), with_fields(of.mode, fields));
+        let guard = NodeGuard { session, window, mode, activity: of.activity };
         let (throttle, fields_read) = (BatchThrottle::unlimited(of), Instant::now());
         Ok(Self { of, node, work, guard, now_ms, throttle, fingerprints: None, fields_read })
     }

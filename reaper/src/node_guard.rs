@@ -3,6 +3,7 @@
 use keysweep_model::outcome::Outcome;
 use keysweep_redis::RedisError;
 use keysweep_redis::guard::{BatchWindow, Candidate, Guard, GuardCall, GuardMode, GuardReplies, Part};
+use keysweep_runtime::activity::Activity;
 
 use crate::fingerprints::Fingerprints;
 use crate::node_session::NodeSession;
@@ -13,6 +14,8 @@ pub(crate) struct NodeGuard<'a> {
     pub(crate) session: NodeSession,
     pub(crate) window: BatchWindow,
     pub(crate) mode: GuardMode<'a>,
+    /// See [`crate::attempt::BatchContext::activity`].
+    pub(crate) activity: Option<&'a Activity>,
 }
 
 impl<'g> NodeGuard<'g> {
@@ -40,7 +43,7 @@ impl<'g> NodeGuard<'g> {
             reason: work.reason,
             mode: self.mode_of(work, doubtful),
             doubtful,
-            candidates: work.places.iter().map(|place| candidate(*place, fingerprints)).collect(),
+            candidates: work.places.iter().map(|place| self.candidate(*place, fingerprints)).collect(),
         }
     }
 
@@ -52,9 +55,10 @@ impl<'g> NodeGuard<'g> {
             mode => mode,
         }
     }
-}
 
-fn candidate<'a>(place: Place<'a>, fingerprints: Option<&Fingerprints>) -> Candidate<'a> {
-    let expected = fingerprints.and_then(|known| known.expected(place.id())).cloned();
-    Candidate { expected, ..Candidate::of(place.of, place.index) }
+    fn candidate<'a>(&self, place: Place<'a>, fingerprints: Option<&Fingerprints>) -> Candidate<'a> {
+        let expected = fingerprints.and_then(|known| known.expected(place.id())).cloned();
+        let user_active = self.activity.and_then(|activity| activity.user_active(place.key().as_bytes()));
+        Candidate { expected, user_active, ..Candidate::of(place.of, place.index) }
+    }
 }

@@ -7,6 +7,7 @@ use keysweep_model::ids::{Alias, RunId};
 use keysweep_model::messages::{ReapBatch, Reason, Receipt, RunSpec};
 use keysweep_model::outcome::Outcome;
 use keysweep_model::time::now_ms;
+use keysweep_policy::Fact;
 use keysweep_redis::guard::{Act, GuardMode};
 use keysweep_runtime::context::Context;
 use keysweep_runtime::failpoint::FailPoint;
@@ -77,24 +78,26 @@ impl Reaper {
         if !listed.is_sent_as(&delivery.payload) {
             return Ok(ignore(&batch.into()));
         }
+        let rules = self.specs.rules(&spec)?;
+        let rule = batch.rule.and_then(|rule| rules.as_deref()?.rule(rule));
         // The active users are a large record: it is read only for batches that need it.
-        let of_users = batch.groups.iter().any(|group| group.reason == Reason::Inactive);
+        let of_users = batch.groups.iter().any(|group| group.reason == Reason::Inactive)
+            || rule.is_some_and(|rule| rule.facts().contains(Fact::User));
         let activity = match of_users {
             true => self.context.activities.get(&records, &spec.rules).await?,
             false => None,
         };
-        let rules = self.specs.rules(&spec)?;
         let (rules, activity) = (rules.as_deref(), activity.as_deref());
         validate_batch::check(batch, Allowed { spec: &spec, rules, grant: &grant, activity })
             .map_err(Failure::Refused)?;
         let cancel = records.cancel().await?;
-        let act = Act::of(&spec.rules, batch.rule.and_then(|rule| rules?.rule(rule)));
+        let act = Act::of(&spec.rules, rule);
         let mode =
             if cancel.is_some() { GuardMode::Finalize(Outcome::Unreached) } else { GuardMode::Act(act) };
         let context = &self.context;
         let (records, delivery) = (&records, Some(delivery));
         let done = match self
-            .attempt(BatchContext { context, spec: &spec, records, batch, delivery, mode })
+            .attempt(BatchContext { context, spec: &spec, records, batch, delivery, mode, activity })
             .await
         {
             Ok(done) => done,
@@ -174,7 +177,15 @@ impl Handler for Reaper {
         let (cause, tried) = (Some(failure.to_string()), records.attempted(batch.batch).await?);
         backup_writer::stop_if_impossible(failure, &records).await?;
         let (context, mode) = (&self.context, GuardMode::Finalize(Outcome::Failed));
-        let of = BatchContext { context, spec: &spec, records: &records, batch, delivery: None, mode };
+        let of = BatchContext {
+            context,
+            spec: &spec,
+            records: &records,
+            batch,
+            delivery: None,
+            mode,
+            activity: None,
+        };
         let finalized = match self.attempt(of).await {
             Ok(done) => Some(done),
             // A server that answers but rejects writes can still report its ledgers.

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::alerts::outbox::{self, Claim, DeliveryResult, Receivers};
-use crate::alerts::{ConditionInput, conditions, evaluate, names};
+use crate::alerts::{ConditionInput, RulesFound, conditions, evaluate, names};
 use crate::hit_rate::CounterSnapshots;
 use crate::limits::{NOTIFICATION_ROUNDS, NOTIFICATION_TRY_TIMEOUT};
 
@@ -36,7 +36,7 @@ pub struct AlertEvaluation {
 }
 
 /// Evaluates the alerts of `job` from its `runs` (the oldest first) and the `samples` of its Redis deployment, of which
-/// `window` is the latest, and delivers new notifications.
+/// `window` is the latest, and delivers new notifications. At the end of a run, `rules` is what it found of its rules.
 ///
 /// # Errors
 /// When the store fails. A failing webhook is no error; it is in the result.
@@ -46,13 +46,14 @@ pub async fn evaluate_alerts(
     runs: &[RunLine],
     (samples, source): (&[CounterSnapshot], &HitRateSource),
     window: Option<&HitRateWindow>,
+    rules: Option<&RulesFound>,
 ) -> Result<AlertEvaluation, StoreError> {
     let samples = CounterSnapshots::new(samples, job, source);
     let (now, newest) = (now_ms(), runs.iter().map(|line| line.run_id).max());
     let (store, before) = alerts::replace(&*context.history_store, job, |store| {
         let before = store.sequence;
         let conditions =
-            conditions(&ConditionInput { runs, samples: &samples, window, active: &store.active });
+            conditions(&ConditionInput { runs, samples: &samples, window, active: &store.active, rules });
         (evaluate(store, job, &conditions, newest, now), before)
     })
     .await?;

@@ -8,7 +8,7 @@ use keysweep_model::result::{Accounting, CleanupResult, Coverage, Extent, SCHEMA
 use keysweep_model::time::rfc3339;
 use keysweep_storage::history::RunLine;
 
-use crate::findings::{self, RuleInput, findings, replica_states};
+use crate::findings::{self, RuleInput, RulesBefore, findings, replica_states};
 use crate::fold::Fold;
 use crate::key_statistics;
 use crate::pacing::pacing;
@@ -23,6 +23,8 @@ pub struct ResultContext {
     pub health: RedisHealth,
     /// The job's previous runs, the oldest first.
     pub runs: Vec<RunLine>,
+    /// What an earlier run of the same keys found of the rules.
+    pub rules_before: Option<RulesBefore>,
     /// Why messages could not be decoded during the run, and how many.
     pub dead_letters: BTreeMap<String, u64>,
     /// The time, in milliseconds since the epoch.

@@ -11,7 +11,7 @@ use keysweep_model::messages::{
     ScanStatistics, ScanTask, TaskReport,
 };
 use keysweep_model::outcome::Outcome;
-use keysweep_model::result::Accounting;
+use keysweep_model::result::{Accounting, RuleName};
 use keysweep_model::slot::SlotSet;
 use keysweep_storage::records::{Record, TaskLists};
 
@@ -54,6 +54,17 @@ pub struct Fold {
     pub(crate) sources: ReadSources,
     /// What scan tasks found of each rule.
     pub(crate) rules: BTreeMap<u16, RuleCounts>,
+}
+
+/// A limit of deletions that is exceeded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    /// The rule that it is of; `None` if it is that of the run.
+    pub rule: Option<RuleName>,
+    /// Keys that may be deleted.
+    pub possible: u64,
+    /// The limit.
+    pub max: u64,
 }
 
 /// Totals of a run.
@@ -328,10 +339,19 @@ impl Fold {
         self.batches.deletions_possible()
     }
 
-    /// The same for the keys of the rule with this number.
+    /// The first limit that the deletions which reports list exceed: that of the run, or of one of its rules.
     #[must_use]
-    pub fn deletions_possible_by(&self, rule: u16) -> u64 {
-        self.batches.deletions_possible_by(rule)
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        let spec = self.spec.as_ref()?;
+        let rules = (0..).zip(&spec.rule_deletions_max);
+        let rules = rules.map(|(rule, max)| (Some(rule), self.batches.deletions_possible_by(rule), *max));
+        let run = (None, self.batches.deletions_possible(), spec.guards.deletions_max);
+        std::iter::once(run).chain(rules).find_map(|(rule, possible, max)| {
+            let max = max.filter(|max| possible > *max)?;
+            let stated = rule.and_then(|rule| spec.rules.policy.as_ref()?.rules.get(usize::from(rule)));
+            let name = rule.zip(stated).map(|(rule, stated)| RuleName::of(rule, stated));
+            Some(Exceeded { rule: name, possible, max })
+        })
     }
 
     /// The totals so far.

@@ -17,6 +17,7 @@ mod pacing;
 pub mod printer;
 mod read_sources;
 pub mod report_file;
+mod rule_examples;
 mod run;
 mod sections;
 mod so_far;
@@ -25,7 +26,7 @@ pub mod view;
 
 pub use durability::{DurabilityTracker, NodeReplicationId};
 pub use finish::{ResultContext, finish};
-pub use fold::{Fold, NodeTotals, Totals, WaitingBatches};
+pub use fold::{Exceeded, Fold, NodeTotals, Totals, WaitingBatches};
 pub use format::{
     attempt, bytes, counted, duration, first_upper, grouped, memory, moment, share_text, short_span, slots,
     span,
@@ -33,4 +34,5 @@ pub use format::{
 pub use namespaces::{KeyNamespaces, namespaces};
 pub use pacing::pacing;
 pub use printer::terminal::wrap;
+pub use rule_examples::rule_examples;
 pub use run::{ReporterError, record_end, report, run};

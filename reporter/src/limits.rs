@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Reports of a job that are kept in a directory; the oldest are removed first.
 pub const REPORTS_KEPT: usize = 100;
 
-/// Pending notifications of a job; the oldest are dropped first.
-pub const NOTIFICATIONS_MAX: usize = 100;
+/// Pending notifications of a job, two for each rule among them; the oldest are dropped first.
+pub const NOTIFICATIONS_MAX: usize = 300;
 
 /// Time limit for one attempt at one receiver. Three posts with the pauses between them, including a `Retry-After`,
 /// take at most 35 s.

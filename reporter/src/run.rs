@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keysweep_model::ids::RunId;
 use keysweep_model::messages::{Lookups, RunSpec};
-use keysweep_model::metrics::{Finding, HitRates, RedisHealth, Severity};
+use keysweep_model::metrics::{Finding, FindingKind, HitRates, RedisHealth, Severity};
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_model::time::now_ms;
 use keysweep_redis::RedisClient;
@@ -27,7 +27,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::alerting;
-use crate::findings;
+use crate::alerts::RulesFound;
+use crate::findings::{self, RulesBefore};
 use crate::finish::{ResultContext, finish};
 use crate::fold::Fold;
 use crate::hit_rate::CounterSnapshots;
@@ -115,7 +116,8 @@ pub async fn report(
         fold.apply(&watch.next().await?);
     }
     let spec = fold.spec().ok_or(ReporterError::NoSpec(run))?;
-    let result = conclude(context, spec, &fold, now_ms()).await?.ok_or(ReporterError::NoSpec(run))?;
+    let concluded = Box::pin(conclude(context, spec, &fold, now_ms())).await?;
+    let result = concluded.ok_or(ReporterError::NoSpec(run))?;
     context.failpoints.hit(FailPoint::ResultPending).await;
     let first = records.create_result(&result).await?;
     if first {
@@ -170,8 +172,10 @@ async fn has_ended(context: &Context, run: RunId) -> Result<bool, StoreError> {
 /// Publishes the events of a run's end. Events are deduplicated, so this is idempotent.
 async fn emit_events(context: &Context, spec: &RunSpec, result: &CleanupResult) -> Result<(), ReporterError> {
     let event = |kind, data| Event::once(&spec.job, spec.run, kind, now_ms(), data);
-    for (n, issue) in result.issues.iter().enumerate() {
-        let issue = event(EventKind::Issue, json!(IssueData { issue })).one_of(n.to_string());
+    let issues = result.findings.iter().filter(|finding| finding.kind == FindingKind::Issue);
+    for (n, Finding { message: issue, policy_rule, .. }) in issues.enumerate() {
+        let data = IssueData { issue, policy_rule: policy_rule.as_ref() };
+        let issue = event(EventKind::Issue, json!(data)).one_of(n.to_string());
         events::emit(&*context.history_store, &issue).await?;
     }
     let kind = match result.status {
@@ -197,6 +201,23 @@ async fn dead_letters(context: &Context, spec: &RunSpec) -> Result<BTreeMap<Stri
     Ok(reasons)
 }
 
+/// What the last run of the same keys found of its rules, if it had any and is still remembered.
+async fn rules_before(context: &Context, spec: &RunSpec, runs: &[RunLine]) -> Option<RulesBefore> {
+    let selection = spec.rules.policy.as_ref().map(|_| spec.selection());
+    let is_comparable =
+        |line: &&RunLine| line.status == Some(Status::Completed) && line.selection == selection;
+    let line = runs.iter().rev().filter(|_| selection.is_some()).find(is_comparable)?;
+    let records = context.records_left(line.run_id);
+    let read = async { Ok::<_, RecordError>((records.spec().await?, records.result().await?)) };
+    match read.await {
+        Ok((spec, result)) => RulesBefore::of(spec?, result?),
+        Err(e) => {
+            tracing::warn!(run = %line.run_id, error = %e, "failed to read what an earlier run found of its rules");
+            None
+        }
+    }
+}
+
 /// The result of a run whose records are complete: it combines the records, the counters of servers and application,
 /// and the resulting alerts.
 async fn conclude(
@@ -215,6 +236,7 @@ async fn conclude(
     let extra = ResultContext {
         hit_rates: HitRates { problem, ..hit_rates },
         health,
+        rules_before: rules_before(context, spec, &runs).await,
         runs,
         dead_letters: dead_letters(context, spec).await?,
         now_ms,
@@ -226,9 +248,10 @@ async fn conclude(
     if spec.namespaces {
         return Ok(Some(result));
     }
-    let window = result.metrics.hit_rates.current();
+    let (window, rules) = (result.metrics.hit_rates.current(), RulesFound::of(fold, &result));
     let evaluation =
-        alerting::evaluate_alerts(context, &spec.job, &runs, (&samples, source), Some(window)).await?;
+        alerting::evaluate_alerts(context, &spec.job, &runs, (&samples, source), Some(window), Some(&rules))
+            .await?;
     result.alerts = evaluation.active;
     let undelivered = evaluation.problems.into_iter().map(not_delivered);
     let found = std::mem::take(&mut result.findings).into_iter().chain(undelivered).collect();

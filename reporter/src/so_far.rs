@@ -6,10 +6,12 @@ use keysweep_model::ids::NodeId;
 use keysweep_model::messages::{NodePacing, ScanTask};
 use keysweep_model::metrics::Heaviest;
 use keysweep_model::range::CursorRange;
+use keysweep_model::result::RuleRow;
 use keysweep_model::slot::SlotSet;
 
 use crate::fold::Fold;
 use crate::key_statistics;
+use crate::sections;
 
 impl Fold {
     /// The tasks with a report.
@@ -33,6 +35,12 @@ impl Fold {
     #[must_use]
     pub fn pacing(&self) -> &BTreeMap<NodeId, NodePacing> {
         &self.pacing
+    }
+
+    /// What was done by each rule so far; empty if the run has none.
+    #[must_use]
+    pub fn rules_so_far(&self) -> Vec<RuleRow> {
+        self.spec.as_ref().map(|spec| sections::rules(self, spec)).unwrap_or_default()
     }
 
     /// The heaviest prefixes of the keys without TTL in tasks with a report.

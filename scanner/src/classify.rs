@@ -84,7 +84,7 @@ impl<'a> Classifier<'a> {
     /// What must be looked up for each key.
     #[must_use]
     pub fn lookup_kind(&self) -> LookupKind {
-        match self.activity.map(|activity| &activity.who) {
+        match self.activity.filter(|_| self.rule_set.is_none()).map(|activity| &activity.who) {
             None if self.compares_moments() => LookupKind::Expiry,
             None => LookupKind::Ttl,
             Some(ActivityFilter::Users(..)) => LookupKind::Expiry,
@@ -154,10 +154,16 @@ impl<'a> Classifier<'a> {
         found.or(first).map(|id| users.number(id))
     }
 
+    /// Whether the user of a key is active; `None` if that is not known.
+    #[must_use]
+    pub fn user_active(&self, key: &[u8]) -> Option<bool> {
+        self.activity.and_then(|activity| activity.user_active(key))
+    }
+
     /// Whether a sample of `users` users may contain no active one; see [`keysweep_model::messages::SampledUsers`].
     #[must_use]
     pub fn may_have_no_active(&self, users: u64) -> bool {
-        match self.rules.inactive.as_ref().map(|rule| &rule.activity) {
+        match self.rules.activity().map(|rule| &rule.activity) {
             Some(ActivityRule::Users { matching: Some(matching), .. }) => {
                 matching.allow_no_active || matching.sampled.may_have_no_active(users)
             }

@@ -159,7 +159,8 @@ mod tests {
             ..StatedRule::default()
         };
         let rest = StatedRule { matching: pattern("*"), durable: true, ..StatedRule::default() };
-        let policy = Policy { rules: vec![rule, rest], dry_run: true, has_rest: true };
+        let policy =
+            Policy { rules: vec![rule, rest], dry_run: true, has_rest: true, activity: None, examples: 0 };
         let rule_set = RuleSet::new(&policy.rules).unwrap();
         let rules = Rules { policy: Some(policy), ..Rules::deleting(&["*"], &[]).unwrap() };
         let selector = Classifier::new(&rules, None).with_rules(Some(&rule_set));

@@ -49,9 +49,17 @@ impl KeptKeys {
 
     /// Removes keys that do not qualify after all.
     pub(crate) fn forget(&mut self, reason: Reason, why: Why) {
-        let other = |group: &KeptGroupKey| (group.reason, group.why) != (reason, why);
-        self.groups.retain(|group, _| other(group));
-        self.unnamed.retain(|group, _| other(group));
+        self.retain(|group| (group.reason, group.why) != (reason, why));
+    }
+
+    /// The same for keys of `gone` rules.
+    pub(crate) fn forget_rules(&mut self, gone: impl Fn(u16) -> bool) {
+        self.retain(|group| !group.rule.is_some_and(&gone));
+    }
+
+    fn retain(&mut self, stays: impl Fn(&KeptGroupKey) -> bool) {
+        self.groups.retain(|group, _| stays(group));
+        self.unnamed.retain(|group, _| stays(group));
     }
 
     /// The names in the slots that `keep` accepts, and how many more did not fit.

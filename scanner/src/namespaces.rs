@@ -26,6 +26,11 @@ impl NamespaceScan {
         Self::with(Miner::sampling(sampling))
     }
 
+    /// Measures no key.
+    pub(crate) fn unmeasured() -> Self {
+        Self::with(Miner::default())
+    }
+
     fn with(miner: Miner) -> Self {
         Self { miner, waiting: MeasureQueue::default(), refused: None }
     }

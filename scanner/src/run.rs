@@ -113,16 +113,7 @@ impl Scanner {
         }
         let pacer = self.context.pacers.enter(spec, &client, source.node(), &self.context.telemetry).await;
         let mut walk = Walk::of(task, spec);
-        let statistics = Statistics::new(
-            task.keys,
-            spec.measure.whole,
-            spec.application.known_ttl_ms().unwrap_or_default(),
-        );
-        let mut tally = Tally::new(statistics).naming(self.context.is_kept());
-        if spec.namespaces {
-            tally = tally.by_namespace(NamespaceScan::new(task.keys, spec.measure.whole));
-        }
-        let mut reading = TaskScan::new(tally, &self.context);
+        let mut reading = TaskScan::new(tally(task, spec, self.context.is_kept()), &self.context);
         // A task that runs for too long looks lost: the keys not read by then are handed back.
         let until =
             (!pacer.is_free()).then(|| Instant::now() + self.context.timing.ack_wait * PACED_TASK_ACK_WAITS);
@@ -237,4 +228,23 @@ impl Handler for Scanner {
             .await?;
         Ok(())
     }
+}
+
+/// What a task counts; also the names of keys that qualify and stay, if the audit trail has a reader.
+fn tally(task: &ScanTask, spec: &RunSpec, names: bool) -> Tally {
+    let (whole, policy) = (spec.measure.whole, spec.rules.policy.as_ref());
+    let configured_ttl_ms = spec.application.known_ttl_ms().unwrap_or_default();
+    let mut tally = Tally::new(Statistics::new(task.keys, whole, configured_ttl_ms)).naming(names);
+    if let Some(policy) = policy {
+        tally = tally.with_examples(policy.examples);
+    }
+    if spec.namespaces {
+        // Of keys that belong to no rule, only the names and TTLs matter.
+        let scan = match policy {
+            Some(policy) if policy.has_rest => NamespaceScan::unmeasured(),
+            _ => NamespaceScan::new(task.keys, whole),
+        };
+        tally = tally.by_namespace(scan);
+    }
+    tally
 }

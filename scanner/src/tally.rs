@@ -9,7 +9,9 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use keysweep_model::key::{self, Key};
 use keysweep_model::limits::DETAILS_MAX;
-use keysweep_model::messages::{Lookups, Reason, RuleCounts, ScanCounts, ScanStatistics};
+use keysweep_model::messages::{
+    ExamplesByRule, Lookups, Reason, RuleCounts, RuleExamples, ScanCounts, ScanStatistics,
+};
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::{KeyState as Look, Ttl};
 use keysweep_storage::audit::{KeptGroup, Why};
@@ -42,6 +44,8 @@ pub(crate) struct Settlement {
     pub(crate) namespaces: Option<ByteBuf>,
     /// What was found of each rule.
     pub(crate) rules: Vec<RuleCounts>,
+    /// Some keys that break rules; those of all slots, as in the statistics.
+    pub(crate) rule_examples: Vec<RuleExamples>,
 }
 
 /// The tally of one task.
@@ -67,6 +71,8 @@ pub(crate) struct Tally {
     pub(crate) namespaces: Option<NamespaceScan>,
     /// The rule of each key that was listed and is not looked up yet; empty without rules.
     rules_of: Vec<u16>,
+    /// Some keys that break rules.
+    examples: ExamplesByRule,
 }
 
 impl Tally {
@@ -85,12 +91,18 @@ impl Tally {
             kept: None,
             namespaces: None,
             rules_of: Vec::new(),
+            examples: ExamplesByRule::default(),
         }
     }
 
     /// Collects the names of keys that qualify and stay, if `reads`: the audit trail has a reader.
     pub(crate) fn naming(self, reads: bool) -> Self {
         Self { kept: reads.then(KeptKeys::default), ..self }
+    }
+
+    /// Collects so many names of keys that break a rule, of each rule and reason.
+    pub(crate) fn with_examples(self, wanted: u8) -> Self {
+        Self { examples: ExamplesByRule::wanting(wanted), ..self }
     }
 
     /// Counts keys by namespace with `scan`, too.
@@ -230,16 +242,26 @@ impl Tally {
     /// Withdraws the candidates of inactive users if no active user was seen although the plan's sample makes this
     /// unlikely: ids may be formatted differently on this node.
     pub(crate) fn withhold_inactive(&mut self, selector: &Classifier<'_>) {
-        if !self.seen_active && !selector.may_have_no_active(self.users.len() as u64) {
-            let held = self.slots.tallies.iter_mut().map(|(_, tally)| tally.hold_back());
-            let reported: u64 = held.sum();
-            if let Some(kept) = &mut self.kept {
-                kept.forget(Reason::Inactive, Why::Reported);
-            }
-            if reported > 0 {
-                self.statistics.forget_reported();
-            }
+        if self.seen_active || selector.may_have_no_active(self.users.len() as u64) {
+            return;
         }
+        let reported = match selector.rule_set {
+            Some(_) => self.withhold_by_rule(selector),
+            None => self.withhold_short(),
+        };
+        if reported > 0 {
+            self.statistics.forget_reported();
+        }
+    }
+
+    /// The same without rules. Returns how many of them were only reported.
+    fn withhold_short(&mut self) -> u64 {
+        let held = self.slots.tallies.iter_mut().map(|(_, tally)| tally.hold_back());
+        let reported = held.sum();
+        if let Some(kept) = &mut self.kept {
+            kept.forget(Reason::Inactive, Why::Reported);
+        }
+        reported
     }
 
     /// Clears everything except the number of lookups made.
@@ -250,6 +272,7 @@ impl Tally {
         (self.seen_active, self.users) = (false, HashSet::new());
         self.kept = self.kept.as_ref().map(|_| KeptKeys::default());
         self.rules_of.clear();
+        self.examples = self.examples.fresh();
         if let Some(scan) = &mut self.namespaces {
             scan.restart();
         }
@@ -281,8 +304,17 @@ impl Tally {
         let long_keys = long_keys.map(|(_, key)| key).collect();
         let statistics = self.statistics.finish(dropped);
         let (kept, unnamed) = self.kept.unwrap_or_default().finish(keep);
-        let rules = rules.into_values().collect();
-        Settlement { counts, long_keys, candidates, statistics, kept, unnamed, namespaces, rules }
+        Settlement {
+            counts,
+            long_keys,
+            candidates,
+            statistics,
+            kept,
+            unnamed,
+            namespaces,
+            rules: rules.into_values().collect(),
+            rule_examples: self.examples.finish(),
+        }
     }
 }
 

@@ -220,8 +220,17 @@ impl TaskScan {
     ) -> Scanned {
         let lookups = self.tally.lookups;
         let settled = ValidatedScan::of(&task.scope, reached, before, after, &self.tally.moved);
-        let Settlement { counts, long_keys, candidates, statistics, kept, unnamed, namespaces, rules } =
-            self.tally.finish(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
+        let Settlement {
+            counts,
+            long_keys,
+            candidates,
+            statistics,
+            kept,
+            unnamed,
+            namespaces,
+            rules,
+            rule_examples,
+        } = self.tally.finish(|slot| settled.keep.as_ref().is_none_or(|keep| keep.contains(slot)));
         let batches = batching::batches(task, candidates, BatchShape::of(spec), now_ms);
         let report = TaskReport {
             covered: settled.covered,
@@ -234,6 +243,7 @@ impl TaskScan {
             verified: spec.rules.verify == Verify::Value,
             namespaces,
             rules,
+            rule_examples,
             ..TaskReport::blank(task)
         };
         let kept =

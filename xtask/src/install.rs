@@ -37,6 +37,9 @@ pub(crate) const SQLITE: Tool = Tool { program: "sqlite3", package: "sqlite3", f
 /// Checks metrics and alert rules as Prometheus reads them.
 const PROMTOOL: Tool = Tool { program: "promtool", package: "prometheus", find: None };
 
+/// Checks the test reports of `policy check` against a schema.
+const XMLLINT: Tool = Tool { program: "xmllint", package: "libxml2-utils", find: None };
+
 /// Shows reports in the tests; without it, those tests are skipped with a message. The tours of the page need it.
 pub(crate) const CHROMIUM: Tool = Tool { program: "chromium", package: "chromium", find: None };
 
@@ -59,7 +62,7 @@ pub(crate) const PYTHON: Tool = Tool { program: "python3", package: "python3-ven
 const BROWSERS: [&str; 2] = ["chromium-browser", "google-chrome"];
 
 /// All programs that the tests need.
-pub(crate) const FOR_TESTS: [Tool; 5] = [REDIS, NATS, OPENSSL, SQLITE, PROMTOOL];
+pub(crate) const FOR_TESTS: [Tool; 6] = [REDIS, NATS, OPENSSL, SQLITE, PROMTOOL, XMLLINT];
 
 /// Checks the package for Debian.
 const LINTIAN: Tool = Tool { program: "lintian", package: "lintian", find: None };

@@ -165,7 +165,7 @@ pub enum ConfigCommand {
 /// The subcommands of `policy`.
 #[derive(Subcommand)]
 pub enum PolicyCommand {
-    /// Count the keys that break each rule; exit code 6 if there are more than allowed
+    /// Count the keys that break each rule; exit code 6 if more do than allowed, 3 if that is not known
     #[command(after_help = examples::POLICY_CHECK)]
     Check(PolicyCheckArgs),
 }
@@ -183,6 +183,9 @@ pub struct PolicyCheckArgs {
     /// How many keys may break rules
     #[arg(long, value_name = "KEYS", default_value_t = 0, help_heading = CHECK)]
     pub allow: u64,
+    /// How many keys that break a rule are named, of each rule and each way to break it; 0 to 10
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=10), help_heading = CHECK)]
+    pub sample_keys: u8,
     /// Print text, json, junit or github (annotations of GitHub Actions)
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "text", hide_possible_values = true, help_heading = CHECK)]
     pub format: CheckFormat,

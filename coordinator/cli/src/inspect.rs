@@ -183,7 +183,7 @@ async fn one(
     depth: Option<NonZeroUsize>,
     show: OutputMode,
 ) -> Result<(InspectedDatabase, u8), CommandError> {
-    let Look { result, namespaces, code } = look(&options, depth, show).await?;
+    let Look { result, namespaces, examples: _, code } = look(&options, depth, show).await?;
     Ok((InspectedDatabase { db: options.access.db, namespaces, coverage: result.coverage }, code))
 }
 

@@ -6,6 +6,7 @@ use coordinator::options::Options;
 use coordinator::run_time::RunTime;
 use coordinator::{embedded, exit};
 use keysweep_model::ids::RunId;
+use keysweep_model::messages::RuleExamples;
 use keysweep_model::result::{CleanupResult, Status};
 use keysweep_model::time::now_ms;
 use reporter::KeyNamespaces;
@@ -18,6 +19,8 @@ use super::signals::Signals;
 pub(super) struct Look {
     pub(super) result: CleanupResult,
     pub(super) namespaces: KeyNamespaces,
+    /// Some keys that break rules, if the options ask for them.
+    pub(super) examples: Vec<RuleExamples>,
     /// The exit code.
     pub(super) code: u8,
 }
@@ -38,7 +41,9 @@ pub(super) async fn look(
     let (result, signal) = run_watched(&context, options, &plan, signals, show).await?;
     let records = context.records(run);
     let namespaces = reporter::namespaces(&records, &plan.spec, &result.metrics.redis_health, depth).await?;
+    let wanted = options.rules.policy.as_ref().map_or(0, |policy| policy.examples);
+    let examples = reporter::rule_examples(&records, wanted).await?;
     let code = exit::of_result(&result, records.cancel().await?.map(|cancel| cancel.kind));
     let code = signal.filter(|_| result.status == Status::Cancelled).unwrap_or(code);
-    Ok(Look { result, namespaces, code })
+    Ok(Look { result, namespaces, examples, code })
 }

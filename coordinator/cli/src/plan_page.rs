@@ -130,7 +130,13 @@ fn warnings(plan: &Preflight) -> Vec<String> {
         let why = "any certificate is taken (`--insecure`), so the servers' identity is not verified";
         warnings.push(format!("INSECURE: {why}"));
     }
-    let refused = |why: &String| format!("Aggressive cleanup is REFUSED: {why}");
+    let by_rules = spec.rules.policy.is_some();
+    let refused = |why: &String| match by_rules {
+        true => {
+            format!("USERS NOT KNOWN: rules whose condition asks for users leave their keys alone: {why}")
+        }
+        false => format!("Aggressive cleanup is REFUSED: {why}"),
+    };
     warnings.extend(spec.inactive_refused.as_ref().map(refused));
     let slower = |why: &String| format!("{why}; transactions would check and delete keys instead");
     warnings.extend(spec.scripts_refused.as_ref().map(slower));
@@ -163,7 +169,7 @@ fn effects(plan: &Preflight, options: &Options) -> Vec<String> {
 
 /// The source of activity, and the number of active users.
 fn activity(plan: &Preflight, source: &str) -> String {
-    match plan.spec.rules.inactive.as_ref().map(|rule| (&rule.activity, rule.threshold_ms / DAY_MS)) {
+    match plan.spec.rules.activity().map(|rule| (&rule.activity, rule.threshold_ms / DAY_MS)) {
         Some((ActivityRule::Users { users, .. }, days)) => {
             format!("{source}: {} users were active within {days} days", grouped(*users))
         }

@@ -17,7 +17,8 @@ use scanner::Classifier;
 use super::args::{CheckFormat, PolicyCheckArgs};
 use super::error::CommandError;
 use super::look::{Look, look};
-use super::policy_page::{self, Checked, Unowned, github, json, junit};
+use super::policy_page::checked::{Checked, Examples, Unowned, Verdict};
+use super::policy_page::{github, json, junit, text};
 use super::rdb_files::{self, RdbReading};
 use super::rdb_page::{self, RdbFile};
 use super::run::{OutputMode, print};
@@ -35,22 +36,27 @@ pub async fn check(options: Options, args: &PolicyCheckArgs, show: OutputMode) -
         )));
     };
     let stated = policy.rules.len();
-    let options = options.checking_rules(policy)?;
+    // One of them tells in which ways a rule is broken, also where none is shown.
+    let options = options.checking_rules(policy, args.sample_keys.max(1))?;
     let has_rest = options.rules.policy.as_ref().is_some_and(|policy| policy.has_rest);
-    let RuleReading { mut rules, namespaces, coverage, files, code } = match args.rdb.as_slice() {
-        [] => of_servers(&options, show).await?,
+    let RuleReading { mut rules, namespaces, examples, coverage, files, code } = match args.rdb.as_slice() {
+        [] => of_servers(&options, args.sample_keys, show).await?,
         paths => of_files(&options, paths)?,
     };
     let rest = rules.split_off(stated.min(rules.len()));
     let unowned = rest.first().filter(|_| has_rest).map(|rest| unowned(rest, namespaces));
-    let found = Checked { job, rules, unowned, coverage, files, allowed: args.allow };
+    let found = Checked { job, rules, examples, unowned, coverage, files, allowed: args.allow };
     let show = OutputMode { json: show.json || args.format == CheckFormat::Json, ..show };
     match args.format {
         CheckFormat::Junit if !show.json => print(&junit::junit(&found).map_err(std::io::Error::other)?)?,
         CheckFormat::Github if !show.json => print(&github::github(&found))?,
-        _ => show.print(&json::json(&found), || terminal::blocks(&policy_page::blocks(&found)))?,
+        _ => show.print(&json::json(&found), || terminal::blocks(&text::blocks(&found)))?,
     };
-    Ok(if found.passes() { code } else { exit::BREACHED })
+    Ok(match found.verdict() {
+        Verdict::Breached => exit::BREACHED,
+        Verdict::Unknown if code == exit::DONE => exit::PARTIAL,
+        Verdict::Unknown | Verdict::Passed => code,
+    })
 }
 
 /// What was found of the rules.
@@ -59,6 +65,8 @@ struct RuleReading {
     rules: Vec<RuleRow>,
     /// The keys of no rule.
     namespaces: Namespaces,
+    /// Some keys that break rules.
+    examples: Examples,
     coverage: Coverage,
     /// The files that were read; empty if servers were.
     files: Vec<RdbFile>,
@@ -66,10 +74,14 @@ struct RuleReading {
     code: u8,
 }
 
-async fn of_servers(options: &Options, show: OutputMode) -> Result<RuleReading, CommandError> {
-    let Look { result, namespaces, code } = Box::pin(look(options, None, show)).await?;
-    let (rules, coverage) = (result.rules, result.coverage);
-    Ok(RuleReading { rules, namespaces: namespaces.found, coverage, files: Vec::new(), code })
+async fn of_servers(
+    options: &Options,
+    sample_keys: u8,
+    show: OutputMode,
+) -> Result<RuleReading, CommandError> {
+    let Look { result, namespaces, examples, code } = Box::pin(look(options, None, show)).await?;
+    let (rules, coverage, examples) = (result.rules, result.coverage, Examples::of(examples, sample_keys));
+    Ok(RuleReading { rules, namespaces: namespaces.found, examples, coverage, files: Vec::new(), code })
 }
 
 /// Checks the keys of the database of the job in the files at `paths`.
@@ -88,7 +100,8 @@ fn of_files(options: &Options, paths: &[PathBuf]) -> Result<RuleReading, Command
     let rules = (0..).zip(stated).map(row).collect();
     let coverage = rdb_page::coverage(&files);
     let code = if coverage.complete { exit::DONE } else { exit::PARTIAL };
-    Ok(RuleReading { rules, namespaces: counts.namespaces.namespaces(None), coverage, files, code })
+    let (namespaces, examples) = (counts.namespaces.namespaces(None), Examples::default());
+    Ok(RuleReading { rules, namespaces, examples, coverage, files, code })
 }
 
 fn unowned(rest: &RuleRow, found: Namespaces) -> Unowned {

@@ -7,7 +7,7 @@ use keysweep_model::ids::NodeId;
 use keysweep_model::messages::ScanTask;
 use keysweep_model::metrics::PrefixRow;
 use keysweep_model::range::Scope;
-use keysweep_model::result::{PacedNode, Pacing};
+use keysweep_model::result::{Accounting, PacedNode, Pacing, RuleName, RuleRow};
 use keysweep_model::slot::SlotSet;
 use keysweep_pacing::PaceNow;
 use reporter::pacing;
@@ -32,6 +32,54 @@ pub struct RunDetail {
     pub paced: Vec<PacedNow>,
     /// The heaviest prefixes of keys without TTL in tasks that have ended, in keys.
     pub prefixes: Vec<PrefixRow>,
+    /// What was done by each rule in tasks and batches that have ended; empty if the job has no rules.
+    #[serde(default)]
+    pub rules: Vec<RuleNow>,
+}
+
+/// What was done by a rule so far, in keys.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleNow {
+    /// The rule.
+    #[serde(flatten)]
+    pub name: RuleName,
+    /// What it does: `delete`, `report`, `durable`, or `ttl` if it sees to TTLs.
+    pub action: String,
+    /// Keys that belong to it.
+    pub scanned: u64,
+    /// Those of them that it would change or report.
+    pub candidates: u64,
+    /// Deleted.
+    pub deleted: u64,
+    /// Given a TTL.
+    pub expired: u64,
+    /// Given a shorter TTL.
+    pub clamped: u64,
+    /// Reported.
+    pub reported: u64,
+    /// Left alone, because they had changed.
+    pub spared: u64,
+    /// Left alone, because a fact that decides was unknown.
+    pub undecided: u64,
+}
+
+impl From<RuleRow> for RuleNow {
+    fn from(row: RuleRow) -> Self {
+        let Accounting { candidates, deleted, expired, clamped, reported, spared, .. } = row.accounting;
+        Self {
+            name: row.name(),
+            action: row.action,
+            scanned: row.scanned,
+            candidates,
+            deleted,
+            expired,
+            clamped,
+            reported,
+            spared,
+            undecided: row.undecided,
+        }
+    }
 }
 
 /// How a node is paced.
@@ -60,6 +108,7 @@ impl RunState {
             latency_budget_ms,
             paced: worst_first(nodes, latency_budget_ms, paces),
             prefixes: shown_prefixes(self.recorded.fold.stale_prefixes().rows),
+            rules: self.recorded.fold.rules_so_far().into_iter().map(RuleNow::from).collect(),
         }
     }
 

@@ -17,6 +17,8 @@ use keysweep_model::ids::{BatchId, TaskId};
 use keysweep_model::messages::{Cancel, CancelKind, Grant, Receipt, TaskReport};
 use keysweep_model::outcome::Outcome;
 
+use reporter::Exceeded;
+
 use super::effect::{Effect, Notice};
 use super::run_state::RunState;
 
@@ -42,15 +44,6 @@ impl PendingGrants {
         let due: Vec<TaskId> = due.map(|(task, _)| *task).collect();
         due.iter().filter_map(|task| self.waiting.remove(task)).map(|(_, grant)| grant).collect()
     }
-}
-
-/// A limit of deletions that is exceeded.
-struct Exceeded {
-    /// The rule that it is of, from 0; `None` if it is that of the run.
-    rule: Option<u16>,
-    /// Keys that may be deleted.
-    possible: u64,
-    max: u64,
 }
 
 impl RunState {
@@ -101,42 +94,23 @@ impl RunState {
 
     /// Stores the grants that are due. If the run must stop, none is stored: reapers then end the batches.
     pub(super) fn grant(&mut self) {
-        if self.is_cancelled() || self.deletes_too_many() {
+        if self.is_cancelled() || self.recorded.fold.exceeded().is_some() {
             self.grants = PendingGrants::default();
         }
         let due = self.grants.take_due(self.now);
         self.effects.extend(due.into_iter().map(|grant| Effect::CreateGrant(Box::new(grant))));
     }
 
-    /// Whether the deletions that reports list exceed a limit of the run.
-    fn deletes_too_many(&self) -> bool {
-        self.exceeded().is_some()
-    }
-
-    /// The first limit that the deletions which reports list exceed: that of the run, or of a rule.
-    fn exceeded(&self) -> Option<Exceeded> {
-        let fold = &self.recorded.fold;
-        let rules = (0..).zip(&self.spec.rule_deletions_max);
-        let rules = rules.map(|(rule, max)| (Some(rule), fold.deletions_possible_by(rule), *max));
-        let run = (None, fold.deletions_possible(), self.spec.guards.deletions_max);
-        let mut limits = std::iter::once(run).chain(rules);
-        limits.find_map(|(rule, possible, max)| {
-            let max = max.filter(|max| possible > *max)?;
-            Some(Exceeded { rule, possible, max })
-        })
-    }
-
     /// Cancels the run before it deletes more than it may. Until then, nothing is granted that exceeds the limit.
     pub(super) fn check_deletions(&mut self) {
-        let Some(Exceeded { rule, possible, max }) = self.exceeded() else { return };
+        let Some(Exceeded { rule, possible, max }) = self.recorded.fold.exceeded() else { return };
         let cause = match rule {
             None => format!(
                 "{possible} keys qualify for deletion, more than the limit of {max}; raise --max-delete-percent to allow it"
             ),
             Some(rule) => format!(
-                "{possible} keys of rule {} qualify for deletion, more than the limit of {max}; raise `max_delete_percent` \
-                 of the rule to allow it",
-                u32::from(rule) + 1
+                "{possible} keys of {rule} qualify for deletion, more than the limit of {max}; raise `max_delete_percent` \
+                 of the rule to allow it"
             ),
         };
         self.cancel(Cancel { kind: CancelKind::Guard, cause });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use keysweep_model::counters::NodeCounters;
 use keysweep_model::ids::RunId;
+use keysweep_model::key::Key;
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::messages::{PlannedNode, ScanTask};
 use keysweep_model::slot::SlotSet;
@@ -50,7 +51,6 @@ pub(super) struct PlanParts {
     pub(super) readings: Vec<NodeCounters>,
     /// Slots of a cluster that no node serves.
     pub(super) missing: SlotSet,
-    pub(super) users: SampledUserIds,
     /// As [`super::Preflight::freed`].
     pub(super) freed: Option<ByteEstimate>,
     /// Bytes of memory that the nodes use; `None` if one does not report it.
@@ -102,11 +102,32 @@ impl<'a> PlanBuilder<'a> {
         Ok(met)
     }
 
-    /// Reads the active users, if inactive ones are looked for.
+    /// Reads the active users, if the run depends on them.
     pub(super) async fn read_activity(&self, met: &[CheckedNode<'_>]) -> activity::ActivityFound {
         let Some(order) = self.options.inactive_policy() else { return activity::ActivityFound::default() };
         self.planning.at(PlanStep::ReadingActivity);
-        activity::find_out(self.client, order, met.iter().map(|there| &there.status)).await
+        // What a rule needs of a server is checked for each rule.
+        let statuses = met.iter().filter(|_| self.rules.is_none()).map(|there| &there.status);
+        activity::find_out(self.client, order, statuses).await
+    }
+
+    /// The sampled keys whose users matter: those with a TTL, or those of rules that ask for users.
+    pub(super) fn keys_of_users<'k>(&self, listed: &'k [(CheckedNode<'_>, ListedNode)]) -> Vec<&'k Key> {
+        let rules = self.rules.as_deref();
+        listed.iter().flat_map(|(_, listed)| listed.keys_of_users(rules)).collect()
+    }
+
+    /// Their users.
+    pub(super) fn sampled_users(
+        &self,
+        listed: &[(CheckedNode<'_>, ListedNode)],
+        activity: &activity::ActivityFound,
+    ) -> SampledUserIds {
+        let rules = activity.rules(&self.options.rules);
+        let selector = Classifier::new(&rules, activity.activity()).with_rules(self.rules.as_deref());
+        let mut users = SampledUserIds::default();
+        listed.iter().for_each(|(_, listed)| users.add(listed.users(&selector)));
+        users
     }
 
     /// Lists keys of all nodes.
@@ -208,14 +229,13 @@ impl PlanParts {
     }
 
     fn add(&mut self, looked: NodeSample, tasks: Vec<ScanTask>) {
-        let NodeSample { node, keys: _, row, reading, freed, users, used_memory, rules } = looked;
+        let NodeSample { node, keys: _, row, reading, freed, used_memory, rules } = looked;
         self.rules.resize(self.rules.len().max(rules.len()), RuleEstimate::default());
         self.rules.iter_mut().zip(&rules).for_each(|(sum, its)| sum.add(its));
         self.nodes.push(NodePreflight { tasks: tasks.len() as u64, ..row });
         self.planned.push(node);
         self.tasks.extend(tasks);
         self.readings.push(reading);
-        self.users.add(users);
         self.freed = self.freed.zip(freed).map(|(sum, its)| sum.plus(its));
         self.used_memory = self.used_memory.zip(used_memory).map(|(sum, its)| sum.saturating_add(its));
     }

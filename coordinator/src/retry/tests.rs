@@ -9,7 +9,7 @@ use keysweep_model::ids::Alias;
 use keysweep_model::key::Key;
 use keysweep_model::messages::{
     Action, ActivitySource, Application, HitRateSource, InactivePolicy, PacingLimits, Policy, ReadFrom,
-    StatedRule, Verify,
+    Rules, StatedRule, Verify,
 };
 use keysweep_model::wire;
 use proptest::prelude::*;
@@ -30,7 +30,13 @@ fn patterns(rng: &mut Rng) -> Vec<Pattern> {
 }
 
 fn policy(rng: &mut Rng) -> Policy {
-    Policy { rules: vec![StatedRule::default()], dry_run: rng.bool(), has_rest: rng.bool() }
+    Policy {
+        rules: vec![StatedRule::default()],
+        dry_run: rng.bool(),
+        has_rest: rng.bool(),
+        activity: None,
+        examples: rng.u8(..),
+    }
 }
 
 fn inactive(rng: &mut Rng) -> InactivePolicy {

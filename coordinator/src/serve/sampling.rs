@@ -94,7 +94,8 @@ async fn sample(
     let all = counter_snapshot::of(&*env.history_store, &options.alias).await?;
     let runs = alerting::runs_of(env, &options.job).await?;
     let window = CounterSnapshots::new(&all, &options.job, source).latest();
-    let judged = alerting::evaluate_alerts(env, &options.job, &runs, (&all, source), window.as_ref()).await?;
+    let judged =
+        alerting::evaluate_alerts(env, &options.job, &runs, (&all, source), window.as_ref(), None).await?;
     for problem in judged.problems {
         tracing::warn!(job = options.job, "{problem}");
     }

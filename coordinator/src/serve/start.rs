@@ -44,7 +44,7 @@ pub async fn record_failure(context: &Context, options: &Options, cause: &str) -
     context.emit_event(&Event::once(&options.job, run, EventKind::Failed, now, json!(data))).await;
     history::write(&*context.history_store, &line).await?;
     let runs = alerting::runs_of(context, &options.job).await?;
-    alerting::evaluate_alerts(context, &options.job, &runs, (&[], &options.application.hit_rate), None)
+    alerting::evaluate_alerts(context, &options.job, &runs, (&[], &options.application.hit_rate), None, None)
         .await?;
     Ok(run)
 }

@@ -30,6 +30,7 @@ mod redelivery;
 mod replicas;
 mod reshard;
 mod resize;
+mod rule_users;
 mod rules;
 mod sentinel;
 mod skipping;

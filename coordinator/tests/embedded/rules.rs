@@ -132,6 +132,9 @@ async fn a_rule_deletes_no_more_of_its_keys_than_it_may() {
     let result = kit::run_in(&env, &options, &plan).await.unwrap();
     assert_eq!((result.status, result.cleaned_keys), (Status::Cancelled, 0), "{:?}", result.issues);
     assert!(result.issues.iter().any(|issue| issue.contains("of rule 5")), "{:?}", result.issues);
+    let alert = result.alerts.iter().find(|alert| alert.alert == "rule-limit").expect("an alert");
+    let rule = alert.policy_rule.as_ref().expect("its rule");
+    assert_eq!((rule.index, &rule.matching), (5, &vec!["ns4:*".to_owned()]), "{alert:?}");
     assert!(result.accounting.balanced && result.rules.iter().all(|rule| rule.accounting.balanced));
 }
 

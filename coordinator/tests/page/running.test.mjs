@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { keysOf } from "../../src/serve/page/js/rules.js";
 import { shareListed, timeLeft } from "../../src/serve/page/js/running.js";
 import { described, marksOf } from "../../src/serve/page/js/slotmap.js";
 import { NONE } from "../../src/serve/page/js/text.js";
@@ -58,4 +59,11 @@ test("the time left follows the rate of the last minute", () => {
   assert.ok(samples.length <= 62, `${samples.length} samples are kept`);
   assert.equal(at(77_000, 6_500, "reaping"), NONE);
   assert.equal(timeLeft([], { listedKeys: null, keys: 10_000 }, 0), NONE);
+});
+
+test("keys of a rule are named by what was done with them", () => {
+  const words = { deleted: "deleted", expired: "given a TTL" };
+  assert.equal(keysOf({ deleted: 1200, expired: 0 }, words), "1,200 deleted");
+  assert.equal(keysOf({ deleted: 2, expired: 1 }, words), "2 deleted, 1 given a TTL");
+  assert.equal(keysOf({ deleted: 0, expired: 0 }, words), NONE);
 });

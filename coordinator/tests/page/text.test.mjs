@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { patternOf, protectLine } from "../../src/serve/page/js/findings.js";
+import { patternOf, protectLines } from "../../src/serve/page/js/findings.js";
 import { axisTimes, brief, BYTE_STEPS, bytes, capital, count, extremes, millis, NONE, percent, span, took, wholePercent } from "../../src/serve/page/js/text.js";
 
 /** No line ends between a number and its unit. */
@@ -61,8 +61,10 @@ test("sentences", () => {
 test("a prefix becomes a pattern only if it is shown as it is", () => {
   check(patternOf, [["user:", "user:*"], ["a*b?c[d]", "a\\*b\\?c\\[d\\]*"], ["long…", null], ["a\\x00", null]]);
   const job = { protect: ["keep:*", "user:*"] };
-  assert.equal(protectLine(job, "user:"), 'protect = ["keep:*", "user:*"]');
-  assert.equal(protectLine(job, 'a"b:'), 'protect = ["keep:*", "user:*", "a\\"b:*"]');
-  assert.equal(protectLine({ protect: null }, "user:"), null);
-  assert.equal(protectLine(undefined, "user:"), null);
+  assert.equal(protectLines(job, "user:"), 'protect = ["keep:*", "user:*"]');
+  assert.equal(protectLines(job, 'a"b:'), 'protect = ["keep:*", "user:*", "a\\"b:*"]');
+  assert.equal(protectLines({ protect: null }, "user:"), null);
+  assert.equal(protectLines(undefined, "user:"), null);
+  const rule = '[[job.rule]]\nmatch = ["user:*"]\ndurable = true';
+  assert.equal(protectLines({ protect: [], action: "rules" }, "user:"), rule, "rules and `protect` exclude each other");
 });

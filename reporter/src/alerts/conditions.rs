@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 
 use keysweep_model::metrics::{Alert, HitRateWindow, Severity};
-use keysweep_model::result::Status;
+use keysweep_model::result::{RuleName, Status};
 use keysweep_model::selection::Selection;
 use keysweep_model::time::rfc3339;
 use keysweep_storage::history::RunLine;
 use serde_json::{Value, json};
 
+use super::rules::{self, RulesFound};
 use crate::findings::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, too_many_errors};
 use crate::hit_rate::{CounterSnapshots, DAY_MS, TrafficInterval, percent, total_traffic};
 
 /// Consecutive failed runs.
 const FAILED_RUNS: usize = 2;
 
-/// The alert fires above this number of unprotected stale keys in one run.
-const STALE_KEYS_MAX: u64 = 10;
+/// The alert fires above this number of unprotected stale keys, or of keys that break a rule, in one run.
+pub(super) const STALE_KEYS_MAX: u64 = 10;
 
 /// The alert fires below this success rate, in percent.
 const SUCCESS_PERCENT_MIN: f64 = 99.0;
@@ -46,6 +47,8 @@ pub struct ConditionInput<'a> {
     pub window: Option<&'a HitRateWindow>,
     /// The alerts that are firing so far.
     pub active: &'a [Alert],
+    /// What the newest run found of the rules of its job; `None` between runs, and if it had no result.
+    pub rules: Option<&'a RulesFound>,
 }
 
 /// An evaluated condition.
@@ -55,6 +58,8 @@ pub struct Condition {
     pub alert: &'static str,
     /// The severity of the alert.
     pub severity: Severity,
+    /// The rule of the job that it is about.
+    pub policy_rule: Option<RuleName>,
     /// The state of the condition.
     pub state: AlertState,
 }
@@ -96,7 +101,7 @@ impl AlertDef {
     }
 }
 
-/// All alerts.
+/// All alerts but those about single rules.
 pub(crate) const ALERTS: &[AlertDef] = &[
     AlertDef::new("failed-runs", Severity::Critical, failed_runs, None),
     AlertDef::new("stale-keys", Severity::Warning, stale_keys, Some("stale-keys")),
@@ -111,12 +116,13 @@ pub fn conditions(input: &ConditionInput<'_>) -> Vec<Condition> {
     let evaluate = |AlertDef { name, severity, condition, .. }: &AlertDef| Condition {
         alert: name,
         severity: *severity,
+        policy_rule: None,
         state: condition(input),
     };
-    ALERTS.iter().map(evaluate).collect()
+    ALERTS.iter().map(evaluate).chain(rules::conditions(input)).collect()
 }
 
-fn firing<const N: usize>(message: String, evidence: [(&str, Value); N]) -> AlertState {
+pub(super) fn firing<const N: usize>(message: String, evidence: [(&str, Value); N]) -> AlertState {
     let evidence = evidence.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     AlertState::Firing { message, evidence }
 }
@@ -143,15 +149,15 @@ fn failed_runs(input: &ConditionInput<'_>) -> AlertState {
     }
 }
 
-/// The run that determines the number of stale keys: the latest one that read keys. A manual run with other patterns or
+/// The run that determines the number of stale keys, and of keys that break rules: the latest one that read keys. A manual run with other patterns or
 /// another database is no evidence about the job's keys. The job's selection is that of the latest scheduled run or,
 /// without a schedule, the one for which the alert was raised.
-fn counted<'a>(input: &ConditionInput<'a>) -> Option<&'a RunLine> {
+pub(super) fn counted<'a>(input: &ConditionInput<'a>) -> Option<&'a RunLine> {
     let readers = || ended(input).filter(|line| line.status != Some(Status::Failed));
     let scheduled = || readers().find(|line| line.scheduled)?.selection.clone();
     let raised = || {
-        let alert = input.active.iter().find(|alert| alert.alert == "stale-keys")?;
-        let selection: Selection = serde_json::from_value(alert.evidence.get("selection")?.clone()).ok()?;
+        let selection = input.active.iter().find_map(|alert| alert.evidence.get("selection"))?;
+        let selection: Selection = serde_json::from_value(selection.clone()).ok()?;
         readers()
             .take(SAME_KEYS_RUNS)
             .any(|line| line.selection.as_ref() == Some(&selection))
@@ -165,11 +171,14 @@ fn counted<'a>(input: &ConditionInput<'a>) -> Option<&'a RunLine> {
 
 fn stale_keys(input: &ConditionInput<'_>) -> AlertState {
     let Some(last) = counted(input) else { return AlertState::Unknown };
+    if last.rules > 0 {
+        // Its rules say which keys may have no TTL, and have alerts of their own.
+        return AlertState::Resolved;
+    }
     let Some(stale) = last.stale_unprotected_keys else { return AlertState::Unknown };
     if stale <= STALE_KEYS_MAX {
         // Unread parts may contain more stale keys.
-        let read_all = last.status == Some(Status::Completed) || last.total_keys.is_some();
-        return if read_all { AlertState::Resolved } else { AlertState::Unknown };
+        return if read_all(last) { AlertState::Resolved } else { AlertState::Unknown };
     }
     firing(
         format!("Found {stale} keys without TTL in one run (more than {STALE_KEYS_MAX})"),
@@ -181,6 +190,11 @@ fn stale_keys(input: &ConditionInput<'_>) -> AlertState {
             ("selection", json!(last.selection)),
         ],
     )
+}
+
+/// Whether the run read all of its keys.
+pub(super) fn read_all(line: &RunLine) -> bool {
+    line.status == Some(Status::Completed) || line.total_keys.is_some()
 }
 
 /// The rate is low since the start of the first interval in an unbroken series of low intervals. Intervals with too few

@@ -4,6 +4,7 @@
 
 mod conditions;
 pub mod outbox;
+mod rules;
 pub(crate) mod text;
 
 use keysweep_model::ids::RunId;
@@ -15,11 +16,16 @@ use uuid::Uuid;
 use crate::limits::NOTIFICATIONS_MAX;
 
 pub use conditions::{AlertState, Condition, ConditionInput, conditions};
+pub use rules::RulesFound;
 
 /// The names of all alerts.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    conditions::ALERTS.iter().map(|alert| alert.name).collect()
+    conditions::ALERTS
+        .iter()
+        .map(|alert| alert.name)
+        .chain(rules::RULE_ALERTS.map(|(name, _)| name))
+        .collect()
 }
 
 /// Updates the store with `conditions`, which were evaluated at `now_ms` from runs up to `newest`. If a newer run was
@@ -37,11 +43,12 @@ pub fn evaluate(
     }
     store.last_run = newest;
     for condition in conditions {
-        let at = store.active.iter().position(|alert| alert.alert == condition.alert);
+        let at = store.active.iter().position(|alert| is_of(alert, condition));
         match (&condition.state, at) {
             (AlertState::Firing { message, evidence }, Some(at)) => {
                 let alert = &mut store.active[at];
                 (alert.message, alert.evidence) = (message.clone(), evidence.clone());
+                alert.policy_rule.clone_from(&condition.policy_rule);
             }
             (AlertState::Firing { message, evidence }, None) => {
                 let alert = Alert {
@@ -52,6 +59,7 @@ pub fn evaluate(
                     message: message.clone(),
                     since: rfc3339(now_ms),
                     evidence: evidence.clone(),
+                    policy_rule: condition.policy_rule.clone(),
                 };
                 store.active.push(alert.clone());
                 store.add(AlertTransition::Raised, alert, now_ms);
@@ -66,4 +74,12 @@ pub fn evaluate(
     let excess = store.outbox.len().saturating_sub(NOTIFICATIONS_MAX);
     store.outbox.drain(..excess);
     store
+}
+
+fn is_of(alert: &Alert, condition: &Condition) -> bool {
+    let is_same_rule = match (&alert.policy_rule, &condition.policy_rule) {
+        (Some(one), Some(other)) => one.is_same_rule(other),
+        (one, other) => one.is_none() && other.is_none(),
+    };
+    alert.alert == condition.alert && is_same_rule
 }

@@ -6,6 +6,7 @@ use keysweep_model::result::CleanupResult;
 use serde_json::json;
 
 use super::conditions::ALERTS;
+use super::rules::RULE_ALERTS;
 
 /// The text of `alert` on a page of `result`.
 #[must_use]
@@ -21,9 +22,13 @@ pub(crate) fn text(alert: &Alert, result: &CleanupResult) -> String {
 pub(crate) fn has_same_issue(alert: &Alert, result: &CleanupResult) -> bool {
     let of_this_run = alert.evidence.get("run").is_none_or(|run| *run == json!(result.run_id));
     let rule = ALERTS.iter().find(|def| def.name == alert.alert).and_then(|def| def.same_issue);
+    let of_rule = RULE_ALERTS.into_iter().find(|(name, _)| *name == alert.alert).map(|(_, issue)| issue);
     let has_issue = |rule: &str| {
         let mut issues = result.findings.iter().filter(|finding| finding.kind == FindingKind::Issue);
-        issues.any(|finding| finding.rule == rule && result.issues.contains(&finding.message))
+        issues.any(|finding| {
+            let is_same = (finding.rule.as_str(), &finding.policy_rule) == (rule, &alert.policy_rule);
+            is_same && result.issues.contains(&finding.message)
+        })
     };
-    of_this_run && rule.is_some_and(has_issue)
+    of_this_run && rule.or(of_rule).is_some_and(has_issue)
 }

@@ -2,6 +2,7 @@
 //! messages (the specification's, where it has one) and the figures behind them. Pure.
 
 mod cache;
+pub(crate) mod rules;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,8 @@ use crate::finish::ResultContext;
 use crate::fold::Fold;
 
 pub use cache::{ERRORS_PERCENT_MAX, HIT_RATE_CRITICAL, LOOKUPS_MIN, too_many_errors};
-pub(crate) use run::replica_states;
+pub use rules::RulesBefore;
+pub(crate) use run::{STOPPED, replica_states};
 
 /// The input of the rules.
 pub(crate) struct RuleInput<'a> {
@@ -34,7 +36,7 @@ type Rule = fn(&RuleInput<'_>) -> Vec<Finding>;
 
 /// The findings of all rules on `input`.
 pub(crate) fn findings(input: &RuleInput<'_>) -> Vec<Finding> {
-    run::RULES.iter().chain(cache::RULES).flat_map(|rule| rule(input)).collect()
+    run::RULES.iter().chain(rules::RULES).chain(cache::RULES).flat_map(|rule| rule(input)).collect()
 }
 
 /// Sets the findings of `result`, and the messages of its issues and recommendations. Praise is removed if there are
@@ -79,5 +81,5 @@ fn finding<const N: usize>(
     evidence: [(&str, Value); N],
 ) -> Finding {
     let evidence = evidence.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    Finding { kind, rule: rule.to_owned(), severity, message, evidence }
+    Finding { kind, rule: rule.to_owned(), severity, message, evidence, policy_rule: None }
 }

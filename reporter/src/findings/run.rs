@@ -5,7 +5,7 @@ use keysweep_model::metrics::{Finding, RedisHealth, Severity};
 use keysweep_model::result::{Accounting, FailoverRescan};
 use serde_json::json;
 
-use super::{Rule, RuleInput, issue};
+use super::{Rule, RuleInput, issue, rules};
 
 /// The rules of this file, in the order of their messages.
 pub(super) const RULES: &[Rule] = &[
@@ -29,9 +29,14 @@ pub(super) const RULES: &[Rule] = &[
     scripts_refused,
 ];
 
+/// The name of the issue about a run that was stopped.
+pub(crate) const STOPPED: &str = "stopped";
+
 fn stale(input: &RuleInput<'_>) -> Vec<Finding> {
     let counts = &input.fold.totals.counts;
     let (stale, protected) = (counts.stale_unprotected(), counts.stale_protected);
+    // Where a job has rules, they say which keys may have no TTL.
+    let has_rules = input.spec.rules.policy.is_some();
     let more = if protected > 0 { format!(" ({protected} more are protected)") } else { String::new() };
     let message = format!("Found {stale} keys without TTL - this indicates a caching bug{more}");
     let evidence = [
@@ -39,12 +44,17 @@ fn stale(input: &RuleInput<'_>) -> Vec<Finding> {
         ("staleUnprotectedKeys", json!(stale)),
         ("limit", json!(0)),
     ];
-    some(stale > 0, || issue("stale-keys", Severity::Warning, message, evidence))
+    some(stale > 0 && !has_rules, || issue("stale-keys", Severity::Warning, message, evidence))
 }
 
 fn stopped(input: &RuleInput<'_>) -> Vec<Finding> {
     let found = |cancel: &Cancel| {
-        issue("stopped", Severity::Warning, format!("The run was stopped: {}", cancel.cause), [])
+        let message = format!("The run was stopped: {}", cancel.cause);
+        let Some((rule, limit)) = rules::limited(input.fold) else {
+            return issue(STOPPED, Severity::Warning, message, []);
+        };
+        let evidence = [("keys", json!(limit.possible)), ("limit", json!(limit.max))];
+        Finding { policy_rule: Some(rule), ..issue(STOPPED, Severity::Warning, message, evidence) }
     };
     input.fold.cancel.iter().map(found).collect()
 }
@@ -204,8 +214,19 @@ pub(crate) fn replica_states<'a>(
 }
 
 fn aggressive_refused(input: &RuleInput<'_>) -> Vec<Finding> {
-    let found = |why: &String| {
-        issue("aggressive-refused", Severity::Critical, format!("Aggressive cleanup was refused: {why}"), [])
+    let by_rules = input.spec.rules.policy.is_some();
+    let found = |why: &String| match by_rules {
+        true => {
+            let message = format!(
+                "It is not known which users are active, so that rules whose condition asks for users left their keys \
+                 alone: {why}"
+            );
+            issue("users-unknown", Severity::Critical, message, [])
+        }
+        false => {
+            let message = format!("Aggressive cleanup was refused: {why}");
+            issue("aggressive-refused", Severity::Critical, message, [])
+        }
     };
     input.spec.inactive_refused.iter().map(found).collect()
 }

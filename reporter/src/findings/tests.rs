@@ -1,6 +1,8 @@
 //! Every recommendation and issue: the expected message and its evidence, on both sides of each limit.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
 
+mod rules;
+
 use std::collections::BTreeMap;
 
 use keysweep_model::ids::RunId;

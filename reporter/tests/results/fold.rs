@@ -88,6 +88,7 @@ fn report(
         source: None,
         namespaces: None,
         rules: Vec::new(),
+        rule_examples: Vec::new(),
     }
 }
 

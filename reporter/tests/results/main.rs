@@ -11,4 +11,5 @@ mod outbox;
 mod page;
 mod page_in_chromium;
 mod report_file;
+mod rule_alerts;
 mod unknown;

@@ -19,6 +19,7 @@ fn alert(name: &str) -> Alert {
         message: String::new(),
         since: String::new(),
         evidence: BTreeMap::new(),
+        policy_rule: None,
     }
 }
 

@@ -88,6 +88,7 @@ impl Run {
             source: None,
             namespaces: None,
             rules: Vec::new(),
+            rule_examples: Vec::new(),
         })));
         self.records.push(Record::Receipt(Box::new(Receipt {
             scan_generation: 0,

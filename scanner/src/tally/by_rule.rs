@@ -1,12 +1,13 @@
 //! The part of a tally that counts by rule. A key is compared with the rules once, when it is listed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use keysweep_model::messages::RuleCounts;
 use keysweep_redis::{KeyState, Ttl};
 
 use super::Tally;
 use crate::classify::{Classification, Classifier, KeepReason, Treatment};
+use crate::limits::TASK_USERS_MAX;
 use crate::ruled_keys::RuledKey;
 use crate::slot_tally::SlotTally;
 use crate::walk::ListedWindow;
@@ -50,15 +51,57 @@ impl Tally {
             if seen.ttl == Ttl::Moved {
                 self.moved.extend(&std::iter::once(slot).collect());
             }
+            if selector.asks_users(*rule) && *verdict != Classification::Gone {
+                self.count_user_of_rule(key, selector);
+            }
             self.slots.of(slot).count_by_rule(*rule, *verdict, seen.ttl);
             if let Classification::Candidate(reason, treatment) = *verdict {
+                self.examples.add(*rule, reason, key);
                 self.qualified(slot, key, seen, (reason, treatment), Some(*rule));
             }
         }
     }
 }
 
+impl Tally {
+    fn count_user_of_rule(&mut self, key: &[u8], selector: &Classifier<'_>) {
+        match selector.user_active(key) {
+            Some(true) => (self.seen_active, self.users) = (true, HashSet::new()),
+            Some(false) if !self.seen_active && self.users.len() < TASK_USERS_MAX => {
+                self.users.extend(selector.user_number(key));
+            }
+            _ => {}
+        }
+    }
+
+    /// Withdraws the candidates of rules whose conditions ask for users. What they would do counts as undecided. Returns how
+    /// many of them were only reported.
+    pub(super) fn withhold_by_rule(&mut self, selector: &Classifier<'_>) -> u64 {
+        let held = self.slots.tallies.iter_mut().map(|(_, tally)| tally.hold_back_by_rule(selector));
+        let reported = held.sum();
+        if let Some(kept) = &mut self.kept {
+            kept.forget_rules(|rule| selector.asks_users(rule));
+        }
+        reported
+    }
+}
+
 impl SlotTally {
+    fn hold_back_by_rule(&mut self, selector: &Classifier<'_>) -> u64 {
+        let mut reported = 0;
+        for rule in self.rules.iter_mut().filter(|rule| selector.asks_users(rule.rule)) {
+            let found = self.candidates.len();
+            self.candidates.retain(|candidate| candidate.rule != Some(rule.rule));
+            let of_rule = std::mem::take(&mut rule.reported);
+            let held = (found - self.candidates.len()) as u64 + of_rule;
+            rule.undecided += held;
+            self.counts.no_active_user += held;
+            self.counts.reported -= of_rule;
+            reported += of_rule;
+        }
+        reported
+    }
+
     /// Counts a key of the rule with this number.
     pub(crate) fn count_by_rule(&mut self, rule: u16, verdict: Classification, ttl: Ttl) {
         if verdict == Classification::Gone {

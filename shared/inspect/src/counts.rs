@@ -1,10 +1,10 @@
 //! What is counted of the keys of one namespace.
 
+use keysweep_model::excerpt::{Excerpt, Excerpts};
 use keysweep_model::memory::GroupSample;
 use serde::{Deserialize, Serialize};
 
 use crate::details::Details;
-use crate::excerpt::Excerpt;
 use crate::limits::{SAMPLE_BYTES_MAX, SAMPLES_MAX};
 use crate::magnitudes::MagnitudeCounts;
 
@@ -37,7 +37,7 @@ pub(crate) struct Counts {
     /// The types and idle times of some keys.
     pub(crate) details: Details,
     /// The keys with the smallest hashes, so that all miners agree on them.
-    samples: Vec<Excerpt>,
+    samples: Excerpts,
 }
 
 impl Counts {
@@ -58,10 +58,7 @@ impl Counts {
                 self.ttls.add(ms);
             }
         }
-        let hash = Excerpt::hash(key);
-        if self.samples.len() < SAMPLES_MAX || self.samples.last().is_some_and(|last| hash < last.hash) {
-            self.keep(Excerpt::of(key, SAMPLE_BYTES_MAX));
-        }
+        self.samples.add(key, SAMPLE_BYTES_MAX, SAMPLES_MAX);
     }
 
     /// Adds other counts.
@@ -73,14 +70,7 @@ impl Counts {
         self.missed_max = self.missed_max.saturating_add(other.missed_max);
         self.memory.merge(&other.memory);
         self.details.merge(&other.details);
-        other.samples.into_iter().for_each(|sample| self.keep(sample));
-    }
-
-    fn keep(&mut self, sample: Excerpt) {
-        if let Err(place) = self.samples.binary_search(&sample) {
-            self.samples.insert(place, sample);
-            self.samples.truncate(SAMPLES_MAX);
-        }
+        self.samples.merge(other.samples, SAMPLES_MAX);
     }
 
     /// Keys without a TTL of their own, whose fields have some.
@@ -99,7 +89,6 @@ impl Counts {
             && self.no_ttl <= self.keys
             && self.memory.is_possible()
             && self.details.are_possible(keys_max)
-            && self.samples.len() <= SAMPLES_MAX
-            && self.samples.iter().all(|sample| sample.is_possible(SAMPLE_BYTES_MAX))
+            && self.samples.are_possible(SAMPLE_BYTES_MAX, SAMPLES_MAX)
     }
 }

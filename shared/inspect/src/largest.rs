@@ -2,10 +2,10 @@
 
 use std::cmp::Reverse;
 
+use keysweep_model::excerpt::Excerpt;
 use serde::{Deserialize, Serialize};
 
 use crate::details::KeyDetails;
-use crate::excerpt::Excerpt;
 use crate::limits::{LARGEST_MAX, NAME_BYTES_MAX, TYPE_BYTES_MAX};
 
 /// A key that is large.

@@ -10,7 +10,6 @@
 
 mod counts;
 mod details;
-mod excerpt;
 mod known;
 mod largest;
 pub mod limits;

@@ -4,11 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
+use keysweep_model::excerpt::Excerpt;
 use keysweep_model::glob::{PATTERN_BYTES_MAX, Pattern};
 use keysweep_model::memory::ByteEstimate;
 
 use crate::counts::Counts;
-use crate::excerpt::Excerpt;
 use crate::known::{KnownStructure, Recognizer};
 use crate::largest::{LargeKey, Measured};
 use crate::limits::{MEASURED_ONE_IN, NAMESPACES_MAX, PARTS_MAX};

@@ -6,6 +6,7 @@ pub mod address_map;
 pub mod counters;
 pub mod duration;
 mod exactness;
+pub mod excerpt;
 pub mod glob;
 pub mod ids;
 pub mod invariants;

@@ -67,6 +67,12 @@ pub const MEASURED_OUTRIGHT: u64 = 1_000;
 /// An estimate from fewer keys than this is not shown.
 pub const MEMORY_SAMPLES_MIN: u64 = 10;
 
+/// Keys that break a rule in one way and are named.
+pub const EXAMPLES_MAX: usize = 10;
+
+/// Bytes of such a name that are kept.
+pub const EXAMPLE_BYTES_MAX: usize = 200;
+
 /// Prefixes in the memory statistics of one scan task.
 pub const MEMORY_ROWS_OF_TASK: usize = 256;
 

@@ -10,6 +10,7 @@ use strum::{Display, IntoStaticStr};
 
 use crate::ids::{NodeId, RunId};
 use crate::messages::AsReplica;
+use crate::result::RuleName;
 
 /// Everything that a run measured, in addition to what it cleaned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -318,7 +319,7 @@ pub enum Severity {
 pub struct Finding {
     /// Its kind.
     pub kind: FindingKind,
-    /// The rule that fired, such as `hit-rate-critical`.
+    /// The finding rule that fired, such as `hit-rate-critical`.
     pub rule: String,
     /// Its severity.
     pub severity: Severity,
@@ -326,6 +327,9 @@ pub struct Finding {
     pub message: String,
     /// The figures, limits included, by name.
     pub evidence: BTreeMap<String, Value>,
+    /// The rule of the job that it is about; absent if it is about none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_rule: Option<RuleName>,
 }
 
 /// A firing alert.
@@ -346,6 +350,9 @@ pub struct Alert {
     pub since: String,
     /// The figures, limits included, by name.
     pub evidence: BTreeMap<String, Value>,
+    /// The rule of the job that it is about; absent if it is about none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_rule: Option<RuleName>,
 }
 
 /// What the run found of inactive users' caches.

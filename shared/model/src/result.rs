@@ -20,7 +20,7 @@ use crate::metrics::{Alert, Finding, InactiveCaches, Metrics, Prefixes};
 pub use accounting::Accounting;
 pub use coverage::{Coverage, Extent};
 pub use pacing::{PacedNode, Pacing, Waited};
-pub use rules::RuleRow;
+pub use rules::{RuleName, RuleRow};
 
 /// The version of the schema. It is incremented when a field changes its meaning or is removed.
 pub const SCHEMA_VERSION: u32 = 1;

@@ -56,6 +56,9 @@ pub enum Problem {
     /// `ttl` is compared by size with `none`.
     #[error("`none` has no size: write `ttl = none` or `ttl != none`")]
     NoneCompared,
+    /// Neither state of a user.
+    #[error("{0} is not what a user is: use `active` or `inactive`")]
+    NoState(String),
     /// No known type, and not in quotes.
     #[error("{0} is not a type: use {types}, or the name of a module's type in quotes", types = quoted(KeyType::KNOWN))]
     UnknownType(String),

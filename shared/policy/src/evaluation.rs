@@ -64,6 +64,7 @@ impl Term {
         let known = match self {
             Self::NoTtl => facts.ttl.map(|ttl| ttl == KeyTtl::None),
             Self::HasTtl => facts.ttl.map(|ttl| ttl != KeyTtl::None),
+            Self::User { is_active } => facts.user_active.map(|active| active == *is_active),
             Self::Figure { figure, comparison, limit } => figure.of(facts).map(|reading| match reading {
                 KeyFigure::Is(value) => comparison.holds(value, *limit),
                 KeyFigure::None => *comparison == Comparison::Unequal,

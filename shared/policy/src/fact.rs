@@ -10,6 +10,8 @@ pub enum Fact {
     Name,
     /// Its TTL, which is read of every key.
     Ttl,
+    /// Whether its user is active, by the users who were when the run was planned.
+    User,
     /// Its type (`TYPE`).
     Type,
     /// How long it was not accessed (`OBJECT IDLETIME`).
@@ -29,12 +31,14 @@ pub enum Recheck {
     Again,
     /// It cannot change, so that it need not be checked.
     Fixed,
+    /// By the worker that deletes, and by what was read when the run was planned.
+    AsPlanned,
 }
 
 impl Fact {
     /// All facts, the cheapest first.
-    pub const ALL: [Self; 7] =
-        [Self::Name, Self::Ttl, Self::Type, Self::Idle, Self::Freq, Self::Bytes, Self::Length];
+    pub const ALL: [Self; 8] =
+        [Self::Name, Self::Ttl, Self::User, Self::Type, Self::Idle, Self::Freq, Self::Bytes, Self::Length];
 
     /// Its name in predicates.
     #[must_use]
@@ -42,6 +46,7 @@ impl Fact {
         match self {
             Self::Name => "key",
             Self::Ttl => "ttl",
+            Self::User => "user",
             Self::Type => "type",
             Self::Idle => "idle",
             Self::Freq => "freq",
@@ -51,11 +56,12 @@ impl Fact {
     }
 
     /// Whether the deletion step checks it again. Servers have no regular expressions; but a key under another name is
-    /// another key.
+    /// another key. Nor do they know users.
     #[must_use]
     pub const fn recheck(self) -> Recheck {
         match self {
             Self::Name => Recheck::Fixed,
+            Self::User => Recheck::AsPlanned,
             _ => Recheck::Again,
         }
     }

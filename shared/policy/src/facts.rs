@@ -8,6 +8,8 @@ pub struct Facts<'a> {
     pub name: &'a [u8],
     /// Its TTL.
     pub ttl: Option<KeyTtl>,
+    /// Whether the user whose key it is is active. Unknown if its name has no user, or if it is not known who is active.
+    pub user_active: Option<bool>,
     /// Its type, as `TYPE` names it.
     pub type_name: Option<&'a str>,
     /// How long it was not accessed, in milliseconds. Servers say it in whole seconds, rounded down.
@@ -34,6 +36,15 @@ impl<'a> Facts<'a> {
     /// Only the name is known.
     #[must_use]
     pub const fn of_name(name: &'a [u8]) -> Self {
-        Self { name, ttl: None, type_name: None, idle_ms: None, freq: None, bytes: None, length: None }
+        Self {
+            name,
+            ttl: None,
+            user_active: None,
+            type_name: None,
+            idle_ms: None,
+            freq: None,
+            bytes: None,
+            length: None,
+        }
     }
 }

@@ -47,6 +47,11 @@ pub enum Term {
     NoTtl,
     /// `ttl != none`: it has one.
     HasTtl,
+    /// `user = active`, or `user = inactive`.
+    User {
+        /// Whether the user of the key must be active, or must not.
+        is_active: bool,
+    },
     /// A comparison of a figure: `idle > 7d`. A key without TTL has no figure there: each comparison of it but `!=` is
     /// false.
     Figure {
@@ -210,6 +215,7 @@ impl Term {
     pub const fn fact(&self) -> Fact {
         match self {
             Self::NoTtl | Self::HasTtl => Fact::Ttl,
+            Self::User { .. } => Fact::User,
             Self::Figure { figure, .. } => figure.fact(),
             Self::Type { .. } => Fact::Type,
             Self::Name(_) => Fact::Name,

@@ -17,6 +17,8 @@ pub struct Rule {
     matching: Vec<Pattern>,
     except: Vec<Pattern>,
     condition: Option<Predicate>,
+    /// The facts that the condition is about.
+    condition_facts: FactSet,
     kind: RuleKind,
     owner: Option<String>,
 }
@@ -90,7 +92,14 @@ impl Rule {
         if let Some(fact) = condition.as_ref().and_then(|condition| undone_by_length(condition.facts())) {
             return Err(RuleProblem::LengthAccesses(fact));
         }
-        Ok(Self { matching: matching.clone(), except: except.clone(), condition, kind, owner: owner.clone() })
+        Ok(Self {
+            matching: matching.clone(),
+            except: except.clone(),
+            condition_facts: condition.as_ref().map_or(FactSet::EMPTY, Predicate::facts),
+            condition,
+            kind,
+            owner: owner.clone(),
+        })
     }
 
     /// Whether it is for the key with this name, if no earlier rule is. Its condition does not count here.
@@ -124,7 +133,7 @@ impl Rule {
     /// What it does with a key that has this TTL, if its condition is true.
     fn effect_by_ttl(&self, ttl: KeyTtl) -> Effect {
         // A condition on TTLs says which keys are meant. Otherwise those without TTL are.
-        let is_meant = ttl == KeyTtl::None || self.needs_of_condition().contains(Fact::Ttl);
+        let is_meant = ttl == KeyTtl::None || self.condition_facts.contains(Fact::Ttl);
         match (self.kind, ttl) {
             (RuleKind::Durable, _) => Effect::Nothing,
             (RuleKind::Lifetime { given, .. }, KeyTtl::None) => given.map_or(Effect::Nothing, Effect::Expire),
@@ -138,16 +147,12 @@ impl Rule {
         }
     }
 
-    fn needs_of_condition(&self) -> FactSet {
-        self.condition.as_ref().map_or(FactSet::EMPTY, Predicate::facts)
-    }
-
     /// The facts by which [`Self::decide`] decides.
     #[must_use]
     pub fn facts(&self) -> FactSet {
         match self.kind {
             RuleKind::Durable => FactSet::EMPTY,
-            _ => self.needs_of_condition().and(FactSet::only(Fact::Ttl)),
+            _ => self.condition_facts.and(FactSet::only(Fact::Ttl)),
         }
     }
 
@@ -197,8 +202,7 @@ impl Rule {
     /// Whether it deletes or reports keys that have a TTL.
     #[must_use]
     pub fn takes_expiring(&self) -> bool {
-        matches!(self.kind, RuleKind::Delete | RuleKind::Report)
-            && self.needs_of_condition().contains(Fact::Ttl)
+        matches!(self.kind, RuleKind::Delete | RuleKind::Report) && self.condition_facts.contains(Fact::Ttl)
     }
 
     /// Who answers for its keys.

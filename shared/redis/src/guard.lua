@@ -17,8 +17,8 @@
 -- ARGV[3]   not before, ARGV[4] not after: milliseconds of this server's clock
 -- ARGV[5]   how many candidates the ledger records, ARGV[6] how many of them come before those of this call,
 -- ARGV[7]   how many candidates this call has. Other candidates get '.' in a new ledger: left to other calls
--- then      with option 'w': the condition, as words in prefix notation, and a string with one digit per candidate and
---           regular expression of the condition: 1 if it matches
+-- then      with option 'w': the condition, as words in prefix notation, and a string with one character per candidate and
+--           term of the condition about names or users: 1 if it is true, 0 if it is not, ? if that is unknown
 -- then      with option 'n': the candidates
 -- then      for 'expire': the TTL of each candidate in milliseconds; for 'clamp' its longest
 -- then      for 'inactive': candidates with this many milliseconds left, or fewer, are spared; candidates used within
@@ -72,7 +72,7 @@ if conditional then
     for i = 1, sign == '!' and 1 or tonumber(rest) do node[i + 1] = parse() end
     return node
   end
-  local tree, regexes = parse(), #ARGV[9] / count
+  local tree, decided = parse(), #ARGV[9] / count
   local lengths = { list = 'LLEN', set = 'SCARD', zset = 'ZCARD', hash = 'HLEN', stream = 'XLEN' }
   -- Facts of the candidate, each read once; false if unknown, and for the TTL if it has none.
   local function fact(name)
@@ -91,8 +91,10 @@ if conditional then
   end
   local function term(name, sign, limit)
     if name == 'key' then
-      local digit = (number - 1) * regexes + limit
-      return string.sub(ARGV[9], digit, digit) == '1'
+      local at = (number - 1) * decided + limit
+      local truth = string.sub(ARGV[9], at, at)
+      if truth == '?' then return nil end
+      return truth == '1'
     end
     local value = fact(name)
     if limit == 'none' then return (value == false) == (sign == '=') end

@@ -99,17 +99,19 @@ pub struct Candidate<'a> {
     pub key: &'a Key,
     /// When it must expire, if its reason is timed, in milliseconds of the server's clock; unused otherwise.
     pub expires_at_ms: u64,
+    /// Whether its user is active, for conditions that ask; `None` if that is not known.
+    pub user_active: Option<bool>,
     /// Its value, if only values that were backed up, or that are unchanged, are deleted. Either all candidates of a
     /// part have one, or none.
     pub expected: Option<ExpectedContent>,
 }
 
 impl<'a> Candidate<'a> {
-    /// The candidate number `index` of `group`. Its value is not compared.
+    /// The candidate number `index` of `group`. Its value is not compared, and its user is not known.
     #[must_use]
     pub fn of(group: &'a Group, index: usize) -> Self {
         let expires_at_ms = group.expires_at_ms.get(index).copied().unwrap_or_default();
-        Self { key: &group.keys[index], expires_at_ms, expected: None }
+        Self { key: &group.keys[index], expires_at_ms, user_active: None, expected: None }
     }
 }
 

@@ -8,7 +8,7 @@ use redis::Value;
 use super::conn::{Batch, Conn};
 use super::error::{RedisError, RedisErrorKind};
 
-/// What is known of a key besides its name and its TTL.
+/// What is known of a key besides its name, its TTL and its user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyFacts {
     /// Its type, as `TYPE` names it.
@@ -24,13 +24,14 @@ pub struct KeyFacts {
 }
 
 impl KeyFacts {
-    /// All that is known of the key `name`, which has this TTL.
+    /// All that is known of the key `name`, which has this TTL, but its user.
     #[must_use]
     pub fn with<'a>(&'a self, name: &'a [u8], ttl: Option<KeyTtl>) -> Facts<'a> {
         let Self { type_name, idle_ms, freq, bytes, length } = self;
         Facts {
             name,
             ttl,
+            user_active: None,
             type_name: type_name.as_deref(),
             idle_ms: *idle_ms,
             freq: *freq,
@@ -161,7 +162,7 @@ impl KeyFacts {
             Fact::Freq => self.freq = Some(number),
             Fact::Bytes => self.bytes = Some(number),
             Fact::Length => self.length = Some(number),
-            Fact::Name | Fact::Ttl | Fact::Type => {}
+            Fact::Name | Fact::Ttl | Fact::User | Fact::Type => {}
         }
     }
 }
@@ -171,7 +172,7 @@ fn found(fact: Fact) -> Lookups {
     match fact {
         Fact::Type | Fact::Idle | Fact::Freq => Lookups::of(1, 0),
         Fact::Length => Lookups::reads(1, 0),
-        Fact::Name | Fact::Ttl | Fact::Bytes => Lookups::default(),
+        Fact::Name | Fact::Ttl | Fact::User | Fact::Bytes => Lookups::default(),
     }
 }
 

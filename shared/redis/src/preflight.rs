@@ -138,7 +138,7 @@ fn reading(needs: &RequiredPermissions<'_>, absent: &str) -> Vec<PermissionProbe
 /// The commands that read a fact of a key, each with the rule that allows it.
 fn fact_commands(fact: Fact) -> &'static [(&'static str, &'static str)] {
     match fact {
-        Fact::Name | Fact::Ttl => &[],
+        Fact::Name | Fact::Ttl | Fact::User => &[],
         Fact::Type => &[("TYPE", "+type")],
         Fact::Idle => &[("OBJECT IDLETIME", "+object|idletime")],
         Fact::Freq => &[("OBJECT FREQ", "+object|freq")],

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keysweep_model::ids::RunId;
-use keysweep_model::key_template::{KeyTemplate, TemplateError};
+use keysweep_model::key_template::{KeyTemplate, TemplateError, User};
 use keysweep_model::messages::{ActivityRule, InactiveRule, Rules, UserMatching};
 use keysweep_storage::records::{RecordError, Records};
 use serde_bytes::ByteBuf;
@@ -63,6 +63,17 @@ impl Activity {
             ActivityRule::Idle => ActivityFilter::Idle(rule.threshold_ms),
         };
         Ok(Self { near_expiry_ms: rule.near_expiry_ms, who })
+    }
+
+    /// Whether the user of the key with this name is active; `None` if it has none, and if idle times decide.
+    #[must_use]
+    pub fn user_active(&self, key: &[u8]) -> Option<bool> {
+        let ActivityFilter::Users(template, users) = &self.who else { return None };
+        match template.user(key, |id| users.has(id)) {
+            User::Active => Some(true),
+            User::Inactive => Some(false),
+            User::Unknown => None,
+        }
     }
 }
 
@@ -120,7 +131,8 @@ pub struct ActivityCache {
 }
 
 impl ActivityCache {
-    /// The activity rule of the run of `records`; `None` if its `rules` do not select inactive users.
+    /// The activity rule of the run of `records`; `None` if its `rules` do not depend on who is active, or if that is not
+    /// known.
     ///
     /// # Errors
     /// If it cannot be read, or is incomplete.
@@ -129,7 +141,7 @@ impl ActivityCache {
         records: &Records,
         rules: &Rules,
     ) -> Result<Option<Arc<Activity>>, ActivityError> {
-        let Some(rule) = &rules.inactive else { return Ok(None) };
+        let Some(rule) = rules.activity() else { return Ok(None) };
         let mut known = self.known.lock().await;
         let run = records.run();
         if let Some(activity) = known.get(&run) {

@@ -191,4 +191,12 @@ impl Context {
     pub fn records(&self, run: RunId) -> Records {
         Records::new(Arc::clone(&self.store), run)
     }
+
+    /// What is left of the records of a run that has ended. Without NATS its process kept its spec and its result where the
+    /// history is.
+    #[must_use]
+    pub fn records_left(&self, run: RunId) -> Records {
+        let store = if self.distributed { &self.store } else { &self.history_store };
+        Records::new(Arc::clone(store), run)
+    }
 }

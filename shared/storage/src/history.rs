@@ -52,6 +52,9 @@ pub struct RunLine {
     /// Whether it changes keys, and so has the job's lock until its end; false in lines of earlier versions.
     #[serde(default)]
     pub writes: bool,
+    /// How many rules its job had; 0 if it had patterns instead, and in lines of earlier versions.
+    #[serde(default)]
+    pub rules: u32,
     /// Matching keys.
     pub scanned_keys: u64,
     /// Those without TTL.
@@ -100,6 +103,11 @@ impl RunLine {
             attempt: spec.attempt,
             dry_run: spec.dry_run,
             writes: spec.rules.writes(),
+            rules: spec
+                .rules
+                .policy
+                .as_ref()
+                .map_or(0, |policy| u32::try_from(policy.rules.len()).unwrap_or(u32::MAX)),
             ..Self::blank(spec.run, &spec.job, &spec.alias, spec.started_at_ms)
         }
     }
@@ -129,6 +137,7 @@ impl RunLine {
             attempt: Attempt::default(),
             dry_run: false,
             writes: false,
+            rules: 0,
             scanned_keys: 0,
             stale_ttl_keys: 0,
             stale_unprotected_keys: None,

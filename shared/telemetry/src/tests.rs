@@ -44,6 +44,7 @@ fn alert() -> Alert {
         message: String::new(),
         since: String::new(),
         evidence: BTreeMap::from([("n".to_owned(), json!(1))]),
+        policy_rule: None,
     }
 }
 

@@ -4,12 +4,13 @@ use keysweep_inspect::Namespace;
 use keysweep_model::result::RuleRow;
 use serde_json::{Value, json};
 
-use super::{Checked, breaches};
+use super::checked::{Checked, Example, Verdict, breaches};
 use crate::rdb_page;
 
 /// The document.
 #[must_use]
 pub fn json(of: &Checked) -> Value {
+    let key = |one: &Example| json!({ "key": one.name, "reason": <&str>::from(one.reason) });
     let rule = |rule: &RuleRow| {
         json!({
             "index": rule.index,
@@ -20,6 +21,7 @@ pub fn json(of: &Checked) -> Value {
             "withoutTtl": rule.without_ttl,
             "undecided": rule.undecided,
             "breaches": breaches(rule),
+            "sampleKeys": of.examples.names(rule).map(|names| names.iter().map(key).collect::<Vec<_>>()),
         })
     };
     let namespace = |one: &Namespace| {
@@ -41,10 +43,21 @@ pub fn json(of: &Checked) -> Value {
         "job": of.job,
         "source": rdb_page::json(&of.files),
         "complete": of.coverage.complete,
+        "missing": of.coverage.missing,
         "breaches": of.breaches(),
+        "undecided": of.undecided(),
         "allowed": of.allowed,
-        "passes": of.passes(),
+        "passes": passes(of.verdict()),
         "rules": of.rules.iter().map(rule).collect::<Vec<_>>(),
         "unowned": unowned,
     })
+}
+
+/// Null if it is not known.
+fn passes(verdict: Verdict) -> Option<bool> {
+    match verdict {
+        Verdict::Passed => Some(true),
+        Verdict::Breached => Some(false),
+        Verdict::Unknown => None,
+    }
 }

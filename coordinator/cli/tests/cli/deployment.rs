@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use std::path::PathBuf;
+use std::sync::Once;
 
 use keysweep_redis::{Conn, ConnectOptions, Reply, Tls, TlsFiles, node};
 use keysweep_servers::{ClusterServers, Seeder, Server};
@@ -188,6 +189,30 @@ async fn names_at(conn: &Conn, pattern: &str) -> Vec<String> {
 }
 
 /// A key and its TTL.
+/// A job file with three rules for the keys of [`TestDeployment::seed_stale`]: one deletes a tenth of them, one gives the
+/// others a TTL, and one is for keys that are not there. Returns its path, which is the same each time.
+pub fn job_with_rules() -> &'static str {
+    const FILE: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/three-rules.toml");
+    const JOB: &str = r#"
+        [[job]]
+        name = "permission-cache-cleanup"
+        [[job.rule]]
+        match = ["permissions:*1:documents"]
+        action = "delete"
+        owner = "web"
+        [[job.rule]]
+        match = ["permissions:*"]
+        ttl = "1h"
+        owner = "accounts"
+        [[job.rule]]
+        match = ["session:*"]
+        durable = true
+    "#;
+    static WRITTEN: Once = Once::new();
+    WRITTEN.call_once(|| std::fs::write(FILE, JOB).expect("it can be written"));
+    FILE
+}
+
 fn entry(n: u64) -> (Vec<u8>, Option<u64>) {
     (format!("permissions:{n}:documents").into_bytes(), (!n.is_multiple_of(10)).then_some(3_600_000))
 }

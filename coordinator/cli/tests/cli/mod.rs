@@ -85,6 +85,17 @@ pub fn with_input(path: &Path, args: &[&str]) -> Keysweep {
         .env("INPUT", &path.to_string_lossy())
 }
 
+/// A line as a person or a pipeline executes it in a folder, with `keysweep` in its PATH.
+pub fn typed(line: &str, folder: &Path) -> Keysweep {
+    let programs = Path::new(env!("CARGO_BIN_EXE_keysweep")).parent().expect("a folder");
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let mut command = Command::new("timeout");
+    command.args(["100", "bash", "-ec", line]);
+    let mut keysweep = Keysweep { command, line: line.to_owned() }.bare().env("PATH", &path);
+    keysweep.command.current_dir(folder);
+    keysweep
+}
+
 /// The same on a terminal of 80 columns: the standard output contains all that the terminal shows.
 pub fn on_terminal(args: &[&str]) -> Keysweep {
     let quoted: Vec<String> = args.iter().map(|arg| format!("'{arg}'")).collect();

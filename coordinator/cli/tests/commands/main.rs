@@ -49,6 +49,7 @@ mod page_content;
 mod page_detail;
 mod pages;
 mod policy;
+mod policy_formats;
 mod questions;
 mod rdb;
 mod rdb_faults;

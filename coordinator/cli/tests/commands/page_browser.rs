@@ -11,6 +11,7 @@ use tokio::task::block_in_place;
 
 use super::service::{Machine, stopped};
 use crate::cli::broker::{Broker, WORKERS};
+use crate::cli::deployment::job_with_rules;
 use crate::cli::fake::unused_port;
 use crate::cli::{Running, SECRET};
 
@@ -114,6 +115,15 @@ async fn slow(stale_keys: u64) -> Toured {
 #[ignore = "cargo xtask browser runs it: needs chromium, node and npm"]
 async fn a_person_uses_the_page() {
     slow(100_000).await.tour("tour.mjs").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "cargo xtask browser runs it: needs chromium, node and npm"]
+async fn the_page_shows_what_each_rule_does() {
+    let slow = ["--delete-batch-size", "1", "--max-delete-percent", "100", "--config", job_with_rules()];
+    let toured = Toured::start(&[], &slow).await;
+    toured.machine.place.seed_stale(50_000).await;
+    toured.tour("rules.mjs").await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@ use crate::cli::SECRET;
 use crate::cli::api::Api;
 use crate::cli::broker::Broker;
 use crate::cli::browser::Browser;
+use crate::cli::deployment::job_with_rules;
 
 /// Keys of a run that takes a while: one call deletes one of them.
 const KEYS: u64 = 20_000;
@@ -78,6 +79,62 @@ async fn the_page_over_nats_shows_where_a_run_is_and_who_works_on_it() {
     let run = page["running"][0]["runId"].as_str().unwrap();
     // Other processes do the work, and report what they measured.
     assert_eq!(page["details"][run]["paced"][0]["dutyCycle"], Value::Null, "{page:#}");
+    drop(workers);
+    stopped(service);
+}
+
+/// Watches a run of [`job_with_rules`] until all is read and both rules with keys have done something, and stops it.
+fn watched_rules(api: &Api) {
+    let browser = Browser::logged_in(api, SECRET);
+    let mut events = browser.events();
+    let run = browser.post("/api/runs", &json!({})).json(202)["runId"].clone();
+    let run = run.as_str().unwrap();
+    let page = events.until(|page| {
+        let rules = &page["details"][run]["rules"];
+        rules[0]["deleted"].as_u64() > Some(0)
+            && rules[1]["expired"].as_u64() > Some(0)
+            && page["details"][run]["map"]["strips"][0]["counts"]["read"] == 1_024
+    });
+    assert_eq!(page["jobs"][0]["action"], "rules", "{page:#}");
+    let rules = &page["details"][run]["rules"];
+    let shown = |at: usize| {
+        let rule = &rules[at];
+        let names = [&rule["match"][0], &rule["owner"], &rule["action"]].map(Value::as_str);
+        (rule["index"].as_u64(), names, [&rule["scanned"], &rule["candidates"]].map(Value::as_u64))
+    };
+    let tenth = KEYS / 10;
+    let keys = |keys| [Some(keys), Some(keys)];
+    assert_eq!(
+        shown(0),
+        (Some(1), [Some("permissions:*1:documents"), Some("web"), Some("delete")], keys(tenth))
+    );
+    assert_eq!(
+        shown(1),
+        (Some(2), [Some("permissions:*"), Some("accounts"), Some("ttl")], keys(KEYS - tenth))
+    );
+    assert_eq!(shown(2), (Some(3), [Some("session:*"), None, Some("durable")], keys(0)));
+    assert_eq!((&rules[0]["expired"], &rules[1]["deleted"]), (&json!(0), &json!(0)), "{rules:#}");
+    browser.post(&format!("/api/runs/{run}/cancel"), &json!({})).json(200);
+    events.until(|page| page["running"] == json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_of_one_machine_shows_what_each_rule_does() {
+    let machine = Machine::start().await;
+    machine.place.seed_stale(KEYS).await;
+    let flags = [&["--config", job_with_rules()], &SLOW[..]].concat();
+    let (service, api) = machine.service_with(&[], &flags);
+    watched_rules(&api);
+    stopped(service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_over_nats_shows_what_each_rule_does() {
+    let (_nats, broker) = Broker::guarded().await;
+    broker.place.seed_stale(KEYS).await;
+    let (service, api) = broker.service(&[&["--config", job_with_rules()], &SLOW[..]].concat());
+    let workers = broker.workers();
+    watched_rules(&api);
     drop(workers);
     stopped(service);
 }

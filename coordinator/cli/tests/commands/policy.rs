@@ -1,14 +1,16 @@
 //! From a server that its user does not know to rules: what `inspect --write-policy` writes is accepted, and changes
-//! nothing; `policy check` counts the keys that break rules; a run repairs them.
+//! nothing; `policy check` counts the keys that break rules; a run repairs or deletes them.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use keysweep_redis::{Conn, Reply};
 use keysweep_servers::Server;
-use keysweep_testkit::populations::{POPULATIONS, PopulationKey, TtlShape};
+use keysweep_testkit::populations::{POPULATIONS, PopulationKey};
 use serde_json::json;
 
-use crate::cli::keysweep;
+use crate::cli::{Ended, keysweep, typed};
 use crate::inspect::written;
 
 /// A path for a file of a test, without a file.
@@ -45,80 +47,119 @@ async fn written_rules_are_accepted_and_never_replaced() {
     assert!(empty.exits(0).stderr.contains("no rule was written") && !path.exists(), "{empty}");
 }
 
-/// How many keys there are.
-async fn size(conn: &Conn) -> u64 {
-    let Reply::Int(keys) = conn.info_text("DBSIZE").await.unwrap() else { panic!("not a number") };
-    u64::try_from(keys).unwrap()
+/// The names of all keys.
+async fn names(conn: &Conn) -> BTreeSet<Vec<u8>> {
+    let (mut names, mut cursor) = (BTreeSet::new(), b"0".to_vec());
+    loop {
+        let page = conn.command(&[b"SCAN", &cursor, b"COUNT", b"1000"]).await.unwrap();
+        let Reply::Array(page) = page else { panic!("not a page") };
+        let [Reply::BulkString(next), Reply::Array(keys)] = page.as_slice() else { panic!("not a page") };
+        names.extend(keys.iter().map(|key| match key {
+            Reply::BulkString(name) => name.clone(),
+            other => panic!("not a name: {other:?}"),
+        }));
+        next.clone_into(&mut cursor);
+        if cursor == b"0" {
+            return names;
+        }
+    }
 }
 
-/// The keys of namespaces of which some were written without TTL by mistake, those without TTL.
-fn forgotten(keys: &[PopulationKey], namespaces: &[keysweep_testkit::populations::Namespace]) -> u64 {
-    let is_forgotten = |key: &&PopulationKey| {
-        let shape = key.namespace.map(|index| namespaces[index].ttl);
-        key.entry.ttl_ms.is_none() && matches!(shape, Some(TtlShape::Forgotten(..)))
-    };
-    keys.iter().filter(is_forgotten).count() as u64
+/// How many keys were written without TTL by mistake: all that the application does not need.
+fn forgotten(keys: &[PopulationKey]) -> u64 {
+    assert!(keys.iter().all(|key| key.wanted || key.entry.ttl_ms.is_none()));
+    keys.iter().filter(|key| !key.wanted).count() as u64
 }
 
-/// As the README says: inspect, read, state TTLs, check, run. No key is lost, and those without TTL by mistake have one.
+/// The first steps of the README in a folder of their own, for a server at `url`.
+struct FirstSteps {
+    url: String,
+    folder: PathBuf,
+    /// The commands of the README.
+    lines: Vec<String>,
+}
+
+impl FirstSteps {
+    fn new(url: String, name: &str) -> Self {
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("first-{name}-{}", uuid::Uuid::now_v7()));
+        fs::create_dir(&folder).unwrap();
+        let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+        let readme = fs::read_to_string(readme).expect("the page exists");
+        let (_, block) = readme.split_once("export KEYSWEEP_REDIS=").expect("the first steps");
+        let (block, _) = block.split_once("```").expect("their end");
+        let command = |line: &str| line.split('#').next().unwrap_or_default().trim().to_owned();
+        let lines: Vec<String> =
+            block.lines().map(command).filter(|line| line.starts_with("keysweep ")).collect();
+        let expected = ["inspect --write-policy keysweep.toml", "policy check", "plan", "run"];
+        assert_eq!(lines, expected.map(|words| format!("keysweep {words}")));
+        Self { url, folder, lines }
+    }
+
+    /// Executes the line that contains `word`, with more flags.
+    fn step(&self, word: &str, more: &str) -> Ended {
+        let line = self.lines.iter().find(|line| line.contains(word)).expect("a step");
+        let command = typed(&format!("{line} {more}"), &self.folder).env("KEYSWEEP_REDIS", &self.url);
+        command.env("KEYSWEEP_MAX_SPEED", "true").env("KEYSWEEP_GRACE", "0s").run()
+    }
+
+    /// What the user edits.
+    fn edit(&self, from: &str, to: &str) {
+        let file = self.folder.join("keysweep.toml");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&file, text.replace(from, to)).unwrap();
+    }
+}
+
+/// On each population, as the README says: inspect, read, check, plan, run. First the rules change nothing, as they were
+/// written. Then they state TTLs: what was forgotten is given one, and no key is lost. Then they delete: what was forgotten
+/// goes, and no key that the population calls wanted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_new_user_repairs_what_was_forgotten_and_loses_nothing() {
+async fn a_new_user_repairs_or_deletes_what_was_forgotten_and_loses_nothing() {
     let server = Server::start(&[]).await.unwrap();
-    let (url, conn) = (server.url(), server.conn().await.unwrap());
+    let conn = server.conn().await.unwrap();
     for population in POPULATIONS {
         let keys = written(&[server.url()], population).await;
-        let count = keys.len() as u64;
-        let path = absent(&format!("repair-{}.toml", population.name));
-        let file = path.to_str().unwrap();
-        keysweep(&["inspect", "--max-speed", "--redis", &url, "--write-policy", file]).run().exits(0);
-        let flags = ["--max-speed", "--redis", url.as_str(), "--config", file];
-        let run = |words: &[&str]| keysweep(&[words, &flags].concat()).run();
-        let wrong = forgotten(&keys, population.namespaces);
+        let (all, wrong) = (names(&conn).await, forgotten(&keys));
+        assert!(all.len() == keys.len() && wrong > 100, "{}: {wrong}", population.name);
+        let user = FirstSteps::new(server.url(), population.name);
+        user.step("inspect", "").exits(0);
 
-        let found = run(&["policy", "check", "--json"]);
-        let found = if wrong > 0 { found.exits(6).json() } else { found.exits(0).json() };
+        let found = user.step("check", "--json").exits(6).json();
         assert_eq!((&found["breaches"], &found["complete"]), (&json!(wrong), &json!(true)), "{found}");
-        let owned: u64 =
-            found["rules"].as_array().unwrap().iter().map(|rule| rule["scanned"].as_u64().unwrap()).sum();
-        assert_eq!(owned + found["unowned"]["keys"].as_u64().unwrap(), count, "{found}");
-        let allowed = run(&["policy", "check", "--allow", &wrong.to_string()]);
-        assert!(allowed.exits(0).stdout.contains("Break it"), "{allowed}");
+        let of_rules =
+            found["rules"].as_array().unwrap().iter().map(|rule| rule["scanned"].as_u64().unwrap());
+        assert_eq!(
+            of_rules.sum::<u64>() + found["unowned"]["keys"].as_u64().unwrap(),
+            all.len() as u64,
+            "{found}"
+        );
+        user.step("check", &format!("--allow {wrong}")).exits(0);
+        user.step("plan", "").exits(0);
+        user.step("run", "--yes").exits(0);
+        assert_eq!(names(&conn).await, all, "{}", population.name);
 
-        // As it was written, nothing changes.
-        run(&["run", "--yes"]).exits(0);
-        assert_eq!(size(&conn).await, count);
-        let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, text.replace("action = \"report\"\n# ttl", "ttl")).unwrap();
-        let repaired = run(&["run", "--yes", "--json", "--grace", "0s"]).exits(0).json();
+        user.edit("action = \"report\"\n# ttl", "ttl");
+        let repaired = user.step("run", "--yes --json").exits(0).json();
         assert_eq!(repaired["accounting"]["expired"], wrong, "{repaired}");
-        assert_eq!(size(&conn).await, count);
-        assert_eq!(run(&["policy", "check", "--json"]).exits(0).json()["breaches"], 0);
+        assert_eq!(names(&conn).await, all, "{}", population.name);
+        assert_eq!(user.step("check", "--json").exits(0).json()["breaches"], 0);
+
+        let keys = written(&[server.url()], population).await;
+        user.edit("\nttl = ", "\naction = \"delete\"\n# ttl = ");
+        user.step("plan", "").exits(0);
+        let deleted = user.step("run", "--yes --json").exits(0).json();
+        assert_eq!(deleted["accounting"]["deleted"], wrong, "{deleted}");
+        let wanted = keys.into_iter().filter(|key| key.wanted).map(|key| key.entry.key);
+        assert_eq!(names(&conn).await, wanted.collect(), "{}", population.name);
+        fs::remove_dir_all(user.folder).unwrap();
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn keys_that_break_rules_fail_a_pipeline() {
+#[tokio::test]
+async fn a_job_without_rules_has_nothing_to_check() {
     let server = Server::start(&[]).await.unwrap();
-    let (url, conn) = (server.url(), server.conn().await.unwrap());
-    let fill = "for i = 1, 30 do redis.call('SET', 'cache:' .. i, 'x') end
-                for i = 1, 20 do redis.call('SET', 'cart:' .. i, 'x', 'EX', 900) end
-                for i = 1, 10 do redis.call('SET', 'tmp:' .. i, 'x') end";
-    conn.command(&[b"EVAL", fill.as_bytes(), b"0"]).await.unwrap();
-    let path = absent("pipeline.toml");
-    let rules = "[[job]]\nname = \"hygiene\"\n[[job.rule]]\nmatch = [\"cache:*\"]\nttl = \"1h\"\nowner = \"web\"\n\
-                 [[job.rule]]\nmatch = [\"cart:*\"]\nmax_ttl = \"1h\"\n";
-    std::fs::write(&path, rules).unwrap();
-    let check = ["policy", "check", "--redis", &url, "--config", path.to_str().unwrap(), "--format"];
-    let run = |format: &str| keysweep(&[&check[..], &[format]].concat()).run().exits(6).stdout.clone();
-    let (junit, github, text) = (run("junit"), run("github"), run("text"));
-    for part in ["tests=\"2\"", "failures=\"1\"", "classname=\"web\"", "rule 1: cache:*", "30 of 30 keys"] {
-        assert!(junit.contains(part), "{part}: {junit}");
-    }
-    assert!(github.starts_with("::error title=rule 1%3A cache%3A* (web)::30 of 30 keys"), "{github}");
-    assert!(
-        text.contains("30 keys break 1 of 2 rules") && text.contains("10 keys belong to no rule"),
-        "{text}"
-    );
-    let short = keysweep(&["policy", "check", "--redis", &url, "--json"]).run();
+    let short = keysweep(&["policy", "check", "--redis", &server.url(), "--json"]).run();
     short.fails(2, &["has no rules", "--write-policy"]);
 }

@@ -4,8 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use keysweep_servers::{Seeder, Server};
+use keysweep_testkit::receiver::{CannedReply, Receiver};
+use serde_json::{Value, json};
 
 use crate::cli::keysweep;
+use crate::cli::schemas::event_errors;
 
 const JOB: &str = r#"
 [[job]]
@@ -92,6 +95,68 @@ async fn a_job_file_with_rules_runs_from_the_plan_to_the_restored_backup() {
     let conn = server.conn().await.unwrap();
     let left = conn.info_text("PTTL tmp:1").await.unwrap();
     assert!(matches!(left, keysweep_redis::Reply::Int(ms) if ms > 80_000_000), "{left:?}");
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// From a rule in a job file to the one who answers for its keys: in the result, in events and at a webhook.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_about_a_rule_reaches_its_owner() {
+    let (server, receiver) =
+        (Server::start(&[]).await.unwrap(), Receiver::start([CannedReply::status(204)]).await);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("owner-{}", uuid::Uuid::now_v7()));
+    fs::create_dir(&folder).unwrap();
+    let file = folder.join("keysweep.toml");
+    let job = format!(
+        "[[job]]\nname = \"hygiene\"\nredis = \"main\"\ngrace = \"0s\"\nwebhooks = [\"{}\"]\n\
+         [[job.rule]]\nmatch = [\"cache:page:*\"]\nttl = \"1h\"\nowner = \"web\"\n\
+         [[job.rule]]\nmatch = [\"tmp:*\"]\naction = \"delete\"\n\
+         [redis.main]\nurls = [\"{}\"]\n",
+        receiver.url(),
+        server.url()
+    );
+    fs::write(&file, job).unwrap();
+    let (config, state) = (file.display().to_string(), folder.join("state").display().to_string());
+    let run = async |prefix: &str, keys: u64| {
+        let mut seeder = Seeder::connect(&[server.url()]).await.unwrap();
+        for n in 0..keys {
+            seeder.set(format!("cache:page:{prefix}{n}").as_bytes(), b"value", None).await.unwrap();
+        }
+        seeder.finish().await.unwrap();
+        keysweep(&["run", "--yes", "--json", "--config", &config, "--job", "hygiene", "--state-dir", &state])
+            .run()
+    };
+    let web = json!({ "index": 1, "match": ["cache:page:*"], "owner": "web" });
+    let named = |ended: &crate::cli::Ended, name: &str| {
+        let result = ended.exits(0).json();
+        let findings = result["findings"].as_array().unwrap();
+        findings.iter().find(|finding| finding["rule"] == name).map(|finding| finding["policyRule"].clone())
+    };
+    let first = run("a", 12).await;
+    assert_eq!(named(&first, "rule-breached"), Some(web.clone()), "{first}");
+    assert_eq!(
+        named(&first, "rule-without-keys").map(|rule| rule["index"].clone()),
+        Some(json!(2)),
+        "{first}"
+    );
+    assert_eq!(named(&first, "stale-keys"), None, "{first}");
+    let alert = first.json()["alerts"][0].clone();
+    assert_eq!((&alert["alert"], &alert["policyRule"]), (&json!("rule-breached"), &web));
+    let posted: Value = serde_json::from_slice(&receiver.sent()[0].body).unwrap();
+    assert_eq!((&posted["data"]["policyRule"], event_errors(&posted)), (&web, String::new()), "{posted:#}");
+    let second = run("b", 150).await;
+    assert_eq!(named(&second, "rule-breaches-grew"), Some(web.clone()), "{second}");
+    assert_eq!(receiver.sent().len(), 1, "it goes on firing");
+    let events = keysweep(&["events", "--json", "--state-dir", &state]).run();
+    let issues: Vec<Value> =
+        events.exits(0).stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of_web =
+        |event: &&Value| event["type"] == "dev.keysweep.run.issue.v1" && event["data"]["policyRule"] == web;
+    assert_eq!(issues.iter().filter(of_web).count(), 2, "{events}");
+    issues.iter().for_each(|event| assert_eq!(event_errors(event), "", "{event:#}"));
+    // A run that finds no breach resolves it.
+    let third = run("c", 0).await;
+    assert_eq!(third.exits(0).json()["alerts"], json!([]), "{third}");
+    assert_eq!(receiver.sent().len(), 2);
     fs::remove_dir_all(folder).unwrap();
 }
 

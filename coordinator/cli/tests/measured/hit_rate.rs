@@ -63,9 +63,9 @@ async fn check(options: &Options, keys: u64, context: &Context, run: impl AsyncF
 
 async fn embedded(options: &Options, keys: u64) {
     let env = kit::env(options, Timing::default());
-    check(options, keys, &env, async || {
+    Box::pin(check(options, keys, &env, async || {
         kit::run_in(&env, options, &kit::preflight_of(options).await).await.unwrap()
-    })
+    }))
     .await;
 }
 

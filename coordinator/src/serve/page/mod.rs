@@ -57,7 +57,7 @@ macro_rules! files {
     };
 }
 
-static FILES: [PageFile; 16] = files![
+static FILES: [PageFile; 17] = files![
     STYLE "app.css",
     SCRIPT "app.js",
     SCRIPT "js/actions.js",
@@ -67,6 +67,7 @@ static FILES: [PageFile; 16] = files![
     SCRIPT "js/dom.js",
     SCRIPT "js/findings.js",
     SCRIPT "js/panels.js",
+    SCRIPT "js/rules.js",
     SCRIPT "js/running.js",
     SCRIPT "js/service.js",
     SCRIPT "js/slotmap.js",

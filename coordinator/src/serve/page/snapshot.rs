@@ -59,7 +59,7 @@ pub(in crate::serve) struct JobRow {
     pub(in crate::serve) next_attempt: Option<AttemptRow>,
     /// Whether one run makes up for times at which no service was running.
     pub(in crate::serve) catch_up: bool,
-    /// What a run does to stale keys: `delete`, `expire` or `report`.
+    /// What a run does to stale keys: `delete`, `expire` or `report`; `rules` if each rule of the job states it.
     pub(in crate::serve) action: &'static str,
     /// Whether its runs change nothing unless a request asks for it.
     pub(in crate::serve) dry_run: bool,

@@ -52,6 +52,7 @@ fn finding(kind: FindingKind, rule: &str, severity: Severity, message: &str, evi
         severity,
         message: message.to_owned(),
         evidence: evidence.as_object().cloned().unwrap_or_default().into_iter().collect(),
+        policy_rule: None,
     }
 }
 
@@ -113,6 +114,7 @@ pub fn alerts() -> Vec<Alert> {
         message: message.to_owned(),
         since: since.to_owned(),
         evidence: evidence.as_object().cloned().unwrap_or_default().into_iter().collect(),
+        policy_rule: None,
     };
     vec![
         alert(

@@ -25,6 +25,7 @@ fn notice(change: AlertTransition) -> AlertNotification {
         message: "12 stale keys in one run <more than 10>".to_owned(),
         since: "2026-01-02T03:04:05Z".to_owned(),
         evidence: BTreeMap::from([("staleTtlKeys".to_owned(), json!(12))]),
+        policy_rule: None,
     };
     AlertNotification::new(change, alert, 1_767_323_045_000)
 }

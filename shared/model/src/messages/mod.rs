@@ -15,6 +15,7 @@ mod policy;
 mod receipt;
 mod replica;
 mod requested;
+mod rule_examples;
 mod source;
 mod spec;
 mod stated_rule;
@@ -39,6 +40,7 @@ pub use policy::{Policy, RuleCounts};
 pub use receipt::{GroupReceipt, Receipt, UnreplicatedWrites};
 pub use replica::{AsReplica, Link};
 pub use requested::RequestedOptions;
+pub use rule_examples::{ExamplesByRule, RuleExamples};
 pub use source::ReadSource;
 pub use spec::{
     Application, Attempt, BackupPolicy, DeleteBackend, Guards, HitRateSource, Measure, PacingLimits,
@@ -228,6 +230,9 @@ pub struct TaskReport {
     /// What was found of each rule, if the run has rules ([`Rules::policy`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleCounts>,
+    /// Some keys that break rules, if the run asks for them ([`Policy::examples`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rule_examples: Vec<RuleExamples>,
 }
 
 impl TaskReport {
@@ -267,6 +272,7 @@ impl TaskReport {
             verified: false,
             namespaces: None,
             rules: Vec::new(),
+            rule_examples: Vec::new(),
         }
     }
 

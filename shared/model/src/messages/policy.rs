@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::inactive::InactiveRule;
 use super::stated_rule::{RuleAction, StatedRule};
 use crate::glob::Pattern;
 
@@ -16,6 +17,12 @@ pub struct Policy {
     /// Whether the last one was added for all keys that belong to no other, to count them.
     #[serde(default)]
     pub has_rest: bool,
+    /// How it is known which users are active; `None` if no condition asks, or if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<InactiveRule>,
+    /// So many keys that break a rule are named, of each rule and reason: at most [`crate::limits::EXAMPLES_MAX`].
+    #[serde(default)]
+    pub examples: u8,
 }
 
 impl Policy {

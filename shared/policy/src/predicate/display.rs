@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keysweep_model::{duration, size};
 
+use super::operand::{USER_ACTIVE, USER_INACTIVE};
 use super::{Expression, Figure, Term};
 use crate::fact::Fact;
 
@@ -45,6 +46,9 @@ impl fmt::Display for Term {
         match self {
             Self::NoTtl => f.write_str("ttl = none"),
             Self::HasTtl => f.write_str("ttl != none"),
+            Self::User { is_active } => {
+                write!(f, "{} = {}", Fact::User, if *is_active { USER_ACTIVE } else { USER_INACTIVE })
+            }
             Self::Figure { figure, comparison, limit } => {
                 write!(f, "{} {} {}", figure.fact(), comparison.sign(), figure.show(*limit))
             }

@@ -22,6 +22,12 @@ const COMPARISONS: [Comparison; 6] = [
     Comparison::Equal,
 ];
 
+/// Of a user: active within the threshold of the job.
+pub(super) const USER_ACTIVE: &str = "active";
+
+/// Of a user: not active within it.
+pub(super) const USER_INACTIVE: &str = "inactive";
+
 /// A term.
 pub(super) fn term(input: &mut Input<'_>) -> Parsed<Term> {
     blanks(input);
@@ -34,6 +40,7 @@ pub(super) fn term(input: &mut Input<'_>) -> Parsed<Term> {
     };
     match fact {
         Fact::Name => regex(input),
+        Fact::User => user(input),
         Fact::Type => types(input),
         Fact::Ttl => figure(input, Figure::Ttl),
         Fact::Idle => figure(input, Figure::Idle),
@@ -96,6 +103,20 @@ fn value(figure: Figure, text: &str, found: String) -> Result<u64, Problem> {
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
             text.parse().ok().filter(|_| digits).ok_or(Problem::BadNumber(found))
         }
+    }
+}
+
+/// Whether a user is active is decided by the threshold of the job, and not by a duration here: sets of users have no times,
+/// and of sorted sets only who is active is kept.
+fn user(input: &mut Input<'_>) -> Parsed<Term> {
+    let one = alt((sign("!=").value(false), sign("=").value(true)));
+    let Some(is_so) = opt(one).parse_next(input)? else {
+        return Err(bad_operator(input, Fact::User, &["=", "!="]));
+    };
+    let state = alt((keyword(USER_ACTIVE).value(true), keyword(USER_INACTIVE).value(false)));
+    match opt(state).parse_next(input)? {
+        Some(is_active) => Ok(Term::User { is_active: is_active == is_so }),
+        None => Err(problem(input, Problem::NoState)),
     }
 }
 

@@ -39,6 +39,7 @@ fn naive_term(term: &Term, facts: &Facts<'_>) -> Option<bool> {
     let (figure, comparison, limit) = match term {
         Term::NoTtl => return facts.ttl.map(|ttl| matches!(ttl, KeyTtl::None)),
         Term::HasTtl => return facts.ttl.map(|ttl| matches!(ttl, KeyTtl::Ms(_))),
+        Term::User { is_active } => return facts.user_active.map(|active| !(active ^ is_active)),
         Term::Type { is_one, types } => {
             let name = facts.type_name?;
             let listed = types.iter().filter(|known| known.name() == name).count() > 0;
@@ -73,6 +74,7 @@ fn known() -> Facts<'static> {
     Facts {
         name: b"user:7",
         ttl: Some(KeyTtl::Ms(60_000)),
+        user_active: Some(false),
         type_name: Some("hash"),
         idle_ms: Some(5_000),
         freq: Some(3),
@@ -95,6 +97,8 @@ fn each_fact_is_compared_in_its_unit() {
         "idle >= 5s and not idle > 5s",
         "type in (string, hash)",
         "type != string",
+        "user = inactive",
+        "user != active",
         "freq < 4",
         "bytes = 2KiB",
         "length <= 10 and length != 9",
@@ -128,20 +132,26 @@ fn what_is_unknown_is_never_true_and_is_named() {
     check("bytes > 1 and ttl = none and idle > 7d", &facts, unknown(&[Fact::Idle, Fact::Bytes]));
     check("idle > 7d and ttl != none", &facts, Truth::False);
     check("idle > 7d or ttl = none", &facts, Truth::True);
+    check("user = inactive", &facts, unknown(&[Fact::User]));
+    check("not user = active and ttl != none", &facts, Truth::False);
     check("length > 5", &Facts { type_name: Some("string"), ..facts }, unknown(&[Fact::Length]));
 }
 
 #[test]
 fn facts_and_rechecks_of_terms_are_known() {
-    let text = r#"ttl = none and (idle > 7d or key ~ "^tmp:") and type = hash"#;
+    let text = r#"ttl = none and (idle > 7d or key ~ "^tmp:") and type = hash and user = inactive"#;
     let predicate: Predicate = text.parse().unwrap();
-    assert_eq!(predicate.facts(), FactSet::from_iter([Fact::Name, Fact::Ttl, Fact::Type, Fact::Idle]));
+    assert_eq!(
+        predicate.facts(),
+        FactSet::from_iter([Fact::Name, Fact::Ttl, Fact::User, Fact::Type, Fact::Idle])
+    );
     let terms: Vec<_> = predicate.terms().iter().map(|term| (term.term.to_string(), term.recheck)).collect();
     let expected = [
         ("ttl = none", Recheck::Again),
         ("idle > 7d", Recheck::Again),
         (r#"key ~ "^tmp:""#, Recheck::Fixed),
         ("type = hash", Recheck::Again),
+        ("user = inactive", Recheck::AsPlanned),
     ];
     assert_eq!(terms, expected.map(|(term, recheck)| (term.to_owned(), recheck)));
 }
@@ -188,6 +198,7 @@ proptest! {
         let both = Facts {
             name: less.name,
             ttl: less.ttl.or(more.ttl),
+            user_active: less.user_active.or(more.user_active),
             type_name: less.type_name.or(more.type_name),
             idle_ms: less.idle_ms.or(more.idle_ms),
             freq: less.freq.or(more.freq),

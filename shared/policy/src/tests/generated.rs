@@ -9,6 +9,7 @@ use crate::{Comparison, Expression, Figure, KeyTtl, KeyType, NameRegex, Term};
 pub(super) struct OwnedFacts {
     pub(super) name: Vec<u8>,
     pub(super) ttl: Option<KeyTtl>,
+    pub(super) user_active: Option<bool>,
     pub(super) type_name: Option<String>,
     pub(super) figures: [Option<u64>; 4],
 }
@@ -17,7 +18,9 @@ impl OwnedFacts {
     pub(super) fn facts(&self) -> crate::Facts<'_> {
         let [idle_ms, freq, bytes, length] = self.figures;
         let type_name = self.type_name.as_deref();
-        crate::Facts { name: &self.name, ttl: self.ttl, type_name, idle_ms, freq, bytes, length }
+        let Self { name, ttl, user_active, .. } = self;
+        let (ttl, user_active) = (*ttl, *user_active);
+        crate::Facts { name, ttl, user_active, type_name, idle_ms, freq, bytes, length }
     }
 }
 
@@ -27,8 +30,10 @@ pub(super) fn some_facts() -> impl Strategy<Value = OwnedFacts> {
     let figure = || prop::option::of(0..4_u64);
     let figures = [figure(), figure(), figure(), figure()];
     let type_name = prop::option::of(prop::sample::select(vec!["string", "hash", "ReJSON-RL"]));
-    ("[ab]{0,3}", prop::option::of(ttl), type_name, figures).prop_map(|(name, ttl, type_name, figures)| {
-        OwnedFacts { name: name.into_bytes(), ttl, type_name: type_name.map(str::to_owned), figures }
+    let all = ("[ab]{0,3}", prop::option::of(ttl), any::<Option<bool>>(), type_name, figures);
+    all.prop_map(|(name, ttl, user_active, type_name, figures)| {
+        let (name, type_name) = (name.into_bytes(), type_name.map(str::to_owned));
+        OwnedFacts { name, ttl, user_active, type_name, figures }
     })
 }
 
@@ -57,7 +62,8 @@ pub(super) fn an_expression(
     limits: impl Strategy<Value = u64> + 'static,
 ) -> impl Strategy<Value = Expression> {
     let none = prop::sample::select(vec![Term::NoTtl, Term::HasTtl]);
-    let term = prop_oneof![1 => none, 5 => a_figure(limits), 1 => some_types(), 1 => a_regex()];
+    let user = any::<bool>().prop_map(|is_active| Term::User { is_active });
+    let term = prop_oneof![1 => none, 1 => user, 5 => a_figure(limits), 1 => some_types(), 1 => a_regex()];
     term.prop_map(Expression::Term).prop_recursive(5, 24, 3, |inner| {
         let parts = prop::collection::vec(inner.clone(), 2..4);
         prop_oneof![

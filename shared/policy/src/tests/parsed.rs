@@ -34,6 +34,7 @@ fn predicates_are_shown_in_one_form() {
     check("not (ttl = none and idle > 1d) or freq = 0", "not (ttl = none and idle > 1d) or freq = 0");
     check("ttl = none and (idle > 1d and freq = 0)", "ttl = none and (idle > 1d and freq = 0)");
     check("type in(hash)", "type = hash");
+    check("user=inactive or user!=inactive", "user = inactive or user = active");
     check("type not in (set,list)", "type not in (set, list)");
     check(r#"type = "ReJSON-RL" and type != "hash""#, r#"type = "ReJSON-RL" and type != hash"#);
     check(r#"key~"^user:\d+\"$" and ttl = none"#, r#"key ~ "^user:\d+\"$" and ttl = none"#);
@@ -49,10 +50,12 @@ fn mistakes_are_named_with_their_column_and_the_way_out() {
     check_error("()", &format!("column 2: `)` stands where {term}"));
     check_error(
         "idle > 7d and tll = none",
-        "column 15: `tll` is not a fact of a key: use `key`, `ttl`, `type`, `idle`, `freq`, `bytes`, `length`",
+        "column 15: `tll` is not a fact of a key: use `key`, `ttl`, `user`, `type`, `idle`, `freq`, `bytes`, `length`",
     );
     check_error("idle 7d", "column 6: `7d` does not follow `idle`: use `<`, `<=`, `=`, `!=`, `>=`, `>`");
     check_error("type > hash", "column 6: `>` does not follow `type`: use `=`, `!=`, `in`, `not in`");
+    check_error("user > 30d", "column 6: `>` does not follow `user`: use `=`, `!=`");
+    check_error("user = idle", "column 8: `idle` is not what a user is: use `active` or `inactive`");
     check_error(r#"key = "a""#, "column 5: `=` does not follow `key`: use `~`");
     check_error("key ~ ^a", "column 7: `^` does not follow `~`: write a regular expression in double quotes");
     let duration = "write a whole number and one of `ms`, `s`, `m`, `h`, `d`, such as `15m`";

@@ -94,7 +94,7 @@ fn add_call(batch: &mut Batch, script: &[u8], call: &GuardCall<'_>, part: &Part<
         || part.candidates.iter().filter(|_| part.mode.acts()).map(|candidate| candidate.key.as_bytes());
     let action = GuardAction::of(part);
     let condition = part.condition().filter(|_| action.acts());
-    let condition = condition.map(|condition| ConditionProgram::of(condition, keys()));
+    let condition = condition.map(|condition| ConditionProgram::of(condition, &part.candidates));
     let options = [
         ('n', by_node),
         ('u', part.doubtful),

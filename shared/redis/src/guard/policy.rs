@@ -259,8 +259,10 @@ mod tests {
     #[test]
     fn only_open_candidates_are_acted_on() {
         let keys = ["a", "b", "c", "d"].map(|key| Key::new(key.as_bytes()));
-        let candidates: Vec<Candidate<'_>> =
-            keys.iter().map(|key| Candidate { key, expires_at_ms: 0, expected: None }).collect();
+        let candidates: Vec<Candidate<'_>> = keys
+            .iter()
+            .map(|key| Candidate { key, expires_at_ms: 0, user_active: None, expected: None })
+            .collect();
         let words = |commands: Vec<Vec<Vec<u8>>>| {
             let line = |command: Vec<Vec<u8>>| String::from_utf8(command.join(&b' ')).unwrap();
             commands.into_iter().map(line).collect::<Vec<_>>()

@@ -4,7 +4,7 @@
 use keysweep_model::ids::Alias;
 use keysweep_model::messages::Attempt;
 use keysweep_model::metrics::Alert;
-use keysweep_model::result::Status;
+use keysweep_model::result::{RuleName, Status};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -74,6 +74,9 @@ pub struct ProgressData {
 pub struct IssueData<'a> {
     /// The problem, as a sentence. Its wording can change between versions.
     pub issue: &'a str,
+    /// The rule of the job that it is about; absent if it is about none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_rule: Option<&'a RuleName>,
 }
 
 /// An alert was raised or resolved.

@@ -16,6 +16,7 @@ pub mod proxy;
 pub mod queues;
 pub mod rights;
 pub mod rule_truth;
+pub mod rule_users;
 pub mod slow_nodes;
 pub mod spec;
 pub mod subscriber;

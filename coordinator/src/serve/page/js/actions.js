@@ -70,6 +70,7 @@ const ACTIONS = {
   delete: "deletes keys without a TTL that match the patterns of the job",
   expire: "gives a TTL to keys without one that match the patterns of the job",
   report: "counts keys and changes nothing, because its action is `report`",
+  rules: "does what each rule of the job states with its keys: it deletes them, sees to their TTLs, or reports them",
 };
 
 /** Starts a run by the fields of its form; `jobs` are those of the service. */

@@ -9,17 +9,18 @@ export function patternOf(prefix) {
   return `${prefix.replace(/[*?[\]]/g, "\\$&")}*`;
 }
 
-/** The line of the job file that protects `prefix` as well; null if it cannot be written. */
-export function protectLine(job, prefix) {
+/** Lines of the job file that protect `prefix` as well; null if they cannot be written. A job with rules gets another one. */
+export function protectLines(job, prefix) {
   const pattern = patternOf(prefix);
   if (!pattern || !job?.protect) return null;
+  if (job.action === "rules") return `[[job.rule]]\nmatch = [${JSON.stringify(pattern)}]\ndurable = true`;
   const before = job.protect.filter((known) => known !== pattern);
   // A basic string of TOML has the escapes of JSON.
   return `protect = [${[...before, pattern].map((text) => JSON.stringify(text)).join(", ")}]`;
 }
 
 function snippet(job, prefix) {
-  const line = protectLine(job, prefix);
+  const line = protectLines(job, prefix);
   if (!line) return element("span", "Not here: a name or a pattern is not plain text.", { class: "hint" });
   const code = element("pre", line, { class: "snippet", tabindex: "0" });
   const copy = element("button", "Copy", { type: "button", class: "quiet small" });
@@ -32,7 +33,8 @@ function snippet(job, prefix) {
       copy.textContent = "Selected";
     }
   });
-  return disclosure("Protect this", element("p", `In the job file, as the \`protect\` of ${job.job}:`, { class: "hint" }), code, copy);
+  const place = job.action === "rules" ? `before the other rules of ${job.job}` : `as the \`protect\` of ${job.job}`;
+  return disclosure("Protect this", element("p", `In the job file, ${place}:`, { class: "hint" }), code, copy);
 }
 
 /** A row of a prefix, its number of keys, and the way to protect it. */

@@ -2,6 +2,7 @@
 
 import { by, cell, element, figure, redraw, row, setText, table } from "./dom.js";
 import { protectRow } from "./findings.js";
+import { rulesOf } from "./rules.js";
 import { slotMap } from "./slotmap.js";
 import { count, known, millis, NONE, span, time, wholePercent } from "./text.js";
 
@@ -66,11 +67,12 @@ function makeCard(run, cancel) {
   const elsewhere = element("p", "Another process drives this run: where it is, and how it is paced, is not known here.", { class: "hint", hidden: "" });
   const detail = element("div", "", { class: "detail", hidden: "" });
   const map = slotMap();
+  const rules = element("div", "", { class: "part" });
   const pacing = element("div", "", { class: "part" });
   const found = element("div", "", { class: "part" });
-  detail.append(map.box, pacing, found);
+  detail.append(map.box, rules, pacing, found);
   box.append(head(run, cancel), about, bar, list, silent, elsewhere, detail);
-  return { box, bar, values, silent, elsewhere, detail, map, pacing, found, samples: [] };
+  return { box, bar, values, silent, elsewhere, detail, map, rules, pacing, found, samples: [] };
 }
 
 function pacedRow(budget, node) {
@@ -111,6 +113,7 @@ function showDetail(card, detail, job) {
   card.detail.hidden = !detail;
   if (!detail) return;
   card.map.fill(detail.map);
+  redraw(card.rules, detail.rules, rulesOf);
   redraw(card.pacing, [detail.pacing, detail.latencyBudgetMs, detail.paced], () => pacingOf(detail));
   // What someone reads is not moved away.
   if (!card.found.querySelector("details[open]")) redraw(card.found, detail.prefixes, (prefixes) => foundOf(job, prefixes));

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use keysweep_model::outcome::Outcome;
-use keysweep_policy::{KeyTtl, Truth};
+use keysweep_policy::{Facts, KeyTtl, Truth};
 
 use super::super::policy::{GuardAction, KeyReading};
 use super::WatchWork;
@@ -40,6 +40,7 @@ impl WatchWork<'_> {
             for (index, query) in some.iter().zip(&queries) {
                 let Some(reading) = readings.get_mut(index) else { continue };
                 let facts = query.known.with(query.key, Some(ttl(order, reading.expiry, now_ms)));
+                let facts = Facts { user_active: part.candidates[*index].user_active, ..facts };
                 reading.qualifies = condition.truth(&facts) == Truth::True;
             }
         }

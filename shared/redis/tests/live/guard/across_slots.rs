@@ -70,7 +70,7 @@ impl Bench {
 
     /// All keys with a ledger in the slot of the first one.
     fn part<'a>(&'a self, mode: GuardMode<'a>) -> Part<'a> {
-        let candidate = |key| Candidate { key, expires_at_ms: 0, expected: None };
+        let candidate = |key| Candidate { key, expires_at_ms: 0, user_active: None, expected: None };
         Part {
             ledger: Ledger { kind: LedgerKind::Node, batch: self.window.batch, group: 0, slot: self.slot(0) },
             recorded: self.keys.len(),

@@ -5,7 +5,7 @@ use keysweep_model::ids::{BatchId, RunId};
 use keysweep_model::key::Key;
 use keysweep_model::messages::{Action, Group, Lookups, Reason};
 use keysweep_model::outcome::Outcome::{self, Clamped, Deleted, Expired, Spared, Vanished};
-use keysweep_policy::{KeyTtl, Predicate, Truth};
+use keysweep_policy::{Facts, KeyTtl, Predicate, Truth};
 use keysweep_redis::guard::{
     self, Act, BatchWindow, Guard, GuardCall, GuardExecutor, GuardMode, GuardVerdict,
 };
@@ -35,6 +35,15 @@ const KEYS: [(&str, &str, u64); 7] = [
     ("set", "SADD set a", 0),
     ("zset", "ZADD zset 1 a", 90_000),
 ];
+
+/// Whether the user of a key is active; that of some is not known.
+fn user_active(key: &str) -> Option<bool> {
+    match key {
+        "text" | "hash" => Some(true),
+        "large" | "list" | "zset" => Some(false),
+        _ => None,
+    }
+}
 
 struct Bench {
     _server: Server,
@@ -95,7 +104,10 @@ impl Bench {
             expires_at_ms: keys.iter().filter(|_| reason.is_timed()).map(|(_, at)| *at).collect(),
             fingerprints: Vec::new(),
         };
-        let part = self.backend.part(window.batch, 0, &group, GuardMode::Act(act), None);
+        let mut part = self.backend.part(window.batch, 0, &group, GuardMode::Act(act), None);
+        for (candidate, (key, _)) in part.candidates.iter_mut().zip(keys) {
+            candidate.user_active = user_active(key);
+        }
         let replies = self.means.call(&self.conn, GuardCall { window, parts: &[part] }).await.unwrap();
         let reply = replies.into_iter().next().unwrap().unwrap();
         match reply.verdict {
@@ -115,7 +127,11 @@ impl Bench {
         };
         let mut queries: Vec<FactQuery<'_>> = KEYS.iter().map(|(key, ..)| query(key)).collect();
         key_facts::ask(&self.conn, &mut queries).await.unwrap();
-        queries.iter().map(|query| condition.truth(&query.known.with(query.key, Some(ttl)))).collect()
+        let truth = |(query, (key, ..)): (&FactQuery<'_>, &(&str, &str, u64))| {
+            let facts = query.known.with(query.key, Some(ttl));
+            condition.truth(&Facts { user_active: user_active(key), ..facts })
+        };
+        queries.iter().zip(&KEYS).map(truth).collect()
     }
 
     async fn number(&self, command: &str) -> i64 {
@@ -161,6 +177,9 @@ async fn conditions_are_checked_in_the_same_step(backend: Backend) {
     check("freq >= 0 or type = set", &["set"]).await;
     check("key ~ \"^l\" and not type = list", &["large"]).await;
     check("ttl = none and (key ~ \"t$\" or idle > 10d)", &["text", "old", "list", "set", "zset"]).await;
+    check("user = inactive", &["large", "list", "zset"]).await;
+    check("not user = inactive and key ~ \"t\"", &["text"]).await;
+    check("user = active or type = set", &["text", "hash", "set"]).await;
     check("ttl != none or ttl > 1s", &[]).await;
     check("ttl != 1s", &["text", "large", "old", "hash", "list", "set", "zset"]).await;
     // The same of the other actions.
@@ -239,7 +258,7 @@ fn condition(rng: &mut fastrand::Rng, depth: u32, counts: bool) -> String {
     let comparison = |rng: &mut fastrand::Rng| *rng.choice(&["<", "<=", "=", "!=", ">=", ">"]).unwrap();
     if depth == 0 || rng.u8(..4) == 0 {
         let sign = comparison(rng);
-        return match rng.u8(..7) {
+        return match rng.u8(..8) {
             0 => format!("ttl {} none", rng.choice(["=", "!="]).unwrap()),
             1 => format!("ttl {sign} {}", rng.choice(["1s", "5h", "100d"]).unwrap()),
             2 => format!(
@@ -250,6 +269,7 @@ fn condition(rng: &mut fastrand::Rng, depth: u32, counts: bool) -> String {
             3 => format!("type {} (set, zset, \"ReJSON-RL\")", rng.choice(["in", "not in"]).unwrap()),
             4 => format!("bytes {sign} {}", rng.choice(["0", "1KiB", "1MiB"]).unwrap()),
             5 => format!("key ~ \"{}\"", rng.choice(["^l", "t$", "s", "^$"]).unwrap()),
+            6 => format!("user = {}", rng.choice(["active", "inactive"]).unwrap()),
             _ if counts => format!("length {sign} {}", rng.u8(..4)),
             _ => match rng.bool() {
                 true => format!("idle {sign} {}", rng.choice(["10m", "12h", "5d"]).unwrap()),
