@@ -83,7 +83,7 @@ async fn tasks_that_find_no_active_user_change_no_key() {
     let options = rule_users::options(vec![server.url()]);
     rule_users::seed(&options.access, true).await;
     let mut preflight = kit::preflight_of(&options).await;
-    // As if the set had one user, whom no key has.
+    // As if the set had one user, and no key were of that user.
     let mut users = ActiveUsers::gather();
     users.add(b"another");
     let users = Arc::new(users.finish());
