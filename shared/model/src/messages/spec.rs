@@ -75,7 +75,8 @@ impl Rules {
     /// How it is known which users are active: for keys of inactive users, or for conditions of rules.
     #[must_use]
     pub fn activity(&self) -> Option<&InactiveRule> {
-        self.inactive.as_ref().or(self.policy.as_ref()?.activity.as_ref())
+        let of_rules = || self.policy.as_ref().and_then(|policy| policy.activity.as_ref());
+        self.inactive.as_ref().or_else(of_rules)
     }
 
     /// Sets it; `None` if it is not known.
