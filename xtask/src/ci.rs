@@ -32,19 +32,23 @@ pub(crate) fn run() -> Result<ExitCode> {
         ("lints", cargo(&lint)),
         // The command that the README documents.
         ("tests", tests),
-        ("deployment", cargo(&["xtask", "deploy-check"])),
-        ("examples", cargo(&["xtask", "examples"])),
+        ("deployment", cargo(&[&["xtask", "deploy-check"], &QUICK[..]].concat())),
         ("docs", docs),
     ];
     all(steps)
 }
 
-/// The same, and what needs larger downloads or the rights of root: the package on a bare Debian, and the tours of the
-/// page.
+/// The checks of `deploy/` that take seconds. The others build packages or start each container's command.
+const QUICK: [&str; 5] = ["test_alerts", "test_chart", "test_container", "test_dashboard", "test_systemd"];
+
+/// The same, and what takes minutes, larger downloads or the rights of root: all checks of `deploy/`, the examples, the
+/// package on a bare Debian, and the tours of the page.
 pub(crate) fn run_full() -> Result<ExitCode> {
     install::ensure(&[install::DEBOOTSTRAP])?;
     let steps = [
         ("ci", cargo(&["xtask", "ci"])),
+        ("deployment", cargo(&["xtask", "deploy-check"])),
+        ("examples", cargo(&["xtask", "examples"])),
         ("bare Debian", cargo(&["xtask", "deploy-check", "discover", "-p", "full_*.py"])),
         ("browser", cargo(&["xtask", "browser"])),
     ];
