@@ -34,6 +34,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+/// The resident memory that a process may take: 64 MiB, and 12 MiB for the program of these debug builds, whose code is larger
+/// than that of a release build.
+pub const DEBUG_KIB_MAX: u64 = 76 << 10;
+
 /// The password of every test. It must never be printed, which is checked in the output of all tests.
 pub const SECRET: &str = "hunter2-hunter2";
 

@@ -14,7 +14,7 @@ use keysweep_testkit::soak::faulty_proxy::{FaultyProxy, Sort};
 use serde_json::Value;
 
 use crate::cli::deployment::TestDeployment;
-use crate::cli::{Ended, keysweep};
+use crate::cli::{DEBUG_KIB_MAX, Ended, keysweep};
 
 /// Keys that match; a tenth of them is stale.
 const KEYS: u64 = 300;
@@ -31,7 +31,7 @@ const LANES: usize = 8;
 const END: Duration = Duration::from_secs(200);
 
 /// The memory limit of a command.
-const PEAK_KIB_MAX: u64 = 64 << 10;
+const PEAK_KIB_MAX: u64 = DEBUG_KIB_MAX;
 
 /// The commands.
 const COMMANDS: [&[&str]; 5] = [

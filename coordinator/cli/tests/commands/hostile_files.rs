@@ -176,12 +176,13 @@ async fn a_process_that_hangs_ends_at_the_second_signal() {
         let args = ["run", "--yes", "--redis", place.url(), "--state-dir", "none", "--log-format", "text"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_keysweep"));
         let mut child = command.args(args).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let pid = child.id();
         let send = || {
-            let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
+            let sent = Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
             assert!(sent.unwrap().success());
         };
         // On a busy machine it takes a while until it catches signals; then it soon has something to say.
-        while !catches(child.id(), signal) && child.try_wait().unwrap().is_none() {}
+        while !catches(pid, signal) && child.try_wait().unwrap().is_none() {}
         std::thread::sleep(Duration::from_secs(2));
         send();
         std::thread::sleep(Duration::from_secs(1));

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::cli::api::Api;
 use crate::cli::broker::{Broker, KEYS};
 use crate::cli::raw::Client;
-use crate::cli::{Running, SECRET};
+use crate::cli::{DEBUG_KIB_MAX, Running, SECRET};
 
 /// Requests in a test run, and in a soak; one after the other.
 const CASES: u64 = 60;
@@ -35,7 +35,7 @@ const SOON: Duration = Duration::from_millis(300);
 const ROLE_END: Duration = Duration::from_secs(3_600);
 
 /// The memory limit of the service.
-const PEAK_KIB_MAX: u64 = 64 << 10;
+const PEAK_KIB_MAX: u64 = DEBUG_KIB_MAX;
 
 /// A service with workers.
 struct ServiceUnderTest {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::idle_connections::{HALF_A_LOGIN, begin_at, files, get, within};
 use super::service::{Machine, stopped};
-use crate::cli::Running;
 use crate::cli::certificates::Certificates;
 use crate::cli::https::is_trusted;
+use crate::cli::{DEBUG_KIB_MAX, Running};
 
 /// Connections that the clients hold, if they may open so many files.
 const CONNECTIONS: usize = 10_000;
@@ -25,7 +25,7 @@ const FIRST_PORT: u16 = 20_000;
 const PROBE_MAX: Duration = Duration::from_secs(2);
 
 /// The most memory that the service may have had.
-const PEAK_KIB_MAX: u64 = 64 << 10;
+const PEAK_KIB_MAX: u64 = DEBUG_KIB_MAX;
 
 const FOREIGN_POST: &str = "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: http://evil.example\r\n\
                             Content-Length: 2\r\n\r\n{}";

@@ -8,11 +8,11 @@ use keysweep_servers::ClusterServers;
 use tokio::time::{Instant, sleep};
 
 use crate::cli::deployment::TestDeployment;
-use crate::cli::keysweep;
 use crate::cli::proxy::{On, Proxy, ReplyFault};
+use crate::cli::{DEBUG_KIB_MAX, keysweep};
 
 /// The limit in KiB.
-const CEILING_KIB: u64 = 64 << 10;
+const CEILING_KIB: u64 = DEBUG_KIB_MAX;
 
 /// The limit of a run whose nodes send unbounded descriptions repeatedly.
 const DESCRIBED_AGAIN_KIB: u64 = 96 << 10;

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use keysweep_testkit::nats_server::NatsServer;
 use tokio::runtime::Handle;
 
-use crate::cli::Running;
 use crate::cli::broker::{Broker, KEYS, WORKERS};
 use crate::cli::proxy::{On, Proxy, ReplyFault};
 use crate::cli::raw::Client;
+use crate::cli::{DEBUG_KIB_MAX, Running};
 
 /// The limit in KiB.
-const CEILING_KIB: u64 = 64 << 10;
+const CEILING_KIB: u64 = DEBUG_KIB_MAX;
 
 /// Maximum time for the faults of one command of a role, including a run.
 const TRIED_FOR: Duration = Duration::from_secs(30);
