@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::inactive::InactiveRule;
+use super::spec::Rules;
 use super::stated_rule::{RuleAction, StatedRule};
 use crate::glob::Pattern;
 
@@ -23,6 +24,23 @@ pub struct Policy {
     /// So many keys that break a rule are named, of each rule and reason: at most [`crate::limits::EXAMPLES_MAX`].
     #[serde(default)]
     pub examples: u8,
+}
+
+impl Rules {
+    /// How it is known which users are active: for keys of inactive users, or for conditions of rules.
+    #[must_use]
+    pub fn activity(&self) -> Option<&InactiveRule> {
+        let of_rules = || self.policy.as_ref().and_then(|policy| policy.activity.as_ref());
+        self.inactive.as_ref().or_else(of_rules)
+    }
+
+    /// Sets it; `None` if it is not known.
+    pub fn set_activity(&mut self, rule: Option<InactiveRule>) {
+        match &mut self.policy {
+            Some(policy) => policy.activity = rule,
+            None => self.inactive = rule,
+        }
+    }
 }
 
 impl Policy {

@@ -72,21 +72,6 @@ impl Rules {
         self.sources.iter().any(|source| source.as_bytes() == key)
     }
 
-    /// How it is known which users are active: for keys of inactive users, or for conditions of rules.
-    #[must_use]
-    pub fn activity(&self) -> Option<&InactiveRule> {
-        let of_rules = || self.policy.as_ref().and_then(|policy| policy.activity.as_ref());
-        self.inactive.as_ref().or_else(of_rules)
-    }
-
-    /// Sets it; `None` if it is not known.
-    pub fn set_activity(&mut self, rule: Option<InactiveRule>) {
-        match &mut self.policy {
-            Some(policy) => policy.activity = rule,
-            None => self.inactive = rule,
-        }
-    }
-
     /// Whether keys may be changed.
     #[must_use]
     pub fn writes(&self) -> bool {
