@@ -2,7 +2,7 @@
 
 use keysweep_model::glob::Pattern;
 use keysweep_model::messages::{Policy, Rules, StatedRule};
-use keysweep_policy::{Fact, Rule, RuleSet, unanswerable};
+use keysweep_policy::{Rule, RuleSet, unanswerable};
 use keysweep_redis::node::NodeStatus;
 
 use crate::options::{Options, OptionsError};
@@ -25,7 +25,7 @@ pub fn rules(options: &Options) -> Result<Option<RuleSet>, PreflightError> {
 pub(crate) fn asks_users(rules: &Rules) -> bool {
     let stated = rules.policy.iter().flat_map(|policy| &policy.rules);
     let mut rules = stated.filter(|rule| rule.condition.is_some()).map(Rule::new);
-    rules.any(|rule| rule.is_ok_and(|rule| rule.facts().contains(Fact::User)))
+    rules.any(|rule| rule.is_ok_and(|rule| rule.asks_users()))
 }
 
 impl Options {

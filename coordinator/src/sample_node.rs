@@ -5,7 +5,7 @@ use keysweep_model::key::Key;
 use keysweep_model::limits::MEASURED_AT_ONCE;
 use keysweep_model::memory::ByteEstimate;
 use keysweep_model::messages::{Action, Lookups, PlannedNode, Reason};
-use keysweep_policy::{Fact, RuleSet};
+use keysweep_policy::{Rule, RuleSet};
 use keysweep_redis::Throttle;
 use keysweep_redis::limits::FIELDS_KEYS_AT_ONCE;
 use keysweep_redis::memory_usage::{KeyQuery, memory_usage};
@@ -74,7 +74,7 @@ impl ListedNode {
         let matters = move |(key, seen): &&(Key, KeyState)| match rules {
             Some(rules) => {
                 let rule = rules.of(key.as_bytes()).and_then(|rule| rules.rule(rule));
-                rule.is_some_and(|rule| rule.facts().contains(Fact::User))
+                rule.is_some_and(Rule::asks_users)
             }
             None => matches!(seen.ttl, Ttl::Remaining(_)),
         };

@@ -7,7 +7,7 @@ use keysweep_model::ids::{Alias, RunId};
 use keysweep_model::messages::{ReapBatch, Reason, Receipt, RunSpec};
 use keysweep_model::outcome::Outcome;
 use keysweep_model::time::now_ms;
-use keysweep_policy::Fact;
+use keysweep_policy::Rule;
 use keysweep_redis::guard::{Act, GuardMode};
 use keysweep_runtime::context::Context;
 use keysweep_runtime::failpoint::FailPoint;
@@ -81,9 +81,8 @@ impl Reaper {
         let rules = self.specs.rules(&spec)?;
         let rule = batch.rule.and_then(|rule| rules.as_deref()?.rule(rule));
         // The active users are a large record: it is read only for batches that need it.
-        let of_users = batch.groups.iter().any(|group| group.reason == Reason::Inactive)
-            || rule.is_some_and(|rule| rule.facts().contains(Fact::User));
-        let activity = match of_users {
+        let asks_users = rule.is_some_and(Rule::asks_users);
+        let activity = match asks_users || batch.groups.iter().any(|group| group.reason == Reason::Inactive) {
             true => self.context.activities.get(&records, &spec.rules).await?,
             false => None,
         };
@@ -97,7 +96,16 @@ impl Reaper {
         let context = &self.context;
         let (records, delivery) = (&records, Some(delivery));
         let done = match self
-            .attempt(BatchContext { context, spec: &spec, records, batch, delivery, mode, activity })
+            .attempt(BatchContext {
+                context,
+                spec: &spec,
+                records,
+                batch,
+                delivery,
+                mode,
+                // Only a condition asks for the user of a candidate.
+                activity: activity.filter(|_| asks_users),
+            })
             .await
         {
             Ok(done) => done,

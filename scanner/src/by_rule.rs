@@ -29,7 +29,7 @@ impl Classifier<'_> {
     #[must_use]
     pub fn asks_users(&self, rule: u16) -> bool {
         let rule = self.rule_set.and_then(|rule_set| rule_set.rule(rule));
-        rule.is_some_and(|rule| rule.facts().contains(Fact::User))
+        rule.is_some_and(Rule::asks_users)
     }
 
     /// The number of the rule that was added for the keys of no other.

@@ -156,6 +156,12 @@ impl Rule {
         }
     }
 
+    /// Whether its condition asks for the users of keys.
+    #[must_use]
+    pub fn asks_users(&self) -> bool {
+        self.facts().contains(Fact::User)
+    }
+
     /// The patterns of its keys.
     #[must_use]
     pub fn matching(&self) -> &[Pattern] {
