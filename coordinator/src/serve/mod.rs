@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod due_times;
 mod handlers;
 mod here;
 mod http;

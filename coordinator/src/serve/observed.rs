@@ -14,6 +14,7 @@ use keysweep_storage::store::{self, StoreError};
 use keysweep_tasks::pause::pause;
 use keysweep_telemetry::JobRuns;
 
+use super::due_times::DueTimes;
 use super::reload::Current;
 use super::{ServedJob, ServiceState};
 use crate::limits::METRICS_EVERY;
@@ -57,51 +58,55 @@ impl JobHistory {
 struct Observed {
     jobs: BTreeMap<String, JobHistory>,
     read: u64,
+    due: DueTimes,
 }
 
 impl Observed {
     /// Reads what has changed in the history.
     async fn look(&mut self, shared: &ServiceState) -> Result<(), StoreError> {
-        let store = &*shared.context.history_store;
-        if self.read == 0 {
-            for entry in store::all(store, HISTORY).await? {
-                self.read = self.read.max(entry.revision);
-                self.take(RunLine::read(&entry));
-            }
-        }
-        while let Some(entry) = store.next_after(HISTORY, self.read).await? {
+        for entry in store::all_after(&*shared.context.history_store, HISTORY, self.read).await? {
             self.read = entry.revision;
-            self.take(RunLine::read(&entry));
+            if let Some(line) = RunLine::read(&entry) {
+                self.jobs.entry(line.job.clone()).or_default().take(&line);
+            }
         }
         Ok(())
     }
 
-    fn take(&mut self, line: Option<RunLine>) {
-        if let Some(line) = line {
-            self.jobs.entry(line.job.clone()).or_default().take(&line);
+    /// Other jobs are served from now on.
+    fn change_jobs(&mut self, shared: &ServiceState) {
+        self.due = DueTimes::default();
+        for ServedJob { options, .. } in &shared.jobs {
+            shared.context.count_from_zero(&options.job, &options.alias);
         }
     }
 
-    /// Sets the metrics of a job.
-    fn show(&self, shared: &ServiceState, job: &ServedJob) {
-        let (options, telemetry) = (&job.options, &shared.context.telemetry);
-        let (name, redis) = (&options.job, &options.alias);
-        shared.context.count_from_zero(name, redis);
-        telemetry.next_run(name, redis, job.schedule.next_after(now()));
-        let none = JobHistory::default();
-        let history = self.jobs.get(name).unwrap_or(&none);
-        let drives = history.active.iter().any(|run| shared.drives(run));
-        telemetry.job_runs(name, redis, history.runs(options.dry_run), drives);
+    /// Sets the metrics of the jobs.
+    fn show(&mut self, shared: &ServiceState) {
+        let due = self.due.of(&shared.jobs, now());
+        for (ServedJob { options, .. }, due) in shared.jobs.iter().zip(due) {
+            let (name, redis) = (&options.job, &options.alias);
+            shared.context.telemetry.next_run(name, redis, *due);
+            let none = JobHistory::default();
+            let history = self.jobs.get(name).unwrap_or(&none);
+            let drives = history.active.iter().any(|run| shared.drives(run));
+            shared.context.telemetry.job_runs(name, redis, history.runs(options.dry_run), drives);
+        }
     }
 }
 
 /// Keeps the metrics of the service up to date, until the shutdown.
 pub(super) async fn run(current: &Current) -> Result<(), Infallible> {
     let mut observed = Observed::default();
+    let mut before = None;
     loop {
         let shared = Arc::clone(&current.borrow());
+        if !before.as_ref().is_some_and(|before| Arc::ptr_eq(before, &shared)) {
+            observed.change_jobs(&shared);
+            before = Some(Arc::clone(&shared));
+        }
         match observed.look(&shared).await {
-            Ok(()) => shared.jobs.iter().for_each(|job| observed.show(&shared, job)),
+            Ok(()) => observed.show(&shared),
             Err(e) => tracing::debug!(error = %e, "metrics of the history are not up to date"),
         }
         if shared.here.is_none() {

@@ -13,6 +13,7 @@ use keysweep_storage::history::RunLine;
 use super::snapshot::{AlertRow, AttemptRow, JobRow, ProgressRow, ResolvedRow, RunRow, Running, Snapshot};
 use crate::drive::RunDetail;
 use crate::limits::{PAGE_ALERTS_MAX, PAGE_RESOLVED, PAGE_RUNNING_MAX, PAGE_RUNS, PAGE_TEXT_CHARS_MAX};
+use crate::serve::due_times::DueTimes;
 use crate::serve::takeover::NextAttempt;
 use crate::serve::{ServedJob, ServiceState};
 
@@ -24,7 +25,7 @@ pub(super) struct Board {
     alerts: BTreeMap<String, Vec<AlertRow>>,
     /// The newest last.
     resolved: Vec<ResolvedRow>,
-    due: Vec<Option<Timestamp>>,
+    due: DueTimes,
 }
 
 /// What is known of a run in progress.
@@ -105,19 +106,14 @@ impl Board {
 
     /// Other jobs are served from now on.
     pub(super) fn change_jobs(&mut self) {
-        self.due.clear();
+        self.due = DueTimes::default();
     }
 
-    /// The jobs with their next times. Due times are computed when the last one has passed: the next one may be far.
+    /// The jobs with their next times.
     pub(super) fn jobs(&mut self, shared: &ServiceState, now: Timestamp) -> Vec<JobRow> {
-        self.due.resize(shared.jobs.len(), Some(Timestamp::MIN));
-        let due = self.due.iter_mut().zip(&shared.jobs).map(|(due, job)| {
-            if due.is_some_and(|due| due <= now) {
-                *due = job.schedule.next_after(now);
-            }
-            JobRow::of(job, *due, shared.attempts.get(&job.options.job))
-        });
-        due.collect()
+        let due = self.due.of(&shared.jobs, now);
+        let row = |(job, due): (&ServedJob, &_)| JobRow::of(job, *due, shared.attempts.get(&job.options.job));
+        shared.jobs.iter().zip(due).map(row).collect()
     }
 }
 

@@ -77,7 +77,15 @@ const ENTRIES_AT_ONCE: usize = 1_000;
 /// # Errors
 /// When the store fails.
 pub async fn all(store: &dyn Store, prefix: &str) -> Result<Vec<Entry>, StoreError> {
-    let (mut entries, mut revision) = (Vec::new(), 0);
+    all_after(store, prefix, 0).await
+}
+
+/// The entries whose keys start with `prefix` that changed after `revision`, in the order of their changes.
+///
+/// # Errors
+/// When the store fails.
+pub async fn all_after(store: &dyn Store, prefix: &str, mut revision: u64) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::new();
     loop {
         let more = store.entries_after(prefix, revision, ENTRIES_AT_ONCE).await?;
         let Some(last) = more.last() else { return Ok(entries) };
