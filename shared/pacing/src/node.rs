@@ -8,7 +8,7 @@ use std::time::Duration;
 use keysweep_model::duration::millis;
 use keysweep_model::ids::Alias;
 use keysweep_model::messages::NodePacing;
-use keysweep_telemetry::Telemetry;
+use keysweep_telemetry::{Telemetry, WaitReason};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio::time::Instant;
 
@@ -140,7 +140,7 @@ impl NodePacer {
     /// Records a pause of this length.
     pub(super) fn waited(&self, waited: Duration) {
         self.state().unreported.latency_wait_ms += millis(waited);
-        self.telemetry.record_wait(&self.alias, "latency", waited);
+        self.telemetry.record_wait(&self.alias, WaitReason::Latency, waited);
     }
 
     /// Work begins.

@@ -19,7 +19,7 @@ use keysweep_model::ids::{Alias, NodeId, RunId};
 use keysweep_model::messages::{NodePacing, RunSpec};
 use keysweep_redis::RedisClient;
 use keysweep_tasks::supervision::DedicatedRuntime;
-use keysweep_telemetry::Telemetry;
+use keysweep_telemetry::{Telemetry, WaitReason};
 use tokio::sync::{SemaphorePermit, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
@@ -204,7 +204,7 @@ impl Pacer {
             if !wait.is_zero() {
                 let waited = pause(Instant::now() + wait, until).await;
                 *lock(&self.rate_wait) += waited;
-                self.telemetry.record_wait(&self.alias, "rate_limit", waited);
+                self.telemetry.record_wait(&self.alias, WaitReason::RateLimit, waited);
             }
             if wait > PERMIT_POLL {
                 return None;

@@ -100,6 +100,16 @@ pub enum RequestKind {
     Script,
 }
 
+/// Why work is throttled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoStaticStr, VariantArray)]
+#[strum(serialize_all = "snake_case")]
+pub enum WaitReason {
+    /// For the latency of other clients.
+    Latency,
+    /// For the limit of keys per second.
+    RateLimit,
+}
+
 impl Telemetry {
     /// The metrics of a process with `roles`. Counters whose labels are known begin at 0: the increase from nothing to 1 is
     /// none for Prometheus.
@@ -149,8 +159,8 @@ impl Telemetry {
         for kind in failures {
             begin(&metrics.redis_failures, &Failure { redis: redis.clone(), kind });
         }
-        for reason in ["latency", "rate_limit"] {
-            begin(&metrics.pace_waits, &Reason { redis: redis.clone(), reason });
+        for reason in WaitReason::VARIANTS {
+            begin(&metrics.pace_waits, &Reason { redis: redis.clone(), reason: reason.into() });
         }
         begin(&metrics.pace_slowdowns, &Redis { redis });
     }
@@ -263,9 +273,9 @@ impl Telemetry {
         }
     }
 
-    /// Records that work was throttled for `reason`: `latency` or `rate_limit`.
-    pub fn record_wait(&self, redis: &Alias, reason: &'static str, waited: Duration) {
-        let labels = Reason { redis: redis.to_string(), reason };
+    /// Records that work was throttled for `reason`.
+    pub fn record_wait(&self, redis: &Alias, reason: WaitReason, waited: Duration) {
+        let labels = Reason { redis: redis.to_string(), reason: reason.into() };
         self.metrics.pace_waits.get_or_create(&labels).inc_by(waited.as_secs_f64());
     }
 

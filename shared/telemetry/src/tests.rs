@@ -78,7 +78,7 @@ fn make_busy(telemetry: &Telemetry) {
     telemetry.checked(&redis, &health(Some(50.0)));
     telemetry.alerts("j", &["stale-keys", "errors-high"], &[alert()]);
     telemetry.probed((&redis, "h:1"), Duration::from_millis(3), 0.25, true);
-    telemetry.record_wait(&redis, "latency", Duration::from_millis(1_500));
+    telemetry.record_wait(&redis, WaitReason::Latency, Duration::from_millis(1_500));
     telemetry.posted("j", "slack", true);
     telemetry.job_runs("j", &redis, JobRuns { active: 1, last_s: Some(90), last_success_s: Some(80) }, true);
     telemetry.next_run("j", &redis, Some(Timestamp::from_second(200).unwrap()));
