@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// The root of the workspace.
 pub(crate) fn root() -> &'static Path {
@@ -41,6 +41,22 @@ fn program() -> String {
 /// Runs `command` with the terminal's streams and returns its exit status.
 pub(crate) fn status(command: &mut Command) -> Result<ExitStatus> {
     command.status().with_context(|| format!("failed to start `{}`", command.get_program().display()))
+}
+
+/// Runs `command` in the workspace's root, and fails if it does; `what` says what it is for.
+pub(crate) fn done(command: &mut Command, what: &str) -> Result<()> {
+    if !status(command.current_dir(root()))?.success() {
+        bail!("failed to {what} (see above)");
+    }
+    Ok(())
+}
+
+/// What a program prints, run in the workspace's root, without the spaces around it.
+pub(crate) fn output(program: &str, args: &[&str]) -> Result<String> {
+    let output = Command::new(program).args(args).current_dir(root()).output();
+    let output = output.with_context(|| format!("failed to start `{program}`"))?;
+    ensure!(output.status.success(), "`{program}` failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// The exit code for the status of a child: its own code, or failure if a signal ended it.

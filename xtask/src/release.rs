@@ -4,10 +4,10 @@
 use std::fs;
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
-use crate::cargo::{cargo, root, status};
+use crate::cargo::{cargo, done, output, root};
 
 /// The release.
 #[derive(Args)]
@@ -58,10 +58,11 @@ pub(crate) fn run(options: &ReleaseOptions) -> Result<ExitCode> {
     );
     write(&changes)?;
     // The versions of the workspace's crates in `Cargo.lock`.
-    done(&mut cargo(&["update", "--workspace", "--offline", "--quiet"]))?;
+    done(&mut cargo(&["update", "--workspace", "--offline", "--quiet"]), "update `Cargo.lock`")?;
     let message = format!("[workspace] release {version}");
-    done(Command::new("git").args(["commit", "--quiet", "--all", "--message", &message]))?;
-    done(Command::new("git").args(["tag", "--annotate", &tag(version), "--message", &message]))?;
+    let git = |args: &[&str], what: &str| done(Command::new("git").args(args), what);
+    git(&["commit", "--quiet", "--all", "--message", &message], "make the commit")?;
+    git(&["tag", "--annotate", &tag(version), "--message", &message], "make the tag")?;
     println!("made the commit and the tag: `git push origin main {}` publishes them", tag(version));
     Ok(ExitCode::SUCCESS)
 }
@@ -101,20 +102,6 @@ fn write(changes: &[Change]) -> Result<()> {
     for Change { path, before, after } in changes {
         let text = fs::read_to_string(root().join(path))?;
         fs::write(root().join(path), text.replacen(before, after, 1))?;
-    }
-    Ok(())
-}
-
-fn output(program: &str, args: &[&str]) -> Result<String> {
-    let output = Command::new(program).args(args).current_dir(root()).output();
-    let output = output.with_context(|| format!("failed to start `{program}`"))?;
-    ensure!(output.status.success(), "`{program}` failed: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn done(command: &mut Command) -> Result<()> {
-    if !status(command.current_dir(root()))?.success() {
-        bail!("`{}` failed (see above)", command.get_program().display());
     }
     Ok(())
 }

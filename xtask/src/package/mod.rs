@@ -5,9 +5,9 @@ use std::env::consts::ARCH;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
-use crate::cargo::{build, root, status};
+use crate::cargo::{build, done, output, root};
 use crate::deploy_check::tools;
 
 /// Where packages are written, below the workspace's root.
@@ -35,7 +35,8 @@ pub(crate) fn run(binary: Option<PathBuf>) -> Result<ExitCode> {
         }
     };
     let stage = root().join(FOLDER).join("stage");
-    let time = commit_time()?;
+    // The time of the commit, in Unix time.
+    let time = output("git", &["log", "-1", "--format=%ct"])?;
     let mut gather = Command::new("sh");
     gather.args(["-c", STAGE, "stage"]).arg(&stage).arg(&binary);
     done(with_facts(&mut gather, &time), "gather the files")?;
@@ -76,19 +77,5 @@ fn tar(stage: &Path, time: &str) -> Result<()> {
     // The time of packing is not in it.
     done(tar.env("GZIP", "-n"), "make the tar file")?;
     println!("{FOLDER}/{name}.tar.gz");
-    Ok(())
-}
-
-/// The time of the commit, in Unix time.
-fn commit_time() -> Result<String> {
-    let output = Command::new("git").args(["log", "-1", "--format=%ct"]).current_dir(root()).output();
-    let output = output.context("failed to start `git`")?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
-}
-
-fn done(command: &mut Command, what: &str) -> Result<()> {
-    if !status(command.current_dir(root()))?.success() {
-        bail!("failed to {what} (see above)");
-    }
     Ok(())
 }
