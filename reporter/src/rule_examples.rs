@@ -9,6 +9,9 @@ use keysweep_storage::records::{Record, RecordError, Records};
 /// # Errors
 /// When the store fails.
 pub async fn rule_examples(records: &Records, wanted: u8) -> Result<Vec<RuleExamples>, RecordError> {
+    if wanted == 0 {
+        return Ok(Vec::new());
+    }
     let (mut all, mut revision) = (ExamplesByRule::wanting(wanted), 0);
     while let Some((at, record)) = records.next_after(revision).await? {
         revision = at;

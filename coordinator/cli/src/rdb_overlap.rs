@@ -1,13 +1,10 @@
 //! Whether several files have the same keys: those of the nodes of a cluster have none in common, but copies of one server
 //! of different days do, and files of a primary and its replica. Pure.
 
-use keysweep_model::slot::slot_of;
+use keysweep_model::slot::{SLOTS, slot_of};
 
 use super::rdb_page::RdbFile;
 use crate::limits::RDB_SHARED_SLOTS_MAX;
-
-/// Hash slots of a cluster.
-const SLOTS: usize = 16_384;
 
 /// Compares the hash slots of files.
 pub(super) struct Overlap {
@@ -23,7 +20,7 @@ pub(super) struct Overlap {
 impl Overlap {
     /// Of so many files.
     pub(super) fn of(files: usize) -> Self {
-        let slots = if files > 1 { SLOTS } else { 0 };
+        let slots = if files > 1 { usize::from(SLOTS) } else { 0 };
         Self { current: vec![0; slots], before: vec![0; slots], files: Vec::new(), repeated_max: 0 }
     }
 

@@ -5,15 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use keysweep_model::ids::Alias;
 use keysweep_model::result::{CleanupResult, RuleRow};
+use keysweep_model::slot::SLOTS;
 
 use super::labels::{JobLabels, RuleLabels};
 use super::{Telemetry, integer, labels_of_job, set_or_remove};
 
 /// Rules of a job, and so of series for each of its states.
 const RULES_MAX: u32 = 100;
-
-/// Slots of a cluster.
-const SLOTS: u64 = 16_384;
 
 /// The runs of a job by its history, in Unix time. `None`: there was none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,7 +47,8 @@ impl Telemetry {
         let (metrics, coverage) = (&self.metrics, &result.coverage);
         metrics.last_stale.get_or_create(labels).set(integer(result.stale_ttl_keys));
         metrics.last_complete.get_or_create(labels).set(i64::from(coverage.complete));
-        let uncovered = coverage.slots_covered.map(|covered| integer(SLOTS.saturating_sub(covered)));
+        let uncovered =
+            coverage.slots_covered.map(|covered| integer(u64::from(SLOTS).saturating_sub(covered)));
         set_or_remove(&metrics.last_uncovered, labels, uncovered);
         let freed = result.freed_bytes.as_ref().map(|freed| integer(freed.estimate));
         set_or_remove(&metrics.last_freed, labels, freed);

@@ -111,7 +111,7 @@ impl Checked {
     /// How many keys break rules.
     #[must_use]
     pub fn breaches(&self) -> u64 {
-        self.rules.iter().map(breaches).fold(0, u64::saturating_add)
+        self.rules.iter().map(RuleRow::breaches).fold(0, u64::saturating_add)
     }
 
     /// Of how many keys a fact was unknown that decides whether they break a rule.
@@ -135,7 +135,7 @@ impl Checked {
     /// The result in a sentence.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let broken = self.rules.iter().filter(|rule| breaches(rule) > 0).count() as u64;
+        let broken = self.rules.iter().filter(|rule| rule.breaches() > 0).count() as u64;
         let rules = counted(self.rules.len() as u64, "rule", "rules");
         let is_known = self.coverage.complete && self.undecided() == 0;
         let result = match broken {
@@ -164,7 +164,7 @@ impl Checked {
     #[must_use]
     pub fn finding(&self, rule: &RuleRow) -> String {
         let keys = counted(rule.scanned, "key", "keys");
-        format!("{} of {keys}: {}", grouped(breaches(rule)), self.fault(rule))
+        format!("{} of {keys}: {}", grouped(rule.breaches()), self.fault(rule))
     }
 
     /// How keys break a rule: `no TTL`. Without examples, as of files, only what the rule does is known.
@@ -179,12 +179,6 @@ impl Checked {
             (false, _) => all.join(", or "),
         }
     }
-}
-
-/// How many keys break a rule: those that a run would change or report. A hash whose fields expire breaks none.
-#[must_use]
-pub fn breaches(rule: &RuleRow) -> u64 {
-    rule.accounting.reported.saturating_add(rule.accounting.failed)
 }
 
 /// A rule in a few words: its number and its patterns.
@@ -233,7 +227,7 @@ mod tests {
     use super::*;
 
     fn checked(breaches: u64, undecided: u64, complete: bool, allowed: u64) -> Checked {
-        let accounting = Accounting { reported: breaches, ..Accounting::default() };
+        let accounting = Accounting { candidates: breaches, reported: breaches, ..Accounting::default() };
         let rule = RuleRow { index: 1, scanned: 90, undecided, accounting, ..RuleRow::default() };
         Checked {
             job: "j".to_owned(),

@@ -3,7 +3,7 @@
 
 use keysweep_model::result::RuleRow;
 
-use super::checked::{Checked, Verdict, breaches, name, unknown};
+use super::checked::{Checked, Verdict, name, unknown};
 
 /// The lines.
 #[must_use]
@@ -12,7 +12,7 @@ pub fn github(of: &Checked) -> String {
     let level = |fails: bool| if fails { "error" } else { "warning" };
     let verdict = of.verdict();
     let breached = level(verdict == Verdict::Breached);
-    let broken = of.rules.iter().filter(|rule| breaches(rule) > 0);
+    let broken = of.rules.iter().filter(|rule| rule.breaches() > 0);
     let mut text: String = broken.map(|rule| annotation(breached, rule, &broken_text(of, rule))).collect();
     let undecided = of.rules.iter().filter(|rule| rule.undecided > 0);
     let unknowns = level(verdict != Verdict::Passed);

@@ -4,7 +4,7 @@ use keysweep_inspect::Namespace;
 use keysweep_model::result::RuleRow;
 use serde_json::{Value, json};
 
-use super::checked::{Checked, Example, Verdict, breaches};
+use super::checked::{Checked, Example, Verdict};
 use crate::rdb_page;
 
 /// The document.
@@ -20,7 +20,7 @@ pub fn json(of: &Checked) -> Value {
             "scanned": rule.scanned,
             "withoutTtl": rule.without_ttl,
             "undecided": rule.undecided,
-            "breaches": breaches(rule),
+            "breaches": rule.breaches(),
             "sampleKeys": of.examples.names(rule).map(|names| names.iter().map(key).collect::<Vec<_>>()),
         })
     };

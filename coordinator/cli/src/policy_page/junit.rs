@@ -4,7 +4,7 @@
 use keysweep_model::result::RuleRow;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
-use super::checked::{Checked, Example, Unowned, Verdict, breaches, name, unknown};
+use super::checked::{Checked, Example, Unowned, Verdict, name, unknown};
 
 /// The class of cases that belong to no owner.
 const CLASS: &str = "keysweep";
@@ -27,7 +27,7 @@ pub fn junit(of: &Checked) -> Result<String, SerializeError> {
 }
 
 fn case(of: &Checked, rule: &RuleRow) -> TestCase {
-    let broken = (breaches(rule) > 0).then(|| of.finding(rule));
+    let broken = (rule.breaches() > 0).then(|| of.finding(rule));
     let undecided = (rule.undecided > 0).then(|| unknown(rule.undecided));
     let is_broken = broken.is_some() && of.verdict() == Verdict::Breached;
     let is_unknown = undecided.is_some() && of.verdict() != Verdict::Passed;

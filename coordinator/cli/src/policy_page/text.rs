@@ -5,7 +5,7 @@ use keysweep_model::result::RuleRow;
 use reporter::grouped;
 use reporter::view::{Block, Kind, Table};
 
-use super::checked::{Checked, Example, NAMESPACES_SHOWN, Unowned, breaches, fault};
+use super::checked::{Checked, Example, NAMESPACES_SHOWN, Unowned, fault};
 use crate::rdb_page;
 
 /// The page.
@@ -16,9 +16,9 @@ pub fn blocks(of: &Checked) -> Vec<Block<'static>> {
             format!("{} {}", rule.index, rule.matching.join(" ")),
             rule.owner.clone().unwrap_or_default(),
             grouped(rule.scanned),
-            grouped(breaches(rule)),
+            grouped(rule.breaches()),
             grouped(rule.undecided),
-            if breaches(rule) > 0 { of.fault(rule) } else { String::new() },
+            if rule.breaches() > 0 { of.fault(rule) } else { String::new() },
         ]
     };
     let table = Table::new("Rules", "rules")

@@ -188,7 +188,6 @@ async fn names_at(conn: &Conn, pattern: &str) -> Vec<String> {
     keys.into_iter().map(text).collect()
 }
 
-/// A key and its TTL.
 /// A job file with three rules for the keys of [`TestDeployment::seed_stale`]: one deletes a tenth of them, one gives the
 /// others a TTL, and one is for keys that are not there. Returns its path, which is the same each time.
 pub fn job_with_rules() -> &'static str {
@@ -213,6 +212,7 @@ pub fn job_with_rules() -> &'static str {
     FILE
 }
 
+/// A key and its TTL.
 fn entry(n: u64) -> (Vec<u8>, Option<u64>) {
     (format!("permissions:{n}:documents").into_bytes(), (!n.is_multiple_of(10)).then_some(3_600_000))
 }
