@@ -1,6 +1,7 @@
-//! When a job is due: a cron expression in a time zone, and the delay before a failed run is retried. Pure: `now` is
+//! When a job is due: a cron expression in a time zone, or [`auto`]; and the delay before a failed run is retried. Pure: `now` is
 //! always an argument, and nothing here sleeps or starts anything.
 
+pub mod auto;
 mod parse;
 
 use std::iter::successors;
@@ -64,7 +65,7 @@ impl Schedule {
         let mut time = self.zone.to_datetime(now);
         loop {
             time = self.cron.find_next_occurrence(&time, false).ok()?;
-            let due = self.moment(time)?;
+            let due = moment(&self.zone, time)?;
             if due > now {
                 return Some(due);
             }
@@ -124,18 +125,18 @@ impl Schedule {
         }
         due
     }
+}
 
-    /// The instant at which clocks show `time`, or jump over it.
-    fn moment(&self, time: DateTime) -> Option<Timestamp> {
-        let ambiguous = self.zone.to_ambiguous_timestamp(time);
-        let skipped = matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. });
-        let earlier = ambiguous.earlier().ok()?;
-        if !skipped {
-            return Some(earlier);
-        }
-        // For a skipped time, `earlier` lies before the jump.
-        self.zone.following(earlier).next().map(|jump| jump.timestamp())
+/// The instant at which clocks show `time`, the first one if there are two, or jump over it.
+fn moment(zone: &TimeZone, time: DateTime) -> Option<Timestamp> {
+    let ambiguous = zone.to_ambiguous_timestamp(time);
+    let skipped = matches!(ambiguous.offset(), AmbiguousOffset::Gap { .. });
+    let earlier = ambiguous.earlier().ok()?;
+    if !skipped {
+        return Some(earlier);
     }
+    // For a skipped time, `earlier` lies before the jump.
+    zone.following(earlier).next().map(|jump| jump.timestamp())
 }
 
 /// The delay before the next attempt after `failures` consecutive failures: `base` after the first, doubled after each

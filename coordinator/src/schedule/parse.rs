@@ -7,6 +7,8 @@ use jiff::tz::{self, TimeZone, TimeZoneDatabase};
 use keysweep_model::words::quoted;
 use thiserror::Error;
 
+use super::auto::quiet::QuietError;
+
 /// Why a schedule cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ScheduleError {
@@ -45,6 +47,20 @@ pub enum ScheduleError {
     /// No such time zone.
     #[error("`{0}` is not a time zone; use an IANA name such as `Europe/Berlin`, or `UTC`")]
     TimeZone(String),
+    /// Quiet windows that cannot be used.
+    #[error(transparent)]
+    Quiet(#[from] QuietError),
+    /// Quiet windows beside a cron expression, which would not keep them.
+    #[error("`quiet` needs `schedule = \"auto\"`: leave the hours out of the cron expression `{0}` instead")]
+    QuietBesideCron(String),
+    /// Bounds that exclude each other.
+    #[error("`auto_min_interval` ({min}) is longer than `auto_max_interval` ({max}); make it shorter")]
+    Bounds {
+        /// The shortest interval.
+        min: String,
+        /// The longest one.
+        max: String,
+    },
 }
 
 const NICKNAMES: [(&str, &str); 7] = [

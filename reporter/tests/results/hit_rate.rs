@@ -24,6 +24,7 @@ fn sample(at_ms: u64, hits: u64, misses: u64) -> CounterSnapshot {
         own_before: Lookups::default(),
         own_after: Lookups::default(),
         keys: 0,
+        without_ttl: None,
     };
     CounterSnapshot {
         job: "j".to_owned(),

@@ -28,6 +28,9 @@ pub struct NodeCounters {
     pub own_after: Lookups,
     /// Keys in its database.
     pub keys: u64,
+    /// Those of them without TTL. `None` in snapshots of earlier versions.
+    #[serde(default)]
+    pub without_ttl: Option<u64>,
 }
 
 /// A server's lookups by its command statistics, and whether its counters were reset.

@@ -160,6 +160,7 @@ impl NodeStatus {
             own_before: Lookups::default(),
             own_after,
             keys: self.keys,
+            without_ttl: Some(self.keys.saturating_sub(self.expires)),
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod alerts;
 pub mod audit;
 pub mod counter_snapshot;
 pub mod dead_letter;
+pub mod decisions;
 pub mod events;
 pub mod history;
 pub mod limits;
