@@ -67,13 +67,19 @@ pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
 
 /// Builds the binary `keysweep` in the dev profile and returns its path.
 pub(crate) fn build_keysweep() -> Result<PathBuf> {
-    let [keysweep] = build(["keysweep"], &["--package", "keysweep"])?;
+    let [keysweep] = build(["keysweep"], &["--package", "keysweep"], &[])?;
     Ok(keysweep)
 }
 
-/// Builds the binaries `names` of the workspace, with more arguments for `cargo build`, and returns their paths.
-pub(crate) fn build<const N: usize>(names: [&str; N], args: &[&str]) -> Result<[PathBuf; N]> {
+/// Builds the binaries `names` of the workspace, with more arguments and variables for `cargo build`, and returns their
+/// paths.
+pub(crate) fn build<const N: usize>(
+    names: [&str; N],
+    args: &[&str],
+    env: &[(&str, String)],
+) -> Result<[PathBuf; N]> {
     let mut command = cargo(&["build", "--locked", "--message-format=json-render-diagnostics"]);
+    command.envs(env.iter().cloned());
     command.args(names.iter().flat_map(|name| ["--bin", name])).args(args);
     let output = command.stderr(Stdio::inherit()).output().context("failed to start `cargo build`")?;
     if !output.status.success() {

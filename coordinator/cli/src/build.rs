@@ -2,12 +2,12 @@
 
 use keysweep_telemetry::BuildInfo;
 
-/// Packages are built with `KEYSWEEP_REVISION`; other builds do not know their commit.
+/// `cargo xtask package` sets `BUILD_REVISION`; other builds do not know their commit.
 pub(super) const BUILD: BuildInfo = BuildInfo {
     version: env!("CARGO_PKG_VERSION"),
-    revision: match option_env!("KEYSWEEP_REVISION") {
+    revision: match option_env!("BUILD_REVISION") {
         Some(revision) => revision,
         None => "",
     },
-    rustc: env!("KEYSWEEP_RUSTC"),
+    rustc: env!("BUILD_RUSTC"),
 };

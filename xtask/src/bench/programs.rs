@@ -22,7 +22,7 @@ impl Programs {
     /// # Errors
     /// If they do not build.
     pub(crate) fn build() -> Result<Self> {
-        let [keysweep, xtask] = cargo::build(["keysweep", "xtask"], &["--release"])?;
+        let [keysweep, xtask] = cargo::build(["keysweep", "xtask"], &["--release"], &[])?;
         Ok(Self { xtask, installs: true, keysweep: Some(keysweep) })
     }
 

@@ -30,7 +30,8 @@ pub(crate) fn run(binary: Option<PathBuf>) -> Result<ExitCode> {
     let binary = match binary {
         Some(binary) => binary,
         None => {
-            let [binary] = build(["keysweep"], &["--profile", "dist", "--package", "keysweep"])?;
+            let revision = [("BUILD_REVISION", output("git", &["rev-parse", "HEAD"])?)];
+            let [binary] = build(["keysweep"], &["--profile", "dist", "--package", "keysweep"], &revision)?;
             binary
         }
     };
