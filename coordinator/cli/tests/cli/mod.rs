@@ -126,6 +126,12 @@ impl Keysweep {
         self
     }
 
+    /// Starts it with these streams, and without an input.
+    pub fn spawn(mut self, stdout: Stdio, stderr: Stdio) -> Child {
+        self.command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        self.command.spawn().unwrap_or_else(|e| panic!("{}: {e}", self.line))
+    }
+
     /// Starts it and captures its output.
     pub fn start(mut self) -> Running {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

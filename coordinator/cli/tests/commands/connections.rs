@@ -5,12 +5,13 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keysweep_redis::{Conn, Reply};
 use keysweep_servers::{ClusterServers, Server};
 use keysweep_testkit::sentinel::Sentinel;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 use crate::cli::deployment::{TestDeployment, asked};
 use crate::cli::keysweep;
@@ -42,7 +43,11 @@ async fn open_clients(conn: &Conn, server: &Server, left: u64) -> Vec<TcpStream>
     let others =
         (there..CLIENTS_MAX - left).map(|_| TcpStream::connect(("127.0.0.1", server.port())).unwrap());
     let others = others.collect();
-    while info(conn, "connected_clients").await + info(conn, "connected_slaves").await < CLIENTS_MAX - left {}
+    let opened = Instant::now();
+    while info(conn, "connected_clients").await + info(conn, "connected_slaves").await < CLIENTS_MAX - left {
+        assert!(opened.elapsed() < Duration::from_secs(30), "the server does not see all clients");
+        sleep(Duration::from_millis(5)).await;
+    }
     others
 }
 

@@ -174,15 +174,19 @@ async fn a_process_that_hangs_ends_at_the_second_signal() {
         std::thread::spawn(move || while full.write_all(&[b' '; 4096]).is_ok() {});
         std::thread::sleep(Duration::from_millis(300));
         let args = ["run", "--yes", "--redis", place.url(), "--state-dir", "none", "--log-format", "text"];
-        let mut command = Command::new(env!("CARGO_BIN_EXE_keysweep"));
-        let mut child = command.args(args).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+        let mut child = keysweep(&args).spawn(Stdio::null(), stderr.into());
         let pid = child.id();
         let send = || {
             let sent = Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
             assert!(sent.unwrap().success());
         };
         // On a busy machine it takes a while until it catches signals; then it soon has something to say.
-        while !catches(pid, signal) && child.try_wait().unwrap().is_none() {}
+        let started = Instant::now();
+        while !catches(pid, signal) {
+            assert!(child.try_wait().unwrap().is_none(), "it ended by itself");
+            assert!(started.elapsed() < Duration::from_secs(60), "it catches no signal");
+            std::thread::sleep(Duration::from_millis(10));
+        }
         std::thread::sleep(Duration::from_secs(2));
         send();
         std::thread::sleep(Duration::from_secs(1));

@@ -20,9 +20,9 @@ const OTHER_FILES: usize = 2_000;
 /// The first port of the clients.
 const FIRST_PORT: u16 = 20_000;
 
-/// How long a probe takes at most. The system of a client sends its request for a connection again after one second, if
-/// too many wait to be accepted.
-const PROBE_MAX: Duration = Duration::from_secs(2);
+/// How long a probe takes at most. The system of a client sends its request for a connection again after one second, and
+/// then after two, if too many wait to be accepted.
+const PROBE_MAX: Duration = Duration::from_secs(5);
 
 /// The most memory that the service may have had.
 const PEAK_KIB_MAX: u64 = DEBUG_KIB_MAX;

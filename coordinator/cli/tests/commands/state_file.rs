@@ -116,7 +116,9 @@ async fn killed_runs(rounds: usize) {
         let args =
             ["run", "--yes", "--max-speed", "--delete-batch-size", "10", "--max-delete-percent", "100"];
         let mut run = state.command(&[&args[..], &["--redis", place.url()]].concat()).start();
-        while place.keys("permissions:*").await as u64 == KEYS && !run.has_ended() {}
+        while place.keys("permissions:*").await as u64 == KEYS && !run.has_ended() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         std::thread::sleep(Duration::from_millis(rng.u64(0..300)));
         let said = run.kill();
         state.is_whole();

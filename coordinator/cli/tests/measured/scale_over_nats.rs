@@ -1,7 +1,7 @@
 //! Many simulated slow nodes: over NATS, four scanners are nearly four times as fast as one, and the limit per node
 //! holds for any number of scanners.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use keysweep_model::messages::Action;
@@ -12,6 +12,8 @@ use keysweep_testkit::kit;
 use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
 use keysweep_testkit::kit::slow_nodes::{Service, SlowNodes};
 use tokio::time::Instant;
+
+use crate::cli::keysweep;
 
 const NODES: u16 = 32;
 
@@ -125,11 +127,8 @@ fn cpu_time() -> Duration {
 /// The cost of a plan by a separate process: time, and peak memory in MB.
 fn planning(url: &str) -> (Duration, f64) {
     let begun = Instant::now();
-    let mut keysweep = Command::new(env!("CARGO_BIN_EXE_keysweep"))
-        .args(["plan", "--json", "--dry-run", "--redis", url])
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let plan = ["plan", "--json", "--dry-run", "--redis", url];
+    let mut keysweep = keysweep(&plan).spawn(Stdio::null(), Stdio::inherit());
     let mut most = 0.0;
     let ended = loop {
         // A process that has ended reports nothing.
