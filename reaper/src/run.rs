@@ -17,6 +17,7 @@ use keysweep_runtime::worker::{self, Disposition, Failure, Handler};
 use keysweep_storage::audit::AuditEntry;
 use keysweep_storage::queue::{Delivery, QueueError, Topic};
 use keysweep_storage::records::RecordError;
+use keysweep_telemetry::spans::{self, Attribute, AttributeValue, Traced};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::{BatchAttempt, BatchContext, Interruption};
@@ -168,6 +169,13 @@ impl Handler for Reaper {
 
     fn redis<'a>(&self, batch: &'a ReapBatch) -> &'a Alias {
         &batch.alias
+    }
+
+    fn traced(&self, batch: &ReapBatch) -> (Traced, Vec<Attribute>) {
+        let mut attributes = spans::at_node(&batch.alias, &batch.node, "reap");
+        attributes.push(("db.operation.batch.size", AttributeValue::Number(batch.keys())));
+        attributes.push(("keysweep.batch.id", AttributeValue::Text(batch.batch.to_string())));
+        (Traced::Batch, attributes)
     }
 
     async fn handle(&self, batch: &ReapBatch, delivery: &Delivery) -> Result<Disposition, Failure> {

@@ -15,6 +15,7 @@ use keysweep_runtime::spec_cache::SpecCache;
 use keysweep_runtime::worker::{self, Disposition, Failure, Handler};
 use keysweep_storage::queue::{Delivery, QueueError, Topic};
 use keysweep_storage::records::Records;
+use keysweep_telemetry::spans::{self, Attribute, AttributeValue, Traced};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -189,7 +190,7 @@ impl Scanner {
     ) -> Result<bool, Failure> {
         let (id, mut pause) = (batch.to_string(), Duration::from_millis(1));
         loop {
-            match self.context.queue.publish(Topic::Batches, &id, payload.clone()).await {
+            match self.context.queue.publish(Topic::Batches, &id, payload.clone(), delivery.trace).await {
                 Err(QueueError::Full) => self.context.telemetry.waited(Topic::Batches.as_str()),
                 published => return Ok(published.map(|()| true)?),
             }
@@ -213,6 +214,13 @@ impl Handler for Scanner {
 
     fn redis<'a>(&self, task: &'a ScanTask) -> &'a Alias {
         &task.alias
+    }
+
+    fn traced(&self, task: &ScanTask) -> (Traced, Vec<Attribute>) {
+        let mut attributes = spans::at_node(&task.alias, &task.node, "scan");
+        attributes.push(("keysweep.task.id", AttributeValue::Text(task.task.to_string())));
+        attributes.push(("keysweep.task.expected_keys", AttributeValue::Number(task.keys)));
+        (Traced::Task, attributes)
     }
 
     async fn handle(&self, task: &ScanTask, delivery: &Delivery) -> Result<Disposition, Failure> {

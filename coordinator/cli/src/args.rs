@@ -134,6 +134,12 @@ pub enum Command {
 }
 
 impl Command {
+    /// Whether it works on runs, so that traces have spans of it.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.is_service() || matches!(self, Self::Run(_))
+    }
+
     /// Whether it runs until it is stopped, so that its log is its only output.
     #[must_use]
     pub fn is_service(&self) -> bool {

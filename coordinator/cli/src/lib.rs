@@ -51,5 +51,6 @@ mod service_manager;
 pub mod show;
 mod signals;
 pub mod stats;
+pub mod telemetry;
 pub mod via;
 pub mod worker;

@@ -19,7 +19,7 @@ use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{
     check, demo, events, health, here, inspect, log, nats_keys, nats_setup, policy, restore, roles, run,
-    runs, serve_here, show, stats, via, worker,
+    runs, serve_here, show, stats, telemetry, via, worker,
 };
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
@@ -49,10 +49,14 @@ fn main() -> ExitCode {
         Err(e) => return unparsed(&e),
     };
     log::init(&cli.output, cli.command.is_service());
+    if cli.command.is_traced() {
+        telemetry::start_spans();
+    }
     let (json, runtime) = (cli.output.json, runtime());
     let ended = match runtime {
         Ok(runtime) => {
             let ended = runtime.block_on(Box::pin(command(&cli)));
+            telemetry::finish_spans();
             // A question on the terminal may still wait for its answer; it is not needed any more.
             runtime.shutdown_background();
             ended

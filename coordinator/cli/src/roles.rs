@@ -11,18 +11,18 @@ use coordinator::serve::{ServedJob, serve_with_http};
 use keysweep_config::Settings;
 use keysweep_nats::missing_protections;
 use keysweep_tasks::supervision::TaskGroup;
-use keysweep_telemetry::{Role, Telemetry};
+use keysweep_telemetry::Role;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::admin::{self, AdminRoutes, Health};
-use super::build::BUILD;
 use super::connections::{Connections, NatsConnection};
 use super::error::CommandError;
 use super::http_access::{self, HttpService, HttpSettings};
 use super::reload::{ReadSettings, Reloader};
 use super::signals::Signals;
+use super::telemetry;
 use crate::limits::DRAIN_TIMEOUT;
 
 /// `keysweep serve` over NATS. `read` reads the settings again.
@@ -77,7 +77,7 @@ pub(super) async fn role(
     let (name, mut signals) = (process.name, Signals::catch()?);
     let (health, mut tasks) = (Arc::new(Health::of_process("waiting for NATS\n")?), TaskGroup::default());
     health.report(&mut tasks);
-    let telemetry = Arc::new(Telemetry::of(&process.roles, BUILD));
+    let telemetry = telemetry::of(&process.roles);
     let tls = match http {
         Some(http) => http.tls(),
         // It never changes.

@@ -18,14 +18,13 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::build::BUILD;
 use super::connections::{self, Connections, NatsConnection};
 
 use super::error::CommandError;
 use super::remote::{self, DriverSpawner};
 use super::signals::Signals;
 use super::via::mention_service;
-use super::{metrics_file, no_match, plan_page, progress, question};
+use super::{metrics_file, no_match, plan_page, progress, question, telemetry};
 use coordinator::drive::Progress;
 use coordinator::embedded::{self, RunError, check_deletions};
 use coordinator::options::Options;
@@ -101,7 +100,7 @@ pub async fn run(
         let why = "`--metrics-file` is for runs without NATS: over NATS, the workers expose metrics";
         return Err(CommandError::Usage(why.to_owned()));
     }
-    let (mut attempt, telemetry) = (options.attempt, Arc::new(Telemetry::of(Role::ALL, BUILD)));
+    let (mut attempt, telemetry) = (options.attempt, telemetry::of(Role::ALL));
     loop {
         let (once, run) = (Options { attempt, ..options.clone() }, RunId::new());
         let ended = Box::pin(attempt_once(&once, run, start, &telemetry, show)).await;

@@ -14,17 +14,17 @@ use keysweep_http::Integrations;
 use keysweep_runtime::context::{Context, Timing};
 use keysweep_state::{FILE_NAME, ServiceLock, ServiceNotice, StateFile};
 use keysweep_tasks::supervision::TaskGroup;
-use keysweep_telemetry::{Role, Telemetry};
+use keysweep_telemetry::Role;
 use tokio::sync::watch;
 
 use super::admin::{self, AdminRoutes, Health};
-use super::build::BUILD;
 use super::error::CommandError;
 use super::here::{folder, import};
 use super::http_access::{AdminTls, HttpService, HttpSettings};
 use super::reload::{ReadSettings, Reloader};
 use super::roles::{served_jobs, until_drained};
 use super::signals::Signals;
+use super::telemetry;
 
 /// What the log calls this process.
 const NAME: &str = "the service";
@@ -53,8 +53,7 @@ pub async fn serve(settings: &[Settings], read: ReadSettings<'_>) -> Result<u8, 
     }
     let file = StateFile::opened(folder.join(FILE_NAME)).await?;
     let lock = Arc::new(ServiceLock::take(folder.to_owned()).await?);
-    let (health, telemetry) =
-        (Arc::new(Health::of_process("starting\n")?), Arc::new(Telemetry::of(Role::ALL, BUILD)));
+    let (health, telemetry) = (Arc::new(Health::of_process("starting\n")?), telemetry::of(Role::ALL));
     let mut tasks = TaskGroup::default();
     let routes = AdminRoutes {
         health: Arc::clone(&health),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use keysweep_model::messages::{RunSpec, ScanTask};
 use keysweep_model::result::CleanupResult;
 use keysweep_model::time::now_ms;
+use keysweep_model::trace::TraceParent;
 use keysweep_model::wire;
 use keysweep_runtime::context::Context;
 use keysweep_storage::queue::Topic;
@@ -135,7 +136,8 @@ impl<'a> Executor<'a> {
     }
 
     async fn publish(&self, task: Box<ScanTask>, id: &str) -> Result<Input, DriveError> {
-        let published = self.context.queue.publish(Topic::Tasks, id, wire::encode(&task)?).await;
+        let trace = self.context.telemetry.is_traced().then(|| TraceParent::of_run(task.run));
+        let published = self.context.queue.publish(Topic::Tasks, id, wire::encode(&task)?, trace).await;
         if let Err(e) = &published {
             tracing::debug!(error = %e, "failed to publish a scan task, will try again");
         }

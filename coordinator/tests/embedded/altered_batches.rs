@@ -56,9 +56,9 @@ async fn publish_copies(call: Publish, change: Change) -> Result<(), QueueError>
     let (copy, queue) = (wire::encode(&copy).unwrap(), Arc::clone(&call.queue));
     // Under ids of their own, or the queue would take them for one message.
     let [before, after] = ["before", "after"].map(|when| format!("{}-{when}", call.id));
-    queue.publish(Topic::Batches, &before, copy.clone()).await?;
+    queue.publish(Topic::Batches, &before, copy.clone(), None).await?;
     call.forward().await?;
-    queue.publish(Topic::Batches, &after, copy).await
+    queue.publish(Topic::Batches, &after, copy, None).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

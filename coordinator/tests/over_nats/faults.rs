@@ -55,7 +55,7 @@ async fn undecodable_messages_are_dead_lettered_and_named() {
     let (env, preflight) = (net.env(&options).await, kit::preflight_of(&options).await);
     for topic in [Topic::Tasks, Topic::Batches] {
         for (n, (payload, _)) in unreadable().into_iter().enumerate() {
-            env.queue.publish(topic, &format!("unreadable/{n}"), payload).await.unwrap();
+            env.queue.publish(topic, &format!("unreadable/{n}"), payload, None).await.unwrap();
         }
     }
     let workers = Workers::start(&env, Counts::PAIRS);

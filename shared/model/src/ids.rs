@@ -58,6 +58,14 @@ uuid_id!(
     BatchId
 );
 
+impl RunId {
+    /// The id as a number.
+    #[must_use]
+    pub fn as_u128(self) -> u128 {
+        self.0.as_u128()
+    }
+}
+
 impl TaskId {
     /// The next id. A process may use the ids that follow one that it drew at random: another random id is nowhere near.
     #[must_use]

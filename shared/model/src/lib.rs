@@ -32,5 +32,6 @@ pub mod size;
 pub mod sketch;
 pub mod slot;
 pub mod time;
+pub mod trace;
 pub mod wire;
 pub mod words;

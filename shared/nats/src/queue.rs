@@ -12,6 +12,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, AckKind};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt};
+use keysweep_model::trace::TraceParent;
 use keysweep_signing::SignatureError;
 use keysweep_storage::queue::{AckHandle, Delivery, Queue, QueueError, QueueFuture, QueueLoad, Topic};
 use keysweep_tasks::supervision;
@@ -28,6 +29,9 @@ const OVERTIME: Duration = Duration::from_secs(1);
 
 /// The delay after a failed pull.
 const RETRY: Duration = Duration::from_millis(500);
+
+/// The header with the span that sent a message: W3C trace context.
+const TRACE: &str = "traceparent";
 
 /// The payload of an acknowledgement.
 const ACK: &str = "+ACK";
@@ -90,7 +94,13 @@ fn full(error: &PublishError) -> Option<String> {
 }
 
 impl Queue for NatsQueue {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> QueueFuture<'_, ()> {
+    fn publish(
+        &self,
+        topic: Topic,
+        id: &str,
+        payload: Vec<u8>,
+        trace: Option<TraceParent>,
+    ) -> QueueFuture<'_, ()> {
         let signature = match topic {
             Topic::Tasks => signatures::signature(&self.nats.authority, topic.as_str(), &payload),
             Topic::Batches => Ok(None),
@@ -99,6 +109,10 @@ impl Queue for NatsQueue {
         async move {
             let message = match signature.map_err(QueueError::Unavailable)? {
                 Some(signature) => message.header(SIGNATURE, signature.as_str()),
+                None => message,
+            };
+            let message = match trace {
+                Some(trace) => message.header(TRACE, trace.to_string()),
                 None => message,
             };
             let subject = self.nats.layout.queue_subject(topic);
@@ -207,7 +221,15 @@ fn delivery(nats: &Nats, topic: Topic, message: jetstream::Message) -> Delivery 
     let deliveries = message.info().map_or(1, |info| u32::try_from(info.delivered).unwrap_or(u32::MAX));
     let payload: Arc<[u8]> = message.payload.as_ref().into();
     let trust = trust(nats, topic, &message);
-    Delivery { payload, deliveries, trust, handle: Arc::new(NatsHandle { nats: nats.clone(), message }) }
+    let sender = message.headers.as_ref().and_then(|headers| headers.get(TRACE));
+    let trace = sender.and_then(|sender| TraceParent::parse(sender.as_str()));
+    Delivery {
+        payload,
+        deliveries,
+        trust,
+        trace,
+        handle: Arc::new(NatsHandle { nats: nats.clone(), message }),
+    }
 }
 
 struct NatsHandle {

@@ -74,7 +74,7 @@ async fn a_killed_server_forgets_nothing() {
     let server = server().await;
     let nats = connect(&server, "keysweep").await;
     let (queue, store) = (NatsQueue::new(nats.clone()), NatsStore::new(nats));
-    queue.publish(Topic::Tasks, "1", b"task".to_vec()).await.unwrap();
+    queue.publish(Topic::Tasks, "1", b"task".to_vec(), None).await.unwrap();
     store.create("runs/1/spec", b"spec".to_vec()).await.unwrap();
     let mut watch = store.watch("runs/1/").await.unwrap();
     assert_eq!(watch.next().await.unwrap().value, b"spec");
@@ -106,7 +106,7 @@ async fn a_dropped_pull_puts_back_what_comes() {
     let abandoned =
         tokio::time::timeout(Duration::from_millis(200), queue.pull(Topic::Tasks, 1, Duration::from_secs(5)));
     assert!(abandoned.await.is_err());
-    queue.publish(Topic::Tasks, "1", b"x".to_vec()).await.unwrap();
+    queue.publish(Topic::Tasks, "1", b"x".to_vec(), None).await.unwrap();
     let since = std::time::Instant::now();
     let pulled = queue.pull(Topic::Tasks, 1, Duration::from_secs(5)).await.unwrap();
     assert_eq!(pulled.len(), 1);
@@ -119,7 +119,7 @@ async fn a_message_published_again_is_taken_once() {
     let server = server().await;
     let queue = NatsQueue::new(connect(&server, "keysweep").await);
     for _ in 0..2 {
-        queue.publish(Topic::Tasks, "1", b"x".to_vec()).await.unwrap();
+        queue.publish(Topic::Tasks, "1", b"x".to_vec(), None).await.unwrap();
     }
     queue.pull(Topic::Tasks, 1, Duration::from_secs(5)).await.unwrap()[0].handle.ack().await.unwrap();
     assert!(queue.pull(Topic::Tasks, 1, Duration::from_millis(300)).await.unwrap().is_empty());

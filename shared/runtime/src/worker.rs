@@ -10,6 +10,7 @@ use futures_util::stream::FuturesUnordered;
 use keysweep_backup::BackupError;
 use keysweep_model::ids::{Alias, RunId};
 use keysweep_model::time::now_ms;
+use keysweep_model::trace::TraceParent;
 use keysweep_model::wire::{self, WireError};
 use keysweep_redis::RedisError;
 use keysweep_signing::SignatureError;
@@ -18,6 +19,7 @@ use keysweep_storage::queue::{Delivery, QueueError, Topic};
 use keysweep_storage::records::{Failures, RecordError, Records};
 use keysweep_storage::store::StoreError;
 use keysweep_telemetry::DeliveryOutcome;
+use keysweep_telemetry::spans::{Attribute, AttributeValue, Traced};
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use tokio::time::sleep;
@@ -109,6 +111,9 @@ pub trait Handler: Send + Sync {
     /// The deployment that a message is about.
     fn redis<'a>(&self, message: &'a Self::Message) -> &'a Alias;
 
+    /// What the work on a message is in traces, with its attributes.
+    fn traced(&self, message: &Self::Message) -> (Traced, Vec<Attribute>);
+
     /// Does the work and stores what it produced. Must be idempotent: it runs once per delivery.
     fn handle(
         &self,
@@ -182,11 +187,16 @@ async fn pulled(pulling: &mut Option<Pull<'_>>) -> Result<Vec<Delivery>, QueueEr
 }
 
 /// Handles one delivery and acknowledges or requeues it. A lost acknowledgement only causes a redelivery.
-async fn settle<H: Handler>(context: &Context, handler: &H, delivery: Delivery, out_of_reach: &AtomicU32) {
+async fn settle<H: Handler>(
+    context: &Context,
+    handler: &H,
+    mut delivery: Delivery,
+    out_of_reach: &AtomicU32,
+) {
     let _in_hand = context.in_hand.take(H::TOPIC);
     let (disposition, outcome) = match wire::decode::<H::Message>(&delivery.payload) {
         _ if let Err(why) = &delivery.trust => untrusted(context, H::TOPIC, why, &delivery).await,
-        Ok(message) => attempt(context, handler, &message, &delivery, out_of_reach).await,
+        Ok(message) => attempt(context, handler, &message, &mut delivery, out_of_reach).await,
         Err(e) => (undecodable(context, handler, &e, &delivery).await, DeliveryOutcome::Undecodable),
     };
     context.telemetry.delivered(H::TOPIC.as_str(), outcome, delivery.deliveries);
@@ -265,14 +275,45 @@ async fn dead_letter(
     }
 }
 
+/// Handles a delivery within a span of its own. A batch that only waits has none: it may wait thousands of times for the
+/// end of its grace.
 async fn attempt<H: Handler>(
     context: &Context,
     handler: &H,
     message: &H::Message,
-    delivery: &Delivery,
+    delivery: &mut Delivery,
     out_of_reach: &AtomicU32,
 ) -> (Disposition, DeliveryOutcome) {
-    let failure = match handler.handle(message, delivery).await {
+    let root = TraceParent::of_run(handler.identity(message).0);
+    // What another trace sent belongs to its run nevertheless.
+    let sender = delivery.trace.filter(|sender| sender.trace == root.trace).unwrap_or(root);
+    let span = context.telemetry.begin_span(sender);
+    if let Some(span) = span {
+        delivery.trace = Some(span.id);
+    }
+    let handled = handler.handle(message, delivery).await;
+    let error = handled.as_ref().err().map(ToString::to_string);
+    let (disposition, outcome) = settled(context, handler, message, delivery, handled, out_of_reach).await;
+    let has_waited = H::TOPIC == Topic::Batches && outcome == DeliveryOutcome::Requeued;
+    if let Some(span) = span.filter(|_| !has_waited) {
+        let (traced, mut attributes) = handler.traced(message);
+        let number = AttributeValue::Number(delivery.deliveries.into());
+        attributes.push(("keysweep.delivery.number", number));
+        context.telemetry.end_span(span, traced, attributes, error);
+    }
+    (disposition, outcome)
+}
+
+/// What follows from an attempt at a message.
+async fn settled<H: Handler>(
+    context: &Context,
+    handler: &H,
+    message: &H::Message,
+    delivery: &Delivery,
+    handled: Result<Disposition, Failure>,
+    out_of_reach: &AtomicU32,
+) -> (Disposition, DeliveryOutcome) {
+    let failure = match handled {
         Ok(disposition) => {
             out_of_reach.store(0, Ordering::Relaxed);
             let done = if disposition == Disposition::Done {
@@ -358,6 +399,10 @@ mod tests {
             panic!("the message was handled")
         }
 
+        fn traced(&self, _message: &String) -> (Traced, Vec<Attribute>) {
+            panic!("the message was handled")
+        }
+
         async fn handle(&self, _message: &String, _delivery: &Delivery) -> Result<Disposition, Failure> {
             panic!("the message was handled")
         }
@@ -373,7 +418,7 @@ mod tests {
         let forged = wire::encode(&"a message".to_owned()).expect("encodes");
         let dead = [("forged", forged, Err(SignatureError::Forged)), ("undecodable", vec![0xff], Ok(()))];
         for (id, payload, trust) in dead {
-            context.queue.publish(Topic::Batches, id, payload).await.expect("publishes");
+            context.queue.publish(Topic::Batches, id, payload, None).await.expect("publishes");
             let mut pulled = context.queue.pull(Topic::Batches, 1, PULL_WAIT).await.expect("pulls");
             // A message of another version is requeued first.
             let delivery =

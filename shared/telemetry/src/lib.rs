@@ -1,5 +1,5 @@
-//! Prometheus metrics of this process: created once per process, incremented where the events occur, and exposed at
-//! `/metrics`. Each process counts its own work since its start; the exact numbers of a whole run, crashes included,
+//! Prometheus metrics and spans of this process. Metrics are created once per process, incremented where the events
+//! occur, and exposed at `/metrics`. Each process counts its own work since its start; the exact numbers of a whole run, crashes included,
 //! are in its result. `docs/metrics.md` lists all metrics, and a test compares it with the code.
 
 mod catalog;
@@ -9,8 +9,10 @@ mod labels;
 mod nodes;
 mod process;
 mod runs;
+pub mod spans;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use keysweep_model::ids::Alias;
@@ -34,6 +36,7 @@ use self::labels::{
 };
 use self::nodes::SeenNodes;
 use self::process::ProcessCollector;
+use self::spans::SpanSink;
 
 pub use catalog::{MetricDoc, Role, table};
 pub use exposition::Exposition;
@@ -51,6 +54,8 @@ pub struct Telemetry {
     metrics: MetricFamilies,
     /// The nodes of each deployment that were checked.
     seen: SeenNodes,
+    /// Where spans go, if work is traced.
+    spans: Option<Arc<dyn SpanSink>>,
 }
 
 /// What the program was built from; empty where that is unknown.
@@ -127,7 +132,13 @@ impl Telemetry {
             begin(&metrics.redeliveries, &Queue { queue });
         }
         begin(&metrics.queue_full_waits, &Queue { queue: "batches" });
-        Self { registry, process, metrics, seen: SeenNodes::default() }
+        Self { registry, process, metrics, seen: SeenNodes::default(), spans: None }
+    }
+
+    /// The same, with spans that go to `spans`.
+    #[must_use]
+    pub fn traced_to(self, spans: Option<Arc<dyn SpanSink>>) -> Self {
+        Self { spans, ..self }
     }
 
     /// Lets the counters of a job begin at 0, if they have not yet.

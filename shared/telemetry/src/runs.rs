@@ -40,6 +40,7 @@ impl Telemetry {
         self.last(&labels_of_job, result);
         self.counted(&labels_of_job, result);
         self.by_rule(&labels_of_job, result);
+        self.trace_run(redis, result);
     }
 
     /// Sets what the last run found and did.

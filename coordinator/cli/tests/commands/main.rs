@@ -70,6 +70,7 @@ mod state_faults;
 mod state_file;
 mod stats;
 mod tls;
+mod traces;
 mod unreachable;
 mod variables;
 mod via;

@@ -250,7 +250,7 @@ async fn no_role_requests_or_acks_for_another_role() {
         let server = &server;
         async move {
             let queue = NatsQueue::new(connected(server, user).await);
-            let published = queue.publish(topic, user, b"x".to_vec()).await;
+            let published = queue.publish(topic, user, b"x".to_vec(), None).await;
             assert_eq!(published.is_ok(), may, "{user}, {topic:?}: {published:?}");
         }
     };

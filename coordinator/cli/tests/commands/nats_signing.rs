@@ -59,7 +59,7 @@ async fn forge(nats: &Nats, spec: &RunSpec, tasks: &[ScanTask], keys: Vec<Key>, 
     records.create_plan(&spec, &tasks).await.unwrap();
     for task in &tasks {
         let payload = wire::encode(task).unwrap();
-        queue.publish(Topic::Tasks, &task.task.to_string(), payload).await.unwrap();
+        queue.publish(Topic::Tasks, &task.task.to_string(), payload, None).await.unwrap();
     }
     let count = keys.len() as u64;
     let batch = ReapBatch {
@@ -86,7 +86,7 @@ async fn forge(nats: &Nats, spec: &RunSpec, tasks: &[ScanTask], keys: Vec<Key>, 
     records.create_report(&report).await.unwrap();
     // No coordinator drives this run, so its grants are forged as well.
     records.create_grant(&Grant::of(&tasks[0], &report, &spec.rules).unwrap()).await.unwrap();
-    queue.publish(Topic::Batches, "forged", wire::encode(&batch).unwrap()).await.unwrap();
+    queue.publish(Topic::Batches, "forged", wire::encode(&batch).unwrap(), None).await.unwrap();
     run
 }
 

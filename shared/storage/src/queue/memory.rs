@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
+use keysweep_model::trace::TraceParent;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -36,8 +37,14 @@ impl MemoryQueue {
 }
 
 impl Queue for MemoryQueue {
-    fn publish(&self, topic: Topic, _id: &str, payload: Vec<u8>) -> QueueFuture<'_, ()> {
-        let published = self.lane(topic).publish(payload);
+    fn publish(
+        &self,
+        topic: Topic,
+        _id: &str,
+        payload: Vec<u8>,
+        trace: Option<TraceParent>,
+    ) -> QueueFuture<'_, ()> {
+        let published = self.lane(topic).publish(payload, trace);
         async move { published }.boxed()
     }
 
@@ -72,6 +79,7 @@ struct LaneState {
 
 struct QueuedMessage {
     payload: Arc<[u8]>,
+    trace: Option<TraceParent>,
     deliveries: u32,
     visible_at: Instant,
 }
@@ -85,7 +93,7 @@ impl QueueLane {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn publish(&self, payload: Vec<u8>) -> Result<(), QueueError> {
+    fn publish(&self, payload: Vec<u8>, trace: Option<TraceParent>) -> Result<(), QueueError> {
         let mut state = self.state();
         if state.bytes + payload.len() > self.bytes_max {
             return Err(QueueError::Full);
@@ -93,7 +101,8 @@ impl QueueLane {
         let (id, visible_at) = (state.next, Instant::now());
         state.next += 1;
         state.bytes += payload.len();
-        state.messages.insert(id, QueuedMessage { payload: payload.into(), deliveries: 0, visible_at });
+        let message = QueuedMessage { payload: payload.into(), trace, deliveries: 0, visible_at };
+        state.messages.insert(id, message);
         state.visible.insert((visible_at, id));
         drop(state);
         self.changed.notify_one();
@@ -132,6 +141,7 @@ impl QueueLane {
                     payload: Arc::clone(&message.payload),
                     deliveries: message.deliveries,
                     trust: Ok(()),
+                    trace: message.trace,
                     handle,
                 })
             })

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
+use keysweep_model::trace::TraceParent;
 use keysweep_signing::SignatureError;
 use thiserror::Error;
 
@@ -51,8 +52,14 @@ pub type QueueFuture<'a, T> = BoxFuture<'a, Result<T, QueueError>>;
 /// its ack deadline; then the message is redelivered.
 pub trait Queue: Send + Sync {
     /// Stores `payload`. After `Ok`, it is delivered at least once. The queue may drop a message whose `id` it has
-    /// seen recently as a duplicate.
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> QueueFuture<'_, ()>;
+    /// seen recently as a duplicate. `trace` is the span that sends it, if work is traced.
+    fn publish(
+        &self,
+        topic: Topic,
+        id: &str,
+        payload: Vec<u8>,
+        trace: Option<TraceParent>,
+    ) -> QueueFuture<'_, ()>;
 
     /// Up to `max` messages; waits up to `wait` for the first. Empty if none arrived.
     fn pull(&self, topic: Topic, max: usize, wait: Duration) -> QueueFuture<'_, Vec<Delivery>>;
@@ -96,6 +103,8 @@ pub struct Delivery {
     pub deliveries: u32,
     /// Whether its signature was accepted, where signatures are required.
     pub trust: Result<(), SignatureError>,
+    /// The span that sent it, if work is traced. Nothing but traces follows from it: it is not signed.
+    pub trace: Option<TraceParent>,
     /// Answers the queue.
     pub handle: Arc<dyn AckHandle>,
 }

@@ -12,7 +12,7 @@ const NOW: Duration = Duration::from_millis(20);
 
 /// Publishes under a unique id.
 async fn send(queue: &dyn Queue, topic: Topic, payload: Vec<u8>) -> Result<(), QueueError> {
-    queue.publish(topic, &Uuid::now_v7().to_string(), payload).await
+    queue.publish(topic, &Uuid::now_v7().to_string(), payload, None).await
 }
 
 async fn pull_one(queue: &dyn Queue, wait: Duration) -> Option<Delivery> {

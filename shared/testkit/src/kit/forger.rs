@@ -93,7 +93,7 @@ pub fn install(context: &mut Context, forge: impl Fn(&ScanTask) -> Forged + Send
         async move {
             let Some((Forged { reports, batches }, records)) = forged else { return call.forward().await };
             for (id, payload) in batches {
-                call.queue.publish(Topic::Batches, &id, payload).await?;
+                call.queue.publish(Topic::Batches, &id, payload, None).await?;
             }
             for report in reports {
                 records.create_report(&report).await.unwrap();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use keysweep_model::trace::TraceParent;
 use keysweep_storage::queue::{Delivery, Queue, QueueError, QueueFuture, QueueLoad, Topic};
 
 type Published = Result<(), QueueError>;
@@ -17,12 +18,13 @@ pub struct Publish {
     pub topic: Topic,
     pub id: String,
     pub payload: Vec<u8>,
+    pub trace: Option<TraceParent>,
 }
 
 impl Publish {
     /// Passes the call on.
     pub async fn forward(self) -> Published {
-        self.queue.publish(self.topic, &self.id, self.payload).await
+        self.queue.publish(self.topic, &self.id, self.payload, self.trace).await
     }
 }
 
@@ -78,8 +80,14 @@ impl Intercept {
 }
 
 impl Queue for Intercept {
-    fn publish(&self, topic: Topic, id: &str, payload: Vec<u8>) -> BoxFuture<'_, Published> {
-        (self.publish)(Publish { queue: Arc::clone(&self.queue), topic, id: id.to_owned(), payload })
+    fn publish(
+        &self,
+        topic: Topic,
+        id: &str,
+        payload: Vec<u8>,
+        trace: Option<TraceParent>,
+    ) -> BoxFuture<'_, Published> {
+        (self.publish)(Publish { queue: Arc::clone(&self.queue), topic, id: id.to_owned(), payload, trace })
     }
 
     fn pull(&self, topic: Topic, max: usize, wait: Duration) -> BoxFuture<'_, Pulled> {

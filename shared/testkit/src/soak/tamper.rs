@@ -143,8 +143,7 @@ impl Tamper {
         let Some(payload) = self.changed(kind, &delivery.payload) else { return into.push(delivery) };
         let trust = if self.signed && kind.is_order() { Err(SignatureError::Forged) } else { Ok(()) };
         let handle: Arc<dyn AckHandle> = Arc::new(Never(Arc::clone(&delivery.handle)));
-        let (payload, deliveries) = (payload.into(), delivery.deliveries);
-        let hostile = Delivery { payload, deliveries, trust, handle };
+        let hostile = Delivery { payload: payload.into(), trust, handle, ..delivery };
         match self.chance() % 4 {
             // Instead of it, until it is redelivered.
             0 | 1 => into.push(hostile),
