@@ -22,6 +22,7 @@ mod sbom;
 mod soak;
 mod test;
 mod typos;
+mod upgrade;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -103,6 +104,12 @@ enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         keys: u64,
     },
+    /// Test a rolling upgrade: processes of this version and of an earlier one share runs, while they are killed.
+    Upgrade {
+        /// The earlier version: a commit, a tag.
+        #[arg(long, default_value = "HEAD^")]
+        from: String,
+    },
     /// Test the service's page: its functions in Node, and its tours in Chromium; needs the npm registry.
     Browser,
     /// Install the example programs in Node and Python, check their types, and run them; needs the registries of npm and PyPI.
@@ -153,6 +160,7 @@ fn main() -> ExitCode {
         Command::Release(options) => release::run(&options),
         Command::Matrix(options) => matrix::run(&options),
         Command::Soak { keys } => soak::run(keys),
+        Command::Upgrade { from } => upgrade::run(&from),
         Command::Browser => browser::run(),
         Command::Examples => examples::run(),
         Command::Fuzz { seconds } => fuzz::run(seconds),

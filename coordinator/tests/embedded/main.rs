@@ -26,6 +26,7 @@ mod pacing;
 mod panics;
 mod progress;
 mod random_faults;
+mod recorded;
 mod redelivery;
 mod replicas;
 mod reshard;

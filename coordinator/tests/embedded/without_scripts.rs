@@ -7,7 +7,8 @@ use keysweep_servers::{ClusterServers, Server};
 use crate::redelivery::{cut_off, delivered_twice};
 use crate::reshard::moves_before_deletion;
 
-const RENAMED: [&str; 9] =
+/// Options of a server that runs no scripts.
+pub const RENAMED: [&str; 9] =
     ["--rename-command", "EVAL", "", "--rename-command", "EVALSHA", "", "--rename-command", "SCRIPT", ""];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,13 +16,14 @@ use super::table::SETTINGS;
 const PREFIX: &str = "KEYSWEEP_";
 
 /// Variables that are not settings: of `keysweep demo`, the tests and `cargo xtask`.
-pub const DEVELOPERS_VARIABLES: [&str; 8] = [
+pub const DEVELOPERS_VARIABLES: [&str; 9] = [
     "KEYSWEEP_CHAOS_SEED",
     "KEYSWEEP_FUZZ_SECONDS",
     "KEYSWEEP_NATS_SERVER",
     "KEYSWEEP_REDIS_SERVER",
     "KEYSWEEP_SOAK_KEYS",
     "KEYSWEEP_SOAK_MINUTES",
+    "KEYSWEEP_OTHER_BINARY",
     "KEYSWEEP_SOAK_SEEDS",
     "KEYSWEEP_TEST_HELPER",
 ];

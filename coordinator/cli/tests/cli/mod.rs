@@ -23,16 +23,18 @@ pub mod proxy;
 pub mod raw;
 pub mod schemas;
 pub mod state;
+mod stream;
 
 use std::fmt;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+
+use self::stream::Stream;
 
 /// The resident memory that a process may take: 64 MiB, and 12 MiB for the program of these debug builds, whose code is larger
 /// than that of a release build.
@@ -155,35 +157,10 @@ impl Keysweep {
     }
 
     /// Runs it without a reader of its output.
-    pub fn run_unread(mut self) -> ExitStatus {
-        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().expect("keysweep starts");
+    pub fn run_unread(self) -> ExitStatus {
+        let mut child = self.spawn(Stdio::piped(), Stdio::piped());
         drop((child.stdout.take(), child.stderr.take()));
         child.wait().expect("keysweep ends")
-    }
-}
-
-/// The output of a stream so far.
-struct Stream {
-    seen: Arc<Mutex<Vec<u8>>>,
-    reader: Option<JoinHandle<()>>,
-}
-
-impl Stream {
-    fn read(mut source: Box<dyn Read + Send>) -> Self {
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&seen);
-        let reader = thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(count @ 1..) = source.read(&mut buffer) {
-                sink.lock().unwrap().extend_from_slice(&buffer[..count]);
-            }
-        });
-        Self { seen, reader: Some(reader) }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.seen.lock().unwrap()).into_owned()
     }
 }
 

@@ -47,18 +47,21 @@ fn truth() -> GroundTruth {
     truth
 }
 
-/// One run with the faults of `seed`.
-async fn survive(seed: u64) -> Tally {
+/// One run with the faults of `seed`, by processes of this version and of the binary `other`, if there is one: it starts
+/// the run for every second seed.
+async fn survive(seed: u64, other: Option<&str>) -> Tally {
     let rng = kit::seeded(seed);
     let (cluster, nats) =
         (kit::cluster().await, NatsServer::start("").await.expect("nats-server can be started"));
     let access = ConnectOptions::open(cluster.urls());
     let truth = truth();
     truth.seed(&access).await;
-    let mut fleet = Fleet::start(&nats.url(), &cluster.urls(), &ALL);
+    let mut fleet = Fleet::mixed(&nats.url(), &cluster.urls(), &ALL, other);
     let env = fleet.records(&access).await;
     let started = Instant::now();
-    let mut running = fleet.command(&["run", "--yes", "--json"]).start();
+    let run = ["run", "--yes", "--json"];
+    let run = if seed.is_multiple_of(2) { fleet.other_command(&run) } else { fleet.command(&run) };
+    let mut running = run.start();
     let run = trace::stored(&env).await;
     let slow_cluster = SlowCluster::on(&cluster, PAUSE).await;
     let mut faults = FaultInjector::new(rng, FAULTS_MAX);
@@ -94,9 +97,9 @@ async fn count(context: &Context, run: RunId, kind: &str) -> usize {
 
 /// One run per seed, two at a time, because they mostly wait. Each kind of fault must have occurred, or the test
 /// proves too little.
-async fn survive_all(seeds: impl Iterator<Item = u64>) {
+async fn survive_all(seeds: impl Iterator<Item = u64>, other: Option<&str>) {
     let (mut sum, mut runs) = (Tally::default(), 0);
-    let mut surviving = stream::iter(seeds.map(survive)).buffer_unordered(2);
+    let mut surviving = stream::iter(seeds.map(|seed| survive(seed, other))).buffer_unordered(2);
     while let Some(tally) = surviving.next().await {
         sum += tally;
         runs += 1;
@@ -108,8 +111,8 @@ async fn survive_all(seeds: impl Iterator<Item = u64>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_or_done_twice_under_random_kills() {
     match kit::number("KEYSWEEP_CHAOS_SEED") {
-        Some(seed) => drop(survive(seed).await),
-        None => survive_all(1..=5).await,
+        Some(seed) => drop(survive(seed, None).await),
+        None => survive_all(1..=5, None).await,
     }
 }
 
@@ -117,5 +120,15 @@ async fn nothing_is_lost_or_done_twice_under_random_kills() {
 #[ignore = "takes KEYSWEEP_SOAK_SEEDS runs of about half a minute"]
 async fn soak_nothing_is_lost_or_done_twice_under_random_kills() {
     let first = kit::number("KEYSWEEP_CHAOS_SEED").unwrap_or(1_000);
-    survive_all(first..first + kit::number("KEYSWEEP_SOAK_SEEDS").unwrap_or(50)).await;
+    survive_all(first..first + kit::number("KEYSWEEP_SOAK_SEEDS").unwrap_or(50), None).await;
+}
+
+/// A rolling upgrade, and a downgrade: each process that is killed comes back as the other version.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs the binary of another commit: `cargo xtask upgrade` builds it"]
+#[expect(clippy::disallowed_methods, reason = "what `cargo xtask upgrade` passes")]
+async fn mixed_versions_lose_nothing_and_do_nothing_twice_under_random_kills() {
+    let other = std::env::var("KEYSWEEP_OTHER_BINARY").expect("`KEYSWEEP_OTHER_BINARY` is its path");
+    let first = kit::number("KEYSWEEP_CHAOS_SEED").unwrap_or(2_000);
+    survive_all(first..first + kit::number("KEYSWEEP_SOAK_SEEDS").unwrap_or(10), Some(&other)).await;
 }

@@ -15,6 +15,7 @@ pub mod slow_cluster;
 pub mod trace;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use keysweep_testkit::nats_server::NatsServer;
 use tokio::sync::OnceCell;
 
 use self::process_cleanup::ProcessCleanup;
-use crate::cli::{Ended, Keysweep, Running, keysweep};
+use crate::cli::{Ended, Keysweep, Running, keysweep, program};
 
 /// The ack deadline, and the lease of a coordinator.
 pub const ACK_WAIT: Duration = Duration::from_secs(2);
@@ -67,6 +68,8 @@ pub const ALL: [(Role, usize); 4] =
 struct Member {
     role: Role,
     process: Option<Running>,
+    /// Processes that it has had.
+    starts: usize,
     /// The output of its earlier processes.
     before: String,
 }
@@ -76,6 +79,8 @@ pub struct Fleet {
     nats: String,
     prefix: String,
     env: Vec<(&'static str, String)>,
+    /// A binary of another version, of which every second process is.
+    other: Option<String>,
     members: Vec<Member>,
     /// Ends remaining processes: dropped after the members.
     _sweeper: ProcessCleanup,
@@ -85,6 +90,11 @@ impl Fleet {
     /// Starts the given number of processes of each role, and waits until they are ready. Each fleet has its own
     /// prefix, so that several can share a server.
     pub fn start(nats: &str, redis: &[String], roles: &[(Role, usize)]) -> Self {
+        Self::mixed(nats, redis, roles, None)
+    }
+
+    /// The same; every second process is of the binary `other`, and each restart changes between the two.
+    pub fn mixed(nats: &str, redis: &[String], roles: &[(Role, usize)], other: Option<&str>) -> Self {
         static FLEETS: AtomicU32 = AtomicU32::new(0);
         let prefix = format!("t{}-{}", std::process::id(), FLEETS.fetch_add(1, Ordering::Relaxed));
         let env = vec![
@@ -100,11 +110,17 @@ impl Fleet {
             ("KEYSWEEP_SCHEDULE", "0 0 29 2 *".to_owned()),
         ];
         let process_cleanup = ProcessCleanup::start(&format!("KEYSWEEP_NATS_PREFIX={prefix}"));
-        let mut fleet =
-            Self { nats: nats.to_owned(), prefix, env, members: Vec::new(), _sweeper: process_cleanup };
+        let mut fleet = Self {
+            nats: nats.to_owned(),
+            prefix,
+            env,
+            other: other.map(ToOwned::to_owned),
+            members: Vec::new(),
+            _sweeper: process_cleanup,
+        };
         for (role, count) in roles {
             for _ in 0..*count {
-                fleet.members.push(Member { role: *role, process: None, before: String::new() });
+                fleet.members.push(Member { role: *role, process: None, starts: 0, before: String::new() });
             }
         }
         for index in 0..fleet.members.len() {
@@ -118,7 +134,18 @@ impl Fleet {
 
     /// `keysweep` with `args`, and the environment of the fleet.
     pub fn command(&self, args: &[&str]) -> Keysweep {
-        self.env.iter().fold(keysweep(args), |command, (name, value)| command.env(name, value))
+        self.with_env(keysweep(args))
+    }
+
+    /// The same of the other version, if the fleet has one.
+    pub fn other_command(&self, args: &[&str]) -> Keysweep {
+        let Some(other) = &self.other else { return self.command(args) };
+        let words: Vec<&str> = [other.as_str()].into_iter().chain(args.iter().copied()).collect();
+        self.with_env(program(Path::new(env!("CARGO_TARGET_TMPDIR")), &words))
+    }
+
+    fn with_env(&self, command: Keysweep) -> Keysweep {
+        self.env.iter().fold(command, |command, (name, value)| command.env(name, value))
     }
 
     /// Direct access to the records.
@@ -165,8 +192,11 @@ impl Fleet {
     /// Starts a process for a member without one.
     pub fn restart(&mut self, index: usize) {
         assert!(!self.is_up(index), "{} is up", self.name(index));
-        let process = self.command(&["-v", self.members[index].role.command()]).start();
-        self.members[index].process = Some(process);
+        let Member { role, starts, .. } = &self.members[index];
+        let (args, is_other) = (["-v", role.command()], (index + starts) % 2 == 1);
+        let process = if is_other { self.other_command(&args) } else { self.command(&args) };
+        self.members[index].starts += 1;
+        self.members[index].process = Some(process.start());
     }
 
     /// Pauses a process: its connections stay open.
