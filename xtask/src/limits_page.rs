@@ -15,7 +15,7 @@ const HEAD: &str = "# Limits\n\nEvery limit that is not a setting, by the crate 
                     `limits.rs` files by\n`cargo xtask docs --limits`.\n";
 
 /// Crates with limits, as the command's user meets them.
-const CRATES: [&str; 20] = [
+const CRATES: [&str; 21] = [
     "coordinator/cli",
     "coordinator",
     "scanner",
@@ -35,6 +35,7 @@ const CRATES: [&str; 20] = [
     "shared/inspect",
     "shared/policy",
     "shared/rdb",
+    "shared/ttl-advice",
     "shared/model",
 ];
 

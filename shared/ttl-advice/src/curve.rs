@@ -1,0 +1,183 @@
+//! From a fitted mixture to the curve: hit rate, misses, keys and memory for a few TTLs, with 95 % intervals.
+//!
+//! All errors are errors of the logarithm of the misses: of the mixture (by fits with random weights of the keys, the
+//! Bayesian bootstrap of Rubin 1981), of the measured miss rate (binomial), and a term for what no model has right.
+
+use crate::lifetime::{EarlyEnds, EarlyRate, integral_of_survival};
+use crate::limits::{
+    AWAITED_MIN, DEVIATIONS_95, MODEL_TERM_LONGER, MODEL_TERM_PANEL, MODEL_TERM_SHORTER, REPLICATES,
+    SNAPSHOT_TTL_MAX, TTL_MIN_MS, TTLS,
+};
+use crate::mixture::{Kinds, Mixture};
+use crate::recommend::{Recommendation, recommend};
+use crate::rows::{After, Rows};
+use crate::sample::Observation;
+
+/// A number with the ends of its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The most likely value.
+    pub estimate: f64,
+    /// The lower end.
+    pub low: f64,
+    /// The upper end.
+    pub high: f64,
+}
+
+/// What the estimates come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Live keys at one moment.
+    Snapshot,
+    /// Live keys, and what happened to them after their expiry.
+    Panel,
+}
+
+/// What is expected with a few TTLs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// What the estimates come from.
+    pub method: Method,
+    /// By TTL, the shortest first. The current one is among them.
+    pub points: Vec<CurvePoint>,
+    /// The TTL to choose, if one of the points is better than all others.
+    pub recommended: Option<Recommendation>,
+    /// Entries that are deleted before they expire; none unless keys were followed.
+    pub early_ends: Option<EarlyEnds>,
+}
+
+/// What is expected with one TTL.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CurvePoint {
+    /// The TTL, in ms.
+    pub ttl_ms: u64,
+    /// The share of requests that are hits.
+    pub hit_rate: Estimate,
+    /// Misses, and so the load on the source behind the cache, relative to today.
+    pub misses: Estimate,
+    /// Live keys relative to today.
+    pub keys: Estimate,
+    /// Memory of the live keys in bytes; none if their number or their mean size is not known.
+    pub bytes: Option<Estimate>,
+}
+
+/// The curve of a sample to which the model fits.
+pub(crate) fn curve(
+    seen: &Observation<'_>,
+    rows: &Rows,
+    early: EarlyRate,
+    method: Method,
+    target_hit_rate: Option<f64>,
+    seed: u64,
+) -> Curve {
+    let shortest = TTL_MIN_MS / seen.ttl_ms as f64;
+    let range = shortest.min(1.0)..=longest(rows, method);
+    let ttls: Vec<f64> = TTLS.into_iter().filter(|ttl| range.contains(ttl)).collect();
+    let mixture = Mixture::new(&rows.rows);
+    let each_once = rows.weights(|| 1.0);
+    let kinds = match method {
+        Method::Snapshot => mixture.needed(&each_once),
+        Method::Panel => Kinds::All,
+    };
+    let misses = |weights: &[f64], rate: f64| -> Vec<f64> {
+        let shares = mixture.fit(weights, kinds);
+        ttls.iter().map(|ttl| mixture.misses(&shares, *ttl, rate).ln()).collect()
+    };
+    let found = misses(&each_once, early.rate);
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let replicates: Vec<Vec<f64>> = (0..REPLICATES)
+        .map(|_| {
+            let rate = (early.rate + early.error * normal(&mut rng)).max(0.0);
+            misses(&rows.weights(|| exponential(&mut rng)), rate)
+        })
+        .collect();
+    let points = ttls.iter().enumerate().map(|(index, &ttl)| {
+        let variance = variance(replicates.iter().map(|replicate| replicate[index]));
+        point(seen, ttl, Logarithm { value: found[index], variance }, early, method)
+    });
+    let points: Vec<CurvePoint> = points.collect();
+    let recommended = recommend(&points, target_hit_rate);
+    let early_ends = (method == Method::Panel).then(|| early.ends());
+    Curve { method, points, recommended, early_ends }
+}
+
+/// The logarithm of the misses relative to today.
+#[derive(Clone, Copy)]
+struct Logarithm {
+    value: f64,
+    variance: f64,
+}
+
+fn point(
+    seen: &Observation<'_>,
+    ttl: f64,
+    misses: Logarithm,
+    early: EarlyRate,
+    method: Method,
+) -> CurvePoint {
+    let longer = integral_of_survival(early.rate, ttl) / integral_of_survival(early.rate, 1.0);
+    let term = match method {
+        Method::Snapshot if ttl > 1.0 => MODEL_TERM_LONGER,
+        Method::Snapshot => MODEL_TERM_SHORTER,
+        Method::Panel => MODEL_TERM_PANEL,
+    } * ttl.log2().abs();
+    // Whatever the requests are: misses fall with the TTL, but by no more than entries live longer.
+    let (least, most) = (longer.recip().min(1.0), longer.recip().max(1.0));
+    let relative = |margin: f64| Estimate {
+        estimate: misses.value.exp().clamp(least, most),
+        low: (misses.value - margin).exp().clamp(least, most),
+        high: (misses.value + margin).exp().clamp(least, most),
+    };
+    let of_mixture = relative(DEVIATIONS_95 * misses.variance.sqrt() + term);
+    let (requests, measured) = (seen.traffic.requests() as f64, seen.traffic.misses as f64);
+    let of_rate = (1.0 - measured / requests) / measured;
+    let error = DEVIATIONS_95 * (misses.variance + of_rate).sqrt() + term;
+    let hit_rate = |logarithm: f64| (1.0 - measured / requests * logarithm.exp()).max(0.0);
+    let keys = of_mixture.times(longer);
+    let memory = seen.live_keys.zip(seen.key_bytes);
+    CurvePoint {
+        ttl_ms: (seen.ttl_ms as f64 * ttl).round() as u64,
+        hit_rate: Estimate {
+            estimate: hit_rate(misses.value),
+            low: hit_rate(misses.value + error),
+            high: hit_rate(misses.value - error),
+        },
+        misses: of_mixture,
+        keys,
+        bytes: memory.map(|(live_keys, bytes)| keys.times(live_keys as f64 * bytes)),
+    }
+}
+
+/// The longest TTL about which something can be said.
+fn longest(rows: &Rows, method: Method) -> f64 {
+    let awaited = rows.keys.iter().filter_map(|key| match key.after {
+        After::NotBack(time) => Some(time),
+        After::Unknown | After::CameBack(_) => None,
+    });
+    let mut awaited: Vec<f64> = awaited.collect();
+    awaited.sort_unstable_by(f64::total_cmp);
+    // If all keys came back, none had to be awaited longer.
+    let is_long = awaited.get(awaited.len() / 2).is_none_or(|time| *time >= AWAITED_MIN);
+    if method == Method::Panel && is_long { f64::INFINITY } else { SNAPSHOT_TTL_MAX }
+}
+
+impl Estimate {
+    fn times(self, factor: f64) -> Self {
+        Self { estimate: self.estimate * factor, low: self.low * factor, high: self.high * factor }
+    }
+}
+
+fn variance(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    let count = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    values.map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0)
+}
+
+fn exponential(rng: &mut fastrand::Rng) -> f64 {
+    -(1.0 - rng.f64()).ln()
+}
+
+/// A standard normal number (Box and Muller).
+fn normal(rng: &mut fastrand::Rng) -> f64 {
+    (2.0 * exponential(rng)).sqrt() * (std::f64::consts::TAU * rng.f64()).cos()
+}

@@ -1,0 +1,126 @@
+//! Whether the model fits: what must hold before anything is said about other TTLs. The checks are in an order in which a
+//! failed one makes the later ones meaningless, so that no wrong cause is named.
+
+use crate::lifetime::{Distance, EarlyRate, busiest_to_quietest, distance, integral_of_survival};
+use crate::limits::{
+    EARLY_RATE_MAX, EVICTED_MAX, IDLE_KNOWN_MIN, JUMP_CRITICAL, JUMP_WINDOWS, KEYS_MIN, LATER_MAX,
+    MISSES_DEVIATIONS_MAX, MISSES_FACTOR_MAX, MISSES_MIN, REQUESTS_MIN, SLIDING_HIT_RATE_MIN,
+    SLIDING_READ_MAX, TTL_TOLERANCE, UNREAD_SLIDING,
+};
+use crate::refusal::Refusal;
+use crate::rows::Rows;
+use crate::sample::Observation;
+
+/// The rate at which entries are deleted before they expire, if the model fits. `panel`: enough keys were followed.
+pub(crate) fn diagnose(seen: &Observation<'_>, rows: &Rows, panel: bool) -> Result<EarlyRate, Refusal> {
+    check_amounts(seen, rows)?;
+    check_capacity(seen)?;
+    let mut ages: Vec<f64> =
+        seen.keys.iter().map(|key| 1.0 - key.remaining_ms as f64 / seen.ttl_ms as f64).collect();
+    ages.sort_unstable_by(f64::total_cmp);
+    check_sliding(seen, rows, &ages)?;
+    check_single_ttl(seen, &ages)?;
+    let early = check_ages(seen, &ages, panel)?;
+    check_misses(seen, early)?;
+    Ok(early)
+}
+
+fn check_amounts(seen: &Observation<'_>, rows: &Rows) -> Result<(), Refusal> {
+    let (keys, known) = (seen.keys.len(), rows.keys.len());
+    if keys < KEYS_MIN || seen.ttl_ms == 0 {
+        return Err(Refusal::TooFewKeys { keys, needed: KEYS_MIN });
+    }
+    if (known as f64) < IDLE_KNOWN_MIN * keys as f64 {
+        return Err(Refusal::NoIdleTimes { known, keys });
+    }
+    let (requests, misses) = (seen.traffic.requests(), seen.traffic.misses);
+    if requests < REQUESTS_MIN || misses < MISSES_MIN {
+        return Err(Refusal::TooFewRequests { requests, misses });
+    }
+    Ok(())
+}
+
+fn check_capacity(seen: &Observation<'_>) -> Result<(), Refusal> {
+    let Some(removals) = seen.removals else { return Ok(()) };
+    let (evicted, expired) = (removals.evicted, removals.expired);
+    if evicted as f64 <= EVICTED_MAX * (evicted as f64 + expired as f64) {
+        return Ok(());
+    }
+    let idle = seen.keys.iter().filter_map(|key| Some(key.idle?.at_least_ms));
+    Err(Refusal::CapacityBound { evicted, expired, longest_idle_ms: idle.max() })
+}
+
+/// With a sliding TTL the idle time of every key is its age, and ages are as uneven as reads are frequent. Where few
+/// entries are ever read, most idle times are ages as well, but those are even.
+fn check_sliding(seen: &Observation<'_>, rows: &Rows, ages: &[f64]) -> Result<(), Refusal> {
+    let unread = rows.keys.iter().filter(|key| !key.is_read()).count() as f64 / rows.keys.len() as f64;
+    let hit_rate = seen.traffic.hits as f64 / seen.traffic.requests() as f64;
+    let is_contradiction = unread > UNREAD_SLIDING && hit_rate > SLIDING_HIT_RATE_MIN;
+    let is_certain = unread > 1.0 - SLIDING_READ_MAX || distance(ages, 0.0).is_too_large();
+    if is_contradiction && is_certain {
+        return Err(Refusal::SlidingTtl { unread, hit_rate });
+    }
+    Ok(())
+}
+
+/// With one TTL there are, at each age, at least as many younger keys as older ones; where there are suddenly fewer, the
+/// younger ones were written with another TTL.
+fn check_single_ttl(seen: &Observation<'_>, ages: &[f64]) -> Result<(), Refusal> {
+    let later = ages.iter().take_while(|age| **age < -TTL_TOLERANCE).count();
+    if later as f64 > LATER_MAX * ages.len() as f64 {
+        return Err(Refusal::LongerTtls { keys: later, of: ages.len() });
+    }
+    let younger_than = |age: f64| ages.partition_point(|other| *other < age);
+    for window in JUMP_WINDOWS {
+        let steps = (2.0 / window) as u32;
+        for step in 2..=steps - 2 {
+            let age = f64::from(step) * window / 2.0;
+            let above = younger_than(age) - younger_than(age - window);
+            let below = younger_than(age + window) - younger_than(age);
+            let deviations = (below as f64 - above as f64) / ((above + below) as f64).sqrt().max(1.0);
+            if deviations > JUMP_CRITICAL {
+                let remaining_ms = ((1.0 - age) * seen.ttl_ms as f64) as u64;
+                return Err(Refusal::SeveralTtls { above, below, remaining_ms });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_ages(seen: &Observation<'_>, ages: &[f64], panel: bool) -> Result<EarlyRate, Refusal> {
+    let early = if panel { EarlyRate::of_followed(seen.keys, seen.ttl_ms) } else { EarlyRate::default() };
+    let found = distance(ages, early.rate);
+    if found.is_too_large() {
+        let Distance { found: distance, allowed } = found;
+        let busiest_to_quietest = busiest_to_quietest(ages);
+        return Err(if panel {
+            Refusal::NotStationary { distance, allowed, busiest_to_quietest }
+        } else {
+            Refusal::UnevenAges { distance, allowed, busiest_to_quietest }
+        });
+    }
+    if early.rate > EARLY_RATE_MAX {
+        let ends = early.ends();
+        return Err(Refusal::DeletedEarly {
+            share: ends.share.estimate,
+            miss_rate: seen.traffic.misses as f64 / seen.traffic.requests() as f64,
+            saved_at_most: ends.saved_at_most,
+        });
+    }
+    Ok(early)
+}
+
+/// Little's law: live keys are misses per time, times how long an entry lives.
+fn check_misses(seen: &Observation<'_>, early: EarlyRate) -> Result<(), Refusal> {
+    let (Some(window_ms), Some(live_keys)) = (seen.traffic.window_ms, seen.live_keys) else { return Ok(()) };
+    let windows = window_ms as f64 / seen.ttl_ms as f64;
+    let expected = live_keys as f64 / integral_of_survival(early.rate, 1.0) * windows;
+    let misses = seen.traffic.misses as f64;
+    let factor = (misses / expected).max(expected / misses);
+    // Live keys are those of one TTL, so their number varies like one.
+    let deviation = (misses + expected * windows.max(1.0)).sqrt();
+    if factor > MISSES_FACTOR_MAX && (misses - expected).abs() > MISSES_DEVIATIONS_MAX * deviation {
+        return Err(Refusal::OtherMisses { misses: seen.traffic.misses, expected });
+    }
+    Ok(())
+}
