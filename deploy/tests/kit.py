@@ -9,7 +9,10 @@ import socket
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
+
+import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -70,7 +73,7 @@ def get(url, accept="*/*"):
 @contextlib.contextmanager
 def process(log, *command, env=None):
     """A process that writes to the file `log` and ends with the block."""
-    with open(log, "w") as output:
+    with open(log, "a") as output:
         child = subprocess.Popen(list(map(str, command)), stdout=output, stderr=output, env=env)
     try:
         yield child
@@ -84,9 +87,9 @@ def process(log, *command, env=None):
 
 
 @contextlib.contextmanager
-def redis(folder):
-    """A Redis server; its port."""
-    port = free_port()
+def redis(folder, port=None):
+    """A Redis server, at a free port if none is named; its port."""
+    port = port or free_port()
     command = [tool("redis-server"), "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", folder]
     with process(pathlib.Path(folder) / "redis.log", *command):
         wait("redis-server", lambda: answers(port))
@@ -94,9 +97,9 @@ def redis(folder):
 
 
 @contextlib.contextmanager
-def nats(folder, *arguments):
-    """A nats-server with JetStream; its port."""
-    port = free_port()
+def nats(folder, *arguments, port=None):
+    """A nats-server with JetStream, at a free port if none is named; its port."""
+    port = port or free_port()
     command = [tool("nats-server"), "-a", "127.0.0.1", "-p", port, *(arguments or ["-js", "-sd", folder])]
     with process(pathlib.Path(folder) / "nats.log", *command):
         wait("nats-server", lambda: answers(port))
@@ -107,6 +110,13 @@ def nats(folder, *arguments):
 def keysweep(folder, arguments, env, name="keysweep"):
     """A service or worker that listens at a free port and is ready; its port."""
     port = free_port()
+    with keysweep_at(port, folder, arguments, env, name):
+        yield port
+
+
+@contextlib.contextmanager
+def keysweep_at(port, folder, arguments, env, name):
+    """A service or worker that listens at `port` and is ready; its process."""
     log = pathlib.Path(folder) / f"{name}.log"
     env = {**env, "KEYSWEEP_ADMIN_ADDR": f"127.0.0.1:{port}"}
     with process(log, BINARY, *arguments, env=env) as child:
@@ -120,7 +130,35 @@ def keysweep(folder, arguments, env, name="keysweep"):
             wait(f"{name} is ready", ready)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{get(f'http://127.0.0.1:{port}/readyz')}\n{log.read_text()}") from error
+        yield child
+
+
+@contextlib.contextmanager
+def prometheus(folder, discovery, rules, interval, *flags):
+    """Prometheus with the file of Compose, these rules and targets, and this interval; its port."""
+    config = yaml.safe_load((DEPLOY / "compose/prometheus.yaml").read_text())
+    config["global"] = {"scrape_interval": interval, "evaluation_interval": interval}
+    config["rule_files"] = [str(rules / pathlib.Path(file).name) for file in config["rule_files"]]
+    (scrape,) = config["scrape_configs"]
+    del scrape["dns_sd_configs"]
+    scrape.update(discovery)
+    file = pathlib.Path(folder, "prometheus.yaml")
+    file.write_text(yaml.safe_dump(config))
+    port = free_port()
+    command = [tool("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={folder}/data", *flags]
+    with process(pathlib.Path(folder, "prometheus.log"), *command, f"--web.listen-address=127.0.0.1:{port}"):
+        wait("prometheus", lambda: answers(port))
         yield port
+
+
+def asked(port, path, **parameters):
+    """What a Prometheus answers."""
+    return json.loads(get(f"http://127.0.0.1:{port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"))["data"]
+
+
+def samples(port, query):
+    """The samples that a query gives, each with its labels (`metric`), and its time and `value`."""
+    return asked(port, "query", query=query)["result"]
 
 
 def fill(port, stale=100):

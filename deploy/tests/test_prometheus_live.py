@@ -2,13 +2,11 @@
 the dashboard work, and each metric that rules and dashboard use is there."""
 
 import contextlib
-import json
 import pathlib
 import re
 import tempfile
 import time
 import unittest
-import urllib.parse
 
 import yaml
 
@@ -32,19 +30,14 @@ ABSENT = {
 OVER_NATS = {"keysweep_queue_messages", "keysweep_nats_connected"}
 
 
-def asked(port, path, **parameters):
-    """What Prometheus answers."""
-    return json.loads(kit.get(f"http://127.0.0.1:{port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"))["data"]
-
-
 def values(port, query):
     """The values of the samples that a query gives."""
-    return [sample["value"][1] for sample in asked(port, "query", query=query)["result"]]
+    return [sample["value"][1] for sample in kit.samples(port, query)]
 
 
 def health(port):
     """The state of each rule."""
-    return [rule["health"] for group in asked(port, "rules")["groups"] for rule in group["rules"]]
+    return [rule["health"] for group in kit.asked(port, "rules")["groups"] for rule in group["rules"]]
 
 
 def used():
@@ -52,24 +45,6 @@ def used():
     groups = [group for file in FILES for group in yaml.safe_load((FOLDER / file).read_text())["groups"]]
     texts = [rule["expr"] for group in groups for rule in group["rules"]] + queries()
     return {name for text in texts for name in re.findall(r"(?<!:)\bkeysweep_\w+\b(?!:)", text)}
-
-
-@contextlib.contextmanager
-def prometheus(folder, targets):
-    """Prometheus with the file of Compose, which knows these targets; its port."""
-    config = yaml.safe_load((kit.DEPLOY / "compose/prometheus.yaml").read_text())
-    config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
-    config["rule_files"] = [str(FOLDER / pathlib.Path(file).name) for file in config["rule_files"]]
-    (scrape,) = config["scrape_configs"]
-    del scrape["dns_sd_configs"]
-    scrape["static_configs"] = [{"targets": [f"127.0.0.1:{target}" for target in targets]}]
-    file = pathlib.Path(folder, "prometheus.yaml")
-    file.write_text(yaml.safe_dump(config))
-    port = kit.free_port()
-    command = [kit.tool("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={folder}/data"]
-    with kit.process(pathlib.Path(folder, "prometheus.log"), *command, f"--web.listen-address=127.0.0.1:{port}"):
-        kit.wait("prometheus", lambda: kit.answers(port))
-        yield port
 
 
 class Prometheus(unittest.TestCase):
@@ -85,13 +60,14 @@ class Prometheus(unittest.TestCase):
             ports = [stack.enter_context(kit.keysweep(folder, ["serve", *common], env, "serve"))]
             if nats:
                 ports.append(stack.enter_context(kit.keysweep(folder, ["worker", *common], env, "worker")))
-            port = stack.enter_context(prometheus(folder, ports))
+            targets = {"static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}]}
+            port = stack.enter_context(kit.prometheus(folder, targets, FOLDER, "500ms"))
             self.assertEqual(kit.finished_run(ports[0], TOKEN)["status"], "completed")
             kit.wait("all targets are up", lambda: values(port, "up") == ["1"] * len(ports))
             wanted = used() - ABSENT - (set() if nats else OVER_NATS)
             missing = wanted
             for _ in range(20):
-                missing = wanted - set(asked(port, "label/__name__/values"))
+                missing = wanted - set(kit.asked(port, "label/__name__/values"))
                 if not missing:
                     break
                 time.sleep(0.5)

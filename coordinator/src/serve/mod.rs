@@ -115,6 +115,8 @@ pub(crate) struct ServiceState {
     driven: Arc<Shown<RunId, ShownRun>>,
     /// The next attempts at jobs whose last one failed.
     attempts: Arc<Shown<String, NextAttempt>>,
+    /// Due times of jobs that have come and are not recorded.
+    unclaimed: Arc<Shown<String, Timestamp>>,
 }
 
 impl ServiceState {
@@ -131,6 +133,7 @@ impl ServiceState {
             here,
             driven: Arc::default(),
             attempts: Arc::default(),
+            unclaimed: Arc::default(),
         }
     }
 

@@ -86,7 +86,9 @@ impl Observed {
         let due = self.due.of(&shared.jobs, now());
         for (ServedJob { options, .. }, due) in shared.jobs.iter().zip(due) {
             let (name, redis) = (&options.job, &options.alias);
-            shared.context.telemetry.next_run(name, redis, *due);
+            // A time that has come and cannot be recorded starts no run: it is still the next one.
+            let due = shared.unclaimed.get(name).or(*due);
+            shared.context.telemetry.next_run(name, redis, due);
             let none = JobHistory::default();
             let history = self.jobs.get(name).unwrap_or(&none);
             let drives = history.active.iter().any(|run| shared.drives(run));

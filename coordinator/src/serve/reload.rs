@@ -97,6 +97,7 @@ fn next(before: &ServiceState, jobs: Vec<ServedJob>) -> ServiceState {
         here: before.here.clone(),
         driven: Arc::clone(&before.driven),
         attempts: Arc::clone(&before.attempts),
+        unclaimed: Arc::clone(&before.unclaimed),
     }
 }
 

@@ -44,6 +44,7 @@ pub(super) async fn run(shared: &Arc<ServiceState>, number: usize) -> Result<(),
 
 /// Claims a due time, as soon as the store can be written: a full disk must not end the service.
 async fn claim_soon(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> bool {
+    let _unclaimed = shared.unclaimed.enter(job.options.job.clone(), due);
     loop {
         match claim(shared, job, due).await {
             Ok(claimed) => return claimed,
