@@ -147,7 +147,7 @@ def prometheus(folder, discovery, rules, interval, *flags):
     port = free_port()
     command = [tool("prometheus"), f"--config.file={file}", f"--storage.tsdb.path={folder}/data", *flags]
     with process(pathlib.Path(folder, "prometheus.log"), *command, f"--web.listen-address=127.0.0.1:{port}"):
-        wait("prometheus", lambda: answers(port))
+        wait("prometheus", lambda: "Ready" in get(f"http://127.0.0.1:{port}/-/ready"))
         yield port
 
 

@@ -59,7 +59,11 @@ CASES = {
     ),
     "KeysweepProcessDown": ({'up{job="keysweep",instance="x"}': "1x5 0x20 1x20"}, (9, 20, 40), "job instance"),
     "KeysweepAbsent": ({'up{job="keysweep",instance="x"}': "_x30 1x30"}, (14, 25, 40), "job"),
-    "KeysweepNatsDisconnected": ({'keysweep_nats_connected{instance="x"}': "1x5 0x20 1x20"}, (9, 20, 40), "instance"),
+    "KeysweepNatsDisconnected": (
+        {'keysweep_nats_connected{job="keysweep",instance="x"}': "1x5 0x20 1x20"},
+        (9, 20, 40),
+        "job instance",
+    ),
     "KeysweepQueueStuck": (
         # Work waits from the start; it is done until minute 5, and again from minute 60.
         {
@@ -82,7 +86,7 @@ CASES = {
     "KeysweepRedisDown": (
         {
             'keysweep_redis_up{redis="main",node="n:1",instance="x"}': "1x5 0x30 1x30",
-            # Another process has not checked again.
+            # Another coordinator never reaches it.
             'keysweep_redis_up{redis="main",node="n:1",instance="y"}': "0x60",
         },
         (14, 30, 50),

@@ -197,7 +197,7 @@ async fn settle<H: Handler>(
     let (disposition, outcome) = match wire::decode::<H::Message>(&delivery.payload) {
         _ if let Err(why) = &delivery.trust => untrusted(context, H::TOPIC, why, &delivery).await,
         Ok(message) => attempt(context, handler, &message, &mut delivery, out_of_reach).await,
-        Err(e) => (undecodable(context, handler, &e, &delivery).await, DeliveryOutcome::Undecodable),
+        Err(e) => undecodable(context, handler, &e, &delivery).await,
     };
     context.telemetry.delivered(H::TOPIC.as_str(), outcome, delivery.deliveries);
     let answered = match disposition {
@@ -221,21 +221,21 @@ async fn undecodable<H: Handler>(
     handler: &H,
     error: &WireError,
     delivery: &Delivery,
-) -> Disposition {
+) -> (Disposition, DeliveryOutcome) {
     let (topic, reason) = (H::TOPIC, error.to_string());
     if matches!(error, WireError::Format(_)) && delivery.deliveries < context.timing.max_failures {
         tracing::warn!(?topic, %error, "requeued a message for workers of another version");
-        return Disposition::Requeue(context.timing.retry_delay_max);
+        return (Disposition::Requeue(context.timing.retry_delay_max), DeliveryOutcome::Requeued);
     }
     match handler.undecodable(&delivery.payload, &reason).await {
         Ok(Disposition::Done) => {
             tracing::error!(?topic, %error, "undecodable message, dead-lettered");
-            dead_letter(context, topic, None, reason, delivery).await
+            (dead_letter(context, topic, None, reason, delivery).await, DeliveryOutcome::Undecodable)
         }
-        Ok(later) => later,
+        Ok(later) => (later, DeliveryOutcome::Requeued),
         Err(e) => {
             tracing::warn!(?topic, error = %e, "failed to end an undecodable message");
-            Disposition::Requeue(context.timing.retry_delay_max)
+            (Disposition::Requeue(context.timing.retry_delay_max), DeliveryOutcome::Requeued)
         }
     }
 }
@@ -416,17 +416,21 @@ mod tests {
     async fn dead_letters_are_counted_by_their_reason() {
         let context = Context::in_process(BTreeMap::new(), Timing::default());
         let forged = wire::encode(&"a message".to_owned()).expect("encodes");
-        let dead = [("forged", forged, Err(SignatureError::Forged)), ("undecodable", vec![0xff], Ok(()))];
-        for (id, payload, trust) in dead {
+        let last = context.timing.max_failures;
+        let dead = [
+            ("forged", forged, Err(SignatureError::Forged), last),
+            ("undecodable", vec![0xff], Ok(()), last),
+            // A message of another version is left to workers of that version first.
+            ("newer", vec![0xff], Ok(()), last - 1),
+        ];
+        for (id, payload, trust, deliveries) in dead {
             context.queue.publish(Topic::Batches, id, payload, None).await.expect("publishes");
             let mut pulled = context.queue.pull(Topic::Batches, 1, PULL_WAIT).await.expect("pulls");
-            // A message of another version is requeued first.
-            let delivery =
-                Delivery { trust, deliveries: context.timing.max_failures, ..pulled.pop().expect("one") };
+            let delivery = Delivery { trust, deliveries, ..pulled.pop().expect("one") };
             settle(&context, &Unused, delivery, &AtomicU32::new(0)).await;
         }
         let text = context.telemetry.textfile();
-        for outcome in ["bad_signature", "undecodable"] {
+        for outcome in ["bad_signature", "undecodable", "requeued"] {
             let line = format!("keysweep_deliveries_total{{queue=\"batches\",outcome=\"{outcome}\"}} 1\n");
             assert!(text.contains(&line), "{outcome}: {text}");
         }

@@ -96,7 +96,7 @@ families! {
     keys_reaped: Family<JobOutcomeLabels, Counter> = Family::default(), &[Role::Reaper], "keys_reaped",
         "candidates with an outcome: `deleted`, `expired` (received a TTL), `clamped` (received a shorter TTL), `spared`, `fieldTtl`, `vanished`, `failed`, `unreached`, `unconfirmed`";
     deliveries: Family<QueueOutcome, Counter> = Family::default(), WORKERS, "deliveries",
-        "finished deliveries of `tasks` and `batches`: `done`, `requeued` (not due yet, or NATS failed), `failed` (retried), `dead_lettered`, `undecodable`, `bad_signature`";
+        "finished deliveries of `tasks` and `batches`: `done`, `requeued` (not due yet, left to other workers, or NATS failed), `failed` (retried), `dead_lettered`, `undecodable`, `bad_signature`";
     redeliveries: Family<Queue, Counter> = Family::default(), WORKERS, "redeliveries",
         "deliveries of messages that had been delivered before";
     queue_full_waits: Family<Queue, Counter> = Family::default(), SCANNER, "queue_full_waits",
@@ -108,11 +108,11 @@ families! {
         "time until Redis answered one write: a `window` of keys and TTLs, `values` to be saved, or calls of the deletion `script`";
     redis_failures: Family<Failure, Counter> = Family::default(), WORKERS, "redis_failures",
         "failures that ended an attempt at a message: `unreachable`, `connection_lost`, `tls`, `misconfigured`, `cut_off`, `too_large`, `protocol`, `authentication`, `permission_denied`, `moved`, `unavailable`, `full`, `not_writable`, `no_script`, `wrong_deployment`, `command_error`";
-    redis_up: Family<Node, Gauge> = Family::default(), NOTIFIERS, "redis_up",
+    redis_up: Family<Node, Gauge> = Family::default(), COORDINATOR, "redis_up",
         "whether a primary answered the last check, 0 or 1";
-    redis_memory: Family<Node, Gauge> = Family::default(), NOTIFIERS, "redis_memory_used_bytes",
+    redis_memory: Family<Node, Gauge> = Family::default(), COORDINATOR, "redis_memory_used_bytes",
         "memory that a primary used at the last check; absent if it did not answer";
-    memory_used: Family<Redis, Real> = Family::default(), NOTIFIERS, "memory_used_ratio",
+    memory_used: Family<Redis, Real> = Family::default(), COORDINATOR, "memory_used_ratio",
         "memory usage of the fullest primary at the last check, 0 to 1 of its limit";
     runs: Family<JobOutcomeLabels, Counter> = Family::default(), REPORTER, "runs",
         "finished runs: `completed`, `partial`, `failed`, `cancelled`";
@@ -127,7 +127,7 @@ families! {
     last_success: Family<JobLabels, Gauge> = Family::default(), COORDINATOR, "last_success_timestamp_seconds",
         "when the last completed run of a job ended, in Unix time; dry runs count only if the job makes nothing else";
     next_run: Family<JobLabels, Gauge> = Family::default(), COORDINATOR, "next_run_timestamp_seconds",
-        "when a job is due next, in Unix time; absent without a schedule";
+        "when a job is due next, in Unix time: in the past, while a run that is due cannot be recorded and so does not start; absent without a schedule";
     missed_runs: Family<JobLabels, Counter> = Family::default(), COORDINATOR, "missed_runs",
         "due times of a job at which no service was running";
     last_stale: Family<JobLabels, Gauge> = Family::default(), REPORTER, "last_run_stale_keys",
