@@ -27,7 +27,7 @@ class Listener(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_):
-        """Nobody reads it."""
+        """Keeps the output free of requests."""
 
 
 @contextlib.contextmanager
