@@ -38,7 +38,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     all(steps)
 }
 
-/// The checks of `deploy/` that take seconds. The others build packages, start each container's command, or let each alert fire.
+/// The checks of `deploy/` that take seconds. The others build packages, start each container's command, or let each
+/// alert fire.
 const QUICK: [&str; 5] = ["test_alerts", "test_chart", "test_container", "test_dashboard", "test_systemd"];
 
 /// The same, and what takes minutes, larger downloads or the rights of root: all checks of `deploy/`, the examples, the
