@@ -65,9 +65,10 @@ pub(crate) fn exit_code(status: ExitStatus) -> ExitCode {
     code.map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-/// Builds the binary `keysweep` in the dev profile and returns its path.
+/// Builds the binary `keysweep` in the dev profile and returns its path. With `--package`, its libraries would have other
+/// features than xtask and the tests have, and be built once more.
 pub(crate) fn build_keysweep() -> Result<PathBuf> {
-    let [keysweep] = build(["keysweep"], &["--package", "keysweep"], &[])?;
+    let [keysweep] = build(["keysweep"], &[], &[])?;
     Ok(keysweep)
 }
 
