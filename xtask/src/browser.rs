@@ -21,8 +21,7 @@ pub(crate) fn run() -> Result<ExitCode> {
     if !done.success() {
         return Ok(exit_code(done));
     }
-    let mut tests =
-        cargo(&["test", "--package", "keysweep", "--locked", "--test", "commands", "page_browser"]);
+    let mut tests = cargo(&["test", "--workspace", "--locked", "--test", "commands", "page_browser"]);
     // One after the other: each has a browser and a service.
     tests.args(["--", "--ignored", "--nocapture", "--test-threads=1"]);
     let done = status(&mut tests)?;

@@ -12,8 +12,7 @@ use crate::install::{self, NODE, NPM, PYTHON};
 pub(crate) fn run() -> Result<ExitCode> {
     install::ensure(&[NODE, NPM, PYTHON])?;
     install::ensure(&install::FOR_TESTS)?;
-    let mut tests =
-        cargo(&["test", "--package", "keysweep", "--locked", "--test", "commands", "examples_in_"]);
+    let mut tests = cargo(&["test", "--workspace", "--locked", "--test", "commands", "examples_in_"]);
     tests.args(["--", "--ignored"]);
     Ok(exit_code(status(&mut tests)?))
 }

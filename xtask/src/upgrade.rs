@@ -32,7 +32,7 @@ pub(crate) fn run(from: &str) -> Result<ExitCode> {
     if !built.success() {
         return Ok(exit_code(built));
     }
-    let mut test = cargo(&["test", "--locked", "--package", "keysweep", "--test", "processes", "--"]);
+    let mut test = cargo(&["test", "--workspace", "--locked", "--test", "processes", "--"]);
     test.args(["--ignored", "--nocapture", "mixed_versions"]);
     Ok(exit_code(status(test.env("KEYSWEEP_OTHER_BINARY", target.join("debug/keysweep")))?))
 }
