@@ -101,11 +101,25 @@ pub(super) fn address(secret: &Secret, what: &'static str) -> Result<Url, WebErr
 /// The part of a URL that may be shown: `https://hooks.slack.com/***`.
 #[must_use]
 pub fn display_url(secret: &Secret) -> String {
-    let Ok(url) = Url::parse(secret.expose()) else { return "***".to_owned() };
-    let Some(host) = url.host_str().filter(|host| !host.is_empty()) else { return "***".to_owned() };
-    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    let Some(url) = parsed(secret.expose()) else { return "***".to_owned() };
     let rest = if url.path() == "/" && url.query().is_none() { "" } else { "/***" };
-    format!("{}://{host}{port}{rest}", url.scheme())
+    format!("{}{rest}", origin(&url))
+}
+
+/// Scheme, host and port of a URL: user names, paths and queries may be secrets. `***` if it has no host.
+#[must_use]
+pub fn display_origin(url: &str) -> String {
+    parsed(url).map_or_else(|| "***".to_owned(), |url| origin(&url))
+}
+
+/// A URL with a host.
+fn parsed(url: &str) -> Option<Url> {
+    Url::parse(url).ok().filter(|url| url.host_str().is_some_and(|host| !host.is_empty()))
+}
+
+fn origin(url: &Url) -> String {
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or("***"))
 }
 
 /// Sends a request once.
@@ -152,4 +166,22 @@ fn cause(e: reqwest::Error) -> String {
         source = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::display_origin;
+
+    #[test]
+    fn no_secret_of_an_address_is_shown() {
+        let shown_as = [
+            ("http://localhost:4318", "http://localhost:4318"),
+            ("https://user:pass@collector.example/v1/traces?token=abc", "https://collector.example"),
+            ("unix:/run/secret", "***"),
+            ("no address", "***"),
+        ];
+        for (url, expected) in shown_as {
+            assert_eq!(display_origin(url), expected);
+        }
+    }
 }

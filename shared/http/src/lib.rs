@@ -1,6 +1,6 @@
 //! Outgoing HTTP: alerts to webhooks, hits and misses from Prometheus, and requests to services. The only files that use
-//! the HTTP client and the cryptography of signatures and tokens. TLS is rustls with ring, and trusts the system's certificates;
-//! `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honored.
+//! the cryptography of signatures and tokens, and, with `shared/traces`, the HTTP client. TLS is rustls with ring, and
+//! trusts the system's certificates; `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honored.
 //!
 //! URLs are secrets, because any client that knows the URL of a webhook may post to it: errors and logs contain scheme
 //! and host.
@@ -15,7 +15,7 @@ mod service_api;
 mod token;
 pub mod webhook;
 
-pub use client::{RetryPolicy, WebClient, check_address, display_url};
+pub use client::{RetryPolicy, WebClient, check_address, display_origin, display_url};
 pub use error::{WebError, WebErrorKind};
 pub use integrations::{Integrations, JobIntegrations, PrometheusSource, Webhooks};
 pub use notification::{signature, slack};

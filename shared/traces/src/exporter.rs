@@ -4,6 +4,7 @@ use std::fmt::{self, Formatter};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use keysweep_http::display_origin;
 use opentelemetry_otlp::{SpanExporter as Otlp, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
@@ -29,14 +30,7 @@ pub(super) fn of(endpoint: &str) -> Result<Exporter, TracesError> {
     let client = ClientBuilder::new().redirect(Policy::none()).referer(false);
     let client = client.build().map_err(|e| settings(&e))?;
     let otlp = Otlp::builder().with_http().with_http_client(client).build().map_err(|e| settings(&e))?;
-    Ok(Exporter { otlp, place: shown(endpoint), fails: AtomicBool::new(false) })
-}
-
-/// Scheme and host: user names, paths and queries may be secrets.
-fn shown(endpoint: &str) -> String {
-    let Ok(url) = reqwest::Url::parse(endpoint) else { return "***".to_owned() };
-    let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
-    format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or("***"))
+    Ok(Exporter { otlp, place: display_origin(endpoint), fails: AtomicBool::new(false) })
 }
 
 impl fmt::Debug for Exporter {
@@ -70,22 +64,5 @@ impl SpanExporter for Exporter {
 
     fn set_resource(&mut self, resource: &Resource) {
         self.otlp.set_resource(resource);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::shown;
-
-    #[test]
-    fn no_secret_of_an_address_is_shown() {
-        let shown_as = [
-            ("http://localhost:4318", "http://localhost:4318"),
-            ("https://user:pass@collector.example/v1/traces?token=abc", "https://collector.example"),
-            ("no address", "***"),
-        ];
-        for (endpoint, expected) in shown_as {
-            assert_eq!(shown(endpoint), expected);
-        }
     }
 }

@@ -14,6 +14,7 @@ use opentelemetry_otlp::{
     OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
 };
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkError;
 use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanProcessor};
 use thiserror::Error;
 
@@ -71,10 +72,15 @@ impl OtlpSpans {
 
     /// Sends what is left, and waits some seconds for the collector.
     pub fn finish(&self) {
-        if self.processor.shutdown_with_timeout(LAST_WAIT).is_err() {
-            tracing::warn!(
-                "the last spans were not sent: the collector did not take them within {LAST_WAIT:?}"
-            );
+        match self.processor.shutdown_with_timeout(LAST_WAIT) {
+            Ok(()) => {}
+            Err(OTelSdkError::Timeout(_)) => tracing::warn!(
+                "the last spans may be lost: the collector did not take them within {LAST_WAIT:?}"
+            ),
+            Err(e) => {
+                tracing::debug!(error = %e, "failed to send the last spans");
+                tracing::warn!("the last spans were not sent");
+            }
         }
     }
 }
