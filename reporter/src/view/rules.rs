@@ -11,10 +11,9 @@ pub(super) fn section(result: &CleanupResult) -> Option<Section<'_>> {
         return None;
     }
     let table = Table::new("Rules", "rules")
-        .columns(Kind::Text, ["Rule"])
-        .columns(Kind::Code, ["Keys"])
+        .columns(Kind::Code, ["Rule"])
         .columns(Kind::Text, ["Owner", "Does"])
-        .columns(Kind::Number, ["Belong to it", "Without TTL", "Candidates"])
+        .columns(Kind::Number, ["Its keys", "No TTL", "Candidates"])
         .columns(Kind::Text, ["Outcomes"])
         .rows(result.rules.iter().map(row));
     let undecided: u64 = result.rules.iter().map(|rule| rule.undecided).sum();
@@ -35,8 +34,7 @@ fn row(rule: &RuleRow) -> Vec<String> {
         .map(|(name, keys)| format!("{} {name}", grouped(keys)))
         .collect();
     vec![
-        rule.index.to_string(),
-        rule.matching.join(" "),
+        format!("{} {}", rule.index, rule.matching.join(" ")),
         rule.owner.clone().unwrap_or_default(),
         rule.action.clone(),
         grouped(rule.scanned),
