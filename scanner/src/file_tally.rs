@@ -2,7 +2,7 @@
 //! read elsewhere.
 
 use keysweep_inspect::{KeyDetails, Miner};
-use keysweep_model::messages::RuleCounts;
+use keysweep_model::messages::{ExamplesByRule, RuleCounts, RuleExamples};
 use keysweep_rdb::Entry;
 use keysweep_redis::key_facts::KeyFacts;
 use keysweep_redis::{KeyState, Ttl};
@@ -17,6 +17,7 @@ pub struct FileTally<'a> {
     selector: &'a Classifier<'a>,
     tally: SlotTally,
     miner: Miner,
+    examples: ExamplesByRule,
 }
 
 /// What was counted.
@@ -26,13 +27,21 @@ pub struct FileCounts {
     pub namespaces: Miner,
     /// What was found of each rule that has keys.
     pub rules: Vec<RuleCounts>,
+    /// Some keys that break rules, as many of each rule and reason as the policy wants.
+    pub examples: Vec<RuleExamples>,
 }
 
 impl<'a> FileTally<'a> {
     /// Counts the keys that `selector` wants; by namespace, or by its rules if it has some.
     #[must_use]
     pub fn new(selector: &'a Classifier<'a>) -> Self {
-        Self { selector, tally: SlotTally::default(), miner: Miner::default() }
+        let wanted = selector.rules.policy.as_ref().map_or(0, |policy| policy.examples);
+        Self {
+            selector,
+            tally: SlotTally::default(),
+            miner: Miner::default(),
+            examples: ExamplesByRule::wanting(wanted),
+        }
     }
 
     /// Counts a key, unless it had expired at `at_ms`, in milliseconds since 1970: a server would not have had it then.
@@ -53,6 +62,9 @@ impl<'a> FileTally<'a> {
             RuleVerdict::Needs(_) => Classification::Keep(KeepReason::Undecided),
         };
         self.tally.count_by_rule(rule, verdict, seen.ttl);
+        if let Classification::Candidate(reason, _) = verdict {
+            self.examples.add(rule, reason, entry.key);
+        }
         if self.selector.rest() == Some(rule) {
             self.count_by_namespace(entry, seen.ttl);
         }
@@ -68,7 +80,7 @@ impl<'a> FileTally<'a> {
     /// What was counted.
     #[must_use]
     pub fn finish(self) -> FileCounts {
-        FileCounts { namespaces: self.miner, rules: self.tally.rules }
+        FileCounts { namespaces: self.miner, rules: self.tally.rules, examples: self.examples.finish() }
     }
 }
 
@@ -102,6 +114,7 @@ fn idle_ms(entry: &Entry<'_>) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use keysweep_model::excerpt::Excerpt;
     use keysweep_model::glob::Pattern;
     use keysweep_model::messages::{Policy, RuleAction, Rules, StatedRule};
     use keysweep_policy::RuleSet;
@@ -160,17 +173,21 @@ mod tests {
         };
         let rest = StatedRule { matching: pattern("*"), durable: true, ..StatedRule::default() };
         let policy =
-            Policy { rules: vec![rule, rest], dry_run: true, has_rest: true, activity: None, examples: 0 };
+            Policy { rules: vec![rule, rest], dry_run: true, has_rest: true, activity: None, examples: 1 };
         let rule_set = RuleSet::new(&policy.rules).unwrap();
         let rules = Rules { policy: Some(policy), ..Rules::deleting(&["*"], &[]).unwrap() };
         let selector = Classifier::new(&rules, None).with_rules(Some(&rule_set));
         let mut tally = FileTally::new(&selector);
         tally.add(&key, NOW_MS);
         tally.add(&entry("other:1"), NOW_MS);
-        let FileCounts { namespaces, rules } = tally.finish();
+        let FileCounts { namespaces, rules, examples } = tally.finish();
         let first = rules.iter().find(|counts| counts.rule == 0).copied().unwrap_or_default();
         assert_eq!((first.scanned, first.reported, first.undecided), expected, "{condition}");
         assert_eq!(namespaces.keys(), 1, "only keys of no rule");
+        let named: Vec<String> =
+            examples.iter().flat_map(|of_rule| of_rule.names.iter().map(Excerpt::text)).collect();
+        let broken = String::from_utf8_lossy(key.key).into_owned();
+        assert_eq!(named, (expected.1 > 0).then_some(broken).into_iter().collect::<Vec<_>>(), "{condition}");
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub async fn check(options: Options, args: &PolicyCheckArgs, show: OutputMode) -
     let has_rest = options.rules.policy.as_ref().is_some_and(|policy| policy.has_rest);
     let RuleReading { mut rules, namespaces, examples, coverage, files, code } = match args.rdb.as_slice() {
         [] => of_servers(&options, args.sample_keys, show).await?,
-        paths => of_files(&options, paths)?,
+        paths => of_files(&options, paths, args.sample_keys)?,
     };
     let rest = rules.split_off(stated.min(rules.len()));
     let unowned = rest.first().filter(|_| has_rest).map(|rest| unowned(rest, namespaces));
@@ -85,7 +85,7 @@ async fn of_servers(
 }
 
 /// Checks the keys of the database of the job in the files at `paths`.
-fn of_files(options: &Options, paths: &[PathBuf]) -> Result<RuleReading, CommandError> {
+fn of_files(options: &Options, paths: &[PathBuf], sample_keys: u8) -> Result<RuleReading, CommandError> {
     let rule_set = rules(options).map_err(RunError::from)?;
     let selector = Classifier::new(&options.rules, None).with_rules(rule_set.as_ref());
     let database = options.access.db;
@@ -100,7 +100,8 @@ fn of_files(options: &Options, paths: &[PathBuf]) -> Result<RuleReading, Command
     let rules = (0..).zip(stated).map(row).collect();
     let coverage = rdb_page::coverage(&files);
     let code = if coverage.complete { exit::DONE } else { exit::PARTIAL };
-    let (namespaces, examples) = (counts.namespaces.namespaces(None), Examples::default());
+    let examples = Examples::of(counts.examples, sample_keys);
+    let namespaces = counts.namespaces.namespaces(None);
     Ok(RuleReading { rules, namespaces, examples, coverage, files, code })
 }
 

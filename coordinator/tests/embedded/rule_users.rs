@@ -96,8 +96,12 @@ async fn tasks_that_find_no_active_user_change_no_key() {
         matching.sampled = planned.sampled;
     }
     preflight.users = Some(users);
+    preflight.spec.rules.policy.as_mut().unwrap().examples = 3;
     let env = kit::env(&options, Timing::default());
     let result = kit::run_in(&env, &options, &preflight).await.unwrap();
+    // A key that may be of an active user breaks no rule.
+    let named = reporter::rule_examples(&env.records(preflight.spec.run), 3).await.unwrap();
+    assert!(named.is_empty(), "{named:?}");
     // Sessions are not for users who seem inactive.
     rule_users::check_untouched(&options.access, &result, [USERS + 1, 0]).await;
     assert!(result.findings.iter().any(|finding| finding.rule == "no-active-user"), "{:?}", result.issues);

@@ -82,6 +82,7 @@ impl Tally {
         if let Some(kept) = &mut self.kept {
             kept.forget_rules(|rule| selector.asks_users(rule));
         }
+        self.examples.forget_rules(|rule| selector.asks_users(rule));
         reported
     }
 }

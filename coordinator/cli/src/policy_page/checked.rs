@@ -167,7 +167,7 @@ impl Checked {
         format!("{} of {keys}: {}", grouped(rule.breaches()), self.fault(rule))
     }
 
-    /// How keys break a rule: `no TTL`. Without examples, as of files, only what the rule does is known.
+    /// How keys break a rule: `no TTL`. Without examples, only what the rule does is known.
     #[must_use]
     pub fn fault(&self, rule: &RuleRow) -> String {
         let all: Vec<&str> = self.examples.of_rule(rule).map(|one| fault(one.reason)).collect();

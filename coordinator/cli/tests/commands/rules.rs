@@ -85,6 +85,10 @@ async fn a_job_file_with_rules_runs_from_the_plan_to_the_restored_backup() {
     assert_eq!(numbers(1, names), [2, 2, 0, 1, 1], "{ended}");
     assert_eq!(numbers(2, names), [3, 1, 1, 0, 0], "{ended}");
     assert_eq!((&rules[1]["owner"], &rules[1]["match"][0]), (&"web".into(), &"cache:*".into()));
+    let shown = keysweep(&["runs", "show", "last", "--state-dir", &state]).run();
+    shown.exits(0);
+    assert!(shown.stdout.lines().all(|line| line.chars().count() <= 80 || line.contains("saved")), "{shown}");
+    assert!(shown.stdout.contains("2 cache:*"), "{shown}");
     let trail = keysweep(&["runs", "audit", "--state-dir", &state]).run();
     let lines: Vec<&str> = trail.stdout.lines().collect();
     assert!(lines.iter().any(|line| line.contains("tmp:1") && line.contains("\"rule\":3")), "{trail}");

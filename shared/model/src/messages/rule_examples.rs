@@ -41,6 +41,11 @@ impl ExamplesByRule {
         }
     }
 
+    /// Removes those of the rules that `is_withdrawn` accepts.
+    pub fn forget_rules(&mut self, is_withdrawn: impl Fn(u16) -> bool) {
+        self.found.retain(|(rule, _), _| !is_withdrawn(*rule));
+    }
+
     /// Adds those of a report. Impossible ones are left out.
     pub fn merge(&mut self, reported: Vec<RuleExamples>) {
         for RuleExamples { rule, reason, names } in reported {
@@ -82,6 +87,9 @@ mod tests {
         assert_eq!(shapes, [(0, Reason::Stale, 2), (1, Reason::Stale, 2), (1, Reason::LongTtl, 1)]);
         of_all.merge(found.clone());
         of_all.merge(found.clone());
+        let mut withdrawn = of_all.clone();
+        withdrawn.forget_rules(|rule| rule == 1);
+        assert_eq!(withdrawn.finish(), found[..1]);
         assert_eq!(of_all.finish(), found);
 
         let mut none = ExamplesByRule::wanting(0);
