@@ -210,6 +210,9 @@ async fn health(context: &Context, redis: &Alias) -> RedisHealth {
             context.telemetry.checked(redis, &health);
             health
         }
-        Err(fault) => HealthCheck::failed(fault.to_string()).health,
+        Err(fault) => {
+            context.telemetry.unreachable(redis, &fault.address);
+            HealthCheck::failed(fault.to_string()).health
+        }
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use keysweep_model::duration::millis;
-use keysweep_model::metrics::RedisHealth;
 use keysweep_model::time::{now_ms, rfc3339};
 use keysweep_redis::RedisClient;
 use keysweep_redis::health::check_health;
@@ -68,7 +67,7 @@ async fn sample(
     let client = match RedisClient::discover(options.access.clone()).await {
         Ok(client) => client,
         Err(fault) => {
-            env.telemetry.checked(&options.alias, &RedisHealth::default());
+            env.telemetry.unreachable(&options.alias, &fault.address);
             return Err(fault.into());
         }
     };

@@ -109,7 +109,7 @@ families! {
     redis_failures: Family<Failure, Counter> = Family::default(), WORKERS, "redis_failures",
         "failures that ended an attempt at a message: `unreachable`, `connection_lost`, `tls`, `misconfigured`, `cut_off`, `too_large`, `protocol`, `authentication`, `permission_denied`, `moved`, `unavailable`, `full`, `not_writable`, `no_script`, `wrong_deployment`, `command_error`";
     redis_up: Family<Node, Gauge> = Family::default(), COORDINATOR, "redis_up",
-        "whether a primary answered the last check, 0 or 1";
+        "whether a primary answered the last check, 0 or 1; until one is found, that of an address of the settings";
     redis_memory: Family<Node, Gauge> = Family::default(), COORDINATOR, "redis_memory_used_bytes",
         "memory that a primary used at the last check; absent if it did not answer";
     memory_used: Family<Redis, Real> = Family::default(), COORDINATOR, "memory_used_ratio",

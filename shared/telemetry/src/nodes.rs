@@ -14,8 +14,7 @@ use super::{Telemetry, at_node, integer, set_or_remove};
 pub(super) struct SeenNodes(Mutex<BTreeMap<Alias, BTreeSet<String>>>);
 
 impl Telemetry {
-    /// Sets what a check of a deployment has found. If no node is known, because none of the addresses answered, those of the
-    /// last check are down.
+    /// Sets what a check of a deployment has found.
     pub fn checked(&self, redis: &Alias, health: &RedisHealth) {
         let labels = Redis { redis: redis.to_string() };
         match health.memory_usage_percent {
@@ -24,10 +23,6 @@ impl Telemetry {
         }
         let mut seen = self.seen.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = seen.entry(redis.clone()).or_default();
-        if health.nodes.is_empty() {
-            before.iter().for_each(|node| self.node(redis, node, false, None));
-            return;
-        }
         let now: BTreeSet<String> = health.nodes.iter().map(|node| node.address.clone()).collect();
         for gone in before.difference(&now) {
             let labels = at_node(redis, gone);
@@ -38,6 +33,18 @@ impl Telemetry {
             self.node(redis, &node.address, node.latency.is_some(), node.used_memory_bytes);
         }
         *before = now;
+    }
+
+    /// Sets that the nodes of a deployment cannot be asked for, because `address` did not answer: those of the last check are
+    /// down, or that address, if there was no check.
+    pub fn unreachable(&self, redis: &Alias, address: &str) {
+        self.metrics.memory_used.remove(&Redis { redis: redis.to_string() });
+        let mut seen = self.seen.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let nodes = seen.entry(redis.clone()).or_default();
+        if nodes.is_empty() {
+            nodes.insert(address.to_owned());
+        }
+        nodes.iter().for_each(|node| self.node(redis, node, false, None));
     }
 
     fn node(&self, redis: &Alias, address: &str, up: bool, memory: Option<u64>) {

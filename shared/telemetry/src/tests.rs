@@ -326,14 +326,25 @@ fn counters_begin_at_0() {
 fn nodes_that_are_gone_have_no_metrics_and_those_that_cannot_be_found_are_down() {
     let (telemetry, redis) = (Telemetry::default(), Alias::new("main"));
     telemetry.checked(&redis, &health(None));
-    telemetry.checked(&redis, &RedisHealth::default());
+    telemetry.unreachable(&redis, "seed:1");
     check(&telemetry.textfile(), "keysweep_redis_up{redis=\"main\",node=\"h:1\"} 0");
     assert!(!has(&telemetry.textfile(), "keysweep_redis_memory_used_bytes"));
     let one = RedisHealth { nodes: health(None).nodes[..1].to_vec(), ..RedisHealth::default() };
     telemetry.checked(&redis, &one);
     let text = telemetry.textfile();
     check(&text, "keysweep_redis_up{redis=\"main\",node=\"h:1\"} 1");
-    assert!(!text.contains("down:1"), "{text}");
+    assert!(!text.contains("down:1") && !text.contains("seed:1"), "{text}");
+}
+
+#[test]
+fn a_deployment_that_never_answered_is_down() {
+    let (telemetry, redis) = (Telemetry::default(), Alias::new("main"));
+    telemetry.unreachable(&redis, "seed:1");
+    check(&telemetry.textfile(), "keysweep_redis_up{redis=\"main\",node=\"seed:1\"} 0");
+    telemetry.checked(&redis, &health(None));
+    let text = telemetry.textfile();
+    check(&text, "keysweep_redis_up{redis=\"main\",node=\"h:1\"} 1");
+    assert!(!text.contains("seed:1"), "{text}");
 }
 
 /// Where the system has it, the process is described.

@@ -12,7 +12,7 @@ use keysweep_telemetry::{MetricDoc, Role, catalog};
 use keysweep_testkit::nats_server::NatsServer;
 use serde_json::json;
 
-use super::service::Machine;
+use super::service::{Machine, stopped};
 use crate::cli::api::Api;
 use crate::cli::broker::{Broker, WORKERS};
 use crate::cli::deployment::TestDeployment;
@@ -108,6 +108,16 @@ fn until(api: &Api, line: &str) -> String {
         std::thread::sleep(Duration::from_millis(100));
     }
     panic!("`{line}` is not in\n{}", api.get("/metrics").body)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_has_never_answered_is_down() {
+    let machine = Machine::start().await;
+    machine.servers.kill().unwrap();
+    let (service, api) = machine.service_with(&[("KEYSWEEP_SAMPLE_EVERY", "1s")], &[]);
+    let address = &machine.place.url()["redis://".len()..];
+    until(&api, &format!("keysweep_redis_up{{redis=\"main\",node=\"{address}\"}} 0"));
+    stopped(service);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,7 +21,7 @@ const KEYS: u64 = 1_000;
 /// A machine with a service, whose job has no due time in the test.
 pub struct Machine<Servers = Server> {
     pub state: State,
-    servers: Servers,
+    pub servers: Servers,
     pub place: TestDeployment,
 }
 
