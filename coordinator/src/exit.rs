@@ -9,6 +9,7 @@ use crate::embedded::RunError;
 use crate::job_lock::LockError;
 use crate::preflight::PreflightError;
 use crate::restore::RestoreError;
+use crate::ttl_advice::TtlAdviceError;
 
 /// Everything was done.
 pub const DONE: u8 = 0;
@@ -45,30 +46,44 @@ pub fn of_result(result: &CleanupResult, cancel: Option<CancelKind>) -> u8 {
 #[must_use]
 pub fn of_error(error: &RunError) -> u8 {
     match error {
-        RunError::Preflight(PreflightError::Redis(fault)) | RunError::Lock(LockError::Redis(fault)) => {
-            of_fault(fault)
-        }
+        RunError::Preflight(e) => of_preflight(e),
+        RunError::Lock(LockError::Redis(fault)) => of_fault(fault),
         RunError::Backup(e) => of_backup(e),
-        // The same code as for a run that was cancelled at its limit.
-        RunError::Preflight(PreflightError::OutOfTime(_)) => PARTIAL,
-        RunError::Preflight(
-            PreflightError::OneDatabase { .. }
-            | PreflightError::NoDatabase { .. }
-            | PreflightError::Rules(_)
-            | PreflightError::Rule { .. },
-        ) => USAGE,
-        RunError::Preflight(PreflightError::Rights { .. } | PreflightError::Commands { .. })
-        | RunError::TooMany { .. }
-        | RunError::TooManyOfRule { .. } => REFUSED,
-        RunError::Lock(LockError::Held { .. } | LockError::Foreign { .. }) => REFUSED,
+        RunError::TooMany { .. }
+        | RunError::TooManyOfRule { .. }
+        | RunError::Lock(LockError::Held { .. } | LockError::Foreign { .. }) => REFUSED,
         RunError::State(e) if e.is_setting() => USAGE,
-        RunError::State(_) | RunError::Unrecorded(_) => FAILED,
-        RunError::Preflight(
-            PreflightError::Replica { .. } | PreflightError::TooOld { .. } | PreflightError::NoSlots,
-        )
+        RunError::State(_)
+        | RunError::Unrecorded(_)
         | RunError::Drive(_)
         | RunError::Reporter(_)
         | RunError::Stage(..) => FAILED,
+    }
+}
+
+fn of_preflight(error: &PreflightError) -> u8 {
+    match error {
+        PreflightError::Redis(fault) => of_fault(fault),
+        // The same code as for a run that was cancelled at its limit.
+        PreflightError::OutOfTime(_) => PARTIAL,
+        PreflightError::OneDatabase { .. }
+        | PreflightError::NoDatabase { .. }
+        | PreflightError::Rules(_)
+        | PreflightError::Rule { .. } => USAGE,
+        PreflightError::Rights { .. } | PreflightError::Commands { .. } => REFUSED,
+        PreflightError::Replica { .. } | PreflightError::TooOld { .. } | PreflightError::NoSlots => FAILED,
+    }
+}
+
+/// The code when TTL advice has no answer.
+#[must_use]
+pub fn of_ttl_advice(error: &TtlAdviceError) -> u8 {
+    match error {
+        TtlAdviceError::Redis(fault) => of_fault(fault),
+        TtlAdviceError::Preflight(e) => of_preflight(e),
+        TtlAdviceError::Silent(_) => UNREACHABLE,
+        TtlAdviceError::Pattern(_) => USAGE,
+        TtlAdviceError::TooOld { .. } | TtlAdviceError::Application(_) | TtlAdviceError::Store(_) => FAILED,
     }
 }
 

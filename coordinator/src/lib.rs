@@ -69,6 +69,7 @@ pub mod state;
 pub mod statistics;
 pub mod submit;
 pub mod task_ids;
+pub mod ttl_advice;
 mod unreachable_nodes;
 
 pub use nats_context::nats_context;

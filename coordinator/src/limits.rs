@@ -205,3 +205,27 @@ pub const CONNECTIONS_WAIT: Duration = Duration::from_millis(150);
 const _: () = assert!(EMBEDDED_SCANS * TASK_QUEUE_BYTES <= BATCHES_QUEUE_BYTES_MAX);
 
 const _: () = assert!(PACED_TASK_ACK_WAITS * 2 < TASK_AGAIN_ACK_WAITS);
+
+/// Keys with a TTL that TTL advice samples: more would make intervals narrower than the error of the model.
+pub const TTL_SAMPLE_KEYS: u64 = 4_000;
+
+/// Those of them whose memory is measured: the mean of so many is known well enough.
+pub const TTL_MEASURED_KEYS: usize = 200;
+
+/// Keys that TTL advice looks up again in one write.
+pub const TTL_FOLLOWED_AT_ONCE: usize = 500;
+
+/// Bytes of names of the keys that it looks up again, which are kept between calls; with longer names, fewer are.
+pub const TTL_PANEL_NAME_BYTES: usize = 512 << 10;
+
+/// TTLs after which other keys are followed: one until the last key expires, and three in which they are awaited.
+pub const TTL_PANEL_TTLS: u64 = 4;
+
+/// Looks per TTL while TTL advice waits. Keys must be looked at within the last quarter before they expire.
+pub const TTL_LOOKS: u32 = 8;
+
+/// The shortest time between two of them.
+pub const TTL_LOOK_PAUSE_MIN: Duration = Duration::from_millis(250);
+
+/// The shortest time after which another call of TTL advice is recommended.
+pub const TTL_CALL_AGAIN_MIN: Duration = Duration::from_secs(2);

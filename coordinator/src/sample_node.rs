@@ -119,7 +119,8 @@ pub(crate) async fn list(
         slots,
     };
     let keys_max = wanted(keys.keys, skipped, sampled_max);
-    let wanted = SampleRequest { keys: keys_max, bytes: bytes_max, search: !skipped, breaks };
+    let ask = selector.lookup_kind();
+    let wanted = SampleRequest { keys: keys_max, bytes: bytes_max, search: !skipped, ask, breaks };
     let mut sampled = match &one_lane {
         Some(why) => {
             tracing::warn!(server = conn.address(), why, "read in one lane, and counted by SCAN");

@@ -1,6 +1,6 @@
-//! The JSON Schemas of what programs read: results, events, statistics, live data, and the HTTP API. They are made from the types
-//! that are written, for the files in `docs/`: `cargo xtask docs --schemas` writes those, and tests compare them. Nothing
-//! here runs in the product.
+//! The JSON Schemas of what programs read: results, events, statistics, TTL advice, live data, and the HTTP API. They are
+//! made from the types that are written, for the files in `docs/`: `cargo xtask docs --schemas` writes those, and tests
+//! compare them. Nothing here runs in the product.
 
 use keysweep_model::result::CleanupResult;
 use keysweep_storage::events::{
@@ -15,16 +15,18 @@ use serde_json::{Error, Value, json};
 
 use crate::serve::openapi;
 use crate::statistics::Statistics;
+use crate::ttl_advice::TtlAdvice;
 
 /// The generated files, by their paths below `docs/`, with their contents.
 ///
 /// # Errors
 /// If one cannot be serialized.
-pub fn documents() -> Result<[(&'static str, String); 5], Error> {
+pub fn documents() -> Result<[(&'static str, String); 6], Error> {
     Ok([
         ("schemas/result.json", text(&of::<CleanupResult>()?)?),
         ("schemas/events.json", text(&events()?)?),
         ("schemas/statistics.json", text(&of::<Statistics>()?)?),
+        ("schemas/ttl-advice.json", text(&of::<TtlAdvice>()?)?),
         ("schemas/live.json", text(&live()?)?),
         ("openapi.json", text(&openapi::document())?),
     ])

@@ -105,6 +105,14 @@ impl<'a> CounterSnapshots<'a> {
         TrafficInterval { from_ms: at(from), to_ms: at(to), traffic: self.traffic(from, to) }
     }
 
+    /// The interval between two samples that were taken at these times; `None` if there are none, or they were taken during
+    /// a run.
+    #[must_use]
+    pub fn between(&self, from_ms: u64, to_ms: u64) -> Option<TrafficInterval> {
+        let at = |time| self.marks.iter().copied().find(|mark| self.all[*mark].at_ms == time);
+        at(from_ms).zip(at(to_ms)).map(|(from, to)| self.interval(from, to))
+    }
+
     fn window(&self, from: usize, to: usize) -> HitRateWindow {
         self.interval(from, to).window()
     }

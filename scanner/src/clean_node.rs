@@ -45,7 +45,8 @@ pub(crate) async fn skip(
     let slot_tables = spec.cluster && status.slot_tables;
     let breaks = Throttle::of(&spec.pacing);
     // If matching keys are rare, a few are enough: the node is not scanned for statistics alone.
-    let wanted = SampleRequest { keys: SKIPPED_SAMPLE_KEYS, bytes: SAMPLE_BYTES_MAX, search: false, breaks };
+    let (keys, bytes, ask) = (SKIPPED_SAMPLE_KEYS, SAMPLE_BYTES_MAX, selector.lookup_kind());
+    let wanted = SampleRequest { keys, bytes, search: false, ask, breaks };
     let tables = SampledTables { keys: status.keys, slot_tables, slots: &slots };
     let sampled = sample(lister, &tables, wanted, selector).await?;
     // The server's counters may disagree with its data.

@@ -61,6 +61,8 @@ pub struct SampleRequest {
     pub bytes: usize,
     /// Whether a large node is scanned from the start if random pages contain too few matching keys.
     pub search: bool,
+    /// What is queried about each matching key.
+    pub ask: LookupKind,
     /// The pauses between requests.
     pub breaks: Throttle,
 }
@@ -212,7 +214,7 @@ impl Sampling<'_> {
             self.sampled.names.observe(key);
         }
         let sent = Instant::now();
-        let (ask, looked_up) = (self.selector.lookup_kind(), &mut self.looked_up);
+        let (ask, looked_up) = (self.wanted.ask, &mut self.looked_up);
         self.lister.window(&[], wanted.iter().copied(), ask, looked_up).await?;
         breaks.rest(sent).await;
         self.sampled.lookups += looked_up.lookups();

@@ -35,12 +35,7 @@ pub async fn sample_whole(
         let sent = Instant::now();
         let page = Listing::Scan { cursor, count };
         lister
-            .window(
-                &[page],
-                drawing.to_look_up.iter().map(Key::as_bytes),
-                selector.lookup_kind(),
-                &mut looked_up,
-            )
+            .window(&[page], drawing.to_look_up.iter().map(Key::as_bytes), wanted.ask, &mut looked_up)
             .await?;
         wanted.breaks.rest(sent).await;
         drawing.looked_up(&looked_up);
@@ -55,8 +50,8 @@ pub async fn sample_whole(
         on.map_err(|why| RedisError::new(RedisErrorKind::Protocol, lister.address(), why))?;
         cursor = next;
     }
-    let ask = selector.lookup_kind();
-    lister.window(&[], drawing.to_look_up.iter().map(Key::as_bytes), ask, &mut looked_up).await?;
+    let left = drawing.to_look_up.iter().map(Key::as_bytes);
+    lister.window(&[], left, wanted.ask, &mut looked_up).await?;
     drawing.looked_up(&looked_up);
     drawing.thin(wanted);
     Ok(drawing.finish())
@@ -127,8 +122,7 @@ impl HashSample {
 #[cfg(test)]
 mod tests {
     use keysweep_model::messages::Rules;
-    use keysweep_redis::Throttle;
-    use keysweep_redis::Ttl;
+    use keysweep_redis::{LookupKind, Throttle, Ttl};
 
     use super::*;
 
@@ -137,7 +131,7 @@ mod tests {
     fn draw(pages: impl Iterator<Item = Vec<Vec<u8>>>, bytes: usize) -> (KeySample, u64, usize) {
         let rules = Rules::deleting(&["*"], &[]).unwrap();
         let (selector, breaks) = (Classifier::new(&rules, None), Throttle::NONE);
-        let wanted = SampleRequest { keys: 100, bytes, search: true, breaks };
+        let wanted = SampleRequest { keys: 100, bytes, search: true, ask: LookupKind::Ttl, breaks };
         let mut drawing = HashSample { seed: 7, ..HashSample::default() };
         let mut most = 0;
         for page in pages {

@@ -4,6 +4,7 @@
 mod inspect;
 mod restore;
 mod settings;
+mod ttl;
 mod workers;
 
 use std::ffi::OsString;
@@ -16,8 +17,9 @@ pub use self::inspect::{InspectArgs, MemoryMode};
 pub use self::restore::RestoreArgs;
 pub use self::settings::{
     ConnectionArgs, DriveSettings, HealthSettings, InspectSettings, JobArgs, NatsArgs, ReaperSettings,
-    RestoreSettings, RunsSettings, ServeSettings, StatsSettings, WorkerSettings,
+    RestoreSettings, RunsSettings, ServeSettings, StatsSettings, TtlAdviseSettings, WorkerSettings,
 };
+pub use self::ttl::{TtlAdviseArgs, TtlCommand};
 pub use self::workers::{
     AttachArgs, AuditArgs, DriveArgs, EventsArgs, HealthArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs,
     ReportArgs, RoleArgs, RunsCommand, ScannerArgs, ServeArgs, SetupArgs, StatsArgs, WorkerArgs, WorkerRole,
@@ -103,6 +105,12 @@ pub enum Command {
         /// What to do with the rules.
         #[command(subcommand)]
         command: PolicyCommand,
+    },
+    /// What another TTL would do to a cache; touches nothing
+    Ttl {
+        /// What to do about TTLs.
+        #[command(subcommand)]
+        command: TtlCommand,
     },
     /// Show or follow the events of runs
     #[command(after_help = examples::EVENTS)]

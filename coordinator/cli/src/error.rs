@@ -10,6 +10,7 @@ use coordinator::restore::RestoreError;
 use coordinator::schedule::ScheduleError;
 use coordinator::serve::ServeError;
 use coordinator::submit::SubmitError;
+use coordinator::ttl_advice::TtlAdviceError;
 use keysweep_backup::BackupError;
 use keysweep_config::ConfigError;
 use keysweep_http::{WebError, WebErrorKind};
@@ -80,6 +81,9 @@ pub enum CommandError {
         "`keysweep {0}` works over NATS: say where it is with `--nats URL`, `NATS_URL`, or `[nats]` in the job file"
     )]
     NoNats(String),
+    /// A cache could not be looked at.
+    #[error(transparent)]
+    TtlAdvice(#[from] TtlAdviceError),
     /// The servers of the demo could not be started or filled.
     #[error(transparent)]
     Servers(#[from] ServersError),
@@ -163,6 +167,7 @@ impl CommandError {
         match self {
             Self::Run(e) | Self::Submit(SubmitError::Run(e)) => exit::of_error(e),
             Self::Restore(e) => exit::of_restore(e),
+            Self::TtlAdvice(e) => exit::of_ttl_advice(e),
             Self::Backup(e) => exit::of_backup(e),
             Self::LeftRestoring(code) => *code,
             Self::Consent(_) | Self::Submit(SubmitError::Left(_)) => exit::REFUSED,

@@ -28,6 +28,16 @@ Examples:
 
 Reads the names and TTLs of all keys of the database, and sends no write.";
 
+/// After the help of `keysweep ttl advise`.
+pub(super) const TTL_ADVISE: &str = "\
+Examples:
+  keysweep ttl advise --redis redis://cache:6379 --for 30m
+  keysweep ttl advise --redis redis://cache:6379 --configured-ttl 1h --json
+  keysweep ttl advise --pattern 'product:*' --target-hit-rate 95
+
+Hits and misses need two looks: without --for, call it again after half a TTL, or from
+cron. What a look saw is kept in the state file. Sends no write.";
+
 /// After the help of `keysweep run`.
 pub(super) const RUN: &str = "\
 Examples:

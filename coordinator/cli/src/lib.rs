@@ -52,5 +52,6 @@ pub mod show;
 mod signals;
 pub mod stats;
 pub mod telemetry;
+pub mod ttl;
 pub mod via;
 pub mod worker;

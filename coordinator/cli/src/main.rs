@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use coordinator::exit;
 use coordinator::options::Options;
 use jiff::Timestamp;
-use keysweep_cli::args::{Cli, Command, ConfigCommand, NatsCommand, PolicyCommand, RunArgs};
+use keysweep_cli::args::{Cli, Command, ConfigCommand, NatsCommand, PolicyCommand, RunArgs, TtlCommand};
 use keysweep_cli::connections::Connections;
 use keysweep_cli::error::CommandError;
 use keysweep_cli::inspect::InspectTarget;
@@ -19,7 +19,7 @@ use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{
     check, demo, events, health, here, inspect, log, nats_keys, nats_setup, policy, restore, roles, run,
-    runs, serve_here, show, stats, telemetry, via, worker,
+    runs, serve_here, show, stats, telemetry, ttl, via, worker,
 };
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
@@ -139,6 +139,9 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
         }
         Command::Inspect(args) => {
             Box::pin(inspect::inspect(inspect_target(cli, &args.rdb)?, args, how)).await
+        }
+        Command::Ttl { command: TtlCommand::Advise(args) } => {
+            Box::pin(ttl::advise(&resolved(cli, config::resolve)?, args, how)).await
         }
         Command::Restore(args) => {
             Box::pin(restore::restore(&resolved(cli, config::destinations)?, args, how)).await

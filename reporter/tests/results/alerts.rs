@@ -270,6 +270,7 @@ fn the_hit_rate_alert_fires_after_24_hours() {
                 own_after: Lookups::default(),
                 keys: 0,
                 without_ttl: None,
+                removals: None,
             }],
             application: None,
             memory_usage_percent: None,

@@ -25,6 +25,7 @@ fn sample(at_ms: u64, hits: u64, misses: u64) -> CounterSnapshot {
         own_after: Lookups::default(),
         keys: 0,
         without_ttl: None,
+        removals: None,
     };
     CounterSnapshot {
         job: "j".to_owned(),

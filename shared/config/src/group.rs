@@ -105,6 +105,8 @@ pub enum Scope {
     Runs,
     /// `drive` only.
     Drive,
+    /// `ttl advise` only.
+    TtlAdvise,
 }
 
 impl Scope {
@@ -122,7 +124,7 @@ impl Scope {
     #[must_use]
     pub const fn heading(self) -> Option<&'static str> {
         match self {
-            Self::Job | Self::Redis | Self::Nats | Self::Inspect => None,
+            Self::Job | Self::Redis | Self::Nats | Self::Inspect | Self::TtlAdvise => None,
             Self::Serve | Self::Worker | Self::Health | Self::Reaper => Some("Role"),
             Self::Restore | Self::Stats | Self::Runs | Self::Drive => Some("Selection"),
         }

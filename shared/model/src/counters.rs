@@ -31,6 +31,19 @@ pub struct NodeCounters {
     /// Those of them without TTL. `None` in snapshots of earlier versions.
     #[serde(default)]
     pub without_ttl: Option<u64>,
+    /// Keys that the server removed by itself since its counters began. `None` if it does not report them, and in snapshots
+    /// of earlier versions.
+    #[serde(default)]
+    pub removals: Option<KeyRemovals>,
+}
+
+/// Keys that a server removed by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRemovals {
+    /// Because they expired (`expired_keys`).
+    pub expired: u64,
+    /// Because memory was full (`evicted_keys`).
+    pub evicted: u64,
 }
 
 /// A server's lookups by its command statistics, and whether its counters were reset.

@@ -1,6 +1,6 @@
 //! What one server reports about itself: its process, keys, counters, and the slots it serves.
 
-use keysweep_model::counters::{CommandCounts, NodeCounters};
+use keysweep_model::counters::{CommandCounts, KeyRemovals, NodeCounters};
 use keysweep_model::ids::NodeId;
 use keysweep_model::messages::{AsReplica, Lookups};
 use keysweep_model::slot::SlotSet;
@@ -57,6 +57,8 @@ pub struct NodeStatus {
     pub lookups: Lookups,
     /// Lookups by command statistics; `None` if they were not queried, or the server does not report them.
     pub commands: Option<CommandCounts>,
+    /// Keys that it removed by itself since its counters began; `None` if it does not report them.
+    pub removals: Option<KeyRemovals>,
     /// How often SWAPDB was called since the process started or its statistics were reset; `None` as above.
     pub swaps: Option<u64>,
     /// Whether memory is limited and keys are evicted at the limit: the ledger may then be evicted early.
@@ -131,6 +133,10 @@ fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, RedisError> 
             info.number("keyspace_misses").unwrap_or_default(),
         ),
         commands: command_stats::read(info),
+        removals: info
+            .number("expired_keys")
+            .zip(info.number("evicted_keys"))
+            .map(|(expired, evicted)| KeyRemovals { expired, evicted }),
         swaps: command_stats::swaps(info),
         evicts: max_memory.is_some() && !policy.is_empty() && policy != "noeviction",
         counts_uses: policy.contains("lfu"),
@@ -161,6 +167,7 @@ impl NodeStatus {
             own_after,
             keys: self.keys,
             without_ttl: Some(self.keys.saturating_sub(self.expires)),
+            removals: self.removals,
         }
     }
 }

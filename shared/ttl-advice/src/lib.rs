@@ -15,6 +15,7 @@ mod recommend;
 mod refusal;
 mod rows;
 mod sample;
+mod upper_end;
 
 pub use advise::{Advice, advise};
 pub use curve::{Curve, CurvePoint, Estimate, Method};
@@ -22,3 +23,4 @@ pub use lifetime::EarlyEnds;
 pub use recommend::{Reason, Recommendation};
 pub use refusal::Refusal;
 pub use sample::{FollowUp, Idle, Observation, Removals, SampledKey, Traffic};
+pub use upper_end::upper_end;

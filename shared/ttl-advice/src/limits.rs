@@ -37,6 +37,12 @@ pub const SNAPSHOT_TTL_MAX: f64 = 2.0;
 /// The share of evictions among all removals above which memory decides how long keys live, and not the TTL.
 pub const EVICTED_MAX: f64 = 0.1;
 
+/// The part of a TTL, at its end, in which keys must be left so that the end counts as that of one TTL,
+pub const UPPER_END_WINDOW: f64 = 0.05;
+
+/// and the share of all keys that must be there: half of what one TTL leaves.
+pub const UPPER_END_SHARE_MIN: f64 = 0.025;
+
 /// Keys may expire later than the TTL allows by this share of it: clocks differ.
 pub const TTL_TOLERANCE: f64 = 0.005;
 

@@ -46,6 +46,8 @@ setting_args! {
     JobArgs, JobScopes: &[Scope::Redis, Scope::Nats, Scope::Job];
     /// Settings of `inspect`: which Redis, and how fast.
     InspectSettings, InspectScopes: &[Scope::Redis, Scope::Inspect];
+    /// Settings of `ttl advise`: which Redis, which keys, and how fast.
+    TtlAdviseSettings, TtlAdviseScopes: &[Scope::Redis, Scope::TtlAdvise];
     /// Settings that only `serve` has.
     ServeSettings, ServeScopes: &[Scope::Serve];
     /// Settings that every worker has.
@@ -68,7 +70,7 @@ impl<S: Scopes> Args for SettingArgs<S> {
     fn augment_args(mut command: Command) -> Command {
         for scope in S::SCOPES {
             // Every command with a connection reads the job file, and `health` finds the address there.
-            if matches!(scope, Scope::Nats | Scope::Inspect | Scope::Health) {
+            if matches!(scope, Scope::Nats | Scope::Inspect | Scope::TtlAdvise | Scope::Health) {
                 command = command.arg(config_file());
             }
             let rows = SETTINGS.iter().filter(|row| row.is_in(*scope));

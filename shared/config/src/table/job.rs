@@ -52,7 +52,7 @@ settings! {
     Selection {
         /// Name of the job; with several jobs in the file, the one to use
         job: String => SettingDef::job("name", "KEYSWEEP_JOB", SettingKind::Name)
-            .flag("--job").also(&[Scope::Inspect, Scope::Restore, Scope::Stats, Scope::Drive])
+            .flag("--job").also(&[Scope::Inspect, Scope::TtlAdvise, Scope::Restore, Scope::Stats, Scope::Drive])
             .default("permission-cache-cleanup");
         /// Name of the job in log lines
         display_name: String, by resolve::display_name =>
@@ -63,10 +63,10 @@ settings! {
             .derived("`main`, or the only `[redis.<alias>]` of the file").example("main");
         /// Database number
         db: u32, by resolve::db => SettingDef::job("db", "KEYSWEEP_DB", SettingKind::Whole { min: 0, max: 65_535 })
-            .flag("--db").also(&[Scope::Inspect]).heading("Redis").default("0");
+            .flag("--db").also(&[Scope::Inspect, Scope::TtlAdvise]).heading("Redis").default("0");
         /// Keys to clean; repeatable
         patterns: Vec<String> => SettingDef::job("patterns", "KEYSWEEP_PATTERN", SettingKind::Patterns)
-            .flag("--pattern").default("permissions:*");
+            .flag("--pattern").also(&[Scope::TtlAdvise]).default("permissions:*");
         /// Keys that are never touched, whatever else is set; repeatable; flag, variable and job file add up
         protect: Vec<String> => SettingDef::job("protect", "KEYSWEEP_PROTECT", SettingKind::Patterns)
             .flag("--protect").adds_up();
@@ -105,7 +105,7 @@ settings! {
         /// Source of hits and misses: `redis`, `hash:KEY`, or `prometheus:URL`
         hit_rate: ActivitySetting => SettingDef::job(
                 "hit_rate", "KEYSWEEP_HIT_RATE", SettingKind::Source(&["redis", "hash:", "prometheus:"]))
-            .flag("--hit-rate").default("redis");
+            .flag("--hit-rate").also(&[Scope::TtlAdvise]).default("redis");
         /// Prometheus query of the application's hits (a counter)
         hits_query: Option<String> => SettingDef::job("hits_query", "KEYSWEEP_HITS_QUERY", SettingKind::Text)
             .example("sum(cache_hits_total)");
@@ -128,7 +128,7 @@ settings! {
         /// Directory of the state file without NATS: history of runs, deleted keys, events; `none` keeps nothing
         state_dir: Option<PathBuf>, by resolve::state_dir =>
             SettingDef::job("state_dir", "KEYSWEEP_STATE_DIR", SettingKind::Path)
-            .flag("--state-dir").value_name("DIR").also(&[Scope::Stats, Scope::Runs])
+            .flag("--state-dir").value_name("DIR").also(&[Scope::Stats, Scope::Runs, Scope::TtlAdvise])
             .derived("`keysweep` in `$XDG_STATE_HOME`, or in `~/.local/state`");
         /// How long the state file names the keys that were deleted
         audit_retention: Duration => SettingDef::job(
@@ -150,7 +150,7 @@ settings! {
         /// TTL that the application sets; recommendations use it
         configured_ttl: Duration => SettingDef::job(
                 "configured_ttl", "KEYSWEEP_CONFIGURED_TTL", SettingKind::seconds(1, 3_650 * DAY_S))
-            .default("15m");
+            .flag("--configured-ttl").also(&[Scope::TtlAdvise]).default("15m");
     }
 
     Action {
@@ -222,7 +222,7 @@ settings! {
         /// How much the p99 of the application's requests may grow
         latency_budget: Option<Duration>, by pace::budget =>
             SettingDef::job("latency_budget", "KEYSWEEP_LATENCY_BUDGET", LATENCY_BUDGETS)
-            .json("latencyBudget").flag("--latency-budget").also(&[Scope::Inspect]).default(LATENCY_BUDGET);
+            .json("latencyBudget").flag("--latency-budget").also(&[Scope::Inspect, Scope::TtlAdvise]).default(LATENCY_BUDGET);
         /// Keys that the whole run may read per second
         rate_limit: Option<u64> => SettingDef::job(
                 "rate_limit", "KEYSWEEP_RATE_LIMIT", SettingKind::Whole { min: 1, max: 1_000_000_000 })
@@ -230,7 +230,7 @@ settings! {
         /// Full speed, without a latency budget
         max_speed: bool, by pace::max_speed =>
             SettingDef::job("max_speed", "KEYSWEEP_MAX_SPEED", SettingKind::Switch)
-            .json("maxSpeed").flag("--max-speed").also(&[Scope::Inspect]).default("false");
+            .json("maxSpeed").flag("--max-speed").also(&[Scope::Inspect, Scope::TtlAdvise]).default("false");
         /// Servers that keys and TTLs are read from: `primary` or `replica`
         read_from: &'static str => SettingDef::job(
                 "read_from", "KEYSWEEP_READ_FROM", SettingKind::Choice(&["primary", "replica"]))

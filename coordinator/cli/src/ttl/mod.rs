@@ -1,0 +1,6 @@
+//! `keysweep ttl`: what is known of the TTLs of a cache.
+
+pub mod advice_page;
+mod advise;
+
+pub use advise::advise;

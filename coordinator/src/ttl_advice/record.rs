@@ -1,0 +1,54 @@
+//! The panel in the history between calls: one per job and deployment, under `ttl-panel/<alias>/<job>`. A call for other keys
+//! replaces it.
+
+use keysweep_model::wire;
+use keysweep_runtime::context::Context;
+use keysweep_storage::store::{self, StoreError};
+use serde::{Deserialize, Serialize};
+
+use super::panel::Panel;
+use crate::options::Options;
+
+/// Which keys a panel is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Selection {
+    /// The database; `None`: all.
+    pub(super) db: Option<u32>,
+    /// Patterns of the keys; empty: all.
+    pub(super) patterns: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Record {
+    selection: Selection,
+    panel: Panel,
+}
+
+fn key(options: &Options) -> String {
+    format!("ttl-panel/{}/{}", options.alias, options.job)
+}
+
+/// The panel of these keys, if one is kept. One that another version wrote counts as none.
+pub(super) async fn read(
+    context: &Context,
+    options: &Options,
+    selection: &Selection,
+) -> Result<Option<Panel>, StoreError> {
+    let entry = context.history_store.get(&key(options)).await?;
+    let record = entry.and_then(|entry| wire::decode::<Record>(&entry.value).ok());
+    Ok(record.filter(|record| record.selection == *selection).map(|record| record.panel))
+}
+
+/// Keeps `panel`. If another call writes at the same time, that one's is kept.
+pub(super) async fn write(
+    context: &Context,
+    options: &Options,
+    selection: Selection,
+    panel: &Panel,
+) -> Result<(), StoreError> {
+    let (store, key) = (&*context.history_store, key(options));
+    let record = Record { selection, panel: panel.clone() };
+    let value = wire::encode(&record).map_err(|e| StoreError(e.to_string()))?;
+    let before = store.get(&key).await?.map(|entry| entry.revision);
+    store::write(store, &key, value, before).await.map(drop)
+}
