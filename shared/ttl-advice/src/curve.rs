@@ -3,13 +3,16 @@
 //! All errors are errors of the logarithm of the misses: of the mixture (by fits with random weights of the keys, the
 //! Bayesian bootstrap of Rubin 1981), of the measured miss rate (binomial), and a term for what no model has right.
 
-use crate::lifetime::{EarlyEnds, EarlyRate, integral_of_survival};
+use crate::diagnose::Diagnosis;
+use crate::fit::{Misfit, misfit};
+use crate::lifetime::{EarlyEnds, integral_of_survival};
 use crate::limits::{
-    AWAITED_MIN, DEVIATIONS_95, MODEL_TERM_LONGER, MODEL_TERM_PANEL, MODEL_TERM_SHORTER, REPLICATES,
-    SNAPSHOT_TTL_MAX, TTL_MIN_MS, TTLS,
+    AWAITED_MIN, DEVIATIONS_95, FIT_TTL_MIN_MS, MODEL_TERM_LONGER, MODEL_TERM_PANEL, MODEL_TERM_SHORTER,
+    REPLICATES, SNAPSHOT_READ_MIN, SNAPSHOT_TTL_MAX, TTL_MIN_MS, TTLS,
 };
 use crate::mixture::{Kinds, Mixture};
 use crate::recommend::{Recommendation, recommend};
+use crate::refusal::Refusal;
 use crate::rows::{After, Rows};
 use crate::sample::Observation;
 
@@ -61,44 +64,54 @@ pub struct CurvePoint {
     pub bytes: Option<Estimate>,
 }
 
-/// The curve of a sample to which the model fits.
+/// The curve of a sample, if the model explains what was seen of its keys.
 pub(crate) fn curve(
     seen: &Observation<'_>,
     rows: &Rows,
-    early: EarlyRate,
+    found: Diagnosis,
     method: Method,
     target_hit_rate: Option<f64>,
     seed: u64,
-) -> Curve {
+) -> Result<Curve, Refusal> {
     let shortest = TTL_MIN_MS / seen.ttl_ms as f64;
     let range = shortest.min(1.0)..=longest(rows, method);
     let ttls: Vec<f64> = TTLS.into_iter().filter(|ttl| range.contains(ttl)).collect();
     let mixture = Mixture::new(&rows.rows);
     let each_once = rows.weights(|| 1.0);
     let kinds = match method {
-        Method::Snapshot => mixture.needed(&each_once),
+        Method::Snapshot => mixture.needed(&each_once, found.together),
         Method::Panel => Kinds::All,
     };
-    let misses = |weights: &[f64], rate: f64| -> Vec<f64> {
-        let shares = mixture.fit(weights, kinds);
-        ttls.iter().map(|ttl| mixture.misses(&shares, *ttl, rate).ln()).collect()
+    let shares = mixture.fit(&each_once, kinds);
+    if seen.ttl_ms >= FIT_TTL_MIN_MS {
+        check_fit(misfit(&mixture, &shares, &rows.keys, found.together, method))?;
+    }
+    let misses = |shares: &[f64], rate: f64| -> Vec<f64> {
+        ttls.iter().map(|ttl| mixture.misses(shares, *ttl, rate).ln()).collect()
     };
-    let found = misses(&each_once, early.rate);
+    let values = misses(&shares, found.early.rate);
     let mut rng = fastrand::Rng::with_seed(seed);
     let replicates: Vec<Vec<f64>> = (0..REPLICATES)
         .map(|_| {
-            let rate = (early.rate + early.error * normal(&mut rng)).max(0.0);
-            misses(&rows.weights(|| exponential(&mut rng)), rate)
+            let rate = (found.early.rate + found.early.error * normal(&mut rng)).max(0.0);
+            misses(&mixture.fit(&rows.weights(|| exponential(&mut rng)), kinds), rate)
         })
         .collect();
     let points = ttls.iter().enumerate().map(|(index, &ttl)| {
-        let variance = variance(replicates.iter().map(|replicate| replicate[index]));
-        point(seen, ttl, Logarithm { value: found[index], variance }, early, method)
+        let variance = variance(replicates.iter().map(|replicate| replicate[index])) * found.together;
+        point(seen, ttl, Logarithm { value: values[index], variance }, found, method)
     });
     let points: Vec<CurvePoint> = points.collect();
     let recommended = recommend(&points, target_hit_rate);
-    let early_ends = (method == Method::Panel).then(|| early.ends());
-    Curve { method, points, recommended, early_ends }
+    let early_ends = (method == Method::Panel).then(|| found.early.ends());
+    Ok(Curve { method, points, recommended, early_ends })
+}
+
+fn check_fit(misfit: Option<Misfit>) -> Result<(), Refusal> {
+    match misfit.filter(|misfit| misfit.is_too_large()) {
+        Some(Misfit { found, allowed }) => Err(Refusal::OtherPattern { distance: found, allowed }),
+        None => Ok(()),
+    }
 }
 
 /// The logarithm of the misses relative to today.
@@ -108,41 +121,56 @@ struct Logarithm {
     variance: f64,
 }
 
+impl Logarithm {
+    /// The ends of its 95 % interval, with a variance `other` of something that is multiplied.
+    ///
+    /// `term` is what is added because no model is exact. If the share `others` of the misses is of other keys, it may
+    /// not change with the TTL at all.
+    fn ends(self, other: f64, term: f64, others: f64) -> (f64, f64) {
+        let margin = DEVIATIONS_95 * (self.variance + other).sqrt() + term;
+        let constant = ((1.0 - others) * self.value.exp() + others).ln() - self.value;
+        (self.value - margin + constant.min(0.0), self.value + margin + constant.max(0.0))
+    }
+}
+
 fn point(
     seen: &Observation<'_>,
     ttl: f64,
     misses: Logarithm,
-    early: EarlyRate,
+    found: Diagnosis,
     method: Method,
 ) -> CurvePoint {
-    let longer = integral_of_survival(early.rate, ttl) / integral_of_survival(early.rate, 1.0);
+    let early = found.early.rate;
+    let longer = integral_of_survival(early, ttl) / integral_of_survival(early, 1.0);
     let term = match method {
-        Method::Snapshot if ttl > 1.0 => MODEL_TERM_LONGER,
-        Method::Snapshot => MODEL_TERM_SHORTER,
+        _ if ttl < 1.0 => MODEL_TERM_SHORTER,
+        Method::Snapshot => MODEL_TERM_LONGER,
         Method::Panel => MODEL_TERM_PANEL,
     } * ttl.log2().abs();
     // Whatever the requests are: misses fall with the TTL, but by no more than entries live longer.
-    let (least, most) = (longer.recip().min(1.0), longer.recip().max(1.0));
-    let relative = |margin: f64| Estimate {
-        estimate: misses.value.exp().clamp(least, most),
-        low: (misses.value - margin).exp().clamp(least, most),
-        high: (misses.value + margin).exp().clamp(least, most),
+    let (least, most) = (longer.recip().min(1.0).ln(), longer.recip().max(1.0).ln());
+    let value = misses.value.clamp(least, most);
+    let (low, high) = misses.ends(0.0, term, found.other_misses);
+    let relative = Estimate {
+        estimate: value.exp(),
+        low: low.clamp(least, most).exp(),
+        high: high.clamp(least, most).exp(),
     };
-    let of_mixture = relative(DEVIATIONS_95 * misses.variance.sqrt() + term);
     let (requests, measured) = (seen.traffic.requests() as f64, seen.traffic.misses as f64);
-    let of_rate = (1.0 - measured / requests) / measured;
-    let error = DEVIATIONS_95 * (misses.variance + of_rate).sqrt() + term;
+    let of_rate = (1.0 - measured / requests) / measured * found.together;
+    let of_today = DEVIATIONS_95 * of_rate.sqrt();
+    let (low, high) = misses.ends(of_rate, term, found.other_misses);
     let hit_rate = |logarithm: f64| (1.0 - measured / requests * logarithm.exp()).max(0.0);
-    let keys = of_mixture.times(longer);
+    let keys = relative.times(longer);
     let memory = seen.live_keys.zip(seen.key_bytes);
     CurvePoint {
         ttl_ms: (seen.ttl_ms as f64 * ttl).round() as u64,
         hit_rate: Estimate {
-            estimate: hit_rate(misses.value),
-            low: hit_rate(misses.value + error),
-            high: hit_rate(misses.value - error),
+            estimate: hit_rate(value),
+            low: hit_rate(high.min(most + of_today)),
+            high: hit_rate(low.max(least - of_today)),
         },
-        misses: of_mixture,
+        misses: relative,
         keys,
         bytes: memory.map(|(live_keys, bytes)| keys.times(live_keys as f64 * bytes)),
     }
@@ -158,7 +186,12 @@ fn longest(rows: &Rows, method: Method) -> f64 {
     awaited.sort_unstable_by(f64::total_cmp);
     // If all keys came back, none had to be awaited longer.
     let is_long = awaited.get(awaited.len() / 2).is_none_or(|time| *time >= AWAITED_MIN);
-    if method == Method::Panel && is_long { f64::INFINITY } else { SNAPSHOT_TTL_MAX }
+    let read = rows.keys.iter().filter(|key| key.is_read()).count() as f64 / rows.keys.len() as f64;
+    match method {
+        Method::Panel if is_long => f64::INFINITY,
+        Method::Snapshot if read < SNAPSHOT_READ_MIN => 1.0,
+        Method::Panel | Method::Snapshot => SNAPSHOT_TTL_MAX,
+    }
 }
 
 impl Estimate {

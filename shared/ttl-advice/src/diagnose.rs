@@ -1,34 +1,76 @@
 //! Whether the model fits: what must hold before anything is said about other TTLs. The checks are in an order in which a
 //! failed one makes the later ones meaningless, so that no wrong cause is named.
 
-use crate::lifetime::{Distance, EarlyRate, busiest_to_quietest, distance, integral_of_survival};
+use crate::lifetime::{
+    Distance, EarlyRate, busiest_to_quietest, distance, integral_of_survival, written_together,
+};
 use crate::limits::{
     EARLY_RATE_MAX, EVICTED_MAX, IDLE_KNOWN_MIN, JUMP_CRITICAL, JUMP_WINDOWS, KEYS_MIN, LATER_MAX,
-    MISSES_DEVIATIONS_MAX, MISSES_FACTOR_MAX, MISSES_MIN, REQUESTS_MIN, SLIDING_HIT_RATE_MIN,
-    SLIDING_READ_MAX, TTL_TOLERANCE, UNREAD_SLIDING,
+    MISSES_DEVIATIONS_MAX, MISSES_FACTOR_MAX, MISSES_MIN, REQUESTS_MIN, SLIDING_DEVIATIONS_MIN,
+    SLIDING_HIT_RATE_MIN, SLIDING_READ_MAX, TTL_TOLERANCE, UNREAD_SLIDING,
 };
 use crate::refusal::Refusal;
 use crate::rows::Rows;
 use crate::sample::Observation;
 
-/// The rate at which entries are deleted before they expire, if the model fits. `panel`: enough keys were followed.
-pub(crate) fn diagnose(seen: &Observation<'_>, rows: &Rows, panel: bool) -> Result<EarlyRate, Refusal> {
-    check_amounts(seen, rows)?;
-    check_capacity(seen)?;
-    let mut ages: Vec<f64> =
-        seen.keys.iter().map(|key| 1.0 - key.remaining_ms as f64 / seen.ttl_ms as f64).collect();
-    ages.sort_unstable_by(f64::total_cmp);
-    check_sliding(seen, rows, &ages)?;
-    check_single_ttl(seen, &ages)?;
-    let early = check_ages(seen, &ages, panel)?;
-    check_misses(seen, early)?;
-    Ok(early)
+/// What the checks found that the estimates depend on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Diagnosis {
+    /// The rate at which entries are deleted before they expire.
+    pub(crate) early: EarlyRate,
+    /// So many keys are written together, and count as one.
+    pub(crate) together: f64,
+    /// The share of the measured misses that the number of live keys does not explain; 0 where it is not known.
+    pub(crate) other_misses: f64,
 }
 
-fn check_amounts(seen: &Observation<'_>, rows: &Rows) -> Result<(), Refusal> {
+/// The ages of the keys, in TTLs, from the youngest, and how many of them count as one.
+struct Ages {
+    sorted: Vec<f64>,
+    together: f64,
+}
+
+/// What the estimates depend on, if the model fits. `panel`: enough keys were followed.
+pub(crate) fn diagnose(seen: &Observation<'_>, rows: &Rows, panel: bool) -> Result<Diagnosis, Refusal> {
+    let ages = Ages::of(seen);
+    check_amounts(seen, rows, ages.together)?;
+    check_capacity(seen)?;
+    let mut early = if panel { EarlyRate::of_followed(seen.keys, seen.ttl_ms) } else { EarlyRate::default() };
+    early.error *= ages.together.sqrt();
+    check_sliding(seen, rows, &ages, early)?;
+    check_single_ttl(seen, &ages)?;
+    check_ages(seen, &ages, early, panel)?;
+    let other_misses = check_misses(seen, early)?;
+    Ok(Diagnosis { early, together: ages.together, other_misses })
+}
+
+impl Ages {
+    fn of(seen: &Observation<'_>) -> Self {
+        let age = |remaining_ms: u64| 1.0 - remaining_ms as f64 / seen.ttl_ms.max(1) as f64;
+        let mut sorted: Vec<f64> = seen.keys.iter().map(|key| age(key.remaining_ms)).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let together = written_together(&sorted);
+        Self { sorted, together }
+    }
+
+    fn distance(&self, early: f64) -> Distance {
+        distance(&self.sorted, early, self.together)
+    }
+
+    /// By how many standard deviations keys are younger on average than those of entries that all live until their expiry
+    /// in steady traffic.
+    fn deviations_too_young(&self) -> f64 {
+        let count = self.sorted.len() as f64;
+        let mean = self.sorted.iter().sum::<f64>() / count;
+        (0.5 - mean) * (12.0 * count / self.together).sqrt()
+    }
+}
+
+fn check_amounts(seen: &Observation<'_>, rows: &Rows, together: f64) -> Result<(), Refusal> {
     let (keys, known) = (seen.keys.len(), rows.keys.len());
-    if keys < KEYS_MIN || seen.ttl_ms == 0 {
-        return Err(Refusal::TooFewKeys { keys, needed: KEYS_MIN });
+    let independent = (keys as f64 / together) as usize;
+    if independent < KEYS_MIN || seen.ttl_ms == 0 {
+        return Err(Refusal::TooFewKeys { keys: independent, needed: KEYS_MIN });
     }
     if (known as f64) < IDLE_KNOWN_MIN * keys as f64 {
         return Err(Refusal::NoIdleTimes { known, keys });
@@ -51,13 +93,16 @@ fn check_capacity(seen: &Observation<'_>) -> Result<(), Refusal> {
 }
 
 /// With a sliding TTL the idle time of every key is its age, and ages are as uneven as reads are frequent. Where few
-/// entries are ever read, most idle times are ages as well, but those are even.
-fn check_sliding(seen: &Observation<'_>, rows: &Rows, ages: &[f64]) -> Result<(), Refusal> {
+/// entries are ever read, most idle times are ages as well, but those are even; there it does not matter whether the few
+/// that are read renew their TTL. Followed keys that are renewed as often as the hit rate implies are evidence, too.
+fn check_sliding(seen: &Observation<'_>, rows: &Rows, ages: &Ages, early: EarlyRate) -> Result<(), Refusal> {
     let unread = rows.keys.iter().filter(|key| !key.is_read()).count() as f64 / rows.keys.len() as f64;
     let hit_rate = seen.traffic.hits as f64 / seen.traffic.requests() as f64;
     let is_contradiction = unread > UNREAD_SLIDING && hit_rate > SLIDING_HIT_RATE_MIN;
-    let is_certain = unread > 1.0 - SLIDING_READ_MAX || distance(ages, 0.0).is_too_large();
-    if is_contradiction && is_certain {
+    let are_renewed = early.rate > -0.5 * (1.0 - hit_rate).ln();
+    let is_likely = are_renewed || ages.deviations_too_young() > SLIDING_DEVIATIONS_MIN;
+    let is_uneven = ages.distance(0.0).is_too_large();
+    if is_contradiction && (is_uneven || unread > 1.0 - SLIDING_READ_MAX && is_likely) {
         return Err(Refusal::SlidingTtl { unread, hit_rate });
     }
     Ok(())
@@ -65,7 +110,8 @@ fn check_sliding(seen: &Observation<'_>, rows: &Rows, ages: &[f64]) -> Result<()
 
 /// With one TTL there are, at each age, at least as many younger keys as older ones; where there are suddenly fewer, the
 /// younger ones were written with another TTL.
-fn check_single_ttl(seen: &Observation<'_>, ages: &[f64]) -> Result<(), Refusal> {
+fn check_single_ttl(seen: &Observation<'_>, ages: &Ages) -> Result<(), Refusal> {
+    let (critical, ages) = (JUMP_CRITICAL * ages.together.sqrt(), &ages.sorted);
     let later = ages.iter().take_while(|age| **age < -TTL_TOLERANCE).count();
     if later as f64 > LATER_MAX * ages.len() as f64 {
         return Err(Refusal::LongerTtls { keys: later, of: ages.len() });
@@ -78,7 +124,7 @@ fn check_single_ttl(seen: &Observation<'_>, ages: &[f64]) -> Result<(), Refusal>
             let above = younger_than(age) - younger_than(age - window);
             let below = younger_than(age + window) - younger_than(age);
             let deviations = (below as f64 - above as f64) / ((above + below) as f64).sqrt().max(1.0);
-            if deviations > JUMP_CRITICAL {
+            if deviations > critical {
                 let remaining_ms = ((1.0 - age) * seen.ttl_ms as f64) as u64;
                 return Err(Refusal::SeveralTtls { above, below, remaining_ms });
             }
@@ -87,12 +133,11 @@ fn check_single_ttl(seen: &Observation<'_>, ages: &[f64]) -> Result<(), Refusal>
     Ok(())
 }
 
-fn check_ages(seen: &Observation<'_>, ages: &[f64], panel: bool) -> Result<EarlyRate, Refusal> {
-    let early = if panel { EarlyRate::of_followed(seen.keys, seen.ttl_ms) } else { EarlyRate::default() };
-    let found = distance(ages, early.rate);
+fn check_ages(seen: &Observation<'_>, ages: &Ages, early: EarlyRate, panel: bool) -> Result<(), Refusal> {
+    let found = ages.distance(early.rate);
     if found.is_too_large() {
         let Distance { found: distance, allowed } = found;
-        let busiest_to_quietest = busiest_to_quietest(ages);
+        let busiest_to_quietest = busiest_to_quietest(&ages.sorted);
         return Err(if panel {
             Refusal::NotStationary { distance, allowed, busiest_to_quietest }
         } else {
@@ -107,12 +152,13 @@ fn check_ages(seen: &Observation<'_>, ages: &[f64], panel: bool) -> Result<Early
             saved_at_most: ends.saved_at_most,
         });
     }
-    Ok(early)
+    Ok(())
 }
 
-/// Little's law: live keys are misses per time, times how long an entry lives.
-fn check_misses(seen: &Observation<'_>, early: EarlyRate) -> Result<(), Refusal> {
-    let (Some(window_ms), Some(live_keys)) = (seen.traffic.window_ms, seen.live_keys) else { return Ok(()) };
+/// Little's law: live keys are misses per time, times how long an entry lives. The share of the misses that is not explained
+/// so.
+fn check_misses(seen: &Observation<'_>, early: EarlyRate) -> Result<f64, Refusal> {
+    let (Some(window_ms), Some(live_keys)) = (seen.traffic.window_ms, seen.live_keys) else { return Ok(0.0) };
     let windows = window_ms as f64 / seen.ttl_ms as f64;
     let expected = live_keys as f64 / integral_of_survival(early.rate, 1.0) * windows;
     let misses = seen.traffic.misses as f64;
@@ -122,5 +168,5 @@ fn check_misses(seen: &Observation<'_>, early: EarlyRate) -> Result<(), Refusal>
     if factor > MISSES_FACTOR_MAX && (misses - expected).abs() > MISSES_DEVIATIONS_MAX * deviation {
         return Err(Refusal::OtherMisses { misses: seen.traffic.misses, expected });
     }
-    Ok(())
+    Ok((1.0 - expected / misses).max(0.0))
 }

@@ -7,6 +7,7 @@
 mod advise;
 mod curve;
 mod diagnose;
+mod fit;
 mod lifetime;
 pub mod limits;
 mod mixture;

@@ -6,7 +6,7 @@
 //! the rate: that takes keys that were looked at again.
 
 use crate::curve::Estimate;
-use crate::limits::{DEVIATIONS_95, KS_CRITICAL, KS_TOLERATED};
+use crate::limits::{DEVIATIONS_95, KS_CRITICAL, KS_TOLERATED, TOGETHER_MIN, TOGETHER_WINDOWS};
 use crate::sample::{FollowUp, SampledKey};
 
 /// The rate at which entries are deleted before their expiry, per TTL.
@@ -41,7 +41,9 @@ pub(crate) fn integral_of_survival(rate: f64, time: f64) -> f64 {
 
 /// The Kolmogorov–Smirnov distance of `ages`, which are sorted, from those of entries that are deleted at the rate
 /// `early`.
-pub(crate) fn distance(ages: &[f64], early: f64) -> Distance {
+///
+/// `together` keys count as one.
+pub(crate) fn distance(ages: &[f64], early: f64, together: f64) -> Distance {
     let count = ages.len() as f64;
     let whole = integral_of_survival(early, 1.0);
     let distances = ages.iter().enumerate().map(|(rank, age)| {
@@ -49,7 +51,8 @@ pub(crate) fn distance(ages: &[f64], early: f64) -> Distance {
         let below = rank as f64 / count;
         (expected - below).max(below + 1.0 / count - expected)
     });
-    Distance { found: distances.fold(0.0, f64::max), allowed: (KS_CRITICAL / count.sqrt()).max(KS_TOLERATED) }
+    let allowed = (KS_CRITICAL * (together / count).sqrt()).max(KS_TOLERATED);
+    Distance { found: distances.fold(0.0, f64::max), allowed }
 }
 
 impl Distance {
@@ -57,6 +60,28 @@ impl Distance {
         self.found > self.allowed
     }
 }
+
+/// How many keys are written together, so that they count as one: the variance of the numbers of keys in short windows,
+/// relative to that of independent keys, or 1.
+///
+/// It is taken from the differences of neighbours, of which the largest tenth is left out: neither slow changes nor a few
+/// moments at which many keys were written count.
+pub(crate) fn written_together(ages: &[f64]) -> f64 {
+    let mut counts = [0_i32; TOGETHER_WINDOWS];
+    for age in ages {
+        counts[((age * TOGETHER_WINDOWS as f64) as usize).min(TOGETHER_WINDOWS - 1)] += 1;
+    }
+    let mut squares: Vec<f64> = counts.windows(2).map(|pair| f64::from(pair[0] - pair[1]).powi(2)).collect();
+    squares.sort_unstable_by(f64::total_cmp);
+    squares.truncate(squares.len() * 9 / 10);
+    let mean = squares.iter().sum::<f64>() / squares.len() as f64;
+    let expected = 2.0 * MEAN_OF_NINE_TENTHS * ages.len() as f64 / TOGETHER_WINDOWS as f64;
+    let found = mean / expected;
+    if found > TOGETHER_MIN { found } else { 1.0 }
+}
+
+/// The mean of the square of a standard normal number, if the largest tenth is left out.
+const MEAN_OF_NINE_TENTHS: f64 = 0.623;
 
 /// The busiest third of the last TTL, in writes, relative to the quietest one. Only live keys are known.
 pub(crate) fn busiest_to_quietest(ages: &[f64]) -> f64 {
@@ -139,12 +164,35 @@ mod tests {
     #[test]
     fn even_ages_are_uniform_and_young_ones_are_not() {
         let even: Vec<f64> = (0..1_000).map(|i| (f64::from(i) + 0.5) / 1_000.0).collect();
-        assert!(!distance(&even, 0.0).is_too_large());
-        assert!(distance(&even, 0.8).is_too_large());
+        assert!(!distance(&even, 0.0, 1.0).is_too_large());
+        assert!(distance(&even, 0.8, 1.0).is_too_large());
+        assert!(!distance(&even, 0.8, 10.0).is_too_large());
         assert!((busiest_to_quietest(&even) - 1.0).abs() < 0.01);
         let young: Vec<f64> = even.iter().map(|age| age * age).collect();
-        assert!(distance(&young, 0.0).is_too_large());
+        assert!(distance(&young, 0.0, 1.0).is_too_large());
         assert!(busiest_to_quietest(&young) > 2.0);
+    }
+
+    #[test]
+    fn keys_that_are_written_together_are_noticed() {
+        let mut rng = fastrand::Rng::with_seed(9);
+        let mut check = |groups: usize, size: usize, together: std::ops::Range<f64>| {
+            for _ in 0..20 {
+                let mut ages: Vec<f64> = (0..groups).flat_map(|_| vec![rng.f64(); size]).collect();
+                let found = written_together(&ages);
+                assert!(together.contains(&found), "{groups} times {size}: {found}");
+                // A step of the number of keys, and a moment at which many were written, do not count.
+                ages.iter_mut().for_each(|age| *age = if *age < 0.3 { *age * 0.5 } else { *age });
+                ages.extend(vec![0.7; groups * size / 5]);
+                let other = written_together(&ages);
+                assert!(other < 1.5 * together.end, "{groups} times {size}: {other}");
+            }
+        };
+        check(2_000, 1, 1.0..1.01);
+        check(500, 1, 1.0..1.01);
+        check(400, 5, 3.0..8.0);
+        check(400, 20, 12.0..32.0);
+        assert_eq!(written_together(&[]), 1.0);
     }
 
     #[test]

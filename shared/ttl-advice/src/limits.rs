@@ -34,6 +34,10 @@ pub const TTL_MIN_MS: f64 = 2_000.0;
 /// The longest of [`TTLS`] that is estimated without a panel: a live key says nothing about rates far below one per TTL.
 pub const SNAPSHOT_TTL_MAX: f64 = 2.0;
 
+/// The share of keys that must have been read. Otherwise a snapshot says nothing about longer TTLs: keys that are requested
+/// regularly, but less often than once per TTL, look as if they were never requested again.
+pub const SNAPSHOT_READ_MIN: f64 = 0.1;
+
 /// The share of evictions among all removals above which memory decides how long keys live, and not the TTL.
 pub const EVICTED_MAX: f64 = 0.1;
 
@@ -55,8 +59,11 @@ pub const UNREAD_SLIDING: f64 = 0.95;
 /// The hit rate above which such a share is a contradiction, unless the TTL is a sliding one.
 pub const SLIDING_HIT_RATE_MIN: f64 = 0.05;
 
-/// The share of read keys below which a sliding TTL needs no further evidence.
+/// The share of read keys below which a mean age that is too low is evidence enough of a sliding TTL,
 pub const SLIDING_READ_MAX: f64 = 0.005;
+
+/// and by how many standard deviations it must be too low.
+pub const SLIDING_DEVIATIONS_MIN: f64 = 1.0;
 
 /// The Kolmogorov–Smirnov distance, times the root of the number of keys, that chance exceeds in 1 % of samples.
 pub const KS_CRITICAL: f64 = 1.63;
@@ -71,6 +78,32 @@ pub const JUMP_WINDOWS: [f64; 3] = [0.02, 0.05, 0.1];
 /// over all windows and ages.
 pub const JUMP_CRITICAL: f64 = 4.8;
 
+/// Keys without which a part of the sample is not compared with the fitted model.
+pub const FIT_KEYS_MIN: usize = 50;
+
+/// The distance between a sample and the model that was fitted to it, times the root of the number of keys, that is
+/// allowed.
+pub const FIT_CRITICAL: f64 = 1.3;
+
+/// A distance that is tolerated in snapshots of any size,
+pub const FIT_TOLERATED: f64 = 0.06;
+
+/// and in panels, whose estimates depend less on the model.
+pub const FIT_TOLERATED_PANEL: f64 = 0.1;
+
+/// Idle times count as known to this part of the TTL in either direction when the model is checked: patterns within it do
+/// not matter.
+pub const FIT_BLUR: f64 = 0.05;
+
+/// The TTL, in ms, below which the model is not checked: idle times are known to a second, and say too little.
+pub const FIT_TTL_MIN_MS: u64 = 10_000;
+
+/// Windows per TTL in which keys are counted, to find how many are written together.
+pub const TOGETHER_WINDOWS: usize = 100;
+
+/// The variance of these counts, relative to that of independent keys, above which keys are written together.
+pub const TOGETHER_MIN: f64 = 1.6;
+
 /// The rate at which entries are deleted early, per TTL, above which the TTL hardly decides how long they live.
 pub const EARLY_RATE_MAX: f64 = 1.0;
 
@@ -84,7 +117,10 @@ pub const MISSES_DEVIATIONS_MAX: f64 = 4.0;
 pub const NEAR_EXPIRY: f64 = 0.9;
 
 /// Keys of such an age without which their share is not stated.
-pub const NEAR_EXPIRY_KEYS_MIN: usize = 30;
+pub const NEAR_EXPIRY_KEYS_MIN: f64 = 30.0;
+
+/// The TTL, in ms, below which that share is not stated: a read within two seconds of the write is not seen.
+pub const NEAR_EXPIRY_TTL_MIN_MS: u64 = 60_000;
 
 /// Rounds of the EM algorithm. More would fit the noise of the sample.
 pub const ROUNDS: usize = 100;
@@ -99,14 +135,14 @@ pub const REPLICATES: usize = 30;
 /// The half-width of a 95 % interval in standard errors.
 pub const DEVIATIONS_95: f64 = 1.96;
 
-/// What is added to intervals of the logarithm of misses, on each side, since no model is exact: without a panel, for each
-/// halving of the TTL,
+/// What is added to intervals of the logarithm of misses, on each side, since no model is exact: for each halving of the
+/// TTL,
 pub const MODEL_TERM_SHORTER: f64 = 0.08;
 
-/// and for the doubling;
-pub const MODEL_TERM_LONGER: f64 = 0.14;
+/// for the doubling without a panel,
+pub const MODEL_TERM_LONGER: f64 = 0.18;
 
-/// with one, for each halving and doubling.
+/// and for each doubling with one.
 pub const MODEL_TERM_PANEL: f64 = 0.06;
 
 /// A doubling of the TTL is worth its memory if it saves at least this share of the misses

@@ -4,9 +4,9 @@
 //! The grid makes no assumption about the distribution of rates. The number of rounds is fixed: with ever more rounds,
 //! the shares would follow the noise of the sample.
 
-use crate::limits::{BURSTS_EVIDENT, ROUNDS};
+use crate::limits::{BURSTS_EVIDENT, FIT_BLUR, ROUNDS};
 use crate::process::RequestProcess;
-use crate::rows::Row;
+use crate::rows::{After, Row};
 
 /// Poisson rates per TTL are 10 to the power of (i / 3) for i in this range.
 const POISSON_EXPONENTS: std::ops::RangeInclusive<i32> = -8..=9;
@@ -80,15 +80,43 @@ impl Mixture {
         shares
     }
 
+    /// The probabilities of a longer idle time than that of a key, given its age: than the longest that it may be, and than
+    /// the shortest. Idle times count as known to a small part of the TTL only.
+    pub(crate) fn place_of_idle_time(&self, shares: &[f64], row: &Row) -> (f64, f64) {
+        let longer = |time: f64| -> f64 {
+            let kinds = self.processes.iter().zip(shares);
+            kinds.map(|(process, share)| share * process.idle_for(row.age, time)).sum()
+        };
+        let (shortest, longest) = ((row.idle_low - FIT_BLUR).max(0.0), row.idle_high + FIT_BLUR);
+        (if longest < row.age { longer(longest) } else { 0.0 }, longer(shortest))
+    }
+
+    /// The same for the time until a key was back, given its age and its idle time.
+    pub(crate) fn place_of_return(&self, shares: &[f64], row: &Row) -> (f64, f64) {
+        let (time, is_back) = match row.after {
+            After::Unknown => (0.0, false),
+            After::CameBack(time) => (time, true),
+            After::NotBack(time) => (time, false),
+        };
+        let (mut seen, mut kept) = (0.0, 0.0);
+        for (process, share) in self.processes.iter().zip(shares) {
+            let (now, later) = process.not_back_for(row, time);
+            seen += share * now;
+            kept += share * later;
+        }
+        let longer = kept / seen.max(LIKELIHOOD_MIN);
+        (if is_back { longer } else { 0.0 }, longer)
+    }
+
     fn rows(&self) -> impl Iterator<Item = &[f64]> {
         self.likelihoods.chunks_exact(self.processes.len())
     }
 
-    /// The kinds of processes that are needed to explain what was seen.
-    pub(crate) fn needed(&self, row_weights: &[f64]) -> Kinds {
+    /// The kinds of processes that are needed to explain what was seen, if `together` keys count as one.
+    pub(crate) fn needed(&self, row_weights: &[f64], together: f64) -> Kinds {
         let [without, all] = [Kinds::WithoutBursts, Kinds::All]
             .map(|kinds| self.log_likelihood(row_weights, &self.fit(row_weights, kinds)));
-        if all - without > BURSTS_EVIDENT { Kinds::All } else { Kinds::WithoutBursts }
+        if all - without > BURSTS_EVIDENT * together { Kinds::All } else { Kinds::WithoutBursts }
     }
 
     fn log_likelihood(&self, row_weights: &[f64], shares: &[f64]) -> f64 {

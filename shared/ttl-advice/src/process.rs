@@ -83,6 +83,26 @@ impl RequestProcess {
         }
     }
 
+    /// The probability that a live key of the age `age` was not requested within the last `time`; if that is its age, since
+    /// it was written.
+    pub(crate) fn idle_for(&self, age: f64, time: f64) -> f64 {
+        let time = time.min(age);
+        let quiet = self.without_request(self.evolve(self.written(), age - time), time);
+        quiet.fast + quiet.slow
+    }
+
+    /// The likelihood of what was seen of a live key, and that times the probability that it is not requested for `time` after
+    /// its expiry.
+    pub(crate) fn not_back_for(&self, row: &Row, time: f64) -> (f64, f64) {
+        let seen = self.at_sampling(row);
+        let kept = self.without_request(self.evolve(seen, 1.0 - row.age), time);
+        (seen.fast + seen.slow, kept.fast + kept.slow)
+    }
+
+    fn written(&self) -> Phases {
+        Phases { fast: self.burst, slow: 1.0 - self.burst }
+    }
+
     /// At the moment at which a key was sampled, given when it was last accessed.
     fn at_sampling(&self, row: &Row) -> Phases {
         if row.idle_high < row.age {
@@ -96,8 +116,7 @@ impl RequestProcess {
         }
         // The last access may be the write itself: all that is known is that there was none since.
         let quiet = row.idle_low.min(row.age);
-        let written = Phases { fast: self.burst, slow: 1.0 - self.burst };
-        self.without_request(self.evolve(written, row.age - quiet), quiet)
+        self.without_request(self.evolve(self.written(), row.age - quiet), quiet)
     }
 
     /// After `time`, whatever was requested in it.

@@ -8,7 +8,7 @@ use std::fmt;
 pub enum Refusal {
     /// The sample is too small.
     TooFewKeys {
-        /// Keys that can be used.
+        /// Keys that can be used; those that are written together count as one.
         keys: usize,
         /// Keys that are needed.
         needed: usize,
@@ -77,6 +77,13 @@ pub enum Refusal {
         /// Live keys of the busiest third of the last TTL, relative to the quietest.
         busiest_to_quietest: f64,
     },
+    /// The requests are unlike all that the model knows.
+    OtherPattern {
+        /// The distance between what was seen of the keys and what the fitted model expects,
+        distance: f64,
+        /// and what is allowed.
+        allowed: f64,
+    },
     /// Most entries are deleted before they expire.
     DeletedEarly {
         /// The share of entries that are.
@@ -99,7 +106,11 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::TooFewKeys { keys, needed } => {
-                write!(f, "the sample has {keys} keys that can be used; at least {needed} are needed")
+                write!(
+                    f,
+                    "the sample has {keys} keys that can be used (keys that are written together count as one); at least \
+                 {needed} are needed"
+                )
             }
             Self::TooFewRequests { requests, misses } => write!(
                 f,
@@ -134,7 +145,8 @@ impl fmt::Display for Refusal {
             Self::SeveralTtls { above, below, remaining_ms } => write!(
                 f,
                 "{below} keys have a remaining TTL just below {}, and {above} one just above: not all are written with \
-                 the stated TTL, or it varies at random; choose keys that all have the same",
+                 the stated TTL, it varies at random, or many were written at once; choose keys that all have the same, and try \
+                 again",
                 Seconds(remaining_ms)
             ),
             Self::UnevenAges { distance, allowed, busiest_to_quietest } => write!(
@@ -145,9 +157,16 @@ impl fmt::Display for Refusal {
             ),
             Self::NotStationary { distance, allowed, busiest_to_quietest } => write!(
                 f,
-                "the traffic changed within the last TTL, or not all keys have the stated one (distance of ages \
-                 {distance:.3}, allowed {allowed:.3}; {busiest_to_quietest:.1} times as many keys are left of one third \
-                 of it as of another); try again when it is steady"
+                "the traffic changed within the last TTL, not all keys have the stated one, or entries of some keys are \
+                 deleted much more often than those of others (distance of ages {distance:.3}, allowed {allowed:.3}; \
+                 {busiest_to_quietest:.1} times as many keys are left of one third of it as of another); try again when \
+                 it is steady"
+            ),
+            Self::OtherPattern { distance, allowed } => write!(
+                f,
+                "the keys are not requested as the model expects (distance {distance:.3}, allowed {allowed:.3}): at regular \
+                 times, in visits of several requests, for a short part of their life, or differently than before; another \
+                 TTL may then have any effect"
             ),
             Self::DeletedEarly { share, miss_rate, saved_at_most } => write!(
                 f,

@@ -24,7 +24,8 @@ pub struct SampledKey {
     pub remaining_ms: u64,
     /// When it was last read or written; unknown where the server counts frequencies instead (an LFU policy).
     pub idle: Option<Idle>,
-    /// What a later look found, where there was one.
+    /// What later looks found. None if there were none, and if the last one was before its expiry, whatever it found: else
+    /// keys that ended early would be counted, and those that would have lived on would not.
     pub follow_up: Option<FollowUp>,
 }
 

@@ -5,7 +5,8 @@ use fastrand::Rng;
 use keysweep_ttl_advice::limits::TTLS;
 use keysweep_ttl_advice::{FollowUp, Idle, Observation, Removals, SampledKey, Traffic};
 
-use crate::requests::{Requests, exponential, normal};
+use crate::popularity::Popularity;
+use crate::requests::{Requests, exponential};
 
 /// When all caches are warm, and the true effects are counted from,
 const WARM: f64 = 18.0;
@@ -20,20 +21,35 @@ const END: f64 = 27.0;
 #[derive(Clone, Copy, Debug)]
 pub struct Application {
     pub ttl_ms: u64,
-    /// Median requests for a key per TTL, and the standard deviation of the logarithm.
+    /// Requests for a key per TTL, times a factor of the key.
     pub rate: f64,
-    pub spread: f64,
+    pub popularity: Popularity,
     pub requests: Requests,
-    /// Entries are deleted before they expire at this rate.
+    /// So many keys are always requested together.
+    pub together: u32,
+    /// Entries of this share of the keys are deleted before they expire, at this rate.
     pub deleted: f64,
+    pub deleted_keys: f64,
+    /// This share of all entries is deleted at once, so long after the keys are sampled.
+    pub purged: f64,
+    pub purged_after: f64,
     /// Entries that were not accessed for so long are evicted.
     pub evicted_after: f64,
-    /// Hits renew the TTL.
-    pub is_sliding: bool,
+    /// Hits renew the TTL in the last part of it: with 1 this is a sliding TTL, with less the entry is refreshed ahead.
+    pub renewed: f64,
     /// The TTL of an entry varies by this share in both directions.
     pub jitter: f64,
-    /// A third of the keys have a TTL of this factor.
+    /// This share of the keys has a TTL of this factor.
     pub other_ttl: f64,
+    pub other_ttl_keys: f64,
+    /// After a miss, further requests are misses for so long.
+    pub loads_for: f64,
+    /// Misses of other keys that are counted as well, relative to those of the application.
+    pub other_misses: f64,
+    /// The share of the live keys that is looked at.
+    pub looked_at: f64,
+    /// When the last look is taken.
+    pub last_look: f64,
 }
 
 /// What a cleaner sees, and what is true.
@@ -56,6 +72,14 @@ pub struct Truth {
     pub lived: f64,
 }
 
+/// What all entries of a key have in common.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    ttl: f64,
+    /// The rate at which they are deleted.
+    deleted: f64,
+}
+
 /// An entry of the cache.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -76,13 +100,22 @@ impl Default for Application {
         Self {
             ttl_ms: 3_600_000,
             rate: 0.5,
-            spread: 1.6,
+            popularity: Popularity::LogNormal(1.6),
             requests: Requests::Poisson,
+            together: 1,
             deleted: 0.0,
+            deleted_keys: 1.0,
+            purged: 0.0,
+            purged_after: 0.0,
             evicted_after: f64::INFINITY,
-            is_sliding: false,
+            renewed: 0.0,
             jitter: 0.0,
             other_ttl: 1.0,
+            other_ttl_keys: 1.0 / 3.0,
+            loads_for: 0.0,
+            other_misses: 0.0,
+            looked_at: 1.0,
+            last_look: END - SAMPLED,
         }
     }
 }
@@ -96,6 +129,19 @@ impl Seen {
             removals: Some(self.removals),
             live_keys: Some(self.live_keys),
             key_bytes: Some(100.0),
+        }
+    }
+
+    fn count_request(&mut self, index: usize, time: f64, is_measured: bool, is_hit: bool) {
+        let is_counted = u64::from((WARM..END).contains(&time));
+        let measured = u64::from(is_measured);
+        let truth = &mut self.truth[index];
+        if is_hit {
+            truth.hits += is_counted;
+            self.traffic.hits += measured;
+        } else {
+            truth.misses += is_counted;
+            self.traffic.misses += measured;
         }
     }
 
@@ -125,28 +171,34 @@ impl Application {
         // The clock of the server is at no particular moment within a second.
         let clock_ms = rng.u64(..1_000);
         while seen.keys.len() < sample {
-            self.run_key(&mut seen, clock_ms, &mut rng);
+            self.run_keys(&mut seen, clock_ms, &mut rng);
         }
-        seen.live_keys = seen.keys.len() as u64;
+        self.count_other_keys(&mut seen);
         seen
     }
 
-    fn run_key(&self, seen: &mut Seen, clock_ms: u64, rng: &mut Rng) {
-        let rate = self.rate * (self.spread * normal(rng)).exp();
+    /// Keys that are requested together.
+    fn run_keys(&self, seen: &mut Seen, clock_ms: u64, rng: &mut Rng) {
+        let rate = self.rate * self.popularity.factor(rng);
         // Otherwise the entries of frequent keys would all be filled at the same time.
         let begin = TTLS[TTLS.len() - 1] * rng.f64();
         let times = self.requests.times(rate, begin, END, rng);
-        let factor = if rng.u32(..3) == 0 { self.other_ttl } else { 1.0 };
-        for (index, ttl) in TTLS.into_iter().enumerate() {
-            let sampled = self.serve(&times, ttl * factor, seen, index, rng);
-            if ttl == 1.0 {
-                seen.keys.extend(sampled.map(|entry| self.look(&entry, &times, clock_ms)));
+        let factor = if rng.f64() < self.other_ttl_keys { self.other_ttl } else { 1.0 };
+        let deleted = if rng.f64() < self.deleted_keys { self.deleted } else { 0.0 };
+        for _ in 0..self.together {
+            for (index, ttl) in TTLS.into_iter().enumerate() {
+                let live = self.serve(&times, Key { ttl: ttl * factor, deleted }, seen, index, rng);
+                let Some(entry) = live.filter(|_| ttl == 1.0) else { continue };
+                seen.live_keys += 1;
+                if rng.f64() < self.looked_at {
+                    seen.keys.push(self.look(&entry, &times, clock_ms));
+                }
             }
         }
     }
 
     /// Serves requests from a cache with one TTL. The entry that is live when keys are sampled.
-    fn serve(&self, times: &[f64], ttl: f64, seen: &mut Seen, index: usize, rng: &mut Rng) -> Option<Entry> {
+    fn serve(&self, times: &[f64], key: Key, seen: &mut Seen, index: usize, rng: &mut Rng) -> Option<Entry> {
         let is_real = TTLS[index] == 1.0;
         let mut entry: Option<Entry> = None;
         let mut sampled = None;
@@ -157,24 +209,35 @@ impl Application {
             let is_measured = is_real && (COUNTED..SAMPLED).contains(&time);
             if let Some(entry) = entry.as_mut().filter(|entry| self.ends(entry) > time) {
                 entry.accessed = time;
-                entry.expires = if self.is_sliding { time + ttl } else { entry.expires };
-                seen.truth[index].hits += u64::from((WARM..END).contains(&time));
-                seen.traffic.hits += u64::from(is_measured);
+                if self.is_renewed(entry, time, key.ttl) {
+                    entry.expires = time + key.ttl;
+                }
+                let is_hit = time >= entry.filled + self.loads_for;
+                seen.count_request(index, time, is_measured, is_hit);
                 continue;
             }
             if let Some(entry) = &entry {
                 self.count(entry, is_real, index, seen);
             }
-            seen.truth[index].misses += u64::from((WARM..END).contains(&time));
-            seen.traffic.misses += u64::from(is_measured);
-            let expires = time + ttl * (1.0 + self.jitter * (2.0 * rng.f64() - 1.0));
-            let deleted = if self.deleted > 0.0 { time + exponential(rng) / self.deleted } else { f64::MAX };
-            entry = Some(Entry { filled: time, accessed: time, expires, deleted });
+            seen.count_request(index, time, is_measured, false);
+            entry = Some(self.fill(time, key, rng));
         }
         if let Some(entry) = &entry {
             self.count(entry, is_real, index, seen);
         }
         sampled.unwrap_or(entry.filter(|entry| self.ends(entry) > SAMPLED))
+    }
+
+    fn fill(&self, time: f64, key: Key, rng: &mut Rng) -> Entry {
+        let expires = time + key.ttl * (1.0 + self.jitter * (2.0 * rng.f64() - 1.0));
+        let deleted = if key.deleted > 0.0 { time + exponential(rng) / key.deleted } else { f64::MAX };
+        let purge = SAMPLED + self.purged_after;
+        let is_purged = time < purge && purge < deleted && rng.f64() < self.purged;
+        Entry { filled: time, accessed: time, expires, deleted: if is_purged { purge } else { deleted } }
+    }
+
+    fn is_renewed(&self, entry: &Entry, time: f64, ttl: f64) -> bool {
+        entry.expires - time < self.renewed * ttl
     }
 
     /// Counts an entry that ended, or that lives at the end.
@@ -188,6 +251,15 @@ impl Application {
         }
     }
 
+    /// Their number of misses is the same with each TTL.
+    fn count_other_keys(&self, seen: &mut Seen) {
+        let others = |misses: u64| (misses as f64 * self.other_misses) as u64;
+        seen.traffic.misses += others(seen.traffic.misses);
+        let today = seen.truth.iter().zip(TTLS).find(|(_, ttl)| *ttl == 1.0);
+        let misses = others(today.map_or(0, |(truth, _)| truth.misses));
+        seen.truth.iter_mut().for_each(|truth| truth.misses += misses);
+    }
+
     fn ends(&self, entry: &Entry) -> f64 {
         entry.expires.min(entry.deleted).min(entry.accessed + self.evicted_after)
     }
@@ -197,16 +269,33 @@ impl Application {
         let ms = |time: f64| (time * self.ttl_ms as f64) as u64;
         let now = ms(SAMPLED) + clock_ms;
         let idle_s = now / 1_000 - (ms(entry.accessed) + clock_ms) / 1_000;
+        let last_look = SAMPLED + self.last_look;
         let next = times.iter().find(|time| **time >= entry.expires);
         let follow_up = match next {
-            _ if entry.deleted < entry.expires => FollowUp::EndedEarly,
-            Some(next) => FollowUp::CameBack { after_ms: ms(next - entry.expires) },
-            None => FollowUp::NotBack { within_ms: ms(END - entry.expires) },
+            _ if entry.expires > last_look => None,
+            _ if self.ends_early(entry, times) => Some(FollowUp::EndedEarly),
+            Some(next) if *next < last_look => {
+                Some(FollowUp::CameBack { after_ms: ms(next - entry.expires) })
+            }
+            _ => Some(FollowUp::NotBack { within_ms: ms(last_look - entry.expires) }),
         };
         SampledKey {
             remaining_ms: ms(entry.expires - SAMPLED),
             idle: Some(Idle::from_seconds(idle_s, now)),
-            follow_up: Some(follow_up),
+            follow_up,
         }
+    }
+
+    /// Whether a sampled entry is deleted, evicted or renewed before its expiry.
+    fn ends_early(&self, entry: &Entry, times: &[f64]) -> bool {
+        let mut entry = *entry;
+        let ahead = times.iter().filter(|time| (SAMPLED..entry.expires).contains(*time));
+        for &time in ahead {
+            if self.ends(&entry) <= time || self.is_renewed(&entry, time, 1.0) {
+                return true;
+            }
+            entry.accessed = time;
+        }
+        self.ends(&entry) < entry.expires
     }
 }

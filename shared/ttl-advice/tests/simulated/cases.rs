@@ -1,6 +1,7 @@
 //! The applications of the tests.
 
 use crate::application::Application;
+use crate::popularity::Popularity;
 use crate::requests::Requests;
 
 /// Applications to which the model fits, with names.
@@ -11,9 +12,12 @@ pub fn good() -> Vec<(&'static str, Application)> {
     vec![
         ("Poisson", base),
         ("Poisson, few requests", Application { rate: 0.1, ..base }),
-        ("Poisson, many requests", Application { rate: 4.0, spread: 1.0, ..base }),
-        ("Poisson, rates far apart", Application { rate: 0.2, spread: 2.2, ..base }),
-        ("Poisson, equal rates", Application { rate: 1.0, spread: 0.0, ..base }),
+        ("Poisson, many requests", Application { rate: 4.0, popularity: Popularity::LogNormal(1.0), ..base }),
+        (
+            "Poisson, rates far apart",
+            Application { rate: 0.2, popularity: Popularity::LogNormal(2.2), ..base },
+        ),
+        ("Poisson, equal rates", Application { rate: 1.0, popularity: Popularity::LogNormal(0.0), ..base }),
         ("Poisson, TTL of 3 s", Application { ttl_ms: 3_000, ..base }),
         (
             "bursts (Weibull, 0.6)",
@@ -24,10 +28,6 @@ pub fn good() -> Vec<(&'static str, Application)> {
             Application { requests: Requests::Weibull { shape: 1.5, mean: 0.902_745 }, ..base },
         ),
         ("sessions of 5", Application { requests: sessions, rate: 1.5, ..base }),
-        (
-            "long sessions of 5",
-            Application { requests: Requests::Sessions { size: 5, gap: 0.1 }, rate: 1.5, ..base },
-        ),
         (
             "half sessions",
             Application { requests: Requests::Mixed { size: 5, gap: 0.005 }, rate: 1.0, ..base },

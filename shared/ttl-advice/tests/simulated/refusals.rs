@@ -1,10 +1,11 @@
 //! Each reason to refuse, from an application of which it is true; and that it is not given to applications to which the
 //! model fits.
 
-use keysweep_ttl_advice::{Refusal, Traffic, advise};
+use keysweep_ttl_advice::{Curve, Refusal, Traffic, advise};
 
 use crate::application::{Application, Seen};
 use crate::cases::good;
+use crate::popularity::Popularity;
 use crate::requests::Requests;
 use crate::study::study;
 
@@ -64,7 +65,7 @@ fn evictions_are_refused() {
 
 #[test]
 fn a_sliding_ttl_is_refused() {
-    let application = Application { is_sliding: true, ..Application::default() };
+    let application = Application { renewed: 1.0, ..Application::default() };
     check(
         &application,
         false,
@@ -75,7 +76,8 @@ fn a_sliding_ttl_is_refused() {
 /// Few entries are read at all, and those often: most idle times are ages, but the TTL is not a sliding one.
 #[test]
 fn a_cache_of_entries_that_are_rarely_read_is_not_taken_for_a_sliding_ttl() {
-    let application = Application { rate: 0.001, spread: 2.2, ..Application::default() };
+    let application =
+        Application { rate: 0.001, popularity: Popularity::LogNormal(2.2), ..Application::default() };
     let seen = application.run(SAMPLE, 1);
     let advice = advise(&seen.observation(), None, 1);
     assert!(advice.never_read.unwrap().estimate > 0.8, "{advice:?}");
@@ -155,14 +157,85 @@ fn misses_of_other_keys_are_refused() {
     });
 }
 
-/// No test for a departure from the model finds one where there is none.
+/// A panel sees that keys come back at the same time after their expiry, and a snapshot that idle times end at the period.
+#[test]
+fn requests_at_regular_times_are_refused() {
+    let regular = |period: f64| Application {
+        rate: 1.0 / period,
+        popularity: Popularity::LogNormal(0.0),
+        requests: Requests::Periodic { jitter: 0.05 },
+        ..Application::default()
+    };
+    let is_expected: fn(&Refusal) -> bool = |refusal| matches!(refusal, Refusal::OtherPattern { .. });
+    check(&regular(0.5), false, is_expected);
+    check(&regular(0.5), true, is_expected);
+    check(&regular(1.5), true, is_expected);
+}
+
+/// Keys that are never read look alike, whether they are requested rarely, or regularly and just too late.
+#[test]
+fn a_snapshot_of_unread_keys_says_nothing_about_longer_ttls() {
+    let popularity = Popularity::LogNormal(1.0);
+    let application = Application { rate: 0.02, popularity, ..Application::default() };
+    let check = |seen: &Seen, longest: u64| {
+        let curve = advise(&seen.observation(), None, 1).curve.unwrap();
+        assert_eq!(curve.points.last().unwrap().ttl_ms, longest * seen.ttl_ms);
+    };
+    let seen = application.run(SAMPLE, 1);
+    check(&seen, 4);
+    check(&seen.without_panel(), 1);
+}
+
+#[test]
+fn keys_that_are_written_together_count_as_one() {
+    let application = Application { together: 5, ..Application::default() };
+    for seed in 1..=3 {
+        let seen = application.run(SAMPLE / 2, seed);
+        check_seen(&seen, |refusal| match refusal {
+            Refusal::TooFewKeys { keys, .. } => (100..400).contains(keys),
+            _ => false,
+        });
+    }
+    let seen = application.run(3 * SAMPLE, 1).without_panel();
+    let curve = advise(&seen.observation(), None, 1).curve.unwrap();
+    let independent = Application::default().run(3 * SAMPLE, 1).without_panel();
+    let other = advise(&independent.observation(), None, 1).curve.unwrap();
+    let width = |curve: &Curve| curve.points[0].misses.high - curve.points[0].misses.low;
+    assert!(width(&curve) > 1.05 * width(&other), "{} and {}", width(&curve), width(&other));
+}
+
+/// Most idle times are ages here, too, but the few keys that are read are read very often.
+#[test]
+fn one_hit_keys_are_not_taken_for_a_sliding_ttl() {
+    let requests = Requests::Once { share: 0.9999 };
+    let application = Application { requests, rate: 2_000.0, ..Application::default() };
+    let refused = (1..=4).filter(|seed| {
+        let seen = application.run(SAMPLE, *seed).without_panel();
+        let curve = advise(&seen.observation(), None, 1).curve;
+        matches!(curve, Err(Refusal::SlidingTtl { .. }))
+    });
+    assert!(refused.count() <= 1);
+}
+
+/// Misses of other keys that are too few to be refused may make intervals wider only.
+#[test]
+fn misses_of_other_keys_widen_the_interval() {
+    let application = Application { other_misses: 0.2, ..Application::default() };
+    let study = study(&application, SAMPLE, true, 5);
+    assert!(study.rows.len() == 5 && study.rows.iter().all(|row| row.covered == 100.0), "{study:?}");
+}
+
+/// The tests for departures from the model find none where there is none, chance excepted.
 #[test]
 fn applications_to_which_the_model_fits_are_not_refused() {
+    let mut refused = Vec::new();
     for (name, application) in good() {
         let panel = application.deleted > 0.0;
-        let study = study(&application, 600, panel, 2);
-        assert!(study.refused.is_empty(), "{name}: {:?}", study.refused);
+        let study = study(&application, 600, panel, 3);
+        refused.extend(study.refused.into_iter().map(|refusal| (name, refusal)));
     }
+    // Of 42, each by chance in about one of 80 cases.
+    assert!(refused.len() <= 3, "{refused:?}");
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! When the application asks for a key. Times are in units of the TTL.
 
+use std::f64::consts::TAU;
+use std::ops::Range;
+
 use fastrand::Rng;
 
 /// How the requests for one key follow each other.
@@ -16,6 +19,19 @@ pub enum Requests {
     Mixed { size: u32, gap: f64 },
     /// More by day than by night: the rate is a sine of this period and relative amplitude, which is largest at `peak`.
     Daily { period: f64, amplitude: f64, peak: f64 },
+    /// At equal distances, each request early or late by this share of the distance (a standard deviation).
+    Periodic { jitter: f64 },
+    /// The gaps have a Pareto (Lomax) distribution with this exponent.
+    HeavyTailed { exponent: f64 },
+    /// Independent for a while that lasts so long on average, and none before and after.
+    Fashion { lasts: f64 },
+    /// Independent, and so many times as frequent from `begin`, for `lasts`.
+    Crowd { begin: f64, lasts: f64, factor: f64 },
+    /// This share of the keys is requested once; the others independently.
+    Once { share: f64 },
+    /// Independent, and this share of the keys by a job as well, which asks for all of them within a minute in every
+    /// `every`.
+    Batch { share: f64, every: f64 },
 }
 
 pub fn exponential(rng: &mut Rng) -> f64 {
@@ -23,7 +39,7 @@ pub fn exponential(rng: &mut Rng) -> f64 {
 }
 
 pub fn normal(rng: &mut Rng) -> f64 {
-    (2.0 * exponential(rng)).sqrt() * (std::f64::consts::TAU * rng.f64()).cos()
+    (2.0 * exponential(rng)).sqrt() * (TAU * rng.f64()).cos()
 }
 
 impl Requests {
@@ -42,16 +58,57 @@ impl Requests {
                 requests.times(rate, begin, end, rng)
             }
             Self::Daily { period, amplitude, peak } => {
-                let most = rate * (1.0 + amplitude);
-                let mut times = gaps(begin, end, begin, || exponential(rng) / most);
-                times.retain(|time| {
-                    let now = 1.0 + amplitude * (std::f64::consts::TAU * (time - peak) / period).cos();
-                    rng.f64() * (1.0 + amplitude) < now
-                });
-                times
+                let now = |time: f64| 1.0 + amplitude * (TAU * (time - peak) / period).cos();
+                thinned(rate, 1.0 + amplitude, now, begin..end, rng)
+            }
+            Self::Periodic { jitter } => {
+                let first = begin - rng.f64() / rate;
+                let count = ((end - first) * rate) as u32 + 2;
+                let time = |index: u32| first + (f64::from(index) + jitter * normal(rng)) / rate;
+                sorted((0..count).map(time).filter(|time| (begin..end).contains(time)).collect())
+            }
+            Self::HeavyTailed { exponent } => {
+                let scale = (exponent - 1.0) / rate;
+                gaps(long_before, end, begin, || scale * ((1.0 - rng.f64()).powf(-1.0 / exponent) - 1.0))
+            }
+            Self::Fashion { lasts } => {
+                let born = begin - 4.0 * lasts + rng.f64() * (end - begin + 4.0 * lasts);
+                let dies = born + lasts * exponential(rng);
+                gaps(born, end.min(dies), begin, || exponential(rng) / rate)
+            }
+            Self::Crowd { begin: first, lasts, factor } => {
+                let now = |time: f64| if (first..first + lasts).contains(&time) { factor } else { 1.0 };
+                thinned(rate, factor, now, begin..end, rng)
+            }
+            Self::Once { share } => {
+                if rng.f64() < share {
+                    vec![begin + rng.f64() * (end - begin)]
+                } else {
+                    Self::Poisson.times(rate, begin, end, rng)
+                }
+            }
+            Self::Batch { share, every } => {
+                let mut times = Self::Poisson.times(rate, begin, end, rng);
+                if rng.f64() < share {
+                    let job = |index: u32| f64::from(index) * every + rng.f64() / 60.0;
+                    times.extend((0..(end / every) as u32).map(job).filter(|time| *time >= begin));
+                }
+                sorted(times)
             }
         }
     }
+}
+
+/// Independent requests whose rate is `rate` times `now`, which is at most `most`.
+fn thinned(rate: f64, most: f64, now: impl Fn(f64) -> f64, range: Range<f64>, rng: &mut Rng) -> Vec<f64> {
+    let mut times = gaps(range.start, range.end, range.start, || exponential(rng) / (rate * most));
+    times.retain(|time| rng.f64() * most < now(*time));
+    times
+}
+
+fn sorted(mut times: Vec<f64>) -> Vec<f64> {
+    times.sort_unstable_by(f64::total_cmp);
+    times
 }
 
 fn gaps(start: f64, end: f64, begin: f64, mut gap: impl FnMut() -> f64) -> Vec<f64> {
@@ -83,6 +140,5 @@ fn sessions(rate: f64, size: u32, gap: f64, begin: f64, end: f64, rng: &mut Rng)
             time += exponential(rng) * gap;
         }
     }
-    times.sort_unstable_by(f64::total_cmp);
-    times
+    sorted(times)
 }

@@ -1,9 +1,10 @@
 //! Runs an application with many seeds, and compares advice with the truth.
 
+use std::collections::BTreeMap;
 use std::thread;
 
 use keysweep_ttl_advice::limits::TTLS;
-use keysweep_ttl_advice::{CurvePoint, Refusal, advise};
+use keysweep_ttl_advice::{Curve, Refusal, advise};
 
 use crate::application::{Application, Truth};
 
@@ -19,9 +20,12 @@ pub struct Row {
     pub worst: f64,
     /// The share of seeds whose interval contains the true hit rate,
     pub covered: f64,
+    /// of those whose interval lies above it,
+    pub above: f64,
     /// and the true number of keys.
     pub keys_covered: f64,
-    seeds: f64,
+    /// Seeds that were not refused.
+    pub seeds: f64,
 }
 
 /// What was found with many seeds.
@@ -29,6 +33,8 @@ pub struct Row {
 pub struct Study {
     pub rows: Vec<Row>,
     pub refused: Vec<Refusal>,
+    /// How many recommendations, without a target, are those of the true curve.
+    pub recommended: u32,
 }
 
 /// Seeds `1..=seeds` of an application, of which `sample` keys are looked at, with or without later looks.
@@ -51,14 +57,13 @@ pub fn study(application: &Application, sample: usize, panel: bool, seeds: u64) 
     let mut study = Study::default();
     for (curve, seen) in runs {
         match curve {
-            Ok(curve) => study.add(&curve.points, &seen.truth, application.ttl_ms),
+            Ok(curve) => study.add(&curve, &seen.truth, application.ttl_ms),
             Err(refusal) => study.refused.push(refusal),
         }
     }
     for row in &mut study.rows {
-        for sum in
-            [&mut row.truth, &mut row.estimate, &mut row.width, &mut row.covered, &mut row.keys_covered]
-        {
+        let [truth, estimate, width] = [&mut row.truth, &mut row.estimate, &mut row.width];
+        for sum in [truth, estimate, width, &mut row.covered, &mut row.above, &mut row.keys_covered] {
             *sum *= 100.0 / row.seeds;
         }
         row.worst *= 100.0;
@@ -66,11 +71,25 @@ pub fn study(application: &Application, sample: usize, panel: bool, seeds: u64) 
     study
 }
 
+/// Which TTL is recommended by the true curve: the shortest from which a doubling saves less than 2 % of the misses for 10 %
+/// of additional keys.
+fn best(truth: &[Truth]) -> usize {
+    let is_worth = |pair: &[Truth]| {
+        let saved = 1.0 - pair[1].misses as f64 / pair[0].misses as f64;
+        saved >= 0.2 * (pair[1].lived / pair[0].lived - 1.0)
+    };
+    truth.windows(2).position(|pair| !is_worth(pair)).unwrap_or(truth.len() - 1)
+}
+
 impl Study {
-    fn add(&mut self, points: &[CurvePoint], truth: &[Truth], ttl_ms: u64) {
+    fn add(&mut self, curve: &Curve, truth: &[Truth], ttl_ms: u64) {
+        let points = &curve.points;
         self.rows.resize(points.len(), Row::default());
         let today = &truth[2];
         let first = TTLS.iter().position(|ttl| points[0].ttl_ms as f64 == ttl * ttl_ms as f64).unwrap();
+        let best = best(&truth[first..first + points.len()]);
+        let recommended = curve.recommended.map(|recommended| recommended.ttl_ms);
+        self.recommended += u32::from(recommended == Some(points[best].ttl_ms));
         for ((row, point), truth) in self.rows.iter_mut().zip(points).zip(&truth[first..]) {
             let (hit_rate, found) = (truth.hit_rate(), point.hit_rate);
             let keys = truth.lived / today.lived;
@@ -80,34 +99,51 @@ impl Study {
             row.width += found.high - found.low;
             row.worst = row.worst.max((found.estimate - hit_rate).abs());
             row.covered += f64::from(u8::from((found.low..=found.high).contains(&hit_rate)));
-            // Keys are compared with those of today, which are known exactly at today's TTL only.
-            let is_covered = (point.keys.low - 1e-9..=point.keys.high + 1e-9).contains(&keys);
+            row.above += f64::from(u8::from(found.low > hit_rate));
+            // The true number, too, comes from a limited time.
+            let is_covered = (0.99 * point.keys.low..=1.01 * point.keys.high).contains(&keys);
             row.keys_covered += f64::from(u8::from(is_covered));
             row.seeds += 1.0;
         }
     }
 
-    /// The part of a Markdown table.
+    /// The row of a Markdown table: for each TTL the true hit rate, the mean error, the half-width and how often the interval
+    /// held; then how often an interval was too high at the worst TTL, how often the number of keys was covered at the
+    /// worst TTL, how often the recommendation was that of the true curve, and what was refused.
     pub fn print(&self, name: &str, seeds: u64) {
-        for row in &self.rows {
-            println!(
-                "| {name} | {} | {:.1} | {:.1} | {:+.2} | {:.1} | ±{:.1} | {:.1} | {:.1} | {} of {seeds} |",
-                row.ttl,
-                row.truth,
-                row.estimate,
-                row.estimate - row.truth,
-                row.worst,
-                row.width / 2.0,
-                row.covered,
-                row.keys_covered,
-                self.refused.len()
-            );
+        let cell = |ttl: f64| {
+            let row = self.rows.iter().find(|row| row.ttl == ttl);
+            row.map_or_else(String::new, |row| {
+                let (error, half) = (row.estimate - row.truth, row.width / 2.0);
+                format!("{:.1} {error:+.2} ±{half:.1} {:.0}", row.truth, row.covered)
+            })
+        };
+        let cells: Vec<String> = TTLS.into_iter().map(cell).collect();
+        let rates = match self.rows.first() {
+            Some(first) => {
+                let above = self.rows.iter().map(|row| row.above).fold(0.0, f64::max);
+                let keys = self.rows.iter().map(|row| row.keys_covered).fold(100.0, f64::min);
+                let recommended = 100.0 * f64::from(self.recommended) / first.seeds;
+                format!("{above:.0} | {keys:.0} | {recommended:.0}")
+            }
+            None => " | | ".to_owned(),
+        };
+        println!("| {name} | {} | {rates} | {} |", cells.join(" | "), self.refusals(seeds));
+    }
+
+    /// How many seeds were refused, by reason.
+    fn refusals(&self, seeds: u64) -> String {
+        let mut reasons: BTreeMap<String, u32> = BTreeMap::new();
+        for refusal in &self.refused {
+            let text = format!("{refusal:?}");
+            let name = text.split(' ').next().unwrap_or_default();
+            *reasons.entry(name.to_owned()).or_default() += 1;
         }
-        if self.rows.is_empty() {
-            println!("| {name} | – | | | | | | | | {} of {seeds} |", self.refused.len());
-        }
-        if let Some(refusal) = self.refused.first() {
-            println!("    {refusal}");
+        let reasons: Vec<String> = reasons.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        match reasons.len() {
+            0 => "0".to_owned(),
+            1 if self.refused.len() as u64 == seeds => reasons[0].replacen(&seeds.to_string(), "all", 1),
+            _ => reasons.join(", "),
         }
     }
 }
