@@ -67,7 +67,7 @@ fn knows_reads(refusal: &Refusal) -> bool {
 fn never_read(rows: &Rows) -> Option<Estimate> {
     let between = |from: f64, to: f64| rows.keys.iter().filter(move |key| (from..to).contains(&key.age));
     let unread = |from: f64, to: f64| {
-        let (keys, unread) = (between(from, to), between(from, to).filter(|key| !key.is_read()));
+        let (keys, unread) = (between(from, to), between(from, to).filter(|key| rows.is_unread(key)));
         (unread.count() as f64, keys.count() as f64)
     };
     let (near, before) =

@@ -96,7 +96,7 @@ fn check_capacity(seen: &Observation<'_>) -> Result<(), Refusal> {
 /// entries are ever read, most idle times are ages as well, but those are even; there it does not matter whether the few
 /// that are read renew their TTL. Followed keys that are renewed as often as the hit rate implies are evidence, too.
 fn check_sliding(seen: &Observation<'_>, rows: &Rows, ages: &Ages, early: EarlyRate) -> Result<(), Refusal> {
-    let unread = rows.keys.iter().filter(|key| !key.is_read()).count() as f64 / rows.keys.len() as f64;
+    let unread = rows.keys.iter().filter(|key| rows.is_unread(key)).count() as f64 / rows.keys.len() as f64;
     let hit_rate = seen.traffic.hits as f64 / seen.traffic.requests() as f64;
     let is_contradiction = unread > UNREAD_SLIDING && hit_rate > SLIDING_HIT_RATE_MIN;
     let are_renewed = early.rate > -0.5 * (1.0 - hit_rate).ln();

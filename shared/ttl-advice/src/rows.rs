@@ -37,6 +37,9 @@ pub(crate) struct Rows {
     pub(crate) rows: Vec<Row>,
     /// The row of each of `keys`.
     row_of_key: Vec<usize>,
+    /// The age of the youngest key. If the stated TTL is too long, all ages are too high by the difference, which is at most
+    /// this.
+    youngest: f64,
 }
 
 /// Keys of the same class are in one row.
@@ -87,7 +90,13 @@ impl Rows {
             }
             rows.push(Row::mean(members, &keys));
         }
-        Self { keys, rows, row_of_key }
+        let youngest = keys.iter().map(|row| row.age).fold(1.0, f64::min);
+        Self { keys, rows, row_of_key, youngest }
+    }
+
+    /// Whether it may be the write that was the last access to a key, even if the stated TTL is a little too long.
+    pub(crate) fn is_unread(&self, key: &Row) -> bool {
+        key.idle_high + self.youngest >= key.age
     }
 
     /// The weight of each row, if each key has the weight that `of_key` returns.

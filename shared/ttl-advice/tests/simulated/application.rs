@@ -50,6 +50,8 @@ pub struct Application {
     pub looked_at: f64,
     /// When the last look is taken.
     pub last_look: f64,
+    /// The share of the sampled keys that is followed.
+    pub followed: f64,
 }
 
 /// What a cleaner sees, and what is true.
@@ -116,6 +118,7 @@ impl Default for Application {
             other_misses: 0.0,
             looked_at: 1.0,
             last_look: END - SAMPLED,
+            followed: 1.0,
         }
     }
 }
@@ -191,7 +194,9 @@ impl Application {
                 let Some(entry) = live.filter(|_| ttl == 1.0) else { continue };
                 seen.live_keys += 1;
                 if rng.f64() < self.looked_at {
-                    seen.keys.push(self.look(&entry, &times, clock_ms));
+                    let mut key = self.look(&entry, &times, clock_ms);
+                    key.follow_up = key.follow_up.filter(|_| rng.f64() < self.followed);
+                    seen.keys.push(key);
                 }
             }
         }

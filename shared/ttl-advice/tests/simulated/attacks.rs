@@ -181,6 +181,10 @@ fn samples() -> Vec<Attack> {
         small("500 keys", base),
         small("500 keys, one of 10 is looked at", Application { looked_at: 0.1, ..base }),
         small("500 keys, sessions, one of 10", Application { looked_at: 0.1, ..sessions }),
+        Attack {
+            sample: 600,
+            ..small("600 keys, of which 60 % are followed", Application { followed: 0.6, ..base })
+        },
         small("500 keys, early deletions of 30 %", Application { deleted: 0.3, ..base }),
         attack("5 keys of a user together", Application { together: 5, ..base }),
         attack("20 keys of a user together", Application { together: 20, ..base }),

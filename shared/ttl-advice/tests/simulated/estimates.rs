@@ -1,6 +1,6 @@
 //! Inside the stated range, estimates are right and intervals hold. Quick forms of the study in `soak.rs`.
 
-use keysweep_ttl_advice::{Method, advise};
+use keysweep_ttl_advice::{Method, Observation, advise};
 
 use crate::application::Application;
 use crate::popularity::Popularity;
@@ -92,4 +92,18 @@ fn entries_that_are_never_read_again_are_counted() {
     };
     check(1.0, (-1.0_f64).exp());
     check(0.2, (-0.2_f64).exp());
+}
+
+/// All ages are then a little too high, and each key seems to be read right after it was written.
+#[test]
+fn a_ttl_that_is_stated_a_little_too_long_does_not_make_all_keys_read() {
+    let seen = Application::default().run(SAMPLE, 1);
+    let never_read = |ttl_ms: u64| {
+        let observation = Observation { ttl_ms, ..seen.observation() };
+        advise(&observation, None, 1).never_read.unwrap().estimate
+    };
+    let exact = never_read(seen.ttl_ms);
+    for ttl_ms in [seen.ttl_ms / 1_000 * 997, seen.ttl_ms / 1_000 * 1_003] {
+        assert!((never_read(ttl_ms) - exact).abs() < 0.03, "{} instead of {exact}", never_read(ttl_ms));
+    }
 }
