@@ -57,7 +57,7 @@ fn the_same_seed_gives_the_same_advice() {
 
 #[test]
 fn todays_ttl_is_what_was_measured() {
-    let seen = Application::default().run(SAMPLE, 2);
+    let seen = Application::default().run(SAMPLE, 12);
     let curve = advise(&seen.observation(), None, 1).curve.unwrap();
     let today = curve.points.iter().find(|point| point.ttl_ms == seen.ttl_ms).unwrap();
     let measured = seen.traffic.hits as f64 / seen.traffic.requests() as f64;
