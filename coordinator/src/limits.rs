@@ -28,6 +28,12 @@ pub const ATTEMPT_PAUSE_MAX: Duration = Duration::from_secs(60 * 60);
 /// Missed times of a schedule that are counted; beyond it, "at least" is enough.
 pub const MISSED_TIMES_MAX: u64 = 1_000;
 
+/// How often the keys of a job with `schedule = "auto"` are counted, at most: an INFO per primary.
+pub const COUNT_EVERY: Duration = Duration::from_secs(60);
+
+/// The last runs of a job from which its next one is decided. A run counts half after seven others.
+pub const AUTO_RUNS_MAX: usize = 200;
+
 /// How often a slot that keeps moving is scheduled again before the run gives up on it.
 pub const RESCHEDULES_MAX: u32 = 20;
 

@@ -2,6 +2,7 @@
 //! always an argument, and nothing here sleeps or starts anything.
 
 pub mod auto;
+mod job;
 mod parse;
 
 use std::iter::successors;
@@ -14,6 +15,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use crate::limits::{ATTEMPT_PAUSE_MAX, MISSED_TIMES_MAX};
 
+pub use self::job::{BadSchedule, JobSchedule};
 pub use self::parse::ScheduleError;
 
 /// The times at which a job is due.

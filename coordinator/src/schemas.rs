@@ -3,6 +3,7 @@
 //! compare them. Nothing here runs in the product.
 
 use keysweep_model::result::CleanupResult;
+use keysweep_storage::decisions::DecisionRecord;
 use keysweep_storage::events::{
     AlertData, CloudEvent, EventKind, FailedAttemptData, IssueData, MissedData, ProgressData, StartedData,
     TakenOverData,
@@ -89,6 +90,7 @@ fn data(kind: EventKind, generator: &mut SchemaGenerator) -> Value {
         EventKind::Alert => generator.subschema_for::<AlertData<'_>>(),
         EventKind::Summary => generator.subschema_for::<Summary>(),
         EventKind::Missed => generator.subschema_for::<MissedData>(),
+        EventKind::Decided => generator.subschema_for::<DecisionRecord>(),
         EventKind::Completed | EventKind::Partial | EventKind::Cancelled => {
             generator.subschema_for::<CleanupResult>()
         }

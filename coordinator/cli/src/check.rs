@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use coordinator::options::{Options, OptionsError};
-use coordinator::schedule::Schedule;
+use coordinator::schedule::JobSchedule;
 use keysweep_config as config;
-use keysweep_config::{CheckedFile, Settings};
+use keysweep_config::CheckedFile;
 
 /// The jobs of the file, or its mistakes; and the files and contexts that cannot be read here. The latter are not
 /// mistakes of the job file: they may exist where keysweep runs.
@@ -17,7 +17,9 @@ pub fn check(file: &Path, text: &str) -> (Result<Vec<String>, Vec<String>>, Vec<
     };
     let CheckedFile { jobs, problems: more, unread } = config::check_jobs(file, text);
     let (mut more, mut unread) = (texts(more), texts(unread));
-    more.extend(jobs.iter().filter_map(|job| schedule_problem(&job.settings)));
+    more.extend(
+        jobs.iter().filter_map(|job| JobSchedule::of(&job.settings).err()).map(|bad| bad.to_string()),
+    );
     for job in jobs.iter().filter(|job| job.is_whole).map(|job| &job.settings) {
         let Err(problem) = Options::from_settings(job) else { continue };
         let of = format!("{}: job `{}`: {problem}", file.display(), job.job.value);
@@ -31,9 +33,4 @@ pub fn check(file: &Path, text: &str) -> (Result<Vec<String>, Vec<String>>, Vec<
         }
     }
     (if problems.is_empty() { Ok(names) } else { Err(problems) }, unread)
-}
-
-fn schedule_problem(job: &Settings) -> Option<String> {
-    let wrong = Schedule::parse(&job.schedule.value, &job.timezone.value).err()?;
-    Some(format!("{}: `schedule` of job `{}`: {wrong}", job.schedule.origin, job.job.value))
 }

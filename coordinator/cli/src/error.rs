@@ -7,7 +7,7 @@ use coordinator::exit;
 use coordinator::leader::LeaderError;
 use coordinator::options::OptionsError;
 use coordinator::restore::RestoreError;
-use coordinator::schedule::ScheduleError;
+use coordinator::schedule::BadSchedule;
 use coordinator::serve::ServeError;
 use coordinator::submit::SubmitError;
 use coordinator::ttl_advice::TtlAdviceError;
@@ -88,13 +88,8 @@ pub enum CommandError {
     #[error(transparent)]
     Servers(#[from] ServersError),
     /// The schedule cannot be used.
-    #[error("`schedule` of job `{job}`: {source}")]
-    Schedule {
-        /// The job.
-        job: String,
-        /// What is wrong.
-        source: ScheduleError,
-    },
+    #[error(transparent)]
+    Schedule(#[from] BadSchedule),
     /// NATS cannot be used.
     #[error(transparent)]
     Nats(#[from] NatsError),
@@ -179,7 +174,7 @@ impl CommandError {
             | Self::Config(_)
             | Self::Options(_)
             | Self::NoNats(_)
-            | Self::Schedule { .. }
+            | Self::Schedule(_)
             | Self::Ref(_)
             | Self::NoRun(_)
             | Self::NoReport(_) => exit::USAGE,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use coordinator::exit;
 use coordinator::options::Options;
 use coordinator::process_id::myself;
-use coordinator::schedule::Schedule;
+use coordinator::schedule::JobSchedule;
 use coordinator::serve::{ServedJob, serve_with_http};
 use keysweep_config::Settings;
 use keysweep_nats::missing_protections;
@@ -47,13 +47,11 @@ pub(super) fn served_jobs(jobs: &[Settings]) -> Result<Vec<ServedJob>, CommandEr
 }
 
 fn job(settings: &Settings) -> Result<ServedJob, CommandError> {
-    let schedule = Schedule::parse(&settings.schedule.value, &settings.timezone.value);
-    let unusable = |source| CommandError::Schedule { job: settings.job.value.clone(), source };
     Ok(ServedJob {
         options: Options::from_settings(settings)?,
         action: settings.configured_action(),
         allow_override: settings.allow_override.value.clone(),
-        schedule: schedule.map_err(unusable)?,
+        schedule: JobSchedule::of(settings)?,
         attempts: settings.attempts.value,
         backoff: settings.retry_backoff.value,
         sample_every: settings.sample_every.value,

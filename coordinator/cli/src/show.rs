@@ -8,7 +8,7 @@ use std::path::Path;
 use clap_complete::Shell;
 use clap_mangen::Man;
 use comfy_table::{Table, presets};
-use coordinator::schedule::Schedule;
+use coordinator::schedule::JobSchedule;
 use jiff::Timestamp;
 use keysweep_config::{DisplayRow, Settings};
 use serde_json::{Value, json};
@@ -35,19 +35,25 @@ pub fn settings(rows: &[DisplayRow]) -> String {
 /// When `keysweep serve` starts the job, or why it cannot.
 #[must_use]
 pub fn schedule(settings: &Settings, now: Timestamp) -> (String, Value) {
-    match Schedule::parse(&settings.schedule.value, &settings.timezone.value) {
+    let (schedule, next) = match JobSchedule::of(settings) {
         Ok(schedule) => {
-            let next: Vec<String> =
-                schedule.next_times(now, NEXT_TIMES).iter().map(Timestamp::to_string).collect();
-            let text = format!(
-                "\nWith `keysweep serve`: {}\n  next: {}\n",
-                schedule.describe(),
-                next.join("\n        ")
-            );
-            (text, json!({ "schedule": schedule.describe(), "next": next }))
+            let next = match &schedule {
+                JobSchedule::Cron(cron) => cron.next_times(now, NEXT_TIMES),
+                // The service decides.
+                JobSchedule::Auto(_) => Vec::new(),
+            };
+            (schedule.describe(), next.iter().map(Timestamp::to_string).collect::<Vec<_>>())
         }
-        Err(e) => (format!("\nWith `keysweep serve`: {e}\n"), json!({ "problem": e.to_string() })),
-    }
+        Err(e) => return (format!("\nWith `keysweep serve`: {e}\n"), json!({ "problem": e.to_string() })),
+    };
+    let times = match next.as_slice() {
+        [] => format!("`keysweep schedule explain {}` shows what was decided", settings.job.value),
+        next => next.join("\n        "),
+    };
+    (
+        format!("\nWith `keysweep serve`: {schedule}\n  next: {times}\n"),
+        json!({ "schedule": schedule, "next": next }),
+    )
 }
 
 /// The settings as one JSON document: `{"settings": [{"name", "value", "origin"}], "runs": {"schedule", "next"}}`.

@@ -8,6 +8,7 @@
 //! stale keys together cost least ([`growth`], [`interval`]). Both stay within bounds and out of quiet windows
 //! ([`quiet`]).
 
+pub mod compare;
 pub mod explain;
 pub mod growth;
 pub mod interval;

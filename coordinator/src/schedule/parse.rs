@@ -50,11 +50,11 @@ pub enum ScheduleError {
     /// Quiet windows that cannot be used.
     #[error(transparent)]
     Quiet(#[from] QuietError),
-    /// Quiet windows beside a cron expression, which would not keep them.
-    #[error("`quiet` needs `schedule = \"auto\"`: leave the hours out of the cron expression `{0}` instead")]
-    QuietBesideCron(String),
+    /// A setting of [`auto`](super::auto) beside a cron expression, which would not follow it.
+    #[error("it needs `schedule = \"auto\"`, and the schedule is `{0}`")]
+    BesideCron(String),
     /// Bounds that exclude each other.
-    #[error("`auto_min_interval` ({min}) is longer than `auto_max_interval` ({max}); make it shorter")]
+    #[error("{min} is longer than `auto_max_interval` ({max})")]
     Bounds {
         /// The shortest interval.
         min: String,

@@ -281,7 +281,7 @@ mod tests {
             options: Options::from_settings(&settings).expect("good options"),
             action: Action::Delete,
             allow_override: overrides(),
-            schedule: Schedule::parse("* * * * *", "UTC").expect("a good schedule"),
+            schedule: Schedule::parse("* * * * *", "UTC").expect("a good schedule").into(),
             attempts: 1,
             backoff: Duration::ZERO,
             catch_up: false,

@@ -3,6 +3,7 @@
 
 mod access;
 mod api;
+mod auto_schedule;
 mod due_times;
 mod handlers;
 mod here;
@@ -39,13 +40,14 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::auto_schedule::NextRun;
 use self::here::RunsHere;
 use self::reload::Reload;
 use self::shown::Shown;
 use self::takeover::NextAttempt;
 use crate::drive::ShownRun;
 use crate::options::Options;
-use crate::schedule::Schedule;
+use crate::schedule::JobSchedule;
 use crate::state;
 use crate::submit::{SubmitError, Submitted};
 
@@ -66,7 +68,7 @@ pub struct ServedJob {
     /// Fields of [`RunRequest`] that may exceed the job's values, from [`keysweep_config::overrides`].
     pub allow_override: Vec<&'static str>,
     /// When it is due.
-    pub schedule: Schedule,
+    pub schedule: JobSchedule,
     /// Maximum attempts.
     pub attempts: u32,
     /// The delay before the second attempt; it doubles for each further one.
@@ -117,6 +119,8 @@ pub(crate) struct ServiceState {
     attempts: Arc<Shown<String, NextAttempt>>,
     /// Due times of jobs that have come and are not recorded.
     unclaimed: Arc<Shown<String, Timestamp>>,
+    /// The decisions about jobs with `schedule = "auto"`.
+    decided: Arc<Shown<String, NextRun>>,
 }
 
 impl ServiceState {
@@ -134,6 +138,7 @@ impl ServiceState {
             driven: Arc::default(),
             attempts: Arc::default(),
             unclaimed: Arc::default(),
+            decided: Arc::default(),
         }
     }
 

@@ -83,7 +83,7 @@ impl Observed {
 
     /// Sets the metrics of the jobs.
     fn show(&mut self, shared: &ServiceState) {
-        let due = self.due.of(&shared.jobs, now());
+        let due = self.due.of(shared, now());
         for (ServedJob { options, .. }, due) in shared.jobs.iter().zip(due) {
             let (name, redis) = (&options.job, &options.alias);
             // A time that has come and cannot be recorded starts no run: it is still the next one.

@@ -98,6 +98,8 @@ fn next(before: &ServiceState, jobs: Vec<ServedJob>) -> ServiceState {
         driven: Arc::clone(&before.driven),
         attempts: Arc::clone(&before.attempts),
         unclaimed: Arc::clone(&before.unclaimed),
+        // The former jobs take theirs away when their parts end.
+        decided: Arc::default(),
     }
 }
 

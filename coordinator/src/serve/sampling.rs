@@ -50,9 +50,9 @@ pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), Stor
     }
 }
 
-/// Returns when a sample in progress should be aborted. Aborting one does no harm, and a store that does not respond
+/// Returns when a sample or count in progress should be aborted. Aborting one does no harm, and a store that does not respond
 /// must not block the shutdown.
-async fn out_of_time(shared: &ServiceState) {
+pub(super) async fn out_of_time(shared: &ServiceState) {
     shared.until.cancelled().await;
     sleep(LEFT_AFTER).await;
 }

@@ -14,26 +14,33 @@ use reporter::counted;
 use serde_json::json;
 
 use super::takeover::{StartOutcome, begin, retry};
-use super::{ServedJob, ServiceState};
+use super::{ServedJob, ServiceState, auto_schedule};
 use crate::options::Options;
+use crate::schedule::{JobSchedule, Schedule};
 
 /// Starts the runs of job `number` when they are due, as long as these jobs are served.
 pub(super) async fn run(shared: &Arc<ServiceState>, number: usize) -> Result<(), StoreError> {
     let Some(job) = shared.jobs.get(number) else { return Ok(()) };
-    let name = &job.options.display_name;
-    let due = job.schedule.describe();
-    tracing::info!("[{name}] ✓ Scheduled cleanup job ({due}; next: {})", next_text(job));
+    let (name, due) = (&job.options.display_name, job.schedule.describe());
+    let schedule = match &job.schedule {
+        JobSchedule::Cron(schedule) => schedule,
+        JobSchedule::Auto(bounds) => {
+            tracing::info!("[{name}] ✓ Scheduled cleanup job ({due})");
+            return auto_schedule::run(shared, job, bounds).await;
+        }
+    };
+    tracing::info!("[{name}] ✓ Scheduled cleanup job ({due}; next: {})", next_text(schedule));
     let mut last = match shared.since {
         Some(since) => since,
-        None => catch_up(shared, job).await?,
+        None => catch_up(shared, job, schedule).await?,
     };
-    while let Some(next) = job.schedule.next_after(last.min(now())) {
+    while let Some(next) = schedule.next_after(last.min(now())) {
         if !shared.wait_until(next).await {
             break;
         }
         // The machine may have been suspended over several due times: they are one run.
         let now = now().max(next);
-        let due = job.schedule.missed(last, now).map_or(next, |missed| missed.last);
+        let due = schedule.missed(last, now).map_or(next, |missed| missed.last);
         last = now;
         if claim_soon(shared, job, due).await {
             start(shared, job, "schedule").await;
@@ -43,7 +50,7 @@ pub(super) async fn run(shared: &Arc<ServiceState>, number: usize) -> Result<(),
 }
 
 /// Claims a due time, as soon as the store can be written: a full disk must not end the service.
-async fn claim_soon(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> bool {
+pub(super) async fn claim_soon(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> bool {
     let _unclaimed = shared.unclaimed.enter(job.options.job.clone(), due);
     loop {
         match claim(shared, job, due).await {
@@ -58,16 +65,20 @@ async fn claim_soon(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> b
     }
 }
 
-fn next_text(job: &ServedJob) -> String {
-    job.schedule.next_after(now()).map_or_else(|| "never".to_owned(), |next| next.to_string())
+fn next_text(schedule: &Schedule) -> String {
+    schedule.next_after(now()).map_or_else(|| "never".to_owned(), |next| next.to_string())
 }
 
 /// Reports the due times since the last claimed one, and starts one run for them if the job requires it. Returns the
 /// time from which due times are awaited.
-async fn catch_up(shared: &Arc<ServiceState>, job: &ServedJob) -> Result<Timestamp, StoreError> {
+async fn catch_up(
+    shared: &Arc<ServiceState>,
+    job: &ServedJob,
+    schedule: &Schedule,
+) -> Result<Timestamp, StoreError> {
     let now = now();
     let Some(last) = last_claimed(shared, job).await? else { return Ok(now) };
-    let Some(missed) = job.schedule.missed(last, now) else { return Ok(now) };
+    let Some(missed) = schedule.missed(last, now) else { return Ok(now) };
     let (count, first, latest) = (missed.count, missed.first, missed.last);
     if !claim(shared, job, latest).await? {
         return Ok(now);
@@ -88,7 +99,7 @@ async fn catch_up(shared: &Arc<ServiceState>, job: &ServedJob) -> Result<Timesta
     Ok(now)
 }
 
-async fn start(shared: &Arc<ServiceState>, job: &ServedJob, why: &str) {
+pub(super) async fn start(shared: &Arc<ServiceState>, job: &ServedJob, why: &str) {
     let first = Attempt { number: 1, of: job.attempts, previous: None };
     let options = Options { scheduled: true, ..job.options.clone() };
     let job = &ServedJob { options, ..job.clone() };
@@ -105,7 +116,10 @@ async fn claim(shared: &ServiceState, job: &ServedJob, due: Timestamp) -> Result
 }
 
 /// The latest due time of a job that a service claimed.
-async fn last_claimed(shared: &ServiceState, job: &ServedJob) -> Result<Option<Timestamp>, StoreError> {
+pub(super) async fn last_claimed(
+    shared: &ServiceState,
+    job: &ServedJob,
+) -> Result<Option<Timestamp>, StoreError> {
     let prefix = prefix(job);
     let claimed = store::all(&*shared.context.history_store, &prefix).await?;
     let time = |entry: &Entry| {

@@ -37,6 +37,13 @@ impl<K, V> Shown<K, V> {
     }
 }
 
+impl<K: Ord + Clone, V> ShownWork<K, V> {
+    /// Shows another value instead.
+    pub(super) fn change(&self, value: V) {
+        self.all.all().insert(self.key.clone(), value);
+    }
+}
+
 impl<K: Ord, V> Drop for ShownWork<K, V> {
     fn drop(&mut self) {
         self.all.all().remove(&self.key);
@@ -53,6 +60,8 @@ mod tests {
         let one = shown.enter("one", 1);
         let two = shown.enter("two", 2);
         assert_eq!((shown.get(&"one"), shown.get(&"two"), shown.get(&"three")), (Some(1), Some(2), None));
+        one.change(3);
+        assert_eq!(shown.get(&"one"), Some(3));
         drop(one);
         assert_eq!((shown.get(&"one"), shown.get(&"two")), (None, Some(2)));
         drop(two);

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use coordinator::options::Options;
-use coordinator::schedule::Schedule;
+use coordinator::schedule::JobSchedule;
 use coordinator::serve::{HttpAccess, HttpApi, KeptIn, ServeError, ServedJob, serve_here};
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
@@ -66,7 +66,7 @@ impl Month {
         let job = ServedJob {
             action: settings.configured_action(),
             allow_override: Vec::new(),
-            schedule: Schedule::parse(&settings.schedule.value, &settings.timezone.value).unwrap(),
+            schedule: JobSchedule::of(&settings).unwrap(),
             attempts: settings.attempts.value,
             backoff: settings.retry_backoff.value,
             sample_every: settings.sample_every.value,

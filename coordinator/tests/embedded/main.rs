@@ -4,6 +4,7 @@
 
 mod aggressive;
 mod altered_batches;
+mod auto_schedule;
 mod backup;
 mod calendar;
 mod changed_keys;

@@ -70,7 +70,7 @@ impl Scene {
             action: Action::Delete,
             allow_override: Vec::new(),
             // Never during a test.
-            schedule: Schedule::parse("0 0 1 1 *", "UTC").unwrap(),
+            schedule: Schedule::parse("0 0 1 1 *", "UTC").unwrap().into(),
             attempts: 2,
             backoff: Duration::from_millis(10),
             sample_every: Duration::from_secs(3_600),

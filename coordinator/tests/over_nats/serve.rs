@@ -70,7 +70,7 @@ impl Setup {
             options: self.options.clone(),
             action: Action::Delete,
             allow_override: vec!["rateLimit"],
-            schedule: Schedule::parse("* * * * *", "UTC").unwrap(),
+            schedule: Schedule::parse("* * * * *", "UTC").unwrap().into(),
             attempts: 2,
             backoff: Duration::from_millis(10),
             sample_every: Duration::from_secs(3_600),

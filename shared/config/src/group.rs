@@ -68,7 +68,7 @@ impl Group {
             Self::Schedule => (
                 "Safety",
                 "schedule and attempts",
-                "[Distributed mode](distributed.md#schedule-and-retries); for `allow_override`, \
+                "[Schedule](schedule.md) and [Distributed mode](distributed.md#schedule-and-retries); for `allow_override`, \
                  [HTTP](http.md#what-a-request-may-ask-for)",
             ),
             Self::Serve => ("Role", "", "[HTTP](http.md)"),

@@ -8,7 +8,7 @@
 //! | `KV_keysweep_runs` | `$KV.keysweep_runs.>` | the records of runs |
 //! | `KV_keysweep_locks` | `$KV.keysweep_locks.>` | leases of jobs, and the state of their schedules |
 //! | `KV_keysweep_history` | `$KV.keysweep_history.>` | one entry per run |
-//! | `KV_keysweep_samples` | `$KV.keysweep_samples.>` | counter snapshots, alerts, weekly summaries |
+//! | `KV_keysweep_samples` | `$KV.keysweep_samples.>` | counter snapshots, alerts, weekly summaries, decisions about schedules |
 //! | `KV_keysweep_audit` | `$KV.keysweep_audit.>` | deleted keys |
 //!
 //! The progress of tasks goes to `keysweep.notes.<run>`, and what workers say of themselves to `keysweep.notes.workers`.
@@ -41,7 +41,7 @@ const IN_HAND_MAX: i64 = 10_000;
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// The first words of the store's keys, and their buckets.
-const BUCKETS: [(&str, &str); 15] = [
+const BUCKETS: [(&str, &str); 17] = [
     ("runs", "runs"),
     ("activity", "runs"),
     ("failures", "runs"),
@@ -53,6 +53,8 @@ const BUCKETS: [(&str, &str); 15] = [
     ("samples", "samples"),
     ("alerts", "samples"),
     ("summaries", "samples"),
+    ("counts", "samples"),
+    ("decisions", "samples"),
     ("audit", "audit"),
     ("kept", "audit"),
     ("dead", "dead"),

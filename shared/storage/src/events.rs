@@ -50,6 +50,8 @@ pub enum EventKind {
     Cancelled,
     /// Runs were due while no coordinator was running.
     Missed,
+    /// It was decided when the next run of a job with `schedule = "auto"` starts.
+    Decided,
 }
 
 impl EventKind {
@@ -73,6 +75,7 @@ impl EventKind {
         match (self, which) {
             (Self::Alert, Some(change)) => format!("dev.keysweep.alert.{change}.v1"),
             (Self::Alert | Self::Summary, _) => format!("dev.keysweep.{self}.v1"),
+            (Self::Decided, _) => format!("dev.keysweep.schedule.{self}.v1"),
             _ => format!("dev.keysweep.run.{self}.v1"),
         }
     }
@@ -90,7 +93,7 @@ pub struct CloudEvent<'a> {
     source: String,
     /// The kind, and the version of `data`. New fields can be added to a version; a new version is a new type.
     r#type: String,
-    /// The run id; of an alert its id, of a summary the Monday after its week.
+    /// The run id; of an alert its id, of a summary the Monday after its week, of a decision its time in milliseconds.
     subject: &'a str,
     /// RFC 3339, UTC.
     time: String,
@@ -144,6 +147,19 @@ impl Event {
             job: job.to_owned(),
             subject: monday.to_owned(),
             kind: EventKind::Summary,
+            which: None,
+            time_ms,
+            data,
+        }
+    }
+
+    /// A decision about when the next run of a job starts, made at `time_ms`.
+    #[must_use]
+    pub fn decided(job: &str, time_ms: u64, data: Value) -> Self {
+        Self {
+            job: job.to_owned(),
+            subject: time_ms.to_string(),
+            kind: EventKind::Decided,
             which: None,
             time_ms,
             data,

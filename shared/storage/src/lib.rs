@@ -8,6 +8,7 @@ pub mod dead_letter;
 pub mod decisions;
 pub mod events;
 pub mod history;
+pub mod latest_count;
 pub mod limits;
 pub mod object_store;
 pub mod queue;

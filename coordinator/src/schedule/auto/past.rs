@@ -16,11 +16,16 @@ use super::{KeyCount, Lesson, PastRun, lossy, surplus, whole};
 /// The runs of `lines`, the oldest first, as far as decisions count from them: all but dry runs of other starters than the schedule.
 #[must_use]
 pub fn runs(lines: &[RunLine], snapshots: &[CounterSnapshot], selection: &Selection) -> Vec<PastRun> {
-    let counts = |line: &&RunLine| line.scheduled || !line.dry_run;
     let mut runs: Vec<PastRun> =
-        lines.iter().filter(counts).filter_map(|line| run(line, snapshots, selection)).collect();
+        lines.iter().filter(|line| counts(line)).filter_map(|line| run(line, snapshots, selection)).collect();
     runs.sort_by_key(|run| run.started);
     runs
+}
+
+/// Whether decisions count from a run.
+#[must_use]
+pub fn counts(line: &RunLine) -> bool {
+    line.scheduled || !line.dry_run
 }
 
 fn run(line: &RunLine, snapshots: &[CounterSnapshot], selection: &Selection) -> Option<PastRun> {

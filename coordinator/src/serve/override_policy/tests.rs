@@ -18,7 +18,7 @@ fn job(options: Options, allow_override: Vec<&'static str>) -> ServedJob {
         action: Action::Delete,
         options,
         allow_override,
-        schedule: Schedule::parse("* * * * *", "UTC").expect("a good schedule"),
+        schedule: Schedule::parse("* * * * *", "UTC").expect("a good schedule").into(),
         attempts: 1,
         backoff: Duration::ZERO,
         catch_up: false,

@@ -111,22 +111,32 @@ impl Board {
 
     /// The jobs with their next times.
     pub(super) fn jobs(&mut self, shared: &ServiceState, now: Timestamp) -> Vec<JobRow> {
-        let due = self.due.of(&shared.jobs, now);
-        let row = |(job, due): (&ServedJob, &_)| JobRow::of(job, *due, shared.attempts.get(&job.options.job));
+        let due = self.due.of(shared, now);
+        let row = |(job, due): (&ServedJob, &_)| {
+            let name = &job.options.job;
+            let decided = shared.decided.get(name).map(|next| next.sentence);
+            JobRow::of(job, *due, shared.attempts.get(name), decided)
+        };
         shared.jobs.iter().zip(due).map(row).collect()
     }
 }
 
 impl JobRow {
-    fn of(job: &ServedJob, due: Option<Timestamp>, next: Option<NextAttempt>) -> Self {
+    fn of(
+        job: &ServedJob,
+        due: Option<Timestamp>,
+        next: Option<NextAttempt>,
+        decided: Option<String>,
+    ) -> Self {
         let ServedJob { options, schedule, .. } = job;
         Self {
             job: options.job.clone(),
             redis: options.alias.to_string(),
             schedule: schedule.describe(),
-            cron: schedule.cron().to_owned(),
+            cron: schedule.setting().to_owned(),
             next_due: due.map(|due| due.to_string()),
             next_attempt: next.map(|next| AttemptRow { due: next.due.to_string(), attempt: next.attempt }),
+            decided: decided.map(|sentence| shortened(&sentence)),
             catch_up: job.catch_up,
             action: if options.rules.policy.is_some() {
                 options.rules.action_name()

@@ -51,12 +51,14 @@ pub(in crate::serve) struct JobRow {
     pub(in crate::serve) redis: String,
     /// The schedule in words.
     pub(in crate::serve) schedule: String,
-    /// The cron expression.
+    /// The cron expression, or `auto`.
     pub(in crate::serve) cron: String,
     /// The next time by the schedule, RFC 3339; null if there is none.
     pub(in crate::serve) next_due: Option<String>,
     /// The next attempt, if the last one has failed.
     pub(in crate::serve) next_attempt: Option<AttemptRow>,
+    /// Why the next run is due then, with `auto`; null with a cron expression. Its wording can change between versions.
+    pub(in crate::serve) decided: Option<String>,
     /// Whether one run makes up for times at which no service was running.
     pub(in crate::serve) catch_up: bool,
     /// What a run does to stale keys: `delete`, `expire` or `report`; `rules` if each rule of the job states it.

@@ -199,11 +199,29 @@ settings! {
     }
 
     Schedule {
-        /// Cron schedule
+        /// Cron schedule, or `auto`: as stale keys arrive
         schedule: String => SettingDef::job("schedule", "KEYSWEEP_SCHEDULE", SettingKind::Text)
             .other_env("PERMISSION_CACHE_CLEANUP_CRON").default("0 */6 * * *");
-        /// Time zone of the schedule
+        /// Time zone of the schedule, and of `quiet`
         timezone: String => SettingDef::job("timezone", "KEYSWEEP_TIMEZONE", SettingKind::Text).default("UTC");
+        /// With `auto`: shortest time from the start of a run to the start of the next one
+        auto_min_interval: Duration => SettingDef::job(
+                "auto_min_interval", "KEYSWEEP_AUTO_MIN_INTERVAL", SettingKind::seconds(1, 30 * DAY_S))
+            .default("15m");
+        /// With `auto`: longest such time, except where quiet windows are longer
+        auto_max_interval: Duration => SettingDef::job(
+                "auto_max_interval", "KEYSWEEP_AUTO_MAX_INTERVAL", SettingKind::seconds(1, 365 * DAY_S))
+            .default("24h");
+        /// With `auto`: stale keys that there may be
+        auto_max_stale: Option<u64> => SettingDef::job(
+                "auto_max_stale", "KEYSWEEP_AUTO_MAX_STALE", SettingKind::Whole { min: 1, max: 1_000_000_000 })
+            .derived("10 and a thousandth of all keys, at most 1,000,000");
+        /// With `auto`: what a run costs, in stale keys kept for an hour; without it, only their number counts
+        auto_run_cost: Option<u64> => SettingDef::job(
+                "auto_run_cost", "KEYSWEEP_AUTO_RUN_COST", SettingKind::Whole { min: 1, max: 1_000_000_000 });
+        /// With `auto`: when no run starts, such as `Mon-Fri 08:00-18:00; Sat 10:00-12:00`
+        quiet: Option<String> => SettingDef::job("quiet", "KEYSWEEP_QUIET", SettingKind::Text)
+            .value_name("WINDOWS").example("Mon-Fri 08:00-18:00");
         /// Start a run that was due while no `serve` was running
         catch_up: bool => SettingDef::job("catch_up", "KEYSWEEP_CATCH_UP", SettingKind::Switch).default("false");
         /// How often a run is tried before it counts as failed

@@ -42,7 +42,7 @@ function nextOf(job) {
     return next;
   }
   next.append(job.nextDue ? time(job.nextDue) : "never");
-  if (job.nextDue) next.append(element("div", "By the schedule.", { class: "hint" }));
+  if (job.nextDue) next.append(element("div", job.decided ? capital(job.decided) : "By the schedule.", { class: "hint" }));
   return next;
 }
 
@@ -50,7 +50,7 @@ function jobRow(job) {
   const schedule = cell(job.schedule);
   const missed = job.catchUp ? "one run makes up for missed times" : "missed times are only reported";
   const cron = element("div", "", { class: "hint" });
-  cron.append(element("code", job.cron), `; ${missed}`);
+  cron.append(element("code", job.cron), job.cron === "auto" ? "" : `; ${missed}`);
   schedule.append(cron);
   return row([cell(job.job, "", "th"), cell(job.redis), schedule, nextOf(job)]);
 }
