@@ -22,7 +22,8 @@ pub use self::settings::{
 pub use self::ttl::{TtlAdviseArgs, TtlCommand};
 pub use self::workers::{
     AttachArgs, AuditArgs, DriveArgs, EventsArgs, HealthArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs,
-    ReportArgs, RoleArgs, RunsCommand, ScannerArgs, ServeArgs, SetupArgs, StatsArgs, WorkerArgs, WorkerRole,
+    ReportArgs, RoleArgs, RunsCommand, ScannerArgs, ScheduleCommand, ServeArgs, SetupArgs, StatsArgs,
+    WorkerArgs, WorkerRole,
 };
 use super::examples;
 
@@ -99,6 +100,13 @@ pub enum Command {
         /// What to do with the runs.
         #[command(subcommand)]
         command: RunsCommand,
+    },
+    /// Explain when a job with `schedule = "auto"` runs, or simulate it on its history
+    #[command(after_help = examples::SCHEDULE)]
+    Schedule {
+        /// What to show.
+        #[command(subcommand)]
+        command: ScheduleCommand,
     },
     /// Check which keys break the rules of a job; touches nothing
     Policy {

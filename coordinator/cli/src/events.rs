@@ -133,6 +133,7 @@ fn sentence(event: &Value) -> String {
     let said = match kind {
         "alert" => vec![alert(data)],
         "summary" => figures(data, &OF_SUMMARIES),
+        "decided" => data["sentence"].as_str().map(str::to_owned).into_iter().collect(),
         "failed" | "cancelled" => {
             let cause = data["issues"][0].as_str().map(|issue| format!("issue {issue}"));
             figures(data, &OF_RUNS).into_iter().chain(cause).collect()
@@ -147,11 +148,11 @@ fn sentence(event: &Value) -> String {
     format!("{head}\n    {}", wrap(&shown(&line), 4))
 }
 
-/// The kind in `dev.keysweep.run.<kind>.v1`, `dev.keysweep.alert.<change>.v1` or `dev.keysweep.summary.v1`.
+/// The kind in `dev.keysweep.run.<kind>.v1`, `dev.keysweep.schedule.<kind>.v1`, `dev.keysweep.alert.<change>.v1` or `dev.keysweep.summary.v1`.
 fn kind(event_type: &str) -> &str {
     let mut words = event_type.split('.').skip(2);
     match (words.next(), words.next()) {
-        (Some("run"), Some(kind)) => kind,
+        (Some("run" | "schedule"), Some(kind)) => kind,
         (Some(kind), _) => kind,
         _ => "?",
     }
@@ -212,6 +213,9 @@ mod tests {
             event("dev.keysweep.summary.v1", summary),
             "2026-11-24 08:09:38  summary    2026-11-23\n    nightly, from 2026-11-16, to 2026-11-23, runs 28, hitRate 81.5"
         );
+        let decided = json!({ "law": "growth", "sentence": "next run in 2 h" });
+        let text = event("dev.keysweep.schedule.decided.v1", decided);
+        assert!(text.contains("  decided    ") && text.ends_with("nightly, next run in 2 h"), "{text}");
         let failed = json!({ "status": "failed", "issues": ["no answer"] });
         assert!(event("dev.keysweep.run.failed.v1", failed).ends_with("nightly, issue no answer"));
     }

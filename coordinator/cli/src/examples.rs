@@ -142,6 +142,13 @@ Examples:
   keysweep runs audit 01a20311-0c78-779c-ba00-8a828b8f0604 > deleted.jsonl
   keysweep runs audit --prefix sessions:42: --since 7d";
 
+/// After the help of `keysweep schedule`.
+pub(super) const SCHEDULE: &str = "\
+Examples:
+  keysweep schedule explain nightly
+  keysweep schedule explain nightly --nats nats://nats:4222 --json
+  keysweep schedule simulate nightly --config keysweep.toml";
+
 /// After the help of `keysweep events`.
 pub(super) const EVENTS: &str = "\
 Examples:

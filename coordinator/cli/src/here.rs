@@ -16,11 +16,11 @@ use keysweep_state::{FILE_NAME, StateFile};
 use keysweep_storage::history;
 use tokio::sync::watch;
 
-use super::args::{EventsArgs, RunsCommand};
+use super::args::{EventsArgs, RunsCommand, ScheduleCommand};
 use super::error::CommandError;
 use super::followed::{FollowState, Followed, follow};
 use super::run::OutputMode;
-use super::{events, progress, remote, runs};
+use super::{events, progress, remote, runs, schedule};
 
 /// `keysweep runs …`.
 ///
@@ -97,6 +97,18 @@ async fn look(context: &Context, run: RunId) -> Result<FollowState, CommandError
 /// When the state file cannot be used.
 pub async fn events(jobs: &[Settings], args: &EventsArgs, show: OutputMode) -> Result<u8, CommandError> {
     events::print_events(&context(jobs).await?, args, show).await
+}
+
+/// `keysweep schedule …`.
+///
+/// # Errors
+/// When the state file cannot be used, or the job is not known.
+pub async fn schedule(
+    jobs: &[Settings],
+    command: &ScheduleCommand,
+    show: OutputMode,
+) -> Result<u8, CommandError> {
+    schedule::answered(&context(jobs).await?, jobs, command, show).await
 }
 
 /// A context with all that the state file has.

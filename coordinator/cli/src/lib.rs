@@ -46,6 +46,7 @@ pub mod run_ref;
 pub mod runs;
 mod runs_audit;
 mod runs_list;
+pub mod schedule;
 pub mod serve_here;
 mod service_manager;
 pub mod show;

@@ -19,7 +19,7 @@ use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{
     check, demo, events, health, here, inspect, log, nats_keys, nats_setup, policy, restore, roles, run,
-    runs, serve_here, show, stats, telemetry, ttl, via, worker,
+    runs, schedule, serve_here, show, stats, telemetry, ttl, via, worker,
 };
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
@@ -172,6 +172,10 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
         Command::Runs { command } => match here(cli)? {
             Some(jobs) => here::runs(&jobs, command, how).await,
             None => runs::runs(&connections(cli)?, command, &starter(cli), how).await,
+        },
+        Command::Schedule { command } => match here(cli)? {
+            Some(jobs) => here::schedule(&jobs, command, how).await,
+            None => schedule::schedule(&connections(cli)?, command, how).await,
         },
         Command::Events(args) => match here(cli)? {
             Some(jobs) => here::events(&jobs, args, how).await,

@@ -217,6 +217,29 @@ pub struct ReportArgs {
     pub output: Option<PathBuf>,
 }
 
+/// The subcommands of `schedule`.
+#[derive(Subcommand)]
+pub enum ScheduleCommand {
+    /// Print the last ten decisions about when a job runs, the newest first
+    Explain(ScheduleArgs),
+    /// Print what `auto` would have made of the history of a job, beside a fixed interval
+    Simulate(ScheduleArgs),
+}
+
+/// A job with a schedule.
+#[derive(Args)]
+pub struct ScheduleArgs {
+    /// The job [default: the only one of the job file]
+    #[arg(value_name = "JOB")]
+    pub job: Option<String>,
+    /// The connection.
+    #[command(flatten)]
+    pub connection: NatsArgs,
+    /// The state file, without NATS.
+    #[command(flatten)]
+    pub settings: RunsSettings,
+}
+
 /// Flags of `stats`.
 #[derive(Args)]
 pub struct StatsArgs {

@@ -3,7 +3,7 @@
 use keysweep_cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 31] = [
+const COMMANDS: [&[&str]; 34] = [
     &[],
     &["inspect"],
     &["run"],
@@ -24,6 +24,9 @@ const COMMANDS: [&[&str]; 31] = [
     &["runs", "cancel"],
     &["runs", "report"],
     &["runs", "audit"],
+    &["schedule"],
+    &["schedule", "explain"],
+    &["schedule", "simulate"],
     &["policy"],
     &["policy", "check"],
     &["events"],

@@ -58,6 +58,7 @@ mod reload;
 mod rights;
 mod roles;
 mod rules;
+mod schedule;
 mod schemas;
 mod secrets;
 mod sentinel;
