@@ -7,7 +7,7 @@
 //! they are.
 
 use crate::curve::Method;
-use crate::limits::{FIT_CRITICAL, FIT_KEYS_MIN, FIT_TOLERATED, FIT_TOLERATED_PANEL};
+use crate::limits::{FIT_CRITICAL, FIT_KEYS_MIN, FIT_TOLERATED, FIT_TOLERATED_PANEL, KS_CRITICAL};
 use crate::mixture::Mixture;
 use crate::rows::{After, Row};
 
@@ -46,14 +46,16 @@ pub(crate) fn misfit(
         Method::Panel => FIT_TOLERATED_PANEL,
     };
     let parts = [
-        distance(keys.iter().filter(|row| row.age < 0.5).map(idle)),
-        distance(keys.iter().filter(|row| row.age >= 0.5).map(idle)),
-        distance(followed().filter(|row| row.is_read()).map(after)),
-        distance(followed().filter(|row| !row.is_read()).map(after)),
+        (distance(keys.iter().filter(|row| row.age < 0.5).map(idle)), FIT_CRITICAL),
+        (distance(keys.iter().filter(|row| row.age >= 0.5).map(idle)), FIT_CRITICAL),
+        // A part may be so small that the model is hardly fitted to it.
+        (distance(followed().filter(|row| row.is_read()).map(after)), KS_CRITICAL),
+        (distance(followed().filter(|row| !row.is_read()).map(after)), KS_CRITICAL),
     ];
-    let misfits = parts.into_iter().filter(|(_, keys)| *keys >= FIT_KEYS_MIN).map(|(found, keys)| Misfit {
-        found,
-        allowed: (FIT_CRITICAL * (together / keys as f64).sqrt()).max(tolerated),
+    let is_large = |((_, keys), _): &((f64, usize), f64)| *keys >= FIT_KEYS_MIN;
+    let misfits = parts.into_iter().filter(is_large).map(|((found, keys), critical)| {
+        let allowed = (critical * (together / keys as f64).sqrt()).max(tolerated);
+        Misfit { found, allowed }
     });
     misfits.max_by(|a, b| (a.found / a.allowed).total_cmp(&(b.found / b.allowed)))
 }
