@@ -171,7 +171,7 @@ fn sentence(reason: Reason) -> &'static str {
             "it is the shortest whose hit rate reaches the target with its whole interval"
         }
         Reason::Knee => {
-            "doubling it once more would save less than 2 % of the misses per 10 % of additional keys"
+            "doubling it once more may save less than 2 % of the misses per 10 % of additional keys"
         }
         Reason::LongestKnown => {
             "each doubling up to it saves at least 2 % of the misses per 10 % of additional keys; nothing is known of \

@@ -17,7 +17,7 @@ pub struct Recommendation {
 pub enum Reason {
     /// It is the shortest whose hit rate reaches the target, with the lower end of its interval.
     ReachesTarget,
-    /// The next longer one saves fewer misses than its memory is worth.
+    /// The next longer one may save fewer misses than its memory is worth.
     Knee,
     /// Each longer TTL is worth its memory, up to this one; about longer ones nothing is known.
     LongestKnown,
@@ -41,9 +41,11 @@ pub(crate) fn recommend(points: &[CurvePoint], target_hit_rate: Option<f64>) -> 
     Some(Recommendation { ttl_ms: point.ttl_ms, reason })
 }
 
+/// By the upper ends of misses: those of a longer TTL than today's are as many as they may be, and so are those that a shorter
+/// one would add. Another TTL than today's is thus recommended only if it pays in the worst case.
 fn is_worth_its_memory(shorter: &CurvePoint, longer: &CurvePoint) -> bool {
-    let saved = 1.0 - longer.misses.estimate / shorter.misses.estimate;
-    let added = longer.keys.estimate / shorter.keys.estimate - 1.0;
+    let saved = 1.0 - longer.misses.high / shorter.misses.high;
+    let added = longer.keys.high / shorter.keys.high - 1.0;
     saved >= KNEE_MISSES * added / KNEE_MEMORY
 }
 
@@ -52,14 +54,15 @@ mod tests {
     use super::*;
     use crate::curve::Estimate;
 
-    /// A point with these misses relative to today, of which a fifth of the requests are.
+    /// A point with at most these misses relative to today, of which a fifth of the requests are. The estimates are lower.
     fn point(ttl_ms: u64, misses: f64) -> CurvePoint {
         let exactly = |estimate: f64| Estimate { estimate, low: estimate - 0.01, high: estimate + 0.01 };
+        let at_most = |high: f64| Estimate { estimate: high * 0.9, low: high * 0.8, high };
         CurvePoint {
             ttl_ms,
             hit_rate: exactly(1.0 - 0.2 * misses),
-            misses: exactly(misses),
-            keys: exactly(misses * ttl_ms as f64 / 1_000.0),
+            misses: at_most(misses),
+            keys: at_most(misses * ttl_ms as f64 / 1_000.0),
             bytes: None,
         }
     }
@@ -89,5 +92,10 @@ mod tests {
         check(&[point(1_000, 1.0), point(2_000, 0.88)], None, Some((1_000, Reason::Knee)));
         let steps = [point(500, 1.9), point(1_000, 1.0), point(2_000, 0.9), point(4_000, 0.5)];
         check(&steps, None, Some((1_000, Reason::Knee)));
+        // The estimate alone would be worth it.
+        let mut uncertain = point(2_000, 0.88);
+        uncertain.misses.estimate = 0.7;
+        uncertain.keys.estimate = 1.4;
+        check(&[point(1_000, 1.0), uncertain], None, Some((1_000, Reason::Knee)));
     }
 }

@@ -33,8 +33,10 @@ pub struct Row {
 pub struct Study {
     pub rows: Vec<Row>,
     pub refused: Vec<Refusal>,
-    /// How many recommendations, without a target, are those of the true curve.
-    pub recommended: u32,
+    /// How many recommendations, without a target, are not longer than that of the true curve,
+    pub not_longer: u32,
+    /// and how many are the same.
+    pub same: u32,
 }
 
 /// Seeds `1..=seeds` of an application, of which `sample` keys are looked at, with or without later looks.
@@ -88,8 +90,9 @@ impl Study {
         let today = &truth[2];
         let first = TTLS.iter().position(|ttl| points[0].ttl_ms as f64 == ttl * ttl_ms as f64).unwrap();
         let best = best(&truth[first..first + points.len()]);
-        let recommended = curve.recommended.map(|recommended| recommended.ttl_ms);
-        self.recommended += u32::from(recommended == Some(points[best].ttl_ms));
+        let recommended = curve.recommended.map_or(0, |recommended| recommended.ttl_ms);
+        self.not_longer += u32::from(recommended <= points[best].ttl_ms);
+        self.same += u32::from(recommended == points[best].ttl_ms);
         for ((row, point), truth) in self.rows.iter_mut().zip(points).zip(&truth[first..]) {
             let (hit_rate, found) = (truth.hit_rate(), point.hit_rate);
             let keys = truth.lived / today.lived;
@@ -109,7 +112,8 @@ impl Study {
 
     /// The row of a Markdown table: for each TTL the true hit rate, the mean error, the half-width and how often the interval
     /// held; then how often an interval was too high at the worst TTL, how often the number of keys was covered at the
-    /// worst TTL, how often the recommendation was that of the true curve, and what was refused.
+    /// worst TTL, how often the recommendation was not longer than that of the true curve and how often the same, and what was
+    /// refused.
     pub fn print(&self, name: &str, seeds: u64) {
         let cell = |ttl: f64| {
             let row = self.rows.iter().find(|row| row.ttl == ttl);
@@ -123,8 +127,9 @@ impl Study {
             Some(first) => {
                 let above = self.rows.iter().map(|row| row.above).fold(0.0, f64::max);
                 let keys = self.rows.iter().map(|row| row.keys_covered).fold(100.0, f64::min);
-                let recommended = 100.0 * f64::from(self.recommended) / first.seeds;
-                format!("{above:.0} | {keys:.0} | {recommended:.0}")
+                let [not_longer, same] =
+                    [self.not_longer, self.same].map(|count| 100.0 * f64::from(count) / first.seeds);
+                format!("{above:.0} | {keys:.0} | {not_longer:.0}, {same:.0}")
             }
             None => " | | ".to_owned(),
         };
