@@ -61,6 +61,38 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![9 => text, 1 => prop::collection::vec(any::<u8>(), 0..40)]
 }
 
+/// Words of letters that stand for no number.
+fn words(count: usize) -> Vec<Vec<u8>> {
+    let letter = |n: usize| char::from(b'g' + (n % 20) as u8);
+    (0..count).map(|n| format!("page:{}{}{}", letter(n / 400), letter(n / 20), letter(n)).into_bytes()).collect()
+}
+
+#[test]
+fn words_that_are_many_only_together_are_no_words() {
+    let names = words(90);
+    let whole = measure(&names, 0..names.len());
+    let mut merged = measure(&names, 0..45);
+    merged.merge(&measure(&names, 45..names.len()));
+    let [whole, merged] = [whole, merged].map(|miner| miner.namespaces(None).rows);
+    assert_eq!(whole.len(), 1, "{whole:?}");
+    assert_eq!(merged, whole);
+}
+
+#[test]
+fn keys_without_a_name_may_be_of_each_namespace_on_both_sides_of_a_merge() {
+    let named = || measure(&words(1), 0..1);
+    let unnamed = || {
+        let mut miner = Miner::default();
+        miner.add_unnamed(5, 2);
+        miner
+    };
+    for (mut miner, other) in [(named(), unnamed()), (unnamed(), named())] {
+        miner.merge(&other);
+        let [row] = &miner.namespaces(None).rows[..] else { panic!("{:?}", miner.namespaces(None)) };
+        assert_eq!((row.keys, row.missed_max, miner.keys()), (1, 5, 6));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
