@@ -64,7 +64,9 @@ fn name() -> impl Strategy<Value = Vec<u8>> {
 /// Words of letters that stand for no number.
 fn words(count: usize) -> Vec<Vec<u8>> {
     let letter = |n: usize| char::from(b'g' + (n % 20) as u8);
-    (0..count).map(|n| format!("page:{}{}{}", letter(n / 400), letter(n / 20), letter(n)).into_bytes()).collect()
+    (0..count)
+        .map(|n| format!("page:{}{}{}", letter(n / 400), letter(n / 20), letter(n)).into_bytes())
+        .collect()
 }
 
 #[test]
