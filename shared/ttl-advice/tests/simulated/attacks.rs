@@ -22,7 +22,46 @@ fn attack(name: &'static str, application: Application) -> Attack {
 
 /// All of them.
 pub fn attacks() -> Vec<Attack> {
-    [popularities(), patterns(), changes(), entries(), samples()].into_iter().flatten().collect()
+    [popularities(), patterns(), changes(), entries(), samples(), held_out()].into_iter().flatten().collect()
+}
+
+/// Applications that were tried only after the last change, so that nothing was chosen by them.
+fn held_out() -> Vec<Attack> {
+    let base = Application::default();
+    let of = |requests: Requests, rate: f64| Application { requests, rate, ..base };
+    let with = |application: Application, popularity: Popularity| Application { popularity, ..application };
+    let fashion = of(Requests::Fashion { lasts: 1.5 }, 6.0);
+    let sessions = of(Requests::Sessions { size: 3, gap: 0.02 }, 1.0);
+    let daily = Requests::Daily { period: 48.0, amplitude: 0.8, peak: 20.0 };
+    vec![
+        attack("held out: Weibull 2, rates 1.0", of(Requests::Weibull { shape: 2.0, mean: 0.886_227 }, 1.0))
+            .with(Popularity::LogNormal(1.0)),
+        attack("held out: sessions of 3", sessions),
+        attack("held out: sessions of 8", of(Requests::Sessions { size: 8, gap: 0.01 }, 2.0)),
+        attack("held out: keys live for 1.5 T, 6 per T", fashion),
+        attack(
+            "held out: rates very far apart",
+            with(of(Requests::Poisson, 0.05), Popularity::LogNormal(2.5)),
+        ),
+        attack("held out: Zipf 1, 3,000 keys", base)
+            .with(Popularity::Zipf { exponent: 1.0, catalogue: 3_000 }),
+        attack("held out: heavy-tailed gaps (1.2)", of(Requests::HeavyTailed { exponent: 1.2 }, 0.5)),
+        attack("held out: daily, amplitude 0.8", of(daily, 0.3)),
+        attack("held out: sessions, deletions of 40 %", Application { deleted: 0.4, ..sessions }),
+        attack(
+            "held out: 10 % other misses, stampedes",
+            Application { other_misses: 0.1, loads_for: 0.005, ..base },
+        ),
+        attack("held out: sessions, jitter of 2 %", Application { jitter: 0.02, ..sessions }),
+        attack(
+            "held out: keys live for 3 T, TTL of 20 s",
+            Application { ttl_ms: 20_000, ..of(Requests::Fashion { lasts: 3.0 }, 1.0) },
+        ),
+        attack(
+            "held out: half one-hit keys, 10 % of 0.3 T",
+            Application { other_ttl: 0.3, other_ttl_keys: 0.1, ..of(Requests::Once { share: 0.5 }, 0.5) },
+        ),
+    ]
 }
 
 /// Independent requests, with other distributions of rates.
