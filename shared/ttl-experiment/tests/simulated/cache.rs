@@ -23,6 +23,8 @@ struct World {
     /// Mean requests for a key per control TTL.
     requests: f64,
     obeys: Obeys,
+    /// The share of the users of the first group who do not come, in percent.
+    lost: u32,
     /// Looks per shortest TTL.
     looks: f64,
 }
@@ -40,7 +42,7 @@ fn world(control_ttl_ms: u64, treated_ttl_ms: u64, requests: f64) -> World {
         period_ms,
         until_ms: START + 4 * period_ms,
     };
-    World { assignment, users: 2_000, requests, obeys: Obeys::Yes, looks: 3.0 }
+    World { assignment, users: 2_000, requests, obeys: Obeys::Yes, lost: 0, looks: 3.0 }
 }
 
 impl World {
@@ -68,6 +70,10 @@ impl World {
             now += every * (0.8 + 0.4 * rng.f64());
             let mut look = Look::begin(assignment, &seen, now as u64);
             for (user, (next, expires)) in users.iter_mut().enumerate() {
+                let is_first = assignment.bucket(&(user as u32).to_le_bytes()) < assignment.middle();
+                if is_first && user as u32 % 100 < self.lost {
+                    continue;
+                }
                 while *next < now {
                     let at = *next as u64;
                     if at >= *expires {
@@ -142,6 +148,13 @@ fn missing_looks_are_known() {
     let covered = seen.covered(&world.assignment, 1);
     assert!((0.2..0.3).contains(&covered), "{covered}");
     assert!(found.is_nan() && decision == Decision::Undecided, "{found} {decision:?}");
+}
+
+#[test]
+fn groups_that_lose_users_are_found_after_a_pair_of_periods() {
+    let decision = |lost: u32| World { lost, ..world(10_000, 20_000, 5.0) }.run(9).1;
+    assert!(matches!(decision(30), Decision::Invalid(Invalid::Users { .. })), "{:?}", decision(30));
+    assert!(!matches!(decision(0), Decision::Invalid(_)));
 }
 
 #[test]
