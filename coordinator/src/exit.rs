@@ -10,6 +10,7 @@ use crate::job_lock::LockError;
 use crate::preflight::PreflightError;
 use crate::restore::RestoreError;
 use crate::ttl_advice::TtlAdviceError;
+use crate::ttl_experiment::{ExperimentError, ExperimentStatus, Verdict};
 
 /// Everything was done.
 pub const DONE: u8 = 0;
@@ -100,6 +101,32 @@ pub fn of_restore(error: &RestoreError) -> u8 {
         RestoreError::Backup(e) => of_backup(e),
         RestoreError::Empty { .. } => USAGE,
         RestoreError::Redis(fault) => of_fault(fault),
+    }
+}
+
+/// The code for the state of an experiment: whether it answers, and whether a guard stopped it.
+#[must_use]
+pub fn of_experiment(status: &ExperimentStatus) -> u8 {
+    match status.verdict {
+        Verdict::GoOn | Verdict::Benefit | Verdict::Harm | Verdict::Equivalent | Verdict::Stopped => DONE,
+        Verdict::Undecided | Verdict::Invalid => PARTIAL,
+        Verdict::Guard => REFUSED,
+    }
+}
+
+/// The code for a command about an experiment without an answer.
+#[must_use]
+pub fn of_experiment_error(error: &ExperimentError) -> u8 {
+    match error {
+        ExperimentError::Redis(fault) => of_fault(fault),
+        ExperimentError::State(e) if e.is_setting() => USAGE,
+        ExperimentError::State(_) | ExperimentError::Store(_) | ExperimentError::Changed => FAILED,
+        ExperimentError::Plan(_) | ExperimentError::NoState | ExperimentError::NotFound { .. } => USAGE,
+        ExperimentError::NothingWritten { .. } => PARTIAL,
+        ExperimentError::Exists { .. }
+        | ExperimentError::Foreign { .. }
+        | ExperimentError::Guard(_)
+        | ExperimentError::TooOld { .. } => REFUSED,
     }
 }
 

@@ -70,6 +70,7 @@ pub mod statistics;
 pub mod submit;
 pub mod task_ids;
 pub mod ttl_advice;
+pub mod ttl_experiment;
 mod unreachable_nodes;
 
 pub use nats_context::nats_context;

@@ -6,6 +6,16 @@ use keysweep_nats::limits::TASK_QUEUE_BYTES;
 use keysweep_runtime::limits::BATCHES_QUEUE_BYTES_MAX;
 use scanner::limits::PACED_TASK_ACK_WAITS;
 
+/// `COUNT` of a page, when a TTL experiment reads the keys of users.
+pub const EXPERIMENT_PAGE_KEYS: usize = 1_000;
+
+/// How many times as many fills an experiment is planned for as if they were independent, where less was measured: what is
+/// measured within a TTL does not show users who come on some days only.
+pub const EXPERIMENT_OVERDISPERSION: f64 = 5.0;
+
+/// How often the key of an experiment's assignment is followed to another server.
+pub const EXPERIMENT_REDIRECTIONS_MAX: u32 = 5;
+
 /// How long to wait for a server that is loading its data set before a run gives up.
 pub const NOT_READY_TIMEOUT: Duration = Duration::from_secs(30);
 

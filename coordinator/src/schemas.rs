@@ -17,17 +17,20 @@ use serde_json::{Error, Value, json};
 use crate::serve::openapi;
 use crate::statistics::Statistics;
 use crate::ttl_advice::TtlAdvice;
+use crate::ttl_experiment::{ExperimentPlan, ExperimentStatus};
 
 /// The generated files, by their paths below `docs/`, with their contents.
 ///
 /// # Errors
 /// If one cannot be serialized.
-pub fn documents() -> Result<[(&'static str, String); 6], Error> {
+pub fn documents() -> Result<[(&'static str, String); 8], Error> {
     Ok([
         ("schemas/result.json", text(&of::<CleanupResult>()?)?),
         ("schemas/events.json", text(&events()?)?),
         ("schemas/statistics.json", text(&of::<Statistics>()?)?),
         ("schemas/ttl-advice.json", text(&of::<TtlAdvice>()?)?),
+        ("schemas/ttl-experiment.json", text(&of::<ExperimentStatus>()?)?),
+        ("schemas/ttl-experiment-plan.json", text(&of::<ExperimentPlan>()?)?),
         ("schemas/live.json", text(&live()?)?),
         ("openapi.json", text(&openapi::document())?),
     ])
@@ -91,6 +94,7 @@ fn data(kind: EventKind, generator: &mut SchemaGenerator) -> Value {
         EventKind::Summary => generator.subschema_for::<Summary>(),
         EventKind::Missed => generator.subschema_for::<MissedData>(),
         EventKind::Decided => generator.subschema_for::<DecisionRecord>(),
+        EventKind::TtlExperiment => generator.subschema_for::<ExperimentStatus>(),
         EventKind::Completed | EventKind::Partial | EventKind::Cancelled => {
             generator.subschema_for::<CleanupResult>()
         }

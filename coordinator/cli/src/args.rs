@@ -5,6 +5,7 @@ mod inspect;
 mod restore;
 mod settings;
 mod ttl;
+mod ttl_experiment;
 mod workers;
 
 use std::ffi::OsString;
@@ -20,6 +21,9 @@ pub use self::settings::{
     RestoreSettings, RunsSettings, ServeSettings, StatsSettings, TtlAdviseSettings, WorkerSettings,
 };
 pub use self::ttl::{TtlAdviseArgs, TtlCommand};
+pub use self::ttl_experiment::{
+    ExperimentCommand, ExperimentNameArgs, ExperimentQuestionArgs, ExperimentStatusArgs,
+};
 pub use self::workers::{
     AttachArgs, AuditArgs, DriveArgs, EventsArgs, HealthArgs, KeysArgs, ListArgs, NatsCommand, ReaperArgs,
     ReportArgs, RoleArgs, RunsCommand, ScannerArgs, ScheduleCommand, ServeArgs, SetupArgs, StatsArgs,
@@ -114,7 +118,7 @@ pub enum Command {
         #[command(subcommand)]
         command: PolicyCommand,
     },
-    /// What another TTL would do to a cache; touches nothing
+    /// What another TTL would do to a cache
     Ttl {
         /// What to do about TTLs.
         #[command(subcommand)]

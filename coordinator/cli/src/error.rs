@@ -11,6 +11,7 @@ use coordinator::schedule::BadSchedule;
 use coordinator::serve::ServeError;
 use coordinator::submit::SubmitError;
 use coordinator::ttl_advice::TtlAdviceError;
+use coordinator::ttl_experiment::ExperimentError;
 use keysweep_backup::BackupError;
 use keysweep_config::ConfigError;
 use keysweep_http::{WebError, WebErrorKind};
@@ -76,6 +77,9 @@ pub enum CommandError {
     /// A health check without the good answer.
     #[error("{0}")]
     Unhealthy(String),
+    /// An experiment has no answer.
+    #[error(transparent)]
+    Experiment(#[from] ExperimentError),
     /// No address of NATS is set.
     #[error(
         "`keysweep {0}` works over NATS: say where it is with `--nats URL`, `NATS_URL`, or `[nats]` in the job file"
@@ -163,6 +167,7 @@ impl CommandError {
             Self::Run(e) | Self::Submit(SubmitError::Run(e)) => exit::of_error(e),
             Self::Restore(e) => exit::of_restore(e),
             Self::TtlAdvice(e) => exit::of_ttl_advice(e),
+            Self::Experiment(e) => exit::of_experiment_error(e),
             Self::Backup(e) => exit::of_backup(e),
             Self::LeftRestoring(code) => *code,
             Self::Consent(_) | Self::Submit(SubmitError::Left(_)) => exit::REFUSED,

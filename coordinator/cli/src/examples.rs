@@ -65,6 +65,32 @@ Examples:
   keysweep policy check --rdb /var/lib/redis/dump.rdb
   keysweep policy check --config keysweep.toml --job hygiene --format junit > policy.xml";
 
+/// After the help of `keysweep ttl experiment plan`.
+pub(super) const EXPERIMENT_PLAN: &str = "\
+Examples:
+  keysweep ttl experiment plan --identity 'permissions:{user}:*' --other-ttl 2h
+  keysweep ttl experiment plan --other-ttl 30m --effect 10 --period 1d --json
+
+The TTL of today is `configured_ttl` of the job. Reads the names and TTLs of all
+keys of the job once, and sends no write.";
+
+/// After the help of `keysweep ttl experiment start`.
+pub(super) const EXPERIMENT_START: &str = "\
+Examples:
+  keysweep ttl experiment start --other-ttl 2h --effect 5
+
+Writes one small hash, `keysweep:ttl:NAME`, which the application reads, and
+which expires when the experiment is over. No other key is changed.";
+
+/// After the help of `keysweep ttl experiment status`.
+pub(super) const EXPERIMENT_STATUS: &str = "\
+Examples:
+  keysweep ttl experiment status --watch
+  keysweep ttl experiment status --json
+
+Exit codes: 0 it goes on, or is decided; 3 undecided or invalid; 4 a guard
+stopped it.";
+
 /// After the help of `keysweep restore`.
 pub(super) const RESTORE: &str = "\
 Examples:

@@ -54,5 +54,6 @@ mod signals;
 pub mod stats;
 pub mod telemetry;
 pub mod ttl;
+pub mod ttl_experiment;
 pub mod via;
 pub mod worker;

@@ -19,7 +19,7 @@ use keysweep_cli::remote::{self, DriverSpawner};
 use keysweep_cli::run::{OutputMode, RunStart};
 use keysweep_cli::{
     check, demo, events, health, here, inspect, log, nats_keys, nats_setup, policy, restore, roles, run,
-    runs, schedule, serve_here, show, stats, telemetry, ttl, via, worker,
+    runs, schedule, serve_here, show, stats, telemetry, ttl, ttl_experiment, via, worker,
 };
 use keysweep_config as config;
 use keysweep_config::limits::JOB_FILE_BYTES_MAX;
@@ -140,9 +140,7 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
         Command::Inspect(args) => {
             Box::pin(inspect::inspect(inspect_target(cli, &args.rdb)?, args, how)).await
         }
-        Command::Ttl { command: TtlCommand::Advise(args) } => {
-            Box::pin(ttl::advise(&resolved(cli, config::resolve)?, args, how)).await
-        }
+        Command::Ttl { command } => of_ttl(cli, command, how).await,
         Command::Restore(args) => {
             Box::pin(restore::restore(&resolved(cli, config::destinations)?, args, how)).await
         }
@@ -193,6 +191,17 @@ async fn command(cli: &Cli) -> Result<u8, CommandError> {
         Command::Man => {
             show::man(&mut io::stdout())?;
             Ok(exit::DONE)
+        }
+    }
+}
+
+/// `keysweep ttl`: advice about TTLs, or an experiment with one.
+async fn of_ttl(cli: &Cli, command: &TtlCommand, how: OutputMode) -> Result<u8, CommandError> {
+    let settings = resolved(cli, config::resolve)?;
+    match command {
+        TtlCommand::Advise(args) => Box::pin(ttl::advise(&settings, args, how)).await,
+        TtlCommand::Experiment { command } => {
+            Box::pin(ttl_experiment::experiment(&settings, command, how)).await
         }
     }
 }

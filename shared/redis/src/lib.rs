@@ -45,6 +45,7 @@ mod sized;
 mod socket;
 mod throttle;
 mod topology;
+pub mod ttl_assignment;
 pub mod values;
 
 pub use client::RedisClient;

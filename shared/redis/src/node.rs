@@ -98,7 +98,7 @@ pub async fn status_with_commands(conn: &Conn, db: u32) -> Result<NodeStatus, Re
     }
 }
 
-fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, RedisError> {
+pub(super) fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, RedisError> {
     let process = process(info).ok_or_else(|| RedisError::unexpected(conn.address(), "INFO"))?;
     let foreign = foreign(info);
     if info.number("loading") == Some(1) {

@@ -52,6 +52,8 @@ pub enum EventKind {
     Missed,
     /// It was decided when the next run of a job with `schedule = "auto"` starts.
     Decided,
+    /// An experiment with a TTL started or ended.
+    TtlExperiment,
 }
 
 impl EventKind {
@@ -74,7 +76,7 @@ impl EventKind {
     fn event_type(self, which: Option<&str>) -> String {
         match (self, which) {
             (Self::Alert, Some(change)) => format!("dev.keysweep.alert.{change}.v1"),
-            (Self::Alert | Self::Summary, _) => format!("dev.keysweep.{self}.v1"),
+            (Self::Alert | Self::Summary | Self::TtlExperiment, _) => format!("dev.keysweep.{self}.v1"),
             (Self::Decided, _) => format!("dev.keysweep.schedule.{self}.v1"),
             _ => format!("dev.keysweep.run.{self}.v1"),
         }
@@ -93,7 +95,8 @@ pub struct CloudEvent<'a> {
     source: String,
     /// The kind, and the version of `data`. New fields can be added to a version; a new version is a new type.
     r#type: String,
-    /// The run id; of an alert its id, of a summary the Monday after its week, of a decision its time in milliseconds.
+    /// The run id; of an alert or an experiment its id, of a summary the Monday after its week, of a decision its time in
+    /// milliseconds.
     subject: &'a str,
     /// RFC 3339, UTC.
     time: String,

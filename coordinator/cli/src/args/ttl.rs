@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use keysweep_model::duration;
 
 use super::TtlAdviseSettings;
+use super::ttl_experiment::ExperimentCommand;
 use crate::examples;
 
 /// The subcommands of `ttl`.
@@ -14,6 +15,12 @@ pub enum TtlCommand {
     /// Estimate hit rate, misses and memory with other TTLs, or say why that is not possible
     #[command(after_help = examples::TTL_ADVISE)]
     Advise(TtlAdviseArgs),
+    /// Give half of the users another TTL, and measure what it does to misses
+    Experiment {
+        /// What to do with the experiment.
+        #[command(subcommand)]
+        command: ExperimentCommand,
+    },
 }
 
 /// Flags of `ttl advise`.

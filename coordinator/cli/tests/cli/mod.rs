@@ -15,6 +15,7 @@ pub mod browser;
 pub mod certificates;
 pub mod deployment;
 pub mod examples;
+pub mod experiment_application;
 pub mod fake;
 pub mod hostile;
 pub mod https;

@@ -57,6 +57,12 @@ pub fn statistics_errors(value: &Value) -> String {
     errors(STATISTICS.get_or_init(|| validator(&published("schemas/statistics.json"))), value)
 }
 
+/// What is wrong with the state of an experiment by `docs/schemas/ttl-experiment.json`.
+pub fn experiment_errors(value: &Value) -> String {
+    static EXPERIMENT: OnceLock<Validator> = OnceLock::new();
+    errors(EXPERIMENT.get_or_init(|| validator(&published("schemas/ttl-experiment.json"))), value)
+}
+
 /// What is wrong with an event of `GET /api/live`, by `docs/schemas/live.json`.
 pub fn live_errors(value: &Value) -> String {
     static LIVE: OnceLock<Validator> = OnceLock::new();
@@ -79,6 +85,7 @@ pub fn check_output(line: &str, stdout: &str) {
             _ if document.get("exitCode").is_some() => continue,
             "events" => event_errors(&document),
             "stats" => statistics_errors(&document),
+            "ttl" if document.get("verdict").is_some() => experiment_errors(&document),
             _ if document.get("schemaVersion").is_some() => result_errors(&document),
             _ => continue,
         };

@@ -3,7 +3,7 @@
 use keysweep_cli::args;
 
 /// The commands by their words; the first is `keysweep` itself.
-const COMMANDS: [&[&str]; 34] = [
+const COMMANDS: [&[&str]; 40] = [
     &[],
     &["inspect"],
     &["run"],
@@ -29,6 +29,12 @@ const COMMANDS: [&[&str]; 34] = [
     &["schedule", "simulate"],
     &["policy"],
     &["policy", "check"],
+    &["ttl"],
+    &["ttl", "experiment"],
+    &["ttl", "experiment", "plan"],
+    &["ttl", "experiment", "start"],
+    &["ttl", "experiment", "status"],
+    &["ttl", "experiment", "stop"],
     &["events"],
     &["nats", "setup"],
     &["nats", "keys"],

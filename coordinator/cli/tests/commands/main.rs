@@ -72,6 +72,7 @@ mod state_file;
 mod stats;
 mod tls;
 mod traces;
+mod ttl_experiment;
 mod unreachable;
 mod variables;
 mod via;
