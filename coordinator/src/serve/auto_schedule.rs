@@ -60,7 +60,7 @@ pub(super) async fn run(
         let mut wanted = moment(slot_ms + every_ms);
         match looked {
             Ok((decision, starts)) => {
-                show(shared, job, &decision, &mut shown);
+                show(shared, job, past.next_run(&decision), &mut shown);
                 if decision.at > now() {
                     wanted = wanted.min(decision.at);
                 } else if starts && claim_soon(shared, job, moment(slot_ms)).await {
@@ -152,14 +152,13 @@ fn key_count(latest: LatestCount) -> KeyCount {
     KeyCount { at: moment(at_ms), keys, without_ttl, servers }
 }
 
-/// Shows a decision to viewers of the service.
+/// Shows the next run to viewers of the service.
 fn show(
     shared: &ServiceState,
     job: &ServedJob,
-    decision: &Decision,
+    next: NextRun,
     shown: &mut Option<ShownWork<String, NextRun>>,
 ) {
-    let next = NextRun { due: decision.at, sentence: explain::sentence(decision, now()) };
     match shown {
         Some(shown) => shown.change(next),
         None => *shown = Some(shared.decided.enter(job.options.job.clone(), next)),
@@ -206,6 +205,15 @@ impl Past {
         }
         self.read = read;
         Ok(())
+    }
+
+    /// What viewers see of a decision. A run that is due during another one is not late: that one is what was due.
+    fn next_run(&self, decision: &Decision) -> NextRun {
+        let now = now();
+        if self.in_progress.is_some() && decision.at <= now {
+            return NextRun { due: now, sentence: "when the run in progress has ended".to_owned() };
+        }
+        NextRun { due: decision.at, sentence: explain::sentence(decision, now) }
     }
 
     /// Whether a decision is worth keeping: a run in progress, or keys that were counted before its end, change it soon.

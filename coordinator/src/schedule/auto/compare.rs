@@ -1,16 +1,12 @@
 //! What the history of a job says of its schedule: what the decisions would have made of the stale keys that its runs
 //! found, and which fixed interval would have kept as few of them.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 use keysweep_storage::counter_snapshot::CounterSnapshot;
 
 use super::simulate::{Fixed, Simulated};
 use super::{Bounds, KeyCount, PastRun, past, unsigned};
-
-/// How often keys are counted in a simulation, as by a service.
-const SAMPLE_EVERY: Duration = Duration::from_secs(60);
+use crate::limits::COUNT_EVERY;
 
 /// Counts of one simulation at most: those of two weeks. A longer history has fewer.
 const SAMPLES_MAX: u32 = 20_160;
@@ -58,7 +54,8 @@ pub fn compare(
     let count = |at: Timestamp, stale: u64| {
         counted.then(|| KeyCount { at, keys: keys.saturating_add(stale), without_ttl: stale, servers: 0 })
     };
-    let sample_every = SAMPLE_EVERY.max(unsigned(from, to) / SAMPLES_MAX);
+    // As a service counts, unless there is too much history.
+    let sample_every = COUNT_EVERY.min(bounds.min_interval).max(unsigned(from, to) / SAMPLES_MAX);
     let auto = arrivals.simulate((job, bounds), sample_every, count);
     Some(Comparison {
         from,

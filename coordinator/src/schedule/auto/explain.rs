@@ -41,7 +41,8 @@ pub fn record(decision: &Decision, now: Timestamp) -> DecisionRecord {
 #[must_use]
 pub fn sentence(decision: &Decision, now: Timestamp) -> String {
     let wait = decision.at.duration_since(now);
-    let when = if wait > SignedDuration::ZERO {
+    // A shorter time would be shown as none.
+    let when = if wait >= SignedDuration::from_secs(1) {
         format!("next run in {}", span(rounded(wait)))
     } else {
         "run now".to_owned()

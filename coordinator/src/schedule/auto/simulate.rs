@@ -87,6 +87,8 @@ impl Arrivals {
             }
             now = soonest(now, sampled, &decision);
         }
+        // Those that have arrived since, and for which no run has come.
+        outcome.most_stale = outcome.most_stale.max(self.until(end).saturating_sub(cleaned));
         outcome
     }
 

@@ -51,6 +51,12 @@ fn nothing_arrives() {
 }
 
 #[test]
+fn keys_that_no_run_has_come_for_count() {
+    let [counted, _] = simulate(&Arrivals(vec![(noon(), 0), (hours(0.2), 700)]));
+    assert_eq!((counted.runs.len(), counted.most_stale), (1, 700));
+}
+
+#[test]
 fn as_many_in_each_hour() {
     check("constant", &arrivals(|_| 300.0), [160, 160], [1_404, 1_404], 155);
 }
