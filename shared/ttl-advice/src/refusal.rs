@@ -122,13 +122,7 @@ impl fmt::Display for Refusal {
                  `maxmemory-policy` to `volatile-lru`, `allkeys-lru` or `noeviction`"
             ),
             Self::CapacityBound { evicted, expired, longest_idle_ms } => {
-                write!(
-                    f,
-                    "{evicted} keys were evicted and {expired} expired: memory decides how long keys live, and not the \
-                     TTL; give the server more memory or shorten the TTL"
-                )?;
-                longest_idle_ms
-                    .map_or(Ok(()), |idle| write!(f, " (the longest idle time seen is {})", Seconds(idle)))
+                capacity_bound(f, evicted, expired, longest_idle_ms)
             }
             Self::SlidingTtl { unread, hit_rate } => write!(
                 f,
@@ -182,6 +176,20 @@ impl fmt::Display for Refusal {
             ),
         }
     }
+}
+
+fn capacity_bound(
+    f: &mut fmt::Formatter<'_>,
+    evicted: u64,
+    expired: u64,
+    longest_idle_ms: Option<u64>,
+) -> fmt::Result {
+    write!(
+        f,
+        "{evicted} keys were evicted and {expired} expired: memory decides how long keys live, and not the TTL; give the \
+         server more memory or shorten the TTL"
+    )?;
+    longest_idle_ms.map_or(Ok(()), |idle| write!(f, " (the longest idle time seen is {})", Seconds(idle)))
 }
 
 /// A share as text.
