@@ -156,12 +156,7 @@ impl fmt::Display for Refusal {
                  {busiest_to_quietest:.1} times as many keys are left of one third of it as of another); try again when \
                  it is steady"
             ),
-            Self::OtherPattern { distance, allowed } => write!(
-                f,
-                "the keys are not requested as the model expects (distance {distance:.3}, allowed {allowed:.3}): at regular \
-                 times, in visits of several requests, for a short part of their life, or differently than before; another \
-                 TTL may then have any effect"
-            ),
+            Self::OtherPattern { distance, allowed } => other_pattern(f, distance, allowed),
             Self::DeletedEarly { share, miss_rate, saved_at_most } => write!(
                 f,
                 "{} of the entries are deleted before they expire; a longer TTL raises the hit rate by at most {:.1} \
@@ -176,6 +171,15 @@ impl fmt::Display for Refusal {
             ),
         }
     }
+}
+
+fn other_pattern(f: &mut fmt::Formatter<'_>, distance: f64, allowed: f64) -> fmt::Result {
+    write!(
+        f,
+        "the keys are not requested as the model expects (distance {distance:.3}, allowed {allowed:.3}): at regular \
+         times, in visits of several requests, for a short part of their life, or differently than before; another \
+         TTL may then have any effect"
+    )
 }
 
 fn capacity_bound(
