@@ -15,7 +15,7 @@ use keysweep_model::messages::{
 };
 use keysweep_model::secret::Secret;
 use keysweep_model::selection::Selection;
-use keysweep_redis::{ConnectOptions, RedisLogin, Tls, TlsError, TlsFiles};
+use keysweep_redis::{ConnectOptions, Network, RedisLogin, Tls, TlsError, TlsFiles};
 use thiserror::Error;
 
 use crate::inactive_policy::{self, ActivitySource, InactivePolicy, InactivePolicyError};
@@ -286,6 +286,7 @@ pub fn access(deployment: &RedisSettings, db: u32) -> Result<ConnectOptions, Opt
             password: word(&sentinel_password.value),
         },
         address_map: address_map.value.clone(),
+        network: Network::default(),
     };
     if access.is_insecure() {
         // Logged once, however many commands and jobs of a process read the settings.

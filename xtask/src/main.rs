@@ -19,6 +19,7 @@ mod package;
 mod pinned;
 mod release;
 mod sbom;
+mod sim;
 mod soak;
 mod test;
 mod typos;
@@ -88,6 +89,12 @@ enum Command {
     },
     /// Compare keysweep with other cleanup methods, on temporary servers.
     Bench(bench::Options),
+    /// Let runs happen in simulated worlds: `--seeds N`, `--seed S`, `--seconds N`, `--replay`.
+    Sim {
+        /// Passed to the simulation.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Make the packages of a release, in `target/package`: a tar file, and a package for Debian.
     Package {
         /// Take this binary, instead of building one with the profile `dist` (which takes ten minutes).
@@ -156,6 +163,7 @@ fn main() -> ExitCode {
         Command::Docs { .. } => docs::run(),
         Command::Sbom { target } => sbom::run(&target),
         Command::Bench(options) => bench::run(&options),
+        Command::Sim { args } => sim::run(&args),
         Command::Package { binary } => package::run(binary),
         Command::Release(options) => release::run(&options),
         Command::Matrix(options) => matrix::run(&options),

@@ -7,11 +7,10 @@ pub mod outbox;
 mod rules;
 pub(crate) mod text;
 
-use keysweep_model::ids::RunId;
+use keysweep_model::ids::{RunId, unique};
 use keysweep_model::metrics::Alert;
 use keysweep_model::time::rfc3339;
 use keysweep_storage::alerts::{AlertStore, AlertTransition};
-use uuid::Uuid;
 
 use crate::limits::NOTIFICATIONS_MAX;
 
@@ -52,7 +51,7 @@ pub fn evaluate(
             }
             (AlertState::Firing { message, evidence }, None) => {
                 let alert = Alert {
-                    id: Uuid::now_v7(),
+                    id: unique(),
                     alert: condition.alert.to_owned(),
                     job: job.to_owned(),
                     severity: condition.severity,

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use keysweep_files::{Folder, UNFINISHED};
+use keysweep_model::ids::unique;
 
 use super::error::BackupError;
 use super::name::FileName;
@@ -24,7 +25,7 @@ impl Directory {
     /// Creates the directory if it is missing, and checks that files can be created in it.
     pub(super) fn check(&self) -> Result<(), BackupError> {
         let folder = Folder::any(&self.path)?;
-        let probe = format!("probe-{}.{UNFINISHED}", uuid::Uuid::now_v7());
+        let probe = format!("probe-{}.{UNFINISHED}", unique());
         let tried = folder.child(&probe).and_then(|place| {
             place.put("probe", &[0; 4096], true)?;
             place.remove("probe")

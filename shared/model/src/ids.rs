@@ -6,6 +6,19 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::time;
+
+/// A new, time-ordered UUID (version 7). In a simulation it follows from the clock and the seed of the thread.
+#[must_use]
+pub fn unique() -> Uuid {
+    if !time::is_simulated() {
+        return Uuid::now_v7();
+    }
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    uuid::Builder::from_unix_timestamp_millis(time::now_ms(), &random).into_uuid()
+}
+
 macro_rules! uuid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -19,7 +32,7 @@ macro_rules! uuid_id {
             #[must_use]
             #[expect(clippy::new_without_default, reason = "two calls never agree, so this is no default")]
             pub fn new() -> Self {
-                Self(Uuid::now_v7())
+                Self(unique())
             }
         }
 

@@ -11,7 +11,7 @@ use super::conn::Conn;
 use super::connections::{self, ConnectionUse};
 use super::error::{RedisError, RedisErrorKind};
 use super::sentinel;
-use super::socket::{Dial, Tls};
+use super::socket::{Dial, Network, Tls};
 use crate::limits::HOST_BYTES_MAX;
 
 /// How to connect to a Redis deployment. `Debug` shows no secret.
@@ -31,6 +31,8 @@ pub struct ConnectOptions {
     pub sentinels: RedisLogin,
     /// Address map: where to reach servers that announce other addresses.
     pub address_map: Vec<AddressMapping>,
+    /// How the servers are reached.
+    pub network: Network,
 }
 
 /// A user and a password. No `Debug`, because of the password.
@@ -64,6 +66,7 @@ impl ConnectOptions {
             tls: None,
             sentinels: RedisLogin::default(),
             address_map: Vec::new(),
+            network: Network::default(),
         }
     }
 
@@ -76,7 +79,7 @@ impl ConnectOptions {
     /// This process's connection to the seed `url`; for a Sentinel URL, to the current primary.
     pub(super) async fn connect_seed(&self, url: &str, to: ConnectionUse) -> Result<Conn, RedisError> {
         let Some(sentinels) = SentinelUrl::parse(url) else {
-            return connect(Dial::new(self.info(url)?, self.tls.clone()), Some(to)).await;
+            return connect(self.dial_to(self.info(url)?), Some(to)).await;
         };
         let (host, port) = sentinel::primary(self, &sentinels).await?;
         let info = self.info(&sentinels.at(&host, port))?;
@@ -97,7 +100,7 @@ impl ConnectOptions {
     /// A dedicated connection to the seed `url`, outside the connection limit of the process: for servers that we
     /// started ourselves, and for their tests.
     pub async fn connect_dedicated(&self, url: &str) -> Result<Conn, RedisError> {
-        connect(Dial::new(self.info(url)?, self.tls.clone()), None).await
+        connect(self.dial_to(self.info(url)?), None).await
     }
 
     /// The same to a node of the deployment.
@@ -127,7 +130,7 @@ impl ConnectOptions {
         let login = Self { username, password, db: 0, ..self.clone() };
         check_host(host, port)?;
         let info = login.info("redis://sentinel")?.set_addr(ConnectionAddr::Tcp(host.to_owned(), port));
-        connect(Dial::new(info, self.tls.clone()), Some(ConnectionUse::Commands)).await
+        connect(login.dial_to(info), Some(ConnectionUse::Commands)).await
     }
 
     /// Whether Sentinels name the server, so that it may be another one next time.
@@ -144,8 +147,12 @@ impl ConnectOptions {
         let there = reachable(&self.address_map, &host, port);
         let announced = format!("{host}:{port}");
         let (host, port) = there.clone().unwrap_or((host, port));
-        let dial = Dial::new(info.set_addr(ConnectionAddr::Tcp(host, port)), self.tls.clone());
+        let dial = self.dial_to(info.set_addr(ConnectionAddr::Tcp(host, port)));
         Ok(if there.is_some() { dial.announced_as(announced) } else { dial })
+    }
+
+    fn dial_to(&self, info: ConnectionInfo) -> Dial {
+        Dial::new(info, self.tls.clone(), self.network.clone())
     }
 
     fn info(&self, url: &str) -> Result<ConnectionInfo, RedisError> {

@@ -60,6 +60,6 @@ pub use parse_error::ParseError;
 pub use rdb_string::packed_string;
 pub use rdb_version::refused_version;
 pub use redis::Value as Reply;
-pub use socket::{Tls, TlsError, TlsFiles, expect_values};
+pub use socket::{Connector, Network, Socket, Tls, TlsError, TlsFiles, expect_values};
 pub use throttle::Throttle;
 pub use topology::{Primary, Topology};

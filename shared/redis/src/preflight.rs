@@ -3,12 +3,12 @@
 //! probed so only after the plan is confirmed ([`tried`]); before that, `permissions.rs` checks them.
 
 use keysweep_model::glob::Pattern;
+use keysweep_model::ids::unique;
 use keysweep_model::messages::Lookups;
 use keysweep_model::printable::Printable;
 use keysweep_model::slot::tag_for;
 use keysweep_policy::{Fact, FactSet};
 use redis::Value;
-use uuid::Uuid;
 
 use super::command_stats;
 use super::conn::{Batch, Conn};
@@ -93,7 +93,7 @@ pub struct RequiredPermissions<'a> {
 /// The name of a key that does not exist.
 fn absent(needs: &RequiredPermissions<'_>) -> String {
     let tag = needs.slot.map_or_else(String::new, |slot| format!("{{{}}}:", tag_for(slot)));
-    format!("keysweep:preflight:{tag}{}", Uuid::now_v7())
+    format!("keysweep:preflight:{tag}{}", unique())
 }
 
 /// The read permissions that a run needs on a node.
@@ -180,7 +180,7 @@ fn key_questions(patterns: &[Pattern], command: &[u8]) -> Vec<PermissionProbe> {
         if pattern[plain] != b'*' {
             return None;
         }
-        let name = [&pattern[..plain], Uuid::now_v7().to_string().as_bytes()].concat();
+        let name = [&pattern[..plain], unique().to_string().as_bytes()].concat();
         let rule = format!("~{}", Printable(pattern));
         Some(PermissionProbe { args: vec![command.to_vec(), name], rule, about_keys: true })
     };

@@ -1,8 +1,8 @@
 //! Restores saved keys with RESTORE, which replaces an existing key only on request.
 
+use keysweep_model::ids::unique;
 use keysweep_model::key::Key;
 use redis::Value;
-use uuid::Uuid;
 
 use super::conn::{Batch, Conn};
 use super::error::{RedisError, RedisErrorKind};
@@ -60,7 +60,7 @@ pub async fn restore(
 /// # Errors
 /// When the user may not, or the server fails.
 pub async fn check(conn: &Conn) -> Result<(), RedisError> {
-    let absent = format!("keysweep:preflight:{}", Uuid::now_v7());
+    let absent = format!("keysweep:preflight:{}", unique());
     match conn.command(&[b"RESTORE", absent.as_bytes(), b"0", b""]).await {
         Err(fault) if matches!(fault.kind, RedisErrorKind::CommandError | RedisErrorKind::Moved) => Ok(()),
         Err(fault) => Err(fault),

@@ -2,10 +2,9 @@
 //! over any window. JSON, under `samples/<alias>/<job>/<id>`. A snapshot also contains keysweep's own lookups.
 
 use keysweep_model::counters::{Counters, NodeCounters};
-use keysweep_model::ids::{Alias, RunId};
+use keysweep_model::ids::{Alias, RunId, unique};
 use keysweep_model::wire;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::store::{self, Created, Entry, Store, StoreError};
 
@@ -74,7 +73,7 @@ impl CounterSnapshot {
         match (self.run_id, self.phase) {
             (Some(run), SnapshotPhase::Begin) => format!("{run}-begin"),
             (Some(run), SnapshotPhase::End) => format!("{run}-end"),
-            _ => Uuid::now_v7().to_string(),
+            _ => unique().to_string(),
         }
     }
 

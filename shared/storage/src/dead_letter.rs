@@ -1,9 +1,8 @@
 //! Dead letters: messages that could not be handled, stored with the reason. Under `dead/<id>`.
 
-use keysweep_model::ids::RunId;
+use keysweep_model::ids::{RunId, unique};
 use keysweep_model::wire::shortened;
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::records::{RecordError, decode, encode};
 use crate::store::Store;
@@ -38,7 +37,7 @@ pub struct DeadLetter {
 pub async fn publish(store: &dyn Store, mut letter: DeadLetter) -> Result<(), RecordError> {
     letter.payload.truncate(PAYLOAD_BYTES_MAX);
     letter.reason = shortened(&letter.reason);
-    let key = format!("{PREFIX}{}", Uuid::now_v7());
+    let key = format!("{PREFIX}{}", unique());
     store.create(&key, encode(&key, &letter)?).await?;
     Ok(())
 }

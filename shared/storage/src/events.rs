@@ -5,13 +5,12 @@
 mod data;
 
 use jiff::Timestamp;
-use keysweep_model::ids::RunId;
+use keysweep_model::ids::{RunId, unique};
 use keysweep_model::time::rfc3339;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strum::{Display, VariantArray};
-use uuid::Uuid;
 
 use crate::alerts::{AlertNotification, AlertTransition};
 use crate::store::{Store, StoreError};
@@ -178,7 +177,7 @@ impl Event {
     /// One of many events of a kind.
     #[must_use]
     pub fn one_of_many(self) -> Self {
-        self.one_of(Uuid::now_v7().to_string())
+        self.one_of(unique().to_string())
     }
 
     fn key(&self) -> String {

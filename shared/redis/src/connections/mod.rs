@@ -76,8 +76,8 @@ struct Slot {
     failed: Option<(Instant, RedisError)>,
 }
 
-/// A server, and the identity of its TLS settings.
-type Name = (Endpoint, usize);
+/// A server, and the identity of how it is reached.
+type Name = (Endpoint, (usize, usize));
 
 struct KnownServers {
     /// Outlives the connections, whose sockets are closed a moment later.
@@ -95,9 +95,9 @@ static KNOWN: LazyLock<Mutex<BTreeMap<Name, KnownServers>>> = LazyLock::new(Mute
 /// When it cannot be made, or the server refuses the user or the database.
 pub(super) async fn connect(dial: Dial, to: Option<ConnectionUse>) -> Result<Conn, RedisError> {
     let mut last = RedisError::new(RedisErrorKind::Unreachable, &*dial.address, "its name has no address");
-    for endpoint in endpoints(&dial, |endpoint| is_open(&(endpoint.clone(), dial.tls_identity()))).await? {
+    for endpoint in endpoints(&dial, |endpoint| is_open(&(endpoint.clone(), dial.way()))).await? {
         let all = match to {
-            Some(_) => of((endpoint, dial.tls_identity())),
+            Some(_) => of((endpoint, dial.way())),
             None => Arc::new(Connections::new(endpoint, ConnectionLimit::default())),
         };
         match all.conn(&dial, to.unwrap_or(ConnectionUse::Commands)).await {

@@ -5,6 +5,7 @@
 //! [`ConnectionPermit`]: super::connections::ConnectionPermit
 
 mod bounded;
+mod network;
 mod permit_socket;
 mod probe;
 mod tls;
@@ -25,6 +26,7 @@ use tokio_rustls::client::TlsStream;
 
 pub use self::bounded::expect_values;
 pub(super) use self::bounded::{BoundedSocket, CloseReason, Expected, ExpectedGuard, Expecting, TOO_MUCH};
+pub use self::network::{Connector, Network};
 use self::permit_socket::PermitSocket;
 pub use self::tls::{Tls, TlsError, TlsFiles};
 use super::connections::{ConnectionLimit, ConnectionPermit, Endpoint};
@@ -32,7 +34,7 @@ use super::error::{MAX_CLIENTS_TEXT, RedisError, RedisErrorKind};
 use crate::limits::{CONNECT_TIMEOUT, TLS_CHECK_AFTER};
 
 /// An open connection of any transport. Written data may be buffered until a flush.
-pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+pub trait Socket: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Socket for S {}
 
@@ -46,6 +48,8 @@ pub(super) struct Dial {
     pub(super) info: ConnectionInfo,
     /// The TLS settings; `None` without TLS.
     pub(super) tls: Option<Tls>,
+    /// How the server is reached.
+    network: Network,
     /// `host:port` for messages, as the server announces itself.
     pub(super) address: String,
     /// The address where it is reached, if another one.
@@ -54,12 +58,12 @@ pub(super) struct Dial {
 
 impl Dial {
     /// The settings for the server at `info`, named by its address.
-    pub(super) fn new(info: ConnectionInfo, tls: Option<Tls>) -> Self {
+    pub(super) fn new(info: ConnectionInfo, tls: Option<Tls>, network: Network) -> Self {
         let address = match info.addr() {
             ConnectionAddr::Tcp(host, port) => format!("{host}:{port}"),
             other => other.to_string(),
         };
-        Self { info, tls, address, via: None }
+        Self { info, tls, network, address, via: None }
     }
 
     /// The same for a server that announces itself as `address`.
@@ -85,9 +89,9 @@ impl Dial {
         self.fault(RedisErrorKind::Unreachable, text)
     }
 
-    /// An identity of the TLS settings; 0 without TLS. Certificates that are read again get another one.
-    pub(super) fn tls_identity(&self) -> usize {
-        self.tls.as_ref().map_or(0, |tls| Arc::as_ptr(&tls.config).addr())
+    /// An identity of the network and the TLS settings; 0 without TLS. Certificates that are read again get another one.
+    pub(super) fn way(&self) -> (usize, usize) {
+        (self.network.identity(), self.tls.as_ref().map_or(0, |tls| Arc::as_ptr(&tls.config).addr()))
     }
 
     /// The host name from the settings or the server, for TLS.
@@ -121,6 +125,10 @@ async fn open_unbounded(
 ) -> Result<Box<dyn Socket>, RedisError> {
     let permit =
         limit.take().await.ok_or_else(|| dial.unreachable("this process has no connection permit left"))?;
+    if let (Endpoint::Tcp(at), Some(connector)) = (to, dial.network.connector()) {
+        let socket = connector.connect(*at).await.map_err(|e| dial.unreachable(e))?;
+        return Ok(Box::new(PermitSocket::new(socket, permit)));
+    }
     match (to, &dial.tls) {
         (Endpoint::Tcp(at), None) => Ok(Box::new(tcp(*at, permit).await.map_err(|e| dial.unreachable(e))?)),
         (Endpoint::Tcp(at), Some(tls)) => Ok(Box::new(encrypted(dial, (*at, permit, limit), tls).await?)),
@@ -199,7 +207,8 @@ pub(super) async fn explain(
     fault: RedisError,
 ) -> RedisError {
     let about_words = matches!(fault.kind, RedisErrorKind::ConnectionLost | RedisErrorKind::Protocol);
-    let (Endpoint::Tcp(at), None, true) = (to, &dial.tls, about_words) else { return fault };
+    let may_ask = about_words && dial.network.connector().is_none();
+    let (Endpoint::Tcp(at), None, true) = (to, &dial.tls, may_ask) else { return fault };
     if probe::speaks_tls(dial.host(), *at, limit).await {
         return dial.fault(RedisErrorKind::Tls, tls_diagnostics::ENCRYPTED);
     }

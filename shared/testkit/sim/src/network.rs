@@ -1,0 +1,157 @@
+//! The network between processes and servers: connections that are late, cut off, refused, or silent.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use keysweep_redis::{Connector, Socket};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::sleep;
+
+use crate::redis::deployment::Deployment;
+use crate::redis::{Session, resp};
+
+/// Bytes that are on the way in each direction.
+const PIPE_BYTES: usize = 64 << 10;
+
+/// Bytes that a server reads at a time.
+const READ_BYTES: usize = 16 << 10;
+
+/// Commands that are often sent together.
+const COMMANDS_TOGETHER: usize = 20;
+
+/// How often a silent connection looks whether it may go on.
+const SILENT: Duration = Duration::from_millis(50);
+
+/// The servers, and what is between them and each process.
+pub(crate) struct Net {
+    pub(crate) deployment: Mutex<Deployment>,
+    pub(crate) rates: NetRates,
+    /// Pairs of process and server between which nothing gets through.
+    parted: Mutex<BTreeSet<(usize, usize)>>,
+}
+
+/// How often connections fail, in parts of 100,000 per exchange.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NetRates {
+    /// The connection is cut, after some of the commands that were sent together, and before a reply.
+    pub(crate) cut: u32,
+    /// A reply takes a second or more.
+    pub(crate) slow: u32,
+}
+
+impl NetRates {
+    /// Whether the connection is cut in an exchange, and after how many commands.
+    fn cut(self) -> Option<usize> {
+        happens(self.cut).then(|| fastrand::usize(..COMMANDS_TOGETHER))
+    }
+}
+
+impl Net {
+    pub(crate) fn new(deployment: Deployment, rates: NetRates) -> Arc<Self> {
+        Arc::new(Self { deployment: Mutex::new(deployment), rates, parted: Mutex::default() })
+    }
+
+    pub(crate) fn deployment(&self) -> MutexGuard<'_, Deployment> {
+        self.deployment.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Parts a process from a server, or lets them meet again.
+    pub(crate) fn part(&self, process: usize, server: usize, is_parted: bool) {
+        let mut parted = self.parted.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_parted {
+            parted.insert((process, server));
+        } else {
+            parted.remove(&(process, server));
+        }
+    }
+
+    fn are_parted(&self, process: usize, server: usize) -> bool {
+        self.parted.lock().unwrap_or_else(PoisonError::into_inner).contains(&(process, server))
+    }
+}
+
+/// Whether something happens that does so many times in 100,000.
+pub(crate) fn happens(rate: u32) -> bool {
+    rate > 0 && fastrand::u32(..100_000) < rate
+}
+
+/// The network as one process sees it.
+pub(crate) struct ProcessNet {
+    pub(crate) net: Arc<Net>,
+    pub(crate) process: usize,
+}
+
+impl Connector for ProcessNet {
+    fn connect(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Socket>>> {
+        let (net, process) = (Arc::clone(&self.net), self.process);
+        async move {
+            sleep(Duration::from_micros(fastrand::u64(50..500))).await;
+            let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+            let at = net.deployment().serving(to).ok_or_else(refused)?;
+            while net.are_parted(process, at) {
+                sleep(SILENT).await;
+            }
+            let (ours, theirs) = duplex(PIPE_BYTES);
+            #[expect(clippy::disallowed_methods, reason = "it ends with the connection")]
+            tokio::spawn(async move {
+                if let Err(e) = serve(&net, process, to, theirs).await {
+                    tracing::debug!("a connection of {to} ended: {e}");
+                }
+            });
+            Ok(Box::new(ours) as Box<dyn Socket>)
+        }
+        .boxed()
+    }
+}
+
+/// Answers what is sent over a connection, until one side closes it.
+async fn serve(net: &Net, process: usize, address: SocketAddr, mut socket: DuplexStream) -> io::Result<()> {
+    let (mut session, mut sent, mut piece) = (Session::default(), Vec::new(), vec![0; READ_BYTES]);
+    let lost = || io::Error::from(io::ErrorKind::ConnectionReset);
+    let cuts = |net: &Net| {
+        let deployment = net.deployment();
+        deployment.serving(address).map(|at| (at, deployment.nodes[at].cut))
+    };
+    let begun = cuts(net).ok_or_else(lost)?;
+    loop {
+        let read = socket.read(&mut piece).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        sent.extend_from_slice(&piece[..read]);
+        let late = if happens(net.rates.slow) {
+            fastrand::u64(1_000_000..20_000_000)
+        } else {
+            fastrand::u64(20..300)
+        };
+        sleep(Duration::from_micros(late)).await;
+        while net.are_parted(process, begun.0) {
+            sleep(SILENT).await;
+        }
+        let mut replies = Vec::new();
+        let mut left = net.rates.cut();
+        while let Some(command) = resp::take(&mut sent).map_err(io::Error::other)? {
+            if cuts(net) != Some(begun) || left == Some(0) {
+                return Err(lost());
+            }
+            net.deployment().execute(begun.0, &mut session, &command).write(&mut replies);
+            left = left.map(|left| left - 1);
+        }
+        if left.is_some() {
+            return Err(lost());
+        }
+        sleep(Duration::from_micros(fastrand::u64(20..300))).await;
+        while net.are_parted(process, begun.0) {
+            sleep(SILENT).await;
+        }
+        if cuts(net) != Some(begun) {
+            return Err(lost());
+        }
+        socket.write_all(&replies).await?;
+    }
+}
