@@ -93,6 +93,9 @@ pub(crate) fn busiest_to_quietest(ages: &[f64]) -> f64 {
     f64::from(most) / f64::from(least.max(1))
 }
 
+/// The upper end of a 95 % interval of a number of events of which none was seen (one-sided).
+const RULE_OF_THREE: f64 = 3.0;
+
 /// The rates above which bisection does not look.
 const RATE_MAX: f64 = 50.0;
 
@@ -110,7 +113,9 @@ impl EarlyRate {
             }
         }
         if ended.is_empty() {
-            return Self::default();
+            // Nothing seen in so long a time is known up to the rule of three.
+            let error = if survived > 0.0 { RULE_OF_THREE / DEVIATIONS_95 / survived } else { 0.0 };
+            return Self { rate: 0.0, error };
         }
         // The derivative of the logarithm of the likelihood falls with the rate.
         let slope =

@@ -5,7 +5,7 @@
 //! near the end, and then nothing is said. With several TTLs the longest is found; the checks of
 //! [`advise`](crate::advise) find the others.
 
-use crate::limits::{LATER_MAX, UPPER_END_SHARE_MIN, UPPER_END_WINDOW};
+use crate::limits::{KEYS_MIN, LATER_MAX, UPPER_END_SHARE_MIN, UPPER_END_WINDOW};
 
 /// Units in ms that people choose TTLs in, the longest first.
 const UNITS_MS: [u64; 12] =
@@ -15,9 +15,13 @@ const UNITS_MS: [u64; 12] =
 /// one of 3,000 samples.
 const GAPS_MAX: f64 = 8.0;
 
-/// The TTL in ms, from the remaining times of sampled keys in ms; none if they have no sharp upper end.
+/// The TTL in ms, from the remaining times of sampled keys in ms; none if they have no sharp upper end, or are too few to
+/// tell.
 #[must_use]
 pub fn upper_end(remaining_ms: &[u64]) -> Option<u64> {
+    if remaining_ms.len() < KEYS_MIN {
+        return None;
+    }
     let mut sorted = remaining_ms.to_vec();
     sorted.sort_unstable_by(|a, b| b.cmp(a));
     let count = sorted.len() as f64;
@@ -74,6 +78,7 @@ mod tests {
     #[test]
     fn without_a_sharp_end_nothing_is_said() {
         check(&[], None);
+        check(&[(3_600_000, 499)], None);
         // Most TTLs are short, and the few long ones are all different.
         let spread: Vec<(u64, usize)> = (0..60).map(|n| (3_600_000 + n * 600_000, 4)).collect();
         check(&[[(60_000, 3_000)].as_slice(), &spread].concat(), None);
