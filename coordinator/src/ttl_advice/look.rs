@@ -1,6 +1,6 @@
 //! One look at the databases of a deployment: the counters of its servers, a sample of the keys that expire, and what has
 //! become of keys that were sampled before. Reads only; every request but that for the counters is followed by a break, where
-//! a latency budget is to be kept.
+//! a latency budget is kept.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -41,7 +41,7 @@ pub(super) struct SeenKey {
 
 /// A sample of the keys that expire.
 #[derive(Debug, Default)]
-pub(super) struct Sample {
+pub(super) struct TtlSample {
     /// They were chosen with equal probability over all nodes and databases.
     pub(super) keys: Vec<SeenKey>,
     /// About how many there are.
@@ -99,7 +99,7 @@ impl Places {
         &self,
         rules: &Rules,
         own: &mut BTreeMap<NodeId, Lookups>,
-    ) -> Result<Sample, TtlAdviceError> {
+    ) -> Result<TtlSample, TtlAdviceError> {
         let topologies: Vec<_> =
             self.clients.iter().map(|(db, client)| (*db, client, client.topology())).collect();
         let mut places = Vec::new();
@@ -125,7 +125,7 @@ impl Places {
         }
         let chosen = evenly(found);
         let key_bytes = self.measure(&places, &chosen.keys).await?;
-        Ok(Sample { key_bytes, ..chosen })
+        Ok(TtlSample { key_bytes, ..chosen })
     }
 
     /// Some keys of a place, about as many as its share of the `expiring` keys of all.
@@ -271,7 +271,7 @@ impl Expiring {
 }
 
 /// Keys of all places, of each in proportion to its live keys, chosen by hash.
-fn evenly(found: Vec<Expiring>) -> Sample {
+fn evenly(found: Vec<Expiring>) -> TtlSample {
     let live_keys: u64 = found.iter().map(|place| place.live).sum();
     let mut keys: Vec<SeenKey> = Vec::new();
     for place in found {
@@ -280,5 +280,5 @@ fn evenly(found: Vec<Expiring>) -> Sample {
         keys.extend(place.keys.into_iter().take(usize::try_from(share).unwrap_or(usize::MAX)));
     }
     keys.sort_unstable_by_key(|seen| xxh3_64(seen.key.as_bytes()));
-    Sample { keys, live_keys, key_bytes: None }
+    TtlSample { keys, live_keys, key_bytes: None }
 }

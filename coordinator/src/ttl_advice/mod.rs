@@ -11,7 +11,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use keysweep_model::duration::{self, millis};
+use keysweep_model::duration::millis;
 use keysweep_model::glob::PatternError;
 use keysweep_model::ids::NodeId;
 use keysweep_model::messages::{Lookups, Rules};
@@ -21,18 +21,19 @@ use keysweep_runtime::collect::{self, SnapshotMeta};
 use keysweep_runtime::context::Context;
 use keysweep_storage::counter_snapshot::{self, CounterSnapshot, SnapshotPhase};
 use keysweep_storage::store::StoreError;
-use keysweep_ttl_advice::limits::{FOLLOWED_MIN, FOLLOWED_SHARE_MIN, TTL_TOLERANCE};
+use keysweep_ttl_advice::limits::{FOLLOWED_MIN, FOLLOWED_SHARE_MIN};
 use keysweep_ttl_advice::{Idle, Observation, Refusal, SampledKey, Traffic, advise, upper_end};
+use reporter::span;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
 use self::counted::CountedInterval;
-use self::look::{Places, Sample, SeenKey};
-use self::panel::{Found, Panel, PanelKey, Since};
+use self::look::{Places, SeenKey, TtlSample};
+use self::panel::{Found, Panel, PanelKey, Since, tolerance};
 use self::record::Selection;
 use self::refused::{loaded, without_ttl};
 use self::report::seconds;
-pub use self::report::{Interval, RecommendedTtl, TtlAdvice, TtlDiagnostics, TtlPoint};
+pub use self::report::{RecommendedTtl, TtlAdvice, TtlDiagnostics, TtlEstimate, TtlPoint};
 use crate::discover::discover;
 use crate::inspect::databases;
 use crate::limits::{TTL_CALL_AGAIN_MIN, TTL_LOOK_PAUSE_MIN, TTL_LOOKS, TTL_PANEL_NAME_BYTES};
@@ -137,7 +138,7 @@ struct Looking<'a> {
 
 /// What a look found, with the panel as it was before.
 struct Look {
-    sample: Sample,
+    sample: TtlSample,
     panel: Option<Panel>,
     found: Vec<Found>,
     at_ms: u64,
@@ -184,7 +185,7 @@ impl Looking<'_> {
         let interval =
             CountedInterval::of(self.context, self.options, look.panel.as_ref(), look.at_ms).await?;
         let advice = self.advice(&look, ttl_ms, interval.as_ref(), known, again);
-        let was_reset = interval.as_ref().is_some_and(CountedInterval::was_reset);
+        let was_reset = interval.as_ref().is_none_or(CountedInterval::was_reset);
         let panel = match look.panel {
             Some(panel) if !was_reset && !panel.is_over(look.at_ms) => panel,
             _ => begin(&look.sample, ttl_ms, look.at_ms),
@@ -207,7 +208,7 @@ impl Looking<'_> {
             };
             let sample = match samples {
                 true => self.places.sample(&self.rules, &mut own).await?,
-                false => Sample::default(),
+                false => TtlSample::default(),
             };
             Ok::<_, TtlAdviceError>((found, sample))
         };
@@ -251,16 +252,18 @@ impl Looking<'_> {
         mut known: TtlDiagnostics,
         again: Duration,
     ) -> TtlAdvice {
-        if let Some(why) = loaded(&look.sample, ttl_ms) {
-            return TtlAdvice::refused(why, known);
-        }
-        let again = duration::show(Duration::from_secs(again.as_secs()));
-        let counted = match interval {
-            None => Err(format!(
-                "hits and misses need two looks, and this is the first at these keys with this TTL; call again in {again}, \
-                 or let one call look for a while (`--for`)"
+        let again = span(again.as_secs_f64());
+        let counted = match (interval, &look.panel) {
+            (Some(interval), _) => interval.describe(&mut known),
+            (None, Some(_)) => {
+                Err("the counters of the first look cannot be compared with those of now: a run of keysweep \
+                                    was going on, or they are no longer kept; call again later"
+                    .to_owned())
+            }
+            (None, None) => Err(format!(
+                "hits and misses need two looks, and this is the first at these keys with this TTL; call again in \
+                 {again}, or let one call look for a while (`--for`)"
             )),
-            Some(interval) => interval.describe(&mut known),
         };
         let traffic = counted.as_ref().ok().copied();
         let fresh: Vec<SampledKey> = look.sample.keys.iter().map(sampled).collect();
@@ -279,20 +282,28 @@ impl Looking<'_> {
             key_bytes: look.sample.key_bytes,
         };
         let advice = advise(&observation, self.request.target_hit_rate, SEED);
-        match (&advice.curve, counted) {
+        let mut answer = TtlAdvice::of(&advice, live_keys, known);
+        let without_idle_times = loaded(&look.sample, ttl_ms);
+        if without_idle_times.is_some() {
+            answer.diagnostics.never_read = None;
+        }
+        let refused = match (&advice.curve, counted) {
             // Without counts, the other reasons to refuse still hold.
-            (Err(Refusal::TooFewRequests { .. }), Err(why)) => {
-                let never_read = TtlAdvice::of(&advice, live_keys, known);
-                TtlAdvice { refused: Some(why), ..never_read }
-            }
-            _ => TtlAdvice::of(&advice, live_keys, known),
+            (Err(Refusal::TooFewRequests { .. }), Err(why)) => Some(why),
+            // What depends on idle times.
+            (Ok(_) | Err(Refusal::SlidingTtl { .. } | Refusal::OtherPattern { .. }), _) => without_idle_times,
+            _ => None,
+        };
+        match refused {
+            Some(why) => TtlAdvice::refused(why, answer.diagnostics),
+            None => answer,
         }
     }
 }
 
 /// Whether two TTLs in ms are the same but for chance.
 fn is_near(one_ms: u64, other_ms: u64) -> bool {
-    one_ms.abs_diff(other_ms) <= (one_ms as f64 * TTL_TOLERANCE) as u64
+    one_ms.abs_diff(other_ms) <= tolerance(one_ms)
 }
 
 fn sampled(key: &SeenKey) -> SampledKey {
@@ -313,7 +324,7 @@ fn is_panel(keys: &[SampledKey]) -> bool {
 }
 
 /// A panel of the sampled keys, as many as may be kept.
-fn begin(sample: &Sample, ttl_ms: u64, begun_ms: u64) -> Panel {
+fn begin(sample: &TtlSample, ttl_ms: u64, begun_ms: u64) -> Panel {
     let mut bytes = 0;
     let fits = |key: &&SeenKey| {
         bytes += key.key.len();

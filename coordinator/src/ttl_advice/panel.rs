@@ -10,7 +10,6 @@
 //!   that is not so are left out, whatever is found of them later, so that neither kind is favoured.
 
 use keysweep_model::key::Key;
-use keysweep_ttl_advice::limits::TTL_TOLERANCE;
 use keysweep_ttl_advice::{FollowUp, Idle, SampledKey};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +17,11 @@ use crate::limits::TTL_PANEL_TTLS;
 
 /// The part of the TTL before its expiry in which a key must have been looked at.
 const WATCHED: u64 = 4;
+
+/// How far times may be off for a TTL of `ttl_ms`: clocks differ, and what is derived from keys depends on chance.
+pub(super) fn tolerance(ttl_ms: u64) -> u64 {
+    ttl_ms / 200
+}
 
 /// The keys of the first look, and what is known of them since. It is kept between calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -94,7 +98,7 @@ impl Panel {
         self.keys.iter_mut().zip(found).for_each(|(key, found)| key.follow(*found, ttl_ms));
     }
 
-    /// Whether nothing more is to be learned of it at the time `now_ms`.
+    /// Whether it tells nothing more at the time `now_ms`.
     pub(crate) fn is_over(&self, now_ms: u64) -> bool {
         let is_open = |key: &PanelKey| matches!(key.since, Since::Live | Since::Absent(_));
         now_ms.saturating_sub(self.begun_ms) >= self.ttl_ms.saturating_mul(TTL_PANEL_TTLS)
@@ -139,8 +143,7 @@ impl PanelKey {
             Found::There { expires_at_ms: None, .. } => return self.lose(),
             Found::There { expires_at_ms: Some(now), at_ms } => {
                 let filled = now.saturating_sub(ttl_ms);
-                let slack = (ttl_ms as f64 * TTL_TOLERANCE) as u64;
-                if filled.saturating_add(slack) < expiry {
+                if filled.saturating_add(tolerance(ttl_ms)) < expiry {
                     Since::Early
                 } else if at_ms.saturating_sub(waited_from) <= ttl_ms {
                     Since::Back(filled.saturating_sub(expiry))

@@ -1,12 +1,11 @@
 //! Reasons to refuse advice that lie in the sample, besides those of the estimate. Pure.
 
-use std::time::Duration;
-
-use keysweep_model::duration;
 use keysweep_ttl_advice::Refusal;
 use keysweep_ttl_advice::limits::KEYS_MIN;
+use reporter::span;
 
-use super::look::{Sample, SeenKey};
+use super::look::{SeenKey, TtlSample};
+use super::report::seconds;
 
 /// Why the TTL of so many sampled keys is not known.
 pub(super) fn without_ttl(keys: usize) -> String {
@@ -20,7 +19,7 @@ pub(super) fn without_ttl(keys: usize) -> String {
 }
 
 /// Why idle times cannot be used, if servers loaded keys from a file: when those were last read is not in it.
-pub(super) fn loaded(sample: &Sample, ttl_ms: u64) -> Option<String> {
+pub(super) fn loaded(sample: &TtlSample, ttl_ms: u64) -> Option<String> {
     const STARTING_MS: u64 = 1_000;
     let is_loaded = |key: &&SeenKey| {
         let age_ms = ttl_ms.saturating_sub(key.remaining_ms);
@@ -30,11 +29,48 @@ pub(super) fn loaded(sample: &Sample, ttl_ms: u64) -> Option<String> {
     // A few keys may have been written with a shorter TTL.
     let uptime_ms = sample.keys.iter().map(|key| key.uptime_ms).min()?;
     (loaded * 100 > sample.keys.len()).then(|| {
-        let wait = duration::show(Duration::from_secs(ttl_ms.saturating_sub(uptime_ms).div_ceil(1_000)));
+        let wait = span(seconds(ttl_ms.saturating_sub(uptime_ms)).ceil());
         format!(
             "{loaded} of {} sampled keys are older than the process of their server, so it does not know when they were \
              last read; call again in {wait}",
             sample.keys.len()
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use keysweep_model::key::Key;
+
+    use super::*;
+
+    /// Keys of these ages in seconds, with a TTL of an hour, on a server that has run for ten minutes.
+    fn check(ages_s: &[u64], expected: Option<&str>) {
+        let seen = |age_s: &u64| SeenKey {
+            db: 0,
+            key: Key::new(*b"k"),
+            remaining_ms: (3_600 - age_s) * 1_000,
+            expires_at_ms: 10_000_000,
+            idle_s: Some(0),
+            uptime_ms: 600_000,
+        };
+        let sample = TtlSample { keys: ages_s.iter().map(seen).collect(), ..TtlSample::default() };
+        assert_eq!(loaded(&sample, 3_600_000).as_deref(), expected, "{ages_s:?}");
+    }
+
+    #[test]
+    fn keys_that_are_older_than_their_server_were_loaded() {
+        check(&[], None);
+        check(&[0, 300, 600, 601], None);
+        check(
+            &[0, 602, 3_599],
+            Some(
+                "2 of 3 sampled keys are older than the process of their server, so it does not know when they were last \
+                 read; call again in 50 min",
+            ),
+        );
+        let mut ages = vec![10; 100];
+        ages.push(700);
+        check(&ages, None);
+    }
 }

@@ -25,19 +25,19 @@ pub struct TtlPoint {
     /// The TTL, in seconds.
     pub ttl_seconds: f64,
     /// The share of requests that are hits, in percent.
-    pub hit_rate: Interval,
+    pub hit_rate: TtlEstimate,
     /// Misses relative to today: 1 is as many as now.
-    pub misses: Interval,
+    pub misses: TtlEstimate,
     /// Live keys with a TTL.
-    pub keys: Interval,
+    pub keys: TtlEstimate,
     /// Their memory in bytes; null if it could not be measured.
-    pub bytes: Option<Interval>,
+    pub bytes: Option<TtlEstimate>,
 }
 
 /// An estimate with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Interval {
+pub struct TtlEstimate {
     /// The most likely value.
     pub estimate: f64,
     /// The lower end.
@@ -90,9 +90,9 @@ pub struct TtlDiagnostics {
     /// Keys that were evicted in that time.
     pub evicted: Option<u64>,
     /// The share of entries that are not read again before they expire, in percent.
-    pub never_read: Option<Interval>,
+    pub never_read: Option<TtlEstimate>,
     /// The share of entries that are deleted before they expire, in percent; known of followed keys only.
-    pub ended_early: Option<Interval>,
+    pub ended_early: Option<TtlEstimate>,
     /// The share of today's misses that an endless TTL would save, in percent, because of those.
     pub saved_at_most: Option<f64>,
     /// After how many seconds another call knows more.
@@ -105,7 +105,7 @@ pub(super) fn seconds(ms: u64) -> f64 {
     ms as f64 / 1_000.0
 }
 
-impl Interval {
+impl TtlEstimate {
     fn times(of: Estimate, factor: f64) -> Self {
         Self { estimate: of.estimate * factor, low: of.low * factor, high: of.high * factor }
     }
@@ -120,10 +120,10 @@ impl TtlPoint {
     fn of(point: &CurvePoint, live_keys: u64) -> Self {
         Self {
             ttl_seconds: seconds(point.ttl_ms),
-            hit_rate: Interval::percent(point.hit_rate),
-            misses: Interval::times(point.misses, 1.0),
-            keys: Interval::times(point.keys, live_keys as f64),
-            bytes: point.bytes.map(|bytes| Interval::times(bytes, 1.0)),
+            hit_rate: TtlEstimate::percent(point.hit_rate),
+            misses: TtlEstimate::times(point.misses, 1.0),
+            keys: TtlEstimate::times(point.keys, live_keys as f64),
+            bytes: point.bytes.map(|bytes| TtlEstimate::times(bytes, 1.0)),
         }
     }
 }
@@ -138,7 +138,7 @@ impl TtlAdvice {
     pub(super) fn of(advice: &Advice, live_keys: u64, diagnostics: TtlDiagnostics) -> Self {
         let diagnostics = TtlDiagnostics {
             sampled_keys: advice.keys as u64,
-            never_read: advice.never_read.map(Interval::percent),
+            never_read: advice.never_read.map(TtlEstimate::percent),
             ..diagnostics
         };
         let curve = match &advice.curve {
@@ -157,7 +157,7 @@ impl TtlAdvice {
                     Method::Snapshot => "snapshot",
                     Method::Panel => "panel",
                 }),
-                ended_early: curve.early_ends.map(|ends| Interval::percent(ends.share)),
+                ended_early: curve.early_ends.map(|ends| TtlEstimate::percent(ends.share)),
                 saved_at_most: curve.early_ends.map(|ends| ends.saved_at_most * 100.0),
                 ..diagnostics
             },

@@ -1,6 +1,6 @@
 //! TTL advice as text: what it comes from, the curve with its intervals, and the refusal in words. Pure.
 
-use coordinator::ttl_advice::{Interval, TtlAdvice, TtlDiagnostics, TtlPoint};
+use coordinator::ttl_advice::{TtlAdvice, TtlDiagnostics, TtlEstimate, TtlPoint};
 use reporter::view::{Block, Kind, Table};
 use reporter::{bytes, counted, grouped, span};
 
@@ -128,6 +128,6 @@ fn ended_early(of: &TtlDiagnostics) -> Option<String> {
     Some(format!("Deleted or written again before they expire: {share} of the entries{most}."))
 }
 
-fn interval(of: Interval) -> String {
+fn interval(of: TtlEstimate) -> String {
     format!("{:.1} % ({:.1}–{:.1})", of.estimate, of.low, of.high)
 }

@@ -12,6 +12,7 @@
 pub mod api;
 pub mod broker;
 pub mod browser;
+pub mod cache_client;
 pub mod certificates;
 pub mod deployment;
 pub mod examples;

@@ -63,6 +63,12 @@ pub fn experiment_errors(value: &Value) -> String {
     errors(EXPERIMENT.get_or_init(|| validator(&published("schemas/ttl-experiment.json"))), value)
 }
 
+/// What is wrong with `value` by `docs/schemas/ttl-advice.json`.
+pub fn ttl_advice_errors(value: &Value) -> String {
+    static ADVICE: OnceLock<Validator> = OnceLock::new();
+    errors(ADVICE.get_or_init(|| validator(&published("schemas/ttl-advice.json"))), value)
+}
+
 /// What is wrong with an event of `GET /api/live`, by `docs/schemas/live.json`.
 pub fn live_errors(value: &Value) -> String {
     static LIVE: OnceLock<Validator> = OnceLock::new();
@@ -86,6 +92,7 @@ pub fn check_output(line: &str, stdout: &str) {
             "events" => event_errors(&document),
             "stats" => statistics_errors(&document),
             "ttl" if document.get("verdict").is_some() => experiment_errors(&document),
+            "ttl" if document.get("curve").is_some() => ttl_advice_errors(&document),
             _ if document.get("schemaVersion").is_some() => result_errors(&document),
             _ => continue,
         };

@@ -81,7 +81,7 @@ fn whether_a_key_survived_is_known_only_if_it_was_watched() {
     check_of(300, &[gone(1_100)], None);
     check_of(300, &[there(1_050, 1_300)], None);
     check_of(300, &[there(920, 1_000), gone(1_100)], Some(FollowUp::NotBack { within_ms: 100 }));
-    // It ended early, but had it lived, nobody would have seen that.
+    // It ended early, but had it lived, no look would have shown that.
     check_of(300, &[gone(800), gone(1_100)], None);
     check_of(300, &[gone(800), gone(900), gone(1_100)], Some(FollowUp::EndedEarly));
 }
