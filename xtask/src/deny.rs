@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::cargo::{exit_code, root, status};
+use crate::cargo::{cargo, done, exit_code, root, status};
 use crate::pinned::PinnedTool;
 
 /// The program that checks the crates.
@@ -30,6 +30,8 @@ pub(crate) fn run() -> Result<ExitCode> {
         deny.current_dir(root()).args(args);
         deny
     };
+    // It looks at the crates of all platforms, and builds fetch only those of this one.
+    done(&mut cargo(&["fetch", "--locked", "--quiet"]), "fetch the crates of all platforms")?;
     let checked = status(&mut deny(&["--offline", "check", "licenses", "bans", "sources"]))?;
     if !checked.success() {
         return Ok(exit_code(checked));

@@ -1,7 +1,8 @@
 //! Whether the fitted mixture explains what was seen of the keys.
 //!
-//! Of each key the model says how probable a longer idle time is, given its age, and in a panel how probable it is to be
-//! back later, given its age and its idle time. If the model is right, these probabilities are uniform over all keys.
+//! Of each key the model says how probable a longer idle time is, given its age, and in a panel how probable it is that
+//! the key comes back later, given its age and its idle time. If the model is right, these probabilities are uniform over
+//! all keys.
 //! Requests at regular times have no place in the grid, and show here, unless all of them are further apart than the TTL.
 //! Patterns within a small part of the TTL show only where they matter, because idle times are taken as less exact than
 //! they are.

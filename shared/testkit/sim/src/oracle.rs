@@ -69,7 +69,7 @@ fn counts(plan: &WorldPlan, deployment: &Deployment, result: &CleanupResult) -> 
     wrong
 }
 
-/// Keys that a complete run has left, although nobody touched them and they had no TTL all the time.
+/// Keys that a complete run has left, although no client touched them and they never had a TTL.
 fn left(before: &BTreeMap<Vec<u8>, KeyEntry>, deployment: &Deployment, now_ms: u64) -> Vec<String> {
     let after = deployment.live(now_ms);
     let is_left = |key: &&Vec<u8>| {
