@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coordinator::options::Options;
-use coordinator::schedule::Schedule;
+use coordinator::schedule::auto::Bounds;
+use coordinator::schedule::auto::quiet::QuietWindows;
+use coordinator::schedule::{JobSchedule, Schedule};
 use coordinator::serve::{RunAnswer, ServedJob, serve};
 use jiff::Timestamp;
 use keysweep_model::messages::Action;
@@ -15,6 +17,7 @@ use keysweep_runtime::context::{Context, Timing};
 use keysweep_servers::Server;
 use keysweep_storage::events::EVENTS;
 use keysweep_storage::history::{self, RunLine};
+use keysweep_storage::{decisions, store};
 use keysweep_tasks::supervision::TaskGroup;
 use keysweep_testkit::kit;
 use keysweep_testkit::nats_server::NatsServer;
@@ -258,5 +261,38 @@ async fn two_services_start_one_run() {
     let late = setup.history().await.into_iter().filter(|line| line.started_by.starts_with("schedule, late"));
     assert_eq!(late.count(), 1);
     assert_eq!(setup.events("missed").await.len(), 1);
+    setup.end().await;
+}
+
+/// The first run of a job that is due as stale keys arrive, and the one after a burst.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_services_decide_the_same_and_start_one_run() {
+    let mut setup = Setup::start().await;
+    for _ in 0..2 {
+        let bounds = Bounds {
+            min_interval: Duration::from_secs(5),
+            max_interval: Duration::from_secs(86_400),
+            max_stale: Some(100),
+            run_cost: None,
+            quiet: QuietWindows::none(),
+        };
+        let job = ServedJob { schedule: JobSchedule::Auto(bounds), ..setup.job() };
+        setup.serve(vec![job]);
+    }
+    let ended = |lines: &[RunLine]| lines.iter().filter(|line| line.status.is_some()).count();
+    setup.history_when(|lines| ended(lines) == 1).await;
+    let burst: Vec<Vec<u8>> = (0..150).map(|n| format!("permissions:burst:{n}").into_bytes()).collect();
+    kit::keys::ask(&setup.options.access, "INCR", &burst).await;
+    setup.history_when(|lines| ended(lines) >= 2).await;
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let cleaned: Vec<u64> = setup.history().await.iter().map(|line| line.cleaned_keys).collect();
+    assert_eq!(cleaned, [200, 150]);
+    let kept = decisions::of(&*setup.context.store, &setup.options.job).await.unwrap();
+    let laws: Vec<&str> = kept.iter().map(|decision| decision.law.as_str()).collect();
+    // The burst may come before anything else is decided after the first run.
+    assert!(laws[0] == "first" && laws.contains(&"surplus"), "{kept:#?}");
+    let prefix = format!("{EVENTS}{}/decided/", setup.options.job);
+    let published = store::all(&*setup.context.store, &prefix).await.unwrap().len();
+    assert_eq!(published, kept.len(), "each of them once: {kept:#?}");
     setup.end().await;
 }
