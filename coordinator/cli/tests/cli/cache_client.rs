@@ -77,8 +77,6 @@ async fn run(conn: &Conn, shared: &Shared, keys: usize) {
     let wait_us = |rng: &mut fastrand::Rng, rate: f64| (-(1.0 - rng.f64()).ln() / rate * 1e6) as u64;
     let mut next: BinaryHeap<Reverse<(u64, usize)>> =
         rates.iter().enumerate().map(|(key, rate)| Reverse((wait_us(&mut rng, *rate), key))).collect();
-    // The first entries live shorter, or many keys would expire together again and again.
-    let mut written = vec![false; keys];
     let begun = Instant::now();
     while !shared.stopped.load(Relaxed) {
         let now_us = begun.elapsed().as_micros() as u64;
@@ -88,30 +86,24 @@ async fn run(conn: &Conn, shared: &Shared, keys: usize) {
             next.push(Reverse((at_us + 1 + wait_us(&mut rng, rates[key]), key)));
             due.insert(key);
         }
-        request(conn, shared, &due, |key| {
-            if written[key] {
-                1.0
-            } else {
-                written[key] = true;
-                rng.f64()
-            }
-        })
-        .await;
+        // The first entries live shorter, or many keys would expire together again and again.
+        let is_new = now_us < shared.ttl_ms.load(Relaxed) * 250;
+        request(conn, shared, &due, || if is_new { rng.f64() } else { 1.0 }).await;
         tokio::time::sleep(Duration::from_micros(TICK_US)).await;
     }
 }
 
 /// Reads keys, and writes those that are missing, each with this part of the TTL.
-async fn request(conn: &Conn, shared: &Shared, keys: &BTreeSet<usize>, mut part: impl FnMut(usize) -> f64) {
+async fn request(conn: &Conn, shared: &Shared, keys: &BTreeSet<usize>, mut part: impl FnMut() -> f64) {
     let names: Vec<String> = keys.iter().map(|key| format!("page:{key}")).collect();
     let mut reads = Batch::new();
     names.iter().for_each(|name| reads.add(&[b"GET", name.as_bytes()]));
     let replies = conn.batch(reads).await.unwrap();
     let mut writes = Batch::new();
     let ttl_ms = shared.ttl_ms.load(Relaxed) as f64;
-    let missing = keys.iter().zip(&names).zip(&replies).filter(|(_, reply)| **reply == Reply::Nil);
-    for ((key, name), _) in missing {
-        let ttl = ((ttl_ms * part(*key)) as u64).max(1).to_string();
+    let missing = names.iter().zip(&replies).filter(|(_, reply)| **reply == Reply::Nil);
+    for (name, _) in missing {
+        let ttl = ((ttl_ms * part()) as u64).max(1).to_string();
         writes.add(&[b"SET", name.as_bytes(), &[b'x'; 100], b"PX", ttl.as_bytes()]);
     }
     shared.misses.fetch_add(writes.len() as u64, Relaxed);
