@@ -72,8 +72,6 @@ mod state_file;
 mod stats;
 mod tls;
 mod traces;
-mod ttl_advise;
-mod ttl_experiment;
 mod ttl_refusals;
 mod unreachable;
 mod variables;

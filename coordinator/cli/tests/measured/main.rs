@@ -1,5 +1,5 @@
-//! Tests that measure time. They are in their own binary, since cargo runs one binary after the other: so nothing else
-//! uses the processors. They run one at a time.
+//! Tests that measure time, or whose clients must not be late. They are in their own binary, since cargo runs one binary
+//! after the other: so nothing else uses the processors. They run one at a time.
 #![cfg(test)]
 
 #[path = "../cli/mod.rs"]
@@ -9,6 +9,8 @@ mod allocations;
 mod big_values;
 mod hit_rate;
 mod scale_over_nats;
+mod ttl_advise;
+mod ttl_experiment;
 mod viewers;
 
 use tokio::sync::Mutex;

@@ -54,7 +54,9 @@ fn follow(application: &CacheClient, advice: &Value, ttl: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn advice_that_is_followed_keeps_its_promise() {
+#[ignore = "its application needs the machine to itself, and a healthy cache is refused by chance now and then; cargo xtask soak runs it"]
+async fn soak_advice_that_is_followed_keeps_its_promise() {
+    let _turn = super::TURN.lock().await;
     let (server, state) = (Server::start(&[]).await.unwrap(), State::new());
     let application = CacheClient::start(&server, KEYS, TTL);
     thread::sleep(TTL + Duration::from_secs(1));
@@ -92,6 +94,7 @@ async fn advice_that_is_followed_keeps_its_promise() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute; cargo xtask soak runs it"]
 async fn soak_followed_keys_tell_of_four_times_the_ttl() {
+    let _turn = super::TURN.lock().await;
     let (server, state) = (Server::start(&[]).await.unwrap(), State::new());
     let application = CacheClient::start(&server, KEYS, TTL);
     thread::sleep(TTL + Duration::from_secs(1));
