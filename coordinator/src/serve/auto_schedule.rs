@@ -54,7 +54,7 @@ pub(super) async fn run(
     loop {
         let slot_ms = now_ms() / every_ms * every_ms;
         let looked = tokio::select! {
-            looked = look(shared, job, bounds, (&mut past, slot_ms)) => looked,
+            looked = look(shared, job, bounds, &mut past, slot_ms) => looked,
             () = out_of_time(shared) => return Ok(()),
         };
         let mut wanted = moment(slot_ms + every_ms);
@@ -82,11 +82,12 @@ async fn look(
     shared: &ServiceState,
     job: &ServedJob,
     bounds: &Bounds,
-    (past, slot_ms): (&mut Past, u64),
+    past: &mut Past,
+    slot_ms: u64,
 ) -> Result<(Decision, bool), StoreError> {
     let latest = count(shared, job, slot_ms).await?;
     past.refresh(shared, job).await?;
-    let decision = decide(shared, job, bounds, (past, latest)).await?;
+    let decision = decide(shared, job, bounds, past, latest).await?;
     let starts = decision.at <= now() && may_start(shared, job, bounds, past).await?;
     Ok((decision, starts))
 }
@@ -101,7 +102,8 @@ async fn decide(
     shared: &ServiceState,
     job: &ServedJob,
     bounds: &Bounds,
-    (past, latest): (&Past, Option<KeyCount>),
+    past: &Past,
+    latest: Option<KeyCount>,
 ) -> Result<Decision, StoreError> {
     let (store, name) = (&*shared.context.history_store, &job.options.job);
     let kept = decisions::of(store, name).await?;

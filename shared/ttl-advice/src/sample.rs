@@ -24,8 +24,8 @@ pub struct SampledKey {
     pub remaining_ms: u64,
     /// When it was last read or written; unknown where the server counts frequencies instead (an LFU policy).
     pub idle: Option<Idle>,
-    /// What later looks found. None if there were none, and if the last one was before its expiry, whatever it found: else
-    /// keys that ended early would be counted, and those that would have lived on would not.
+    /// What later looks found; `None` if there were none, or if the last one was before the expiry. Such a look would count
+    /// keys that ended early, and not those that live on.
     pub follow_up: Option<FollowUp>,
 }
 

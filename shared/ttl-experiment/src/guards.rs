@@ -1,4 +1,4 @@
-//! What stops an experiment at once, whatever it found so far.
+//! What stops an experiment at once, before it has a verdict.
 
 use std::fmt;
 
