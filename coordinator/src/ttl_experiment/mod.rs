@@ -215,14 +215,9 @@ impl Experiment {
         })
         .await?;
         let ended_ms = server_time(&self.client).await?;
-        if look.is_too_slow(ended_ms) {
-            tracing::warn!(
-                "reading the keys took {} ms, longer than the shorter TTL: this look does not count; allow a faster \
-                 pace with `--max-speed`",
-                ended_ms.saturating_sub(now_ms)
-            );
-        } else {
-            record.observed.add(look);
+        match look.fault(ended_ms) {
+            None => record.observed.add(look),
+            Some(fault) => tracing::warn!("this look does not count: {}", words::fault(fault)),
         }
         Ok(())
     }

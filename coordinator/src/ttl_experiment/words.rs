@@ -2,7 +2,8 @@
 
 use keysweep_model::time::rfc3339;
 use keysweep_redis::ttl_assignment::ID_FIELD;
-use keysweep_ttl_experiment::{Decision, Standing};
+use keysweep_ttl_experiment::limits::LOOK_FILLS_MAX;
+use keysweep_ttl_experiment::{Decision, LookFault, Standing};
 use serde_json::json;
 
 use super::Verdict;
@@ -52,6 +53,19 @@ pub(super) fn verdict(record: &ExperimentRecord, known: &Standing) -> Option<(Ve
         Decision::Invalid(why) => (Verdict::Invalid, why.to_string()),
         Decision::Stopped(guard) => (Verdict::Guard, guard.to_string()),
     })
+}
+
+/// Why a look does not count, and what to do.
+pub(super) fn fault(fault: LookFault) -> String {
+    match fault {
+        LookFault::TooSlow { took_ms } => format!(
+            "it ended {took_ms} ms after the first entry that it counts, which is longer than the shorter TTL; allow a \
+             faster pace with `--max-speed`"
+        ),
+        LookFault::TooMany => format!(
+            "more than {LOOK_FILLS_MAX} entries were written since the last look; look more often, or restrict `--pattern`"
+        ),
+    }
 }
 
 /// What is said while it goes on.

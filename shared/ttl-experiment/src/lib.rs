@@ -19,7 +19,7 @@ pub use assignment::{Arm, Assignment, bucket_of};
 pub use decide::{Decision, Design, Invalid, Misses, Standing, standing};
 pub use effect::{BucketFills, Effect, Group, crossover, overdispersion, parallel};
 pub use guards::{Guard, Health, tripped};
-pub use observed::{Look, Observed, PeriodFills};
+pub use observed::{Look, LookFault, Observed, PeriodFills};
 pub use plan::{Plan, PlanError, Question, plan};
 pub use sequence::ConfidenceSequence;
 pub use users::{SeenUsers, ln_bayes_factor};

@@ -38,6 +38,9 @@ pub const CLOCKS_SHARE: f64 = 0.02;
 /// How far back a look counts fills, in shortest TTLs: older entries may have expired before they are read.
 pub const LOOK_BACK_TTLS: f64 = 0.5;
 
+/// Entries that a look counts at most: their hashes take some 70 MB while it lasts.
+pub const LOOK_FILLS_MAX: usize = 4_000_000;
+
 /// The interval of looks in shortest TTLs, unless it is given: half of what a look can count, so that a late one loses
 /// nothing.
 pub const LOOK_EVERY_TTLS: f64 = 0.25;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::assignment::{Arm, Assignment};
 use crate::effect::{BucketFills, Group};
-use crate::limits::{COVERED_MIN, LOOK_BACK_TTLS};
+use crate::limits::{COVERED_MIN, LOOK_BACK_TTLS, LOOK_FILLS_MAX};
 use crate::users::SeenUsers;
 
 /// The fills of a period.
@@ -44,6 +44,18 @@ pub struct Observed {
     pair: u64,
 }
 
+/// Why a look must not be added: what it counted is not all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookFault {
+    /// Entries that it should have counted may have expired before they were read.
+    TooSlow {
+        /// The time since the begin of what it counts, in ms.
+        took_ms: u64,
+    },
+    /// There were more than [`LOOK_FILLS_MAX`] entries.
+    TooMany,
+}
+
 /// A look in progress.
 #[derive(Debug)]
 pub struct Look<'a> {
@@ -54,6 +66,7 @@ pub struct Look<'a> {
     users: BTreeMap<u64, SeenUsers>,
     /// Hashes of keys that were counted: servers may list a key twice.
     counted: HashSet<u64>,
+    is_full: bool,
     impossible: u64,
     checked: u64,
 }
@@ -71,6 +84,7 @@ impl<'a> Look<'a> {
             periods: BTreeMap::new(),
             users: BTreeMap::new(),
             counted: HashSet::new(),
+            is_full: false,
             impossible: 0,
             checked: 0,
         }
@@ -84,9 +98,14 @@ impl<'a> Look<'a> {
             self.impossible += u64::from(is_impossible);
         }
         let Some((period, filled_ms)) = self.assignment.filled_at(bucket, expires_ms) else { return };
-        if !(self.from_ms..self.until_ms).contains(&filled_ms) || !self.counted.insert(key) {
+        if !(self.from_ms..self.until_ms).contains(&filled_ms) || self.counted.contains(&key) {
             return;
         }
+        if self.counted.len() >= LOOK_FILLS_MAX {
+            self.is_full = true;
+            return;
+        }
+        self.counted.insert(key);
         let buckets = self.assignment.buckets as usize;
         let seen = self.periods.entry(period).or_default();
         seen.fills.resize(buckets, 0.0);
@@ -102,15 +121,19 @@ impl<'a> Look<'a> {
         self.counted.len()
     }
 
-    /// Whether it took so long until `ended_ms` that entries which it should have counted may have expired meanwhile.
+    /// Why the look, which ended at `ended_ms`, must not be added, if so.
     #[must_use]
-    pub fn is_too_slow(&self, ended_ms: u64) -> bool {
-        ended_ms.saturating_sub(self.from_ms) >= self.assignment.shortest_ms()
+    pub fn fault(&self, ended_ms: u64) -> Option<LookFault> {
+        let took_ms = ended_ms.saturating_sub(self.from_ms);
+        if took_ms >= self.assignment.shortest_ms() {
+            return Some(LookFault::TooSlow { took_ms });
+        }
+        self.is_full.then_some(LookFault::TooMany)
     }
 }
 
 impl Observed {
-    /// Adds a look that is complete.
+    /// Adds a look without a [`LookFault`].
     pub fn add(&mut self, look: Look<'_>) {
         self.looks += 1;
         self.impossible += look.impossible;
@@ -204,5 +227,37 @@ impl Observed {
         let mut all = self.users.clone();
         all.merge(&self.pending);
         all.counts()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_missed_entries_has_a_fault() {
+        let assignment = Assignment {
+            salt: "s".to_owned(),
+            buckets: 20,
+            control_ttl_ms: 10_000,
+            treated_ttl_ms: 20_000,
+            start_ms: 0,
+            period_ms: 160_000,
+            until_ms: 320_000,
+        };
+        let filled_ms = assignment.measured(0).start + 10;
+        let arm = assignment.arm(assignment.bucket(b"alice"), 0);
+        let (expires_ms, now_ms) = (filled_ms + assignment.ttl_ms(arm), filled_ms + 10);
+        let mut look = Look::begin(&assignment, &Observed::default(), now_ms);
+        let most = LOOK_FILLS_MAX as u64;
+        // Listed twice, and once more when it is full.
+        for key in (0..most).chain([0, most - 1]) {
+            look.add(b"alice", key, expires_ms, now_ms);
+        }
+        assert_eq!((look.fills(), look.fault(now_ms + 10)), (LOOK_FILLS_MAX, None));
+        let slow = look.fault(now_ms + 5_000);
+        assert_eq!(slow, Some(LookFault::TooSlow { took_ms: 10_000 }));
+        look.add(b"alice", most, expires_ms, now_ms);
+        assert_eq!(look.fault(now_ms + 10), Some(LookFault::TooMany));
     }
 }
