@@ -101,7 +101,7 @@ impl ExperimentApplication {
 }
 
 /// The TTL of a user, as `docs/ttl-experiments.md` says.
-fn ttl_ms(assignment: &HashMap<String, String>, user: &str, today_ms: u64) -> u64 {
+pub fn ttl_ms(assignment: &HashMap<String, String>, user: &str, today_ms: u64) -> u64 {
     let number = |name: &str| assignment.get(name).and_then(|text| text.parse::<u64>().ok());
     let (Some(start), Some(until), Some(period)) = (number("start"), number("until"), number("period"))
     else {
@@ -120,7 +120,7 @@ fn ttl_ms(assignment: &HashMap<String, String>, user: &str, today_ms: u64) -> u6
 }
 
 /// The fields of the hash; none if there is none.
-async fn read(client: &RedisClient, key: &str) -> HashMap<String, String> {
+pub async fn read(client: &RedisClient, key: &str) -> HashMap<String, String> {
     let topology = client.topology();
     let owner = topology.owner(slot_of(key.as_bytes())).expect("all slots are served");
     let Ok(conn) = client.conn(&owner.node).await else { return HashMap::new() };

@@ -2,15 +2,20 @@
 //! it. Not part of a usual test run, because they are installed from the registries of npm and PyPI: `cargo xtask examples`
 //! runs it.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use keysweep_redis::{ConnectOptions, RedisClient};
+use keysweep_servers::Server;
 use keysweep_testkit::nats_server::NatsServer;
 use serde_json::{Value, json};
 
 use super::nats_rights::{as_user, command, content, password, role, server};
 use crate::cli::broker::{Broker, KEYS, WORKERS};
 use crate::cli::examples::Examples;
+use crate::cli::experiment_application::{read, ttl_ms};
 use crate::cli::raw::Client;
+use crate::cli::state::State;
 use crate::cli::{Ended, Keysweep, Running, SECRET};
 
 /// How long a service that has lost NATS may refuse requests.
@@ -18,6 +23,9 @@ const BACK: Duration = Duration::from_secs(60);
 
 /// How long acknowledgements may take: less than the time after which an event is delivered again.
 const SETTLED: Duration = Duration::from_secs(20);
+
+/// The assignment of the default job's experiment.
+const KEY: &str = "keysweep:ttl:permission-cache-cleanup";
 
 /// A service over NATS with its workers, and the programs.
 struct Site {
@@ -233,9 +241,44 @@ async fn programs_need_no_accounts(examples: Examples) {
     nowhere.exits(1).log_contains(&["no answer from `http://127.0.0.1:1`", "keysweep runs list"]);
 }
 
+/// What an application asks for is what keysweep counts: the TTL of each user, before, during and after an experiment.
+async fn programs_follow_an_experiment(examples: &Examples, program: &str) {
+    const TODAY_MS: u64 = 1_000;
+    let (server, state) = (Server::start(&[]).await.unwrap(), State::new());
+    let experiment = |words: &[&str]| {
+        let place = ["--redis", &server.url(), "--identity", "permissions:{user}:*"];
+        let command = state.command(&[&["ttl", "experiment"][..], words, &place].concat());
+        command.env("KEYSWEEP_CONFIGURED_TTL", "1s").run().exits(0);
+    };
+    let users: Vec<String> = (0..50).map(|n| format!("u{n}")).chain(["Zoë".to_owned()]).collect();
+    let (url, today) = (server.url(), TODAY_MS.to_string());
+    let args: Vec<&str> = [&url, KEY, &today].into_iter().chain(users.iter().map(String::as_str)).collect();
+    let asked = |assignment: &HashMap<String, String>| -> String {
+        let line = |user| format!("{user} {}\n", ttl_ms(assignment, user, TODAY_MS));
+        users.iter().map(String::as_str).map(line).collect()
+    };
+    let today_for_all = asked(&HashMap::new());
+    assert_eq!(examples.command(program, &args).run().exits(0).stdout, today_for_all);
+
+    // A period is a day: the arms are not swapped between the two readings.
+    let question = ["--other-ttl", "2s", "--period", "1d", "--effect", "40"];
+    experiment(
+        &[&["start"][..], &question, &["--fills-per-second", "500", "--overdispersion", "5"]].concat(),
+    );
+    let client = RedisClient::discover(ConnectOptions::open(vec![url.clone()])).await.unwrap();
+    let published = asked(&read(&client, KEY).await);
+    assert!(published.contains(" 1000\n") && published.contains(" 2000\n"), "{published}");
+    assert_eq!(examples.command(program, &args).run().exits(0).stdout, published);
+
+    experiment(&["stop"]);
+    assert_eq!(examples.command(program, &args).run().exits(0).stdout, today_for_all);
+    examples.command(program, &[]).run().exits(1).log_contains(&["pass URL, KEY, today's TTL in ms"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Node and the npm registry: `cargo xtask examples`"]
 async fn examples_in_node_work() {
+    programs_follow_an_experiment(&Examples::node(), "ttlExperiment").await;
     programs_start_runs_and_follow_them(Examples::node()).await;
     programs_need_no_accounts(Examples::node()).await;
 }
@@ -243,6 +286,7 @@ async fn examples_in_node_work() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Python and PyPI: `cargo xtask examples`"]
 async fn examples_in_python_work() {
+    programs_follow_an_experiment(&Examples::python(), "ttl_experiment").await;
     programs_start_runs_and_follow_them(Examples::python()).await;
     programs_need_no_accounts(Examples::python()).await;
 }
