@@ -43,7 +43,7 @@ pub(crate) fn run() -> Result<ExitCode> {
 const QUICK: [&str; 5] = ["test_alerts", "test_chart", "test_container", "test_dashboard", "test_systemd"];
 
 /// The same, and what takes minutes, larger downloads or the rights of root: all checks of `deploy/`, the examples, the
-/// package on a bare Debian, and the tours of the page.
+/// package on a bare Debian, the tours of the page, and whether the crates could be published.
 pub(crate) fn run_full() -> Result<ExitCode> {
     install::ensure(&[install::DEBOOTSTRAP])?;
     let steps = [
@@ -52,6 +52,7 @@ pub(crate) fn run_full() -> Result<ExitCode> {
         ("examples", cargo(&["xtask", "examples"])),
         ("bare Debian", cargo(&["xtask", "deploy-check", "discover", "-p", "full_*.py"])),
         ("browser", cargo(&["xtask", "browser"])),
+        ("crates", cargo(&["publish", "--workspace", "--locked", "--dry-run"])),
     ];
     all(steps)
 }

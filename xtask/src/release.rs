@@ -88,6 +88,7 @@ fn changes(version: &str, date: &str, read: impl Fn(&str) -> Result<String>) -> 
         let end = if start.ends_with('"') { "\"" } else { "" };
         changes.push(Change { path, before: before.to_owned(), after: format!("{start}{version}{end}") });
     }
+    changes.extend(pins(&read("Cargo.toml")?, version));
     let path = "CHANGELOG.md";
     let text = read(path)?;
     let heading = text.lines().find(|line| line.starts_with("## "));
@@ -95,6 +96,17 @@ fn changes(version: &str, date: &str, read: impl Fn(&str) -> Result<String>) -> 
     let before = heading.context("the first section of `CHANGELOG.md` is not `(unreleased)`")?.to_owned();
     changes.push(Change { path, before, after: format!("## {version} ({date})") });
     Ok(changes)
+}
+
+/// The lines of the workspace's crates. They depend on exactly this version of each other: their interfaces are not
+/// stable.
+fn pins(manifest: &str, version: &str) -> Vec<Change> {
+    let pins = manifest.lines().filter_map(|line| {
+        let (crate_path, _) = line.split_once(", version = \"=")?;
+        let after = format!("{crate_path}, version = \"={version}\" }}");
+        Some(Change { path: "Cargo.toml", before: line.to_owned(), after })
+    });
+    pins.collect()
 }
 
 #[expect(clippy::disallowed_methods, reason = "a developer's own work tree")]
@@ -117,7 +129,14 @@ mod tests {
     #[test]
     fn a_release_changes_each_place_of_the_version() {
         let found = changes("7.8.9", "2030-01-02", file).unwrap();
-        let after: Vec<&str> = found.iter().map(|change| change.after.as_str()).collect();
+        let (pins, others): (Vec<_>, Vec<_>) =
+            found.iter().partition(|change| change.after.contains("path = "));
+        let pinned =
+            pins.iter().filter(|pin| pin.before.contains(&format!("\"={}\"", env!("CARGO_PKG_VERSION"))));
+        assert_eq!(pinned.count(), file("Cargo.toml").unwrap().matches(", version = \"=").count());
+        let model = "keysweep-model = { path = \"shared/model\", version = \"=7.8.9\" }";
+        assert!(pins.iter().any(|pin| pin.after == model), "{pins:?}");
+        let after: Vec<&str> = others.iter().map(|change| change.after.as_str()).collect();
         let expected = [
             "version = \"7.8.9\"",
             "ARG VERSION=7.8.9",

@@ -35,8 +35,8 @@ use crate::limits::{HTTP_BODY_TIMEOUT, REQUEST_BYTES_MAX};
 /// Maximum concurrent starts of runs. Each one begins with a preflight.
 const STARTS_MAX: usize = 16;
 
-/// The API's description: see `openapi.rs`.
-const OPENAPI: &str = include_str!("../../../docs/openapi.json");
+/// The API's description: see `openapi.rs`. A link to `docs/`, since what is published has the files of its folder alone.
+const OPENAPI: &str = include_str!("openapi.json");
 
 /// The HTTP API and the page of a service. It is created before the service, and rejects requests until the service is
 /// attached.

@@ -26,7 +26,7 @@ const fn part(package: &'static str, binary: &'static str, tests: &'static [&'st
 const REDIS: [Part; 3] = [
     part("keysweep-redis", "live", &["glob::", "guard::"]),
     part(
-        "coordinator",
+        "keysweep-coordinator",
         "embedded",
         &[
             "aggressive::exactly",
@@ -68,7 +68,11 @@ const REDIS: [Part; 3] = [
 /// Queue and store; whole runs with the roles of several processes; cancellation, faults and takeover.
 const NATS: [Part; 2] = [
     part("keysweep-nats", "live", &[]),
-    part("coordinator", "over_nats", &["aggressive::", "cancel::", "faults::", "takeover::", "redelivery::"]),
+    part(
+        "keysweep-coordinator",
+        "over_nats",
+        &["aggressive::", "cancel::", "faults::", "takeover::", "redelivery::"],
+    ),
 ];
 
 /// The result of the suite on one version.
