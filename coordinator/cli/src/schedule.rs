@@ -4,7 +4,7 @@ use coordinator::exit;
 use coordinator::options::Options;
 use coordinator::schedule::JobSchedule;
 use coordinator::schedule::auto::compare::{Comparison, compare};
-use coordinator::schedule::auto::{explain::describe, past};
+use coordinator::schedule::auto::{BoundedJob, explain::describe, past};
 use jiff::Timestamp;
 use keysweep_config::Settings;
 use keysweep_model::words::quoted;
@@ -98,7 +98,7 @@ async fn simulated(context: &Context, job: &Settings, show: OutputMode) -> Resul
     let mut snapshots = counter_snapshot::of(&*context.history_store, &options.alias).await?;
     snapshots.retain(|snapshot| snapshot.job == options.job);
     let runs = past::runs(&lines, &snapshots, &options.selection());
-    let compared = compare((&options.job, &bounds), &runs, &snapshots);
+    let compared = compare(BoundedJob { name: &options.job, bounds: &bounds }, &runs, &snapshots);
     let document = json!({
         "job": options.job, "schedule": describe(&bounds), "comparison": compared.as_ref().map(as_json),
     });

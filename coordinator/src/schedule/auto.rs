@@ -2,16 +2,17 @@
 //! `now` is an argument, nothing here sleeps, reads or starts anything, and equal inputs give equal decisions, so that
 //! several services agree.
 //!
-//! Two laws. *Surplus*: a run is due when the keys without TTL exceed what the last complete run left by a threshold;
+//! Three laws. *Surplus*: a run is due when the keys without TTL exceed what the last complete run left by a threshold;
 //! this needs no estimate, but counts the keys of everybody ([`surplus`]). *Growth*: a run is due before the stale keys
 //! that arrive at the upper bound of their estimated rate reach the threshold, or, with the cost of a run, when runs and
-//! stale keys together cost least ([`growth`], [`interval`]). Both stay within bounds and out of quiet windows
-//! ([`quiet`]).
+//! stale keys together cost least ([`growth`], [`interval`]). *Memory*: a run is due if there are stale keys and the memory is
+//! forecast to run short ([`memory`]). All stay within bounds and out of quiet windows ([`quiet`]).
 
 pub mod compare;
 pub mod explain;
 pub mod growth;
 pub mod interval;
+pub mod memory;
 pub mod past;
 pub mod quiet;
 pub mod simulate;
@@ -24,6 +25,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use self::growth::Growth;
 use self::interval::Interval;
+use self::memory::Trend;
 use self::quiet::QuietWindows;
 use self::surplus::Hold;
 
@@ -54,6 +56,15 @@ pub struct Bounds {
     pub quiet: QuietWindows,
 }
 
+/// A job, and what it allows.
+#[derive(Clone, Copy, Debug)]
+pub struct BoundedJob<'a> {
+    /// Its name, which fixes its jitter.
+    pub name: &'a str,
+    /// Its bounds.
+    pub bounds: &'a Bounds,
+}
+
 /// The keys of the job's database, at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyCount {
@@ -81,7 +92,7 @@ pub enum Lesson {
 }
 
 /// A run of the past, or in progress.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PastRun {
     /// When it started.
     pub started: Timestamp,
@@ -93,6 +104,8 @@ pub struct PastRun {
     pub before: Option<KeyCount>,
     /// The keys that it left.
     pub after: Option<KeyCount>,
+    /// The memory usage of the fullest server then, in percent of its limit.
+    pub usage_after: Option<f64>,
 }
 
 /// What a decision is made from.
@@ -108,6 +121,10 @@ pub struct Situation<'a> {
     pub runs: &'a [PastRun],
     /// The interval that was decided before the last run; `None` if there was none.
     pub previous: Option<Duration>,
+    /// How the memory usage grows; `None` without a limit, and if too little is known of it.
+    pub memory: Option<Trend>,
+    /// The time until the next decision.
+    pub next_look: Duration,
 }
 
 /// Why a run is due at a time.
@@ -117,6 +134,8 @@ pub enum Law {
     First,
     /// Keys without TTL exceed the threshold.
     Surplus,
+    /// The memory is forecast to run short.
+    Memory,
     /// Stale keys may reach the threshold by then.
     Growth,
     /// Runs and stale keys cost least this way.
@@ -136,6 +155,8 @@ pub struct Decision {
     pub threshold: u64,
     /// The rate at which they arrive; `None` until two complete runs are known.
     pub growth: Option<Growth>,
+    /// How the memory usage grows, as given.
+    pub memory: Option<Trend>,
     /// How many are expected at that time, by the rate's estimate; `None` if unknown.
     pub expected: Option<u64>,
     /// The interval by the growth, before jitter and quiet windows.
@@ -173,8 +194,10 @@ pub fn next(of: &Situation<'_>, bounds: &Bounds) -> Decision {
         Some(last) => {
             let planned = after(last.started, jittered(interval.time, of.job, bounds));
             let by_growth = if bounds.run_cost.is_some() { Law::Balance } else { Law::Growth };
-            let law = if reached.is_some_and(|reached| reached < planned) { Law::Surplus } else { by_growth };
-            let wanted = if law == Law::Surplus { reached.unwrap_or(planned) } else { planned };
+            let short = of.memory.filter(|_| memory::passes(of, expected(of, surplus, growth, of.now)));
+            let urgent = [(Law::Surplus, reached), (Law::Memory, short.map(|trend| trend.at))];
+            let mut urgent = urgent.into_iter().filter_map(|(law, at)| Some((law, at.filter(|at| *at < planned)?)));
+            let (law, wanted) = urgent.next().unwrap_or((by_growth, planned));
             let due = wanted.max(after(last.started, pause(of.runs, bounds)));
             let without_failures = wanted.max(after(last.started, bounds.min_interval));
             (law, due, (due > without_failures).then_some(Moved::Failures))
@@ -187,6 +210,7 @@ pub fn next(of: &Situation<'_>, bounds: &Bounds) -> Decision {
         surplus,
         threshold,
         growth,
+        memory: of.memory,
         expected: expected(of, surplus, growth, at),
         interval,
         previous: of.previous,

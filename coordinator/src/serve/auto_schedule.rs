@@ -14,7 +14,7 @@ use keysweep_storage::counter_snapshot::{self, SnapshotPhase};
 use keysweep_storage::decisions;
 use keysweep_storage::events::Event;
 use keysweep_storage::history::{HISTORY, RunLine};
-use keysweep_storage::latest_count::{self, LatestCount};
+use keysweep_storage::latest_count::{self, LatestCount, UsageAt, usage_with};
 use keysweep_storage::store::{self, StoreError};
 use serde_json::json;
 
@@ -23,6 +23,7 @@ use super::schedules::{claim_soon, last_claimed, start};
 use super::shown::ShownWork;
 use super::{ServedJob, ServiceState};
 use crate::limits::{AUTO_RUNS_MAX, COUNT_EVERY};
+use crate::schedule::auto::memory::{self, Usage};
 use crate::schedule::auto::{self, Bounds, Decision, KeyCount, Lesson, PastRun, Situation, explain, past};
 use crate::shared_run;
 
@@ -87,7 +88,7 @@ async fn look(
 ) -> Result<(Decision, bool), StoreError> {
     let latest = count(shared, job, slot_ms).await?;
     past.refresh(shared, job).await?;
-    let decision = decide(shared, job, bounds, past, latest).await?;
+    let decision = decide(shared, job, bounds, past, latest.as_ref()).await?;
     let starts = decision.at <= now() && may_start(shared, job, bounds, past).await?;
     Ok((decision, starts))
 }
@@ -97,19 +98,23 @@ fn moment(ms: u64) -> Timestamp {
     i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
 }
 
-/// The decision after the `latest` count, kept and published if it is another one than before.
+/// The decision after what was `counted` last, kept and published if it is another one than before.
 async fn decide(
     shared: &ServiceState,
     job: &ServedJob,
     bounds: &Bounds,
     past: &Past,
-    latest: Option<KeyCount>,
+    counted: Option<&LatestCount>,
 ) -> Result<Decision, StoreError> {
     let (store, name) = (&*shared.context.history_store, &job.options.job);
     let kept = decisions::of(store, name).await?;
     let previous = past::previous(&kept, &past.runs);
     let now = now();
-    let situation = Situation { now, job: name, latest, runs: &past.runs, previous };
+    let latest = counted.map(key_count);
+    let memory =
+        counted.and_then(|counted| memory::trend(&counted.usage.iter().map(usage).collect::<Vec<_>>()));
+    let (runs, next_look) = (past.runs.as_slice(), COUNT_EVERY.min(bounds.min_interval));
+    let situation = Situation { now, job: name, latest, runs, previous, memory, next_look };
     let decision = auto::next(&situation, bounds);
     if past.is_settled(latest) {
         let record = explain::record(&decision, now);
@@ -123,12 +128,15 @@ async fn decide(
 
 /// The keys at the beginning of a time slot; `None` if the servers cannot be asked. Only the first of several services
 /// asks them.
-async fn count(shared: &ServiceState, job: &ServedJob, slot_ms: u64) -> Result<Option<KeyCount>, StoreError> {
+async fn count(
+    shared: &ServiceState,
+    job: &ServedJob,
+    slot_ms: u64,
+) -> Result<Option<LatestCount>, StoreError> {
     let (store, options) = (&*shared.context.history_store, &job.options);
-    if let Some(latest) =
-        latest_count::of(store, &options.job).await?.filter(|latest| latest.at_ms == slot_ms)
-    {
-        return Ok(Some(key_count(latest)));
+    let before = latest_count::of(store, &options.job).await?;
+    if let Some(latest) = before.as_ref().filter(|latest| latest.at_ms == slot_ms) {
+        return Ok(Some(latest.clone()));
     }
     let client = match RedisClient::discover(options.access.clone()).await {
         Ok(client) => client,
@@ -143,15 +151,23 @@ async fn count(shared: &ServiceState, job: &ServedJob, slot_ms: u64) -> Result<O
         run: None,
         phase: SnapshotPhase::Between,
     };
-    let counted = past::sample(&purpose.snapshot(&check_health(&client).await, None, slot_ms));
-    let Some(KeyCount { keys, without_ttl, servers, .. }) = counted else { return Ok(None) };
-    let latest = LatestCount { at_ms: slot_ms, keys, without_ttl, servers };
-    Ok(Some(key_count(latest_count::keep(store, &options.job, latest).await?)))
+    let snapshot = purpose.snapshot(&check_health(&client).await, None, slot_ms);
+    let Some(KeyCount { keys, without_ttl, servers, .. }) = past::sample(&snapshot) else { return Ok(None) };
+    // What other processes used says nothing of the growth.
+    let kept = before.filter(|before| before.servers == servers).map(|before| before.usage);
+    let now = snapshot.memory_usage_percent.map(|percent| UsageAt { at_ms: slot_ms, percent });
+    let usage = now.map(|now| usage_with(&kept.unwrap_or_default(), now)).unwrap_or_default();
+    let latest = LatestCount { at_ms: slot_ms, keys, without_ttl, servers, usage };
+    Ok(Some(latest_count::keep(store, &options.job, latest).await?))
 }
 
-fn key_count(latest: LatestCount) -> KeyCount {
-    let LatestCount { at_ms, keys, without_ttl, servers } = latest;
+fn key_count(latest: &LatestCount) -> KeyCount {
+    let LatestCount { at_ms, keys, without_ttl, servers, .. } = *latest;
     KeyCount { at: moment(at_ms), keys, without_ttl, servers }
+}
+
+fn usage(point: &UsageAt) -> Usage {
+    Usage { at: moment(point.at_ms), percent: point.percent }
 }
 
 /// Shows the next run to viewers of the service.

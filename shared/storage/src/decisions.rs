@@ -18,8 +18,8 @@ pub struct DecisionRecord {
     pub decided_at: String,
     /// When the next run starts, RFC 3339, UTC; not later than `decidedAt` if it is due.
     pub next: String,
-    /// What decided: `first` (there is no run to learn from), `surplus` (keys without TTL), `growth` (the rate at which
-    /// stale keys arrive), or `balance` (that rate and the cost of a run).
+    /// What decided: `first` (there is no run to learn from), `surplus` (keys without TTL), `memory` (its forecast),
+    /// `growth` (the rate at which stale keys arrive), or `balance` (that rate and the cost of a run).
     pub law: String,
     /// How many stale keys there may be.
     pub threshold: u64,
@@ -29,6 +29,9 @@ pub struct DecisionRecord {
     pub held: Option<String>,
     /// The rate at which stale keys arrive; null until two complete runs are known.
     pub growth: Option<GrowthPerMinute>,
+    /// The memory usage of the fullest server; null if it has no limit, or if too little is known of it.
+    #[serde(default)]
+    pub memory: Option<MemoryTrend>,
     /// The stale keys that are expected at `next`; null if unknown.
     pub expected: Option<u64>,
     /// The interval by the growth, before jitter and quiet windows.
@@ -44,6 +47,16 @@ pub struct DecisionRecord {
     pub last_run: Option<String>,
     /// The decision as a sentence. Its wording can change between versions.
     pub sentence: String,
+}
+
+/// The memory usage of the fullest server.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemoryTrend {
+    /// In percent of its limit.
+    pub percent: f64,
+    /// By how many points it grows in an hour; negative if it falls.
+    pub points_per_hour: f64,
 }
 
 /// Stale keys that arrive per minute.

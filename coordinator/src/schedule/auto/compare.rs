@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use keysweep_storage::counter_snapshot::CounterSnapshot;
 
 use super::simulate::{Fixed, Simulated};
-use super::{Bounds, KeyCount, PastRun, past, unsigned};
+use super::{BoundedJob, KeyCount, PastRun, past, unsigned};
 use crate::limits::COUNT_EVERY;
 
 /// Counts of one simulation at most: those of two weeks. A longer history has fewer.
@@ -41,11 +41,7 @@ pub struct Was {
 
 /// The comparison for `job`; `None` unless the history has two complete runs.
 #[must_use]
-pub fn compare(
-    (job, bounds): (&str, &Bounds),
-    runs: &[PastRun],
-    snapshots: &[CounterSnapshot],
-) -> Option<Comparison> {
+pub fn compare(job: BoundedJob<'_>, runs: &[PastRun], snapshots: &[CounterSnapshot]) -> Option<Comparison> {
     let (arrivals, found) = (past::arrivals(runs, snapshots), past::found(runs));
     let (from, to) = arrivals.span().filter(|(from, to)| from < to)?;
     let counted = past::surplus_fits(runs);
@@ -55,8 +51,8 @@ pub fn compare(
         counted.then(|| KeyCount { at, keys: keys.saturating_add(stale), without_ttl: stale, servers: 0 })
     };
     // As a service counts, unless there is too much history.
-    let sample_every = COUNT_EVERY.min(bounds.min_interval).max(unsigned(from, to) / SAMPLES_MAX);
-    let auto = arrivals.simulate((job, bounds), sample_every, count);
+    let sample_every = COUNT_EVERY.min(job.bounds.min_interval).max(unsigned(from, to) / SAMPLES_MAX);
+    let auto = arrivals.simulate(job, sample_every, count);
     Some(Comparison {
         from,
         to,

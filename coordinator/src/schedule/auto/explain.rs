@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use keysweep_model::words::grouped;
-use keysweep_storage::decisions::{DecisionRecord, GrowthPerMinute};
+use keysweep_storage::decisions::{DecisionRecord, GrowthPerMinute, MemoryTrend};
 use reporter::span;
 
 use super::interval::Limit;
+use super::memory::USAGE_MAX;
 use super::{Bounds, Decision, Law, Moved};
 
 /// A decision at `now`, to be kept and published.
@@ -26,6 +27,9 @@ pub fn record(decision: &Decision, now: Timestamp) -> DecisionRecord {
         surplus: decision.surplus.ok(),
         held: decision.surplus.err().map(|hold| hold.to_string()),
         growth: decision.growth.map(per_minute),
+        memory: decision
+            .memory
+            .map(|trend| MemoryTrend { percent: trend.percent, points_per_hour: trend.per_second * 3_600.0 }),
         expected: decision.expected,
         interval_seconds: decision.interval.time.as_secs(),
         previous_interval_seconds: decision.previous.map(|previous| previous.as_secs()),
@@ -75,11 +79,25 @@ fn why(decision: &Decision) -> String {
         (Law::Surplus, Ok(stale), _) => {
             format!("{} stale by the keys without TTL (threshold {threshold})", grouped(stale))
         }
+        (Law::Memory, ..) => short(decision),
         (_, _, Some(expected)) => {
             format!("{} stale expected by then (threshold {threshold})", grouped(expected))
         }
         (_, _, None) => "how many keys will be stale then is unknown until two runs are complete".to_owned(),
     }
+}
+
+/// Why the memory decides.
+fn short(decision: &Decision) -> String {
+    let usage = decision.memory.map_or_else(String::new, |trend| {
+        let per_hour = trend.per_second * 3_600.0;
+        format!(" ({:.1} % now, {per_hour:+.1} points/h)", trend.percent)
+    });
+    let stale =
+        decision.expected.map_or_else(String::new, |stale| format!("; {} stale expected", grouped(stale)));
+    format!(
+        "the memory of the fullest server is forecast to pass {USAGE_MAX:.0} % before the next look{usage}{stale}"
+    )
 }
 
 fn growth(decision: &Decision) -> Option<String> {
@@ -129,6 +147,7 @@ impl Law {
         match self {
             Self::First => "first",
             Self::Surplus => "surplus",
+            Self::Memory => "memory",
             Self::Growth => "growth",
             Self::Balance => "balance",
         }

@@ -38,6 +38,8 @@ fn run(line: &RunLine, snapshots: &[CounterSnapshot], selection: &Selection) -> 
         lesson: lesson(line, selection),
         before: counted(SnapshotPhase::Begin),
         after: counted(SnapshotPhase::End),
+        usage_after: snapshot(snapshots, line.run_id, SnapshotPhase::End)
+            .and_then(|snapshot| snapshot.memory_usage_percent),
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Bounds, Decision, KeyCount, Law, Lesson, PastRun, Situation, after, lossy, next, whole};
+use super::{BoundedJob, Decision, KeyCount, Law, Lesson, PastRun, Situation, after, lossy, next, whole};
 
 /// Decisions that one simulation makes at most: a year of samples every five minutes.
 const DECISIONS_MAX: usize = 105_120;
@@ -59,7 +59,7 @@ impl Arrivals {
     /// time at which there are so many stale keys. Runs take no time, and find all of them.
     pub fn simulate(
         &self,
-        (job, bounds): (&str, &Bounds),
+        job: BoundedJob<'_>,
         sample_every: Duration,
         count: impl Fn(Timestamp, u64) -> Option<KeyCount>,
     ) -> Simulated {
@@ -77,7 +77,16 @@ impl Arrivals {
                 latest = count(now, stale);
                 sampled = after(now, sample_every.max(Duration::from_secs(1)));
             }
-            let decision = next(&Situation { now, job, latest, runs: &runs, previous }, bounds);
+            let situation = Situation {
+                now,
+                job: job.name,
+                latest,
+                runs: &runs,
+                previous,
+                memory: None,
+                next_look: sample_every,
+            };
+            let decision = next(&situation, job.bounds);
             if decision.at <= now {
                 let (before, left) = (count(now, stale), count(now, 0));
                 runs.push(run(now, stale, before, left));
@@ -118,7 +127,7 @@ impl Arrivals {
 }
 
 fn run(now: Timestamp, stale: u64, before: Option<KeyCount>, left: Option<KeyCount>) -> PastRun {
-    PastRun { started: now, ended: now, lesson: Lesson::Found(stale), before, after: left }
+    PastRun { started: now, ended: now, lesson: Lesson::Found(stale), before, after: left, usage_after: None }
 }
 
 /// When there is something to decide again.

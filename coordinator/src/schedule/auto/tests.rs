@@ -1,5 +1,6 @@
 //! Decisions on made-up pasts: each law, each bound, each reason to hold.
 
+mod memory;
 mod properties;
 mod quiet;
 mod series;
@@ -42,6 +43,7 @@ fn run(at: f64, found: u64) -> PastRun {
         lesson: Lesson::Found(found),
         before: Some(sample(at, 100 + found)),
         after: Some(sample(at, 100)),
+        usage_after: Some(60.0),
     }
 }
 
@@ -51,7 +53,15 @@ fn runs(found: u64) -> Vec<PastRun> {
 }
 
 fn situation<'a>(now: f64, latest: KeyCount, runs: &'a [PastRun]) -> Situation<'a> {
-    Situation { now: hours(now), job: "nightly", latest: Some(latest), runs, previous: Some(2 * HOUR) }
+    Situation {
+        now: hours(now),
+        job: "nightly",
+        latest: Some(latest),
+        runs,
+        previous: Some(2 * HOUR),
+        memory: None,
+        next_look: Duration::from_secs(60),
+    }
 }
 
 fn minutes(decision: &Decision) -> i64 {

@@ -31,6 +31,7 @@ fn any_runs() -> impl Strategy<Value = Vec<PastRun>> {
                     lesson,
                     before: counted(started, before),
                     after: counted(ended, left),
+                    usage_after: Some(60.0),
                 }
             })
             .collect()
@@ -78,13 +79,16 @@ proptest! {
         bounds in any_bounds(),
         since in 0_u64..259_200,
         latest in (any::<bool>(), 0_u64..2_000_000, 0_u64..7_200),
+        usage in prop::option::of((0.0_f64..100.0, -0.1_f64..0.1)),
         previous in prop_oneof![Just(None), (1_u64..1_000_000).prop_map(|s| Some(Duration::from_secs(s)))],
     ) {
         let now = runs.last().map_or(noon(), |run| run.ended) + Duration::from_secs(since);
         let (known, without_ttl, age) = latest;
         let at = now - Duration::from_secs(age);
         let latest = known.then_some(KeyCount { at, keys: 2_000_000, without_ttl, servers: 1 });
-        let of = Situation { now, job: "nightly", latest, runs: &runs, previous };
+        let memory = usage.map(|(percent, per_second)| Trend { at, percent, per_second });
+        let next_look = Duration::from_secs(60);
+        let of = Situation { now, job: "nightly", latest, runs: &runs, previous, memory, next_look };
         let decision = next(&of, &bounds);
         prop_assert_eq!(&decision, &next(&of, &bounds));
         prop_assert!((bounds.min_interval..=bounds.max_interval).contains(&decision.interval.time));

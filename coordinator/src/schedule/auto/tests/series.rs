@@ -29,7 +29,7 @@ fn count(at: Timestamp, stale: u64) -> Option<KeyCount> {
 
 /// What is decided with a threshold of 1,500, if counts of keys are used, and if they are not.
 fn simulate(arrivals: &Arrivals) -> [Simulated; 2] {
-    let job = ("nightly", &bounds());
+    let job = BoundedJob { name: "nightly", bounds: &bounds() };
     [arrivals.simulate(job, EVERY, count), arrivals.simulate(job, EVERY, |_, _| None)]
 }
 
@@ -87,7 +87,7 @@ fn with_fault(fault: impl Fn(KeyCount) -> KeyCount) -> Simulated {
         let counted = count(at, stale)?;
         Some(if at < hours(200.0) { counted } else { fault(counted) })
     };
-    arrivals(|_| 100.0).simulate(("nightly", &bounds()), EVERY, count)
+    arrivals(|_| 100.0).simulate(BoundedJob { name: "nightly", bounds: &bounds() }, EVERY, count)
 }
 
 #[test]
