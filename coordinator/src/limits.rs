@@ -225,14 +225,30 @@ const _: () = assert!(PACED_TASK_ACK_WAITS * 2 < TASK_AGAIN_ACK_WAITS);
 /// Keys with a TTL that TTL advice samples: more would make intervals narrower than the error of the model.
 pub const TTL_SAMPLE_KEYS: u64 = 4_000;
 
-/// Those of them whose memory is measured: the mean of so many is known well enough.
-pub const TTL_MEASURED_KEYS: usize = 200;
+/// Keys that it samples if they are written with several TTLs, so that each group of at least a thirtieth of them has enough.
+pub const TTL_GROUPED_KEYS: u64 = 16_000;
+
+/// The largest groups that get advice of their own.
+pub const TTL_GROUPS_MAX: usize = 8;
+
+/// Sampled keys of a group that are used.
+pub const TTL_GROUP_KEYS: usize = 2_000;
+
+/// One in so many of them has its memory measured: the mean of so many is known well enough.
+pub const TTL_MEASURED_ONE_IN: u64 = 20;
+
+/// Keys whose memory is measured in one write.
+pub const TTL_MEASURED_AT_ONCE: usize = 200;
 
 /// Keys that TTL advice looks up again in one write.
 pub const TTL_FOLLOWED_AT_ONCE: usize = 500;
 
-/// Bytes of names of the keys that it looks up again, which are kept between calls; with longer names, fewer are.
-pub const TTL_PANEL_NAME_BYTES: usize = 512 << 10;
+/// Bytes of the keys that it looks up again, which are kept between calls in one entry of the store, so in one message of
+/// NATS; with long names, fewer are.
+pub const TTL_PANEL_BYTES: usize = 900_000;
+
+/// Bytes of such a key besides its name.
+pub const TTL_PANEL_KEY_BYTES: usize = 128;
 
 /// TTLs after which other keys are followed: one until the last key expires, and three in which they are awaited.
 pub const TTL_PANEL_TTLS: u64 = 4;

@@ -3,6 +3,7 @@
 //! compare them. Nothing here runs in the product.
 
 use keysweep_model::result::CleanupResult;
+use keysweep_model::ttl_advice::{SampledTtlAdvice, TtlAdvice};
 use keysweep_storage::decisions::DecisionRecord;
 use keysweep_storage::events::{
     AlertData, CloudEvent, EventKind, FailedAttemptData, IssueData, MissedData, ProgressData, StartedData,
@@ -16,7 +17,6 @@ use serde_json::{Error, Value, json};
 
 use crate::serve::openapi;
 use crate::statistics::Statistics;
-use crate::ttl_advice::TtlAdvice;
 use crate::ttl_experiment::{ExperimentPlan, ExperimentStatus};
 
 /// The generated files, by their paths below `docs/`, with their contents.
@@ -95,6 +95,7 @@ fn data(kind: EventKind, generator: &mut SchemaGenerator) -> Value {
         EventKind::Missed => generator.subschema_for::<MissedData>(),
         EventKind::Decided => generator.subschema_for::<DecisionRecord>(),
         EventKind::TtlExperiment => generator.subschema_for::<ExperimentStatus>(),
+        EventKind::TtlAdvice => generator.subschema_for::<SampledTtlAdvice>(),
         EventKind::Completed | EventKind::Partial | EventKind::Cancelled => {
             generator.subschema_for::<CleanupResult>()
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use keysweep_model::metrics::{HitRates, RedisHealth};
 use keysweep_model::result::{Accounting, CleanupResult, Coverage, Extent, SCHEMA_VERSION, Status};
 use keysweep_model::time::rfc3339;
+use keysweep_model::ttl_advice::SampledTtlAdvice;
 use keysweep_storage::history::RunLine;
 
 use crate::findings::{self, RuleInput, RulesBefore, findings, replica_states};
@@ -25,6 +26,8 @@ pub struct ResultContext {
     pub runs: Vec<RunLine>,
     /// What an earlier run of the same keys found of the rules.
     pub rules_before: Option<RulesBefore>,
+    /// The latest TTL advice for the job.
+    pub ttl_advice: Option<SampledTtlAdvice>,
     /// Why messages could not be decoded during the run, and how many.
     pub dead_letters: BTreeMap<String, u64>,
     /// The time, in milliseconds since the epoch.

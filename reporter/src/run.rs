@@ -20,6 +20,7 @@ use keysweep_storage::events::{self, Event, EventKind, IssueData};
 use keysweep_storage::history::{self, HISTORY, RunLine};
 use keysweep_storage::records::RecordError;
 use keysweep_storage::store::StoreError;
+use keysweep_storage::ttl_advice;
 use keysweep_tasks::supervision::TaskGroup;
 use serde_json::json;
 use thiserror::Error;
@@ -238,6 +239,7 @@ async fn conclude(
         health,
         rules_before: rules_before(context, spec, &runs).await,
         runs,
+        ttl_advice: ttl_advice::of(&*context.history_store, &spec.job).await?,
         dead_letters: dead_letters(context, spec).await?,
         now_ms,
     };

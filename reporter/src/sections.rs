@@ -65,6 +65,7 @@ pub(crate) fn metrics(fold: &Fold, spec: &RunSpec, context: &ResultContext, cove
         growth: now.and_then(|now| key_statistics::growth(&context.runs, &spec.selection(), now)),
         prefixes: key_statistics::prefixes(statistics, counts, freed(fold, spec), ceiling),
         redis_health: context.health.clone(),
+        ttl_advice: context.ttl_advice.clone().map(Box::new),
     }
 }
 

@@ -8,6 +8,7 @@ use coordinator::options::Options;
 use coordinator::process_id::myself;
 use coordinator::schedule::JobSchedule;
 use coordinator::serve::{ServedJob, serve_with_http};
+use coordinator::ttl_advice::TtlLooks;
 use keysweep_config::Settings;
 use keysweep_nats::missing_protections;
 use keysweep_tasks::supervision::TaskGroup;
@@ -55,6 +56,7 @@ fn job(settings: &Settings) -> Result<ServedJob, CommandError> {
         attempts: settings.attempts.value,
         backoff: settings.retry_backoff.value,
         sample_every: settings.sample_every.value,
+        ttl_looks: TtlLooks::of(settings),
         catch_up: settings.catch_up.value,
     })
 }

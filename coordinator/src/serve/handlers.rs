@@ -9,7 +9,9 @@ use keysweep_config::is_name;
 use keysweep_model::ids::{Alias, RunId};
 use keysweep_model::messages::{Attempt, HitRateSource};
 use keysweep_model::printable::Printable;
+use keysweep_model::ttl_advice::SampledTtlAdvice;
 use keysweep_storage::history::{self, RunLine};
+use keysweep_storage::ttl_advice::of as latest_ttl_advice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -71,6 +73,14 @@ pub(super) struct StatsRequest {
     pub(super) redis: Option<Alias>,
 }
 
+/// Which job.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct JobRequest {
+    /// The job; the first one if it is not given.
+    pub(super) job: Option<String>,
+}
+
 /// The run to cancel, and why.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -105,6 +115,18 @@ pub(super) struct ApiError {
     pub(super) code: u16,
     /// The reason, as text.
     pub(super) why: String,
+}
+
+/// The TTL advice of a job.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TtlAdviceAnswer {
+    /// The job.
+    job: String,
+    /// The time from one look at its keys to the next, in seconds; 0 if there are none.
+    every_seconds: f64,
+    /// The latest advice; null before the first look.
+    advice: Option<SampledTtlAdvice>,
 }
 
 /// A response, or an error response.
@@ -210,6 +232,24 @@ pub(super) async fn stats(shared: &ServiceState, request: &StatsRequest) -> ApiR
     })
 }
 
+/// What other TTLs would do to the cache of a job.
+pub(super) async fn ttl_advice(shared: &ServiceState, request: &JobRequest) -> ApiResult<TtlAdviceAnswer> {
+    let job = request.job_of(shared)?;
+    let name = &job.options.job;
+    let advice = latest_ttl_advice(&*shared.context.history_store, name).await.map_err(failed)?;
+    Ok(TtlAdviceAnswer { job: name.clone(), every_seconds: job.ttl_looks.every.as_secs_f64(), advice })
+}
+
+impl JobRequest {
+    /// The job, if it is served.
+    pub(super) fn job_of<'a>(&self, shared: &'a ServiceState) -> ApiResult<&'a ServedJob> {
+        match self.job.as_deref() {
+            None => shared.jobs.first().map_or_else(|| choose(shared, None), Ok),
+            name => choose(shared, name),
+        }
+    }
+}
+
 pub(super) fn choose<'a>(shared: &'a ServiceState, name: Option<&str>) -> ApiResult<&'a ServedJob> {
     let names = || shared.jobs.iter().map(|job| job.options.job.as_str()).collect::<Vec<_>>().join("`, `");
     match (name, shared.jobs.as_slice()) {
@@ -270,6 +310,7 @@ mod tests {
 
     use super::*;
     use crate::schedule::Schedule;
+    use crate::ttl_advice::TtlLooks;
 
     fn job(flags: &[(&'static str, &str)]) -> ServedJob {
         let mut layer = FlagLayer::default();
@@ -286,6 +327,7 @@ mod tests {
             backoff: Duration::ZERO,
             catch_up: false,
             sample_every: Duration::from_secs(3_600),
+            ttl_looks: TtlLooks::default(),
         }
     }
 

@@ -112,6 +112,7 @@ fn handler(operation: Operation) -> MethodRouter<Arc<HttpApi>> {
         Operation::CancelRun => on(method, cancel),
         Operation::SearchAudit => on(method, audit::search),
         Operation::Series => on(method, series::series),
+        Operation::TtlAdvice => on(method, ttl_advice),
         Operation::FollowLive => on(method, live::events),
         Operation::OpenApi => on(method, openapi),
         Operation::LogIn => on(method, login::log_in),
@@ -162,6 +163,10 @@ async fn stats(State(api): SharedApi, query: Pairs) -> Response {
 
 async fn runs(State(api): SharedApi, query: Pairs) -> Response {
     answered(200, async { handlers::runs(api.service()?.as_ref(), &asked(query)?).await }.await)
+}
+
+async fn ttl_advice(State(api): SharedApi, query: Pairs) -> Response {
+    answered(200, async { handlers::ttl_advice(api.service()?.as_ref(), &asked(query)?).await }.await)
 }
 
 async fn run(State(api): SharedApi, Path(id): Path<String>) -> Response {

@@ -1,5 +1,5 @@
 //! The coordinator as a service: it drives runs that wait or have lost their coordinator, starts scheduled runs,
-//! samples the cache between runs, and serves the API.
+//! samples the cache between runs, looks at its TTLs, and serves the API.
 
 mod access;
 mod api;
@@ -21,6 +21,7 @@ mod schedules;
 mod shown;
 mod start;
 mod takeover;
+mod ttl_looks;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ use crate::options::Options;
 use crate::schedule::JobSchedule;
 use crate::state;
 use crate::submit::{SubmitError, Submitted};
+use crate::ttl_advice::TtlLooks;
 
 pub use access::HttpAccess;
 pub use api::STATS_ENDPOINT;
@@ -75,6 +77,8 @@ pub struct ServedJob {
     pub backoff: Duration,
     /// Interval of samples between runs.
     pub sample_every: Duration,
+    /// Looks at keys with a TTL, for advice about TTLs.
+    pub ttl_looks: TtlLooks,
     /// Whether a run that was due while no service was running starts at once.
     pub catch_up: bool,
 }

@@ -9,11 +9,11 @@ use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::handlers::{RunAnswer, RunRequest, Runs, RunsRequest, StatsRequest};
+use super::handlers::{JobRequest, RunAnswer, RunRequest, Runs, RunsRequest, StatsRequest, TtlAdviceAnswer};
 use super::http::{CancelBody, ErrorBody};
 use super::page::audit::{AuditRequest, FoundKeys};
 use super::page::login::{Login, SessionAnswer};
-use super::page::series::{CacheSeries, SeriesRequest};
+use super::page::series::CacheSeries;
 pub(crate) use super::page::snapshot::live_event;
 use super::routes::{Caller, Operation};
 use crate::runs::{Cancelled, RunView};
@@ -254,8 +254,13 @@ fn good(operation: Operation, schemas: &mut Schemas) -> Value {
         Operation::Series => json!({
             "summary": "Show the cache of a job over time, for charts",
             "description": "Its content may change between versions.",
-            "parameters": schemas.query::<SeriesRequest>(),
+            "parameters": schemas.query::<JobRequest>(),
             "responses": { "200": response("The figures.", &schemas.response::<CacheSeries>()) },
+        }),
+        Operation::TtlAdvice => json!({
+            "summary": "Show what other TTLs would do to the cache of a job, by the looks of the service",
+            "parameters": schemas.query::<JobRequest>(),
+            "responses": { "200": response("The advice.", &schemas.response::<TtlAdviceAnswer>()) },
         }),
         Operation::LogIn => json!({
             "summary": "Begin a session of a browser: the answer sets its cookie",
@@ -383,7 +388,7 @@ mod tests {
         check::<RunRequest>();
         check::<CancelBody>();
         check::<AuditRequest>();
-        check::<SeriesRequest>();
+        check::<JobRequest>();
         check::<Login>();
     }
 }

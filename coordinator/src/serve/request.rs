@@ -6,7 +6,7 @@ use keysweep_model::printable::Printable;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::handlers::{ApiResult, CancelRequest, RunRequest, RunsRequest, StatsRequest, refused};
+use super::handlers::{ApiResult, CancelRequest, JobRequest, RunRequest, RunsRequest, StatsRequest, refused};
 use crate::limits::REQUEST_BYTES_MAX;
 
 /// The type of a field.
@@ -42,6 +42,12 @@ impl RequestFields for RunRequest {
 impl RequestFields for StatsRequest {
     fn fields() -> Vec<RequestField> {
         vec![("job", FieldKind::Text), ("redis", FieldKind::Text)]
+    }
+}
+
+impl RequestFields for JobRequest {
+    fn fields() -> Vec<RequestField> {
+        vec![("job", FieldKind::Text)]
     }
 }
 

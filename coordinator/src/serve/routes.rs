@@ -29,6 +29,8 @@ pub(super) enum Operation {
     FollowLive,
     /// Returns figures of a cache over time.
     Series,
+    /// Returns the TTL advice of a job.
+    TtlAdvice,
     /// Returns the description.
     OpenApi,
     /// Begins a session of a browser.
@@ -63,6 +65,7 @@ impl Operation {
             Self::SearchAudit => "/audit",
             Self::FollowLive => "/live",
             Self::Series => "/series",
+            Self::TtlAdvice => "/ttl-advice",
             Self::OpenApi => "/openapi.json",
             Self::LogIn => "/login",
             Self::LogOut => "/logout",
@@ -86,6 +89,7 @@ impl Operation {
             | Self::SearchAudit
             | Self::FollowLive
             | Self::Series
+            | Self::TtlAdvice
             | Self::OpenApi => MethodFilter::GET,
         }
     }

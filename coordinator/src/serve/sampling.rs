@@ -1,5 +1,7 @@
 //! The part of the service that samples the cache between runs: samples at regular times, alerts evaluated on them,
-//! and a summary of each week. Several services may run: the first one to store a sample or a summary wins.
+//! and a summary of each week; and looks at keys for TTL advice. Several services may run: the first one to store a sample or
+//! a summary wins. Samples and looks follow each other: a sample during a look would count some of its lookups as the
+//! application's.
 
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use reporter::summary::{WEEK_MS, summary};
 use serde_json::json;
 use tokio::time::sleep;
 
+use super::ttl_looks::{self, LookTimes};
 use super::{ServedJob, ServiceState};
 
 /// How long a sample in progress may take after the shutdown.
@@ -31,20 +34,29 @@ const FIRST_MONDAY_MS: u64 = 4 * 86_400_000;
 pub(super) async fn run(shared: &ServiceState, number: usize) -> Result<(), StoreError> {
     let Some(job) = shared.jobs.get(number) else { return Ok(()) };
     let every_ms = millis(job.sample_every).max(1_000);
+    let (mut sampled, mut looks) = (None, LookTimes::new(job.ttl_looks.every, now_ms()));
     loop {
         let slot = now_ms() / every_ms;
-        tokio::select! {
-            taken = sample(shared, job, slot) => {
-                if let Err(e) = taken {
-                    tracing::warn!(job = job.options.job, error = %e, "failed to collect counters");
-                }
+        let work = async {
+            if sampled != Some(slot)
+                && let Err(e) = sample(shared, job, slot).await
+            {
+                tracing::warn!(job = job.options.job, error = %e, "failed to collect counters");
             }
+            if let Some(slot) = looks.due(now_ms())
+                && let Err(e) = ttl_looks::look(shared, job, slot).await
+            {
+                tracing::warn!(job = job.options.job, error = %e, "failed to look at keys for TTL advice");
+            }
+        };
+        tokio::select! {
+            () = work => sampled = Some(slot),
             () = out_of_time(shared) => return Ok(()),
         }
         // All services take theirs at the same times.
-        let next = i64::try_from((slot + 1) * every_ms).ok();
-        let next = next.and_then(|next| Timestamp::from_millisecond(next).ok()).unwrap_or(Timestamp::MAX);
-        if !shared.wait_until(next).await {
+        let next = looks.next_ms().unwrap_or(u64::MAX).min((slot + 1) * every_ms);
+        let next = i64::try_from(next).ok().and_then(|next| Timestamp::from_millisecond(next).ok());
+        if !shared.wait_until(next.unwrap_or(Timestamp::MAX)).await {
             return Ok(());
         }
     }

@@ -1,6 +1,7 @@
 //! What was counted between two looks: the requests of the application, and keys that servers removed by themselves.
 
 use keysweep_model::time::rfc3339;
+use keysweep_model::ttl_advice::TtlDiagnostics;
 use keysweep_runtime::context::Context;
 use keysweep_storage::counter_snapshot::{self, CounterSnapshot};
 use keysweep_storage::store::StoreError;
@@ -8,7 +9,7 @@ use keysweep_ttl_advice::{Removals, Traffic};
 use reporter::hit_rate::{self, CounterSnapshots, TrafficInterval};
 
 use super::panel::Panel;
-use super::report::{TtlDiagnostics, seconds};
+use super::report::{Refused, seconds};
 use crate::options::Options;
 
 /// What was counted between two looks.
@@ -43,21 +44,23 @@ impl CountedInterval {
     }
 
     /// The application's requests, or why they are not known; also adds them to `known`.
-    pub(super) fn describe(&self, known: &mut TtlDiagnostics) -> Result<Traffic, String> {
+    pub(super) fn describe(&self, known: &mut TtlDiagnostics) -> Result<Traffic, Refused> {
         let window_ms = self.to_ms.saturating_sub(self.from_ms);
         known.counted_since = Some(rfc3339(self.from_ms));
         known.window_seconds = Some(seconds(window_ms));
         if self.was_reset() {
-            return Err("a server restarted or failed over, or its counters were reset, since the first look: what was \
-                        counted before does not belong to what is counted now; call again later"
-                .to_owned());
+            return Err(Refused::new(
+                "reset",
+                "a server restarted or failed over, or its counters were reset, since the first look: what was counted \
+                 before does not belong to what is counted now; call again later",
+            ));
         }
         if let Some(removals) = self.removals {
             (known.expired, known.evicted) = (Some(removals.expired), Some(removals.evicted));
         }
         let (Some(lookups), Some(hits)) = (self.traffic.number(), self.traffic.hits()) else {
             let why = self.traffic.unknown_reason().unwrap_or_default();
-            return Err(format!("the hit rate is not known: {why}"));
+            return Err(Refused::new("unknownHitRate", format!("the hit rate is not known: {why}")));
         };
         let misses = lookups.saturating_sub(hits);
         (known.requests, known.misses, known.hit_rate) = (Some(lookups), Some(misses), self.traffic.rate());

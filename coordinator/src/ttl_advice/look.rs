@@ -24,7 +24,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::TtlAdviceError;
 use super::panel::{Found, PanelKey};
 use crate::cursors::why_one_lane;
-use crate::limits::{TTL_FOLLOWED_AT_ONCE, TTL_MEASURED_KEYS, TTL_SAMPLE_KEYS};
+use crate::limits::{TTL_FOLLOWED_AT_ONCE, TTL_MEASURED_AT_ONCE, TTL_MEASURED_ONE_IN};
 
 /// A live key that expires.
 #[derive(Clone, Debug)]
@@ -37,6 +37,8 @@ pub(super) struct SeenKey {
     pub(super) idle_s: Option<u64>,
     /// How long the process of its server has run, in ms.
     pub(super) uptime_ms: u64,
+    /// The memory that it takes; measured of some keys only.
+    pub(super) bytes: Option<u64>,
 }
 
 /// A sample of the keys that expire.
@@ -46,8 +48,15 @@ pub(super) struct TtlSample {
     pub(super) keys: Vec<SeenKey>,
     /// About how many there are.
     pub(super) live_keys: u64,
-    /// The mean memory of a key in bytes.
-    pub(super) key_bytes: Option<f64>,
+}
+
+impl TtlSample {
+    /// The mean memory of a key in bytes; `None` if none was measured.
+    pub(super) fn key_bytes(&self) -> Option<f64> {
+        let sizes: Vec<u64> = self.keys.iter().filter_map(|key| key.bytes).collect();
+        #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 52 bits")]
+        (!sizes.is_empty()).then(|| sizes.iter().sum::<u64>() as f64 / sizes.len() as f64)
+    }
 }
 
 /// The connections to a deployment, one client per database.
@@ -94,10 +103,11 @@ impl Places {
         Err(TtlAdviceError::Silent(checked.health.problems.first().cloned().unwrap_or_default()))
     }
 
-    /// Samples the keys that `rules` select; the lookups made are added to `own`.
+    /// Samples `wanted` keys of those that `rules` select; the lookups made are added to `own`.
     pub(super) async fn sample(
         &self,
         rules: &Rules,
+        wanted: u64,
         own: &mut BTreeMap<NodeId, Lookups>,
     ) -> Result<TtlSample, TtlAdviceError> {
         let topologies: Vec<_> =
@@ -119,30 +129,31 @@ impl Places {
         let expiring: u64 = places.iter().map(|place| place.status.expires).sum();
         let (classifier, mut found) = (Classifier::new(rules, None), Vec::new());
         for place in &places {
-            let listed = self.list(place, &classifier, expiring).await?;
+            // As many as it takes to find the wanted number with a TTL.
+            let keys = u128::from(wanted) * u128::from(place.status.keys) / u128::from(expiring.max(1));
+            let keys = u64::try_from(keys).unwrap_or(u64::MAX).clamp(1, 10 * wanted);
+            let listed = self.list(place, &classifier, keys).await?;
             *own.entry(place.primary.node.clone()).or_default() += listed.lookups;
             found.push(Expiring::of(listed, place));
         }
-        let chosen = evenly(found);
-        let key_bytes = self.measure(&places, &chosen.keys).await?;
-        Ok(TtlSample { key_bytes, ..chosen })
+        let mut chosen = evenly(found, wanted);
+        let measured = usize::try_from(wanted / TTL_MEASURED_ONE_IN).unwrap_or(usize::MAX);
+        self.measure(&places, chosen.keys.iter_mut().take(measured)).await?;
+        Ok(chosen)
     }
 
-    /// Some keys of a place, about as many as its share of the `expiring` keys of all.
+    /// About so many `keys` of a place.
     async fn list(
         &self,
         place: &Place<'_>,
         classifier: &Classifier<'_>,
-        expiring: u64,
+        keys: u64,
     ) -> Result<KeySample, RedisError> {
         let Place { primary, conn, status, .. } = place;
         if status.expires == 0 {
             return Ok(KeySample { all: true, ..KeySample::default() });
         }
         let mut lister = conn.lister();
-        // As many as it takes to find the wanted number with a TTL.
-        let wanted = u128::from(TTL_SAMPLE_KEYS) * u128::from(status.keys) / u128::from(expiring.max(1));
-        let keys = u64::try_from(wanted).unwrap_or(u64::MAX).clamp(1, 10 * TTL_SAMPLE_KEYS);
         let request = SampleRequest {
             keys,
             bytes: SAMPLE_BYTES_MAX,
@@ -166,30 +177,34 @@ impl Places {
         sample(&mut lister, &tables, request, classifier).await
     }
 
-    /// The mean memory of some of `keys`; `None` if it cannot be measured.
-    async fn measure(&self, places: &[Place<'_>], keys: &[SeenKey]) -> Result<Option<f64>, RedisError> {
-        let keys = &keys[..keys.len().min(TTL_MEASURED_KEYS)];
-        let mut sizes = Vec::new();
+    /// Measures the memory of `keys`, as far as servers allow it.
+    async fn measure(
+        &self,
+        places: &[Place<'_>],
+        keys: impl Iterator<Item = &mut SeenKey>,
+    ) -> Result<(), RedisError> {
+        let mut keys: Vec<&mut SeenKey> = keys.collect();
         for place in places {
-            let here = keys.iter().filter(|key| place.has(key)).map(|key| KeyQuery::memory(key.key.clone()));
-            for some in here.collect::<Vec<_>>().chunks(self.breaks.at_once(TTL_MEASURED_KEYS)) {
+            let mut here: Vec<&mut &mut SeenKey> = keys.iter_mut().filter(|key| place.has(key)).collect();
+            for some in here.chunks_mut(self.breaks.at_once(TTL_MEASURED_AT_ONCE)) {
+                let queries: Vec<KeyQuery> =
+                    some.iter().map(|key| KeyQuery::memory(key.key.clone())).collect();
                 let sent = Instant::now();
-                let found = memory_usage(&place.conn, some).await?;
+                let found = memory_usage(&place.conn, &queries).await?;
                 self.breaks.rest(sent).await;
                 if found.refused.is_some() {
-                    return Ok(None);
+                    return Ok(());
                 }
-                sizes.extend(found.memories.iter().filter_map(|memory| memory.bytes));
+                some.iter_mut().zip(found.memories).for_each(|(key, memory)| key.bytes = memory.bytes);
             }
         }
-        #[expect(clippy::cast_precision_loss, reason = "a mean needs no more than 52 bits")]
-        Ok((!sizes.is_empty()).then(|| sizes.iter().sum::<u64>() as f64 / sizes.len() as f64))
+        Ok(())
     }
 
     /// What has become of `keys`, in their order; the lookups made are added to `own`.
     pub(super) async fn follow(
         &self,
-        keys: &[PanelKey],
+        keys: &[&PanelKey],
         own: &mut BTreeMap<NodeId, Lookups>,
     ) -> Result<Vec<Found>, TtlAdviceError> {
         let mut found = vec![Found::Unknown; keys.len()];
@@ -200,7 +215,7 @@ impl Places {
                     let slot = slot_of(key.key.as_bytes());
                     key.db == *db && topology.owner(slot).is_some_and(|owner| owner.node == primary.node)
                 };
-                let here: Vec<usize> = (0..keys.len()).filter(|index| owns(&keys[*index])).collect();
+                let here: Vec<usize> = (0..keys.len()).filter(|index| owns(keys[*index])).collect();
                 let conn = client.conn(&primary.node).await?;
                 let lookups = own.entry(primary.node.clone()).or_default();
                 for some in here.chunks(self.breaks.at_once(TTL_FOLLOWED_AT_ONCE)) {
@@ -259,7 +274,15 @@ impl Expiring {
             // Random pages may list a key twice.
             if known.insert(key.clone()) {
                 let idle_s = state.idle_ms.map(|ms| ms / 1_000);
-                keys.push(SeenKey { db: place.db, key, remaining_ms, expires_at_ms, idle_s, uptime_ms });
+                keys.push(SeenKey {
+                    db: place.db,
+                    key,
+                    remaining_ms,
+                    expires_at_ms,
+                    idle_s,
+                    uptime_ms,
+                    bytes: None,
+                });
             }
         }
         let estimate =
@@ -270,15 +293,15 @@ impl Expiring {
     }
 }
 
-/// Keys of all places, of each in proportion to its live keys, chosen by hash.
-fn evenly(found: Vec<Expiring>) -> TtlSample {
+/// `wanted` keys of all places, of each in proportion to its live keys, chosen by hash.
+fn evenly(found: Vec<Expiring>, wanted: u64) -> TtlSample {
     let live_keys: u64 = found.iter().map(|place| place.live).sum();
     let mut keys: Vec<SeenKey> = Vec::new();
     for place in found {
-        let share = u128::from(TTL_SAMPLE_KEYS) * u128::from(place.live);
+        let share = u128::from(wanted) * u128::from(place.live);
         let share = share.div_ceil(u128::from(live_keys.max(1)));
         keys.extend(place.keys.into_iter().take(usize::try_from(share).unwrap_or(usize::MAX)));
     }
     keys.sort_unstable_by_key(|seen| xxh3_64(seen.key.as_bytes()));
-    TtlSample { keys, live_keys, key_bytes: None }
+    TtlSample { keys, live_keys }
 }

@@ -1,12 +1,15 @@
 //! What another TTL would do to a cache, from looks at its servers: `keysweep-ttl-advice` estimates, this module samples.
 //! Hits and misses need two looks, so what a look saw is kept for the next one. Nothing is written to the servers.
 
+mod advise;
 mod counted;
+mod groups;
 mod look;
 mod panel;
 mod record;
 mod refused;
 mod report;
+mod request;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,49 +17,38 @@ use std::time::Duration;
 use keysweep_model::duration::millis;
 use keysweep_model::glob::PatternError;
 use keysweep_model::ids::NodeId;
-use keysweep_model::messages::{Lookups, Rules};
+use keysweep_model::messages::{HitRateSource, Lookups, Rules};
 use keysweep_model::time::now_ms;
-use keysweep_redis::{RedisError, Throttle};
+use keysweep_model::ttl_advice::{TtlAdvice, TtlDiagnostics, TtlGroup};
+use keysweep_policy::RuleSet;
+use keysweep_redis::{RedisError, RedisErrorKind, Throttle};
 use keysweep_runtime::collect::{self, SnapshotMeta};
 use keysweep_runtime::context::Context;
 use keysweep_storage::counter_snapshot::{self, CounterSnapshot, SnapshotPhase};
 use keysweep_storage::store::StoreError;
-use keysweep_ttl_advice::limits::{FOLLOWED_MIN, FOLLOWED_SHARE_MIN};
-use keysweep_ttl_advice::{Idle, Observation, Refusal, SampledKey, Traffic, advise, upper_end};
-use reporter::span;
+use keysweep_ttl_advice::limits::KEYS_MIN;
+use keysweep_ttl_advice::{CountedFor, several_ttls, upper_end};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
+pub(crate) use self::advise::NOT_COMPARABLE;
+use self::advise::{Seen, idle};
 use self::counted::CountedInterval;
+use self::groups::{Group, grouped};
 use self::look::{Places, SeenKey, TtlSample};
 use self::panel::{Found, Panel, PanelKey, Since, tolerance};
-use self::record::Selection;
-use self::refused::{loaded, without_ttl};
-use self::report::seconds;
-pub use self::report::{RecommendedTtl, TtlAdvice, TtlDiagnostics, TtlEstimate, TtlPoint};
+use self::record::{KeptPanel, Selection};
+use self::refused::without_ttl;
+use self::report::{Refused, seconds};
+pub use self::request::{TtlLooks, TtlRequest};
 use crate::discover::discover;
 use crate::inspect::databases;
-use crate::limits::{TTL_CALL_AGAIN_MIN, TTL_LOOK_PAUSE_MIN, TTL_LOOKS, TTL_PANEL_NAME_BYTES};
+use crate::limits::{
+    TTL_CALL_AGAIN_MIN, TTL_GROUPED_KEYS, TTL_LOOK_PAUSE_MIN, TTL_LOOKS, TTL_PANEL_BYTES,
+    TTL_PANEL_KEY_BYTES, TTL_SAMPLE_KEYS,
+};
 use crate::options::Options;
 use crate::preflight::PreflightError;
-
-/// The seed of random weights: the same looks give the same advice.
-const SEED: u64 = 1;
-
-/// What advice is asked for.
-#[derive(Clone, Debug, Default)]
-pub struct TtlRequest {
-    /// The database; `None`: all that have keys.
-    pub db: Option<u32>,
-    /// Patterns of the keys; empty: all keys.
-    pub patterns: Vec<String>,
-    /// The TTL that the application sets, if it is known.
-    pub configured_ttl: Option<Duration>,
-    /// The hit rate to reach, 0 to 1; without it, memory decides.
-    pub target_hit_rate: Option<f64>,
-    /// For how long to look again before the answer.
-    pub look_for: Duration,
-}
 
 /// Why there is no answer at all.
 #[derive(Debug, Error)]
@@ -89,6 +81,18 @@ pub enum TtlAdviceError {
     Store(#[from] StoreError),
 }
 
+impl TtlAdviceError {
+    /// The advice of a service whose servers do not allow any: it would fail again at every look.
+    pub(crate) fn into_refusal(self) -> Result<TtlAdvice, Self> {
+        let name = match &self {
+            Self::TooOld { .. } => "tooOld",
+            Self::Redis(e) if e.kind == RedisErrorKind::PermissionDenied => "permissionDenied",
+            _ => return Err(self),
+        };
+        Ok(Refused::new(name, self.to_string()).advice(TtlDiagnostics::default()))
+    }
+}
+
 /// Looks at the deployment of `options`, and advises. What was seen is kept in the history of `context` for the next call.
 ///
 /// # Errors
@@ -98,19 +102,7 @@ pub async fn ttl_advice(
     options: &Options,
     request: &TtlRequest,
 ) -> Result<TtlAdvice, TtlAdviceError> {
-    let numbers = match request.db {
-        Some(db) => vec![db],
-        None => databases(options).await?,
-    };
-    let mut clients = Vec::new();
-    for db in numbers {
-        clients.push((db, discover(&options.clone().of_database(db)).await?));
-    }
-    let places = Places::new(clients, Throttle::of(&options.pacing));
-    let patterns: Vec<&str> = request.patterns.iter().map(String::as_str).collect();
-    let patterns: &[&str] = if patterns.is_empty() { &["*"] } else { &patterns };
-    let rules = Rules { sources: options.rules.sources.clone(), ..Rules::deleting(patterns, &[])? };
-    let looking = Looking { context, options, request, places, rules };
+    let looking = Looking::new(context, options, request).await?;
     let until = Instant::now() + request.look_for;
     let mut advice = looking.whole_look().await?;
     while Instant::now() < until {
@@ -127,6 +119,18 @@ pub async fn ttl_advice(
     Ok(advice)
 }
 
+/// Looks at the keys that are followed, and no others: where the counters of now could not be compared with later ones.
+///
+/// # Errors
+/// As for [`ttl_advice`].
+pub(crate) async fn follow(
+    context: &Context,
+    options: &Options,
+    request: &TtlRequest,
+) -> Result<(), TtlAdviceError> {
+    Looking::new(context, options, request).await?.look_at_panel().await
+}
+
 /// What all looks of one call share.
 struct Looking<'a> {
     context: &'a Context,
@@ -136,92 +140,185 @@ struct Looking<'a> {
     rules: Rules,
 }
 
-/// What a look found, with the panel as it was before.
+/// What a look found, with the panels as they were before.
 struct Look {
     sample: TtlSample,
-    panel: Option<Panel>,
-    found: Vec<Found>,
+    /// Why the sample cannot be of one TTL.
+    several: Option<Refused>,
+    followed: Vec<Followed>,
     at_ms: u64,
 }
 
-impl Looking<'_> {
+/// A panel, and what a look found of its keys.
+struct Followed {
+    kept: KeptPanel,
+    found: Vec<Found>,
+}
+
+/// Keys of one TTL, and what there was of them before.
+struct Part {
+    group: Option<String>,
+    sample: TtlSample,
+    followed: Option<Followed>,
+    at_ms: u64,
+}
+
+impl<'a> Looking<'a> {
+    async fn new(
+        context: &'a Context,
+        options: &'a Options,
+        request: &'a TtlRequest,
+    ) -> Result<Self, TtlAdviceError> {
+        let numbers = match request.db {
+            Some(db) => vec![db],
+            None => databases(options).await?,
+        };
+        let mut clients = Vec::new();
+        for db in numbers {
+            clients.push((db, discover(&options.clone().of_database(db)).await?));
+        }
+        let places = Places::new(clients, Throttle::of(&options.pacing));
+        let patterns: Vec<&str> = request.patterns.iter().map(String::as_str).collect();
+        let patterns: &[&str] = if patterns.is_empty() { &["*"] } else { &patterns };
+        let rules = Rules { sources: options.rules.sources.clone(), ..Rules::deleting(patterns, &[])? };
+        Ok(Self { context, options, request, places, rules })
+    }
+
     fn selection(&self) -> Selection {
         Selection { db: self.request.db, patterns: self.request.patterns.clone() }
     }
 
-    /// Looks at the keys of the panel only.
+    /// Looks at the keys of the panels only.
     async fn look_at_panel(&self) -> Result<(), TtlAdviceError> {
         let look = self.look(false).await?;
-        if let Some(panel) = look.panel {
-            record::write(self.context, self.options, self.selection(), &panel).await?;
-        }
-        Ok(())
+        let panels = look.followed.into_iter().map(|followed| followed.kept).collect();
+        Ok(record::write(self.context, self.options, self.selection(), panels).await?)
     }
 
-    /// Looks at the keys of the panel and at a new sample, and advises.
+    /// Looks at the keys of the panels and at a new sample, and advises: about all keys if they have one TTL, and otherwise
+    /// about groups of them.
     async fn whole_look(&self) -> Result<TtlAdvice, TtlAdviceError> {
-        let look = self.look(true).await?;
-        let configured = self.request.configured_ttl.map(millis);
-        let remaining: Vec<u64> = look.sample.keys.iter().map(|key| key.remaining_ms).collect();
-        let ttl_ms = configured.or_else(|| upper_end(&remaining));
-        // Chance moves what is derived from keys a little; a panel of another TTL is of no use.
-        let kept = look.panel.as_ref().map(|panel| panel.ttl_ms);
-        let kept = kept.filter(|kept_ms| ttl_ms.is_some_and(|ttl_ms| is_near(ttl_ms, *kept_ms)));
-        let ttl_ms = kept.or(ttl_ms);
-        let look = Look { panel: look.panel.filter(|_| kept.is_some()), ..look };
-        let mut known = TtlDiagnostics {
-            current_ttl_seconds: ttl_ms.map(seconds),
-            ttl_from: ttl_ms.map(|_| if configured.is_some() { "configured" } else { "keys" }),
-            sampled_keys: look.sample.keys.len() as u64,
-            live_keys: Some(look.sample.live_keys),
-            key_bytes: look.sample.key_bytes,
-            ..TtlDiagnostics::default()
+        let Look { sample, several, mut followed, at_ms } = self.look(true).await?;
+        let mut panel_of = |group: Option<&str>| {
+            let at = followed.iter().position(|followed| followed.kept.group.as_deref() == group);
+            at.map(|at| followed.swap_remove(at))
         };
-        let Some(ttl_ms) = ttl_ms.filter(|_| !remaining.is_empty()) else {
-            return Ok(TtlAdvice::refused(without_ttl(remaining.len()), known));
+        let mut panels = Vec::new();
+        let groups = if several.is_some() { grouped(&sample, self.rule_set().as_ref()) } else { Vec::new() };
+        let advice = if let (Some(why), [_, _, ..]) = (several, groups.as_slice()) {
+            let known = TtlDiagnostics {
+                sampled_keys: sample.keys.len() as u64,
+                live_keys: Some(sample.live_keys),
+                key_bytes: sample.key_bytes(),
+                ..TtlDiagnostics::default()
+            };
+            let (mut about, of) = (Vec::new(), groups.len());
+            for Group { keys, by, sample } in groups {
+                let part = Part { followed: panel_of(Some(&keys)), group: Some(keys.clone()), sample, at_ms };
+                let advice = self.advice(part, TTL_PANEL_BYTES / of, &mut panels).await?;
+                about.push(TtlGroup { keys, by: by.to_owned(), advice });
+            }
+            TtlAdvice { groups: about, ..why.advice(known) }
+        } else {
+            let part = Part { followed: panel_of(None), group: None, sample, at_ms };
+            self.advice(part, TTL_PANEL_BYTES, &mut panels).await?
         };
-        let again = (Duration::from_millis(ttl_ms) / 2).max(TTL_CALL_AGAIN_MIN);
-        known.call_again_seconds = Some(again.as_secs_f64());
-        let interval =
-            CountedInterval::of(self.context, self.options, look.panel.as_ref(), look.at_ms).await?;
-        let advice = self.advice(&look, ttl_ms, interval.as_ref(), known, again);
-        let was_reset = interval.as_ref().is_none_or(CountedInterval::was_reset);
-        let panel = match look.panel {
-            Some(panel) if !was_reset && !panel.is_over(look.at_ms) => panel,
-            _ => begin(&look.sample, ttl_ms, look.at_ms),
-        };
-        record::write(self.context, self.options, self.selection(), &panel).await?;
+        record::write(self.context, self.options, self.selection(), panels).await?;
         Ok(advice)
     }
 
-    /// Reads the counters, follows the panel that is kept, and takes a new sample if `samples`. The counters are kept with the
-    /// lookups made after them, so that hit rates of any time can leave those out.
+    /// The rules that tell keys apart, if the job has some.
+    fn rule_set(&self) -> Option<RuleSet> {
+        let policy = self.options.rules.policy.as_ref()?;
+        RuleSet::new(&policy.rules).ok()
+    }
+
+    /// The advice about keys of one TTL. Their panel, or a new one of at most so many bytes, is added to `panels`.
+    async fn advice(
+        &self,
+        part: Part,
+        panel_bytes: usize,
+        panels: &mut Vec<KeptPanel>,
+    ) -> Result<TtlAdvice, TtlAdviceError> {
+        let Part { group, sample, followed, at_ms } = part;
+        let configured = self.request.configured_ttl.map(millis).filter(|_| group.is_none());
+        let ttl_ms = configured.or_else(|| upper_end(&remaining(&sample)));
+        // Chance moves what is derived from keys a little; a panel of another TTL is of no use.
+        let is_same = |kept_ms: u64| ttl_ms.is_some_and(|ttl_ms| is_near(ttl_ms, kept_ms));
+        let followed = followed.filter(|followed| is_same(followed.kept.panel.ttl_ms));
+        let (panel, found) = followed.map_or((None, Vec::new()), |of| (Some(of.kept.panel), of.found));
+        let ttl_ms = panel.as_ref().map(|panel| panel.ttl_ms).or(ttl_ms);
+        let mut known = TtlDiagnostics {
+            current_ttl_seconds: ttl_ms.map(seconds),
+            ttl_from: ttl_ms.map(|_| if configured.is_some() { "configured" } else { "keys" }.to_owned()),
+            sampled_keys: sample.keys.len() as u64,
+            live_keys: Some(sample.live_keys),
+            key_bytes: sample.key_bytes(),
+            ..TtlDiagnostics::default()
+        };
+        let Some(ttl_ms) = ttl_ms.filter(|_| !sample.keys.is_empty()) else {
+            return Ok(without_ttl(sample.keys.len()).advice(known));
+        };
+        let again = (Duration::from_millis(ttl_ms) / 2).max(TTL_CALL_AGAIN_MIN);
+        known.call_again_seconds = Some(again.as_secs_f64());
+        let interval = CountedInterval::of(self.context, self.options, panel.as_ref(), at_ms).await?;
+        let was_reset = interval.as_ref().is_none_or(CountedInterval::was_reset);
+        let next = match &panel {
+            Some(panel) if !was_reset && !panel.is_over(at_ms) => panel.clone(),
+            _ => begin(&sample, ttl_ms, at_ms, panel_bytes),
+        };
+        let counted_for = self.counted_for(group.is_some());
+        panels.push(KeptPanel { group, panel: next });
+        let target_hit_rate = self.request.target_hit_rate;
+        let seen =
+            Seen { ttl_ms, sample, panel, found, interval, counted_for, known, again, target_hit_rate };
+        Ok(seen.advice().await)
+    }
+
+    /// Servers count the requests for all keys, also where only some are asked about.
+    fn counted_for(&self, is_group: bool) -> CountedFor {
+        let counts_all = self.options.application.hit_rate == HitRateSource::Redis;
+        if is_group || counts_all && !self.request.patterns.is_empty() {
+            CountedFor::OthersToo
+        } else {
+            CountedFor::SampledKeys
+        }
+    }
+
+    /// Reads the counters, follows the panels that are kept, and takes a new sample if `samples`: a larger one if its keys have
+    /// several TTLs. The counters are kept with the lookups made after them, so that hit rates of any time can leave those out.
     async fn look(&self, samples: bool) -> Result<Look, TtlAdviceError> {
-        let mut panel = record::read(self.context, self.options, &self.selection()).await?;
+        let mut panels = record::read(self.context, self.options, &self.selection()).await?;
         let mut taken = self.snapshot().await?;
         let at_ms = taken.at_ms;
         let mut own: BTreeMap<NodeId, Lookups> = BTreeMap::new();
         let looked = async {
-            let found = match &panel {
-                Some(panel) => self.places.follow(&panel.keys, &mut own).await?,
-                None => Vec::new(),
+            let keys: Vec<&PanelKey> = panels.iter().flat_map(|kept| &kept.panel.keys).collect();
+            let found = self.places.follow(&keys, &mut own).await?;
+            if !samples {
+                return Ok((found, TtlSample::default(), None));
+            }
+            let sample = self.places.sample(&self.rules, TTL_SAMPLE_KEYS, &mut own).await?;
+            let several = several(&sample).filter(|_| self.request.configured_ttl.is_none());
+            let sample = match several {
+                Some(_) => self.places.sample(&self.rules, TTL_GROUPED_KEYS, &mut own).await?,
+                None => sample,
             };
-            let sample = match samples {
-                true => self.places.sample(&self.rules, &mut own).await?,
-                false => TtlSample::default(),
-            };
-            Ok::<_, TtlAdviceError>((found, sample))
+            Ok::<_, TtlAdviceError>((found, sample, several))
         };
         let looked = looked.await;
         for node in &mut taken.nodes {
             node.own_after = own.get(&node.node).copied().unwrap_or_default();
         }
         counter_snapshot::create(&*self.context.history_store, taken).await?;
-        let (found, sample) = looked?;
-        if let Some(panel) = &mut panel {
-            panel.follow(&found);
+        let (mut found, sample, several) = looked?;
+        let mut followed = Vec::new();
+        for mut kept in panels.drain(..) {
+            let of: Vec<Found> = found.drain(..kept.panel.keys.len().min(found.len())).collect();
+            kept.panel.follow(&of);
+            followed.push(Followed { kept, found: of });
         }
-        Ok(Look { sample, panel, found, at_ms })
+        Ok(Look { sample, several, followed, at_ms })
     }
 
     async fn snapshot(&self) -> Result<CounterSnapshot, TtlAdviceError> {
@@ -243,62 +340,6 @@ impl Looking<'_> {
         };
         Ok(purpose.snapshot(&self.places.counters().await?, application, now_ms()))
     }
-
-    fn advice(
-        &self,
-        look: &Look,
-        ttl_ms: u64,
-        interval: Option<&CountedInterval>,
-        mut known: TtlDiagnostics,
-        again: Duration,
-    ) -> TtlAdvice {
-        let again = span(again.as_secs_f64());
-        let counted = match (interval, &look.panel) {
-            (Some(interval), _) => interval.describe(&mut known),
-            (None, Some(_)) => {
-                Err("the counters of the first look cannot be compared with those of now: a run of keysweep \
-                                    was going on, or they are no longer kept; call again later"
-                    .to_owned())
-            }
-            (None, None) => Err(format!(
-                "hits and misses need two looks, and this is the first at these keys with this TTL; call again in \
-                 {again}, or let one call look for a while (`--for`)"
-            )),
-        };
-        let traffic = counted.as_ref().ok().copied();
-        let fresh: Vec<SampledKey> = look.sample.keys.iter().map(sampled).collect();
-        let panel = look.panel.as_ref();
-        let followed = panel.map(|panel| panel.sampled(&look.found)).filter(|keys| is_panel(keys));
-        let keys = followed.as_ref().unwrap_or(&fresh);
-        known.followed_keys = keys.iter().filter(|key| key.follow_up.is_some()).count() as u64;
-        let live_keys =
-            panel.map_or(look.sample.live_keys, |panel| panel.live_keys.midpoint(look.sample.live_keys));
-        let observation = Observation {
-            ttl_ms,
-            keys,
-            traffic: traffic.unwrap_or(Traffic { hits: 0, misses: 0, window_ms: None }),
-            removals: interval.and_then(|interval| interval.removals),
-            live_keys: Some(live_keys),
-            key_bytes: look.sample.key_bytes,
-        };
-        let advice = advise(&observation, self.request.target_hit_rate, SEED);
-        let mut answer = TtlAdvice::of(&advice, live_keys, known);
-        let without_idle_times = loaded(&look.sample, ttl_ms);
-        if without_idle_times.is_some() {
-            answer.diagnostics.never_read = None;
-        }
-        let refused = match (&advice.curve, counted) {
-            // Without counts, the other reasons to refuse still hold.
-            (Err(Refusal::TooFewRequests { .. }), Err(why)) => Some(why),
-            // What depends on idle times.
-            (Ok(_) | Err(Refusal::SlidingTtl { .. } | Refusal::OtherPattern { .. }), _) => without_idle_times,
-            _ => None,
-        };
-        match refused {
-            Some(why) => TtlAdvice::refused(why, answer.diagnostics),
-            None => answer,
-        }
-    }
 }
 
 /// Whether two TTLs in ms are the same but for chance.
@@ -306,29 +347,26 @@ fn is_near(one_ms: u64, other_ms: u64) -> bool {
     one_ms.abs_diff(other_ms) <= tolerance(one_ms)
 }
 
-fn sampled(key: &SeenKey) -> SampledKey {
-    SampledKey { remaining_ms: key.remaining_ms, idle: idle(key), follow_up: None }
+fn remaining(sample: &TtlSample) -> Vec<u64> {
+    sample.keys.iter().map(|key| key.remaining_ms).collect()
 }
 
-fn idle(key: &SeenKey) -> Option<Idle> {
-    let clock_ms = key.expires_at_ms.saturating_sub(key.remaining_ms);
-    key.idle_s.map(|idle_s| Idle::from_seconds(idle_s, clock_ms))
+/// Why the keys of a sample, which are enough, are not written with one TTL; `None` if they may be.
+fn several(sample: &TtlSample) -> Option<Refused> {
+    let remaining = remaining(sample);
+    match upper_end(&remaining) {
+        None if remaining.len() < KEYS_MIN => None,
+        None => Some(without_ttl(remaining.len())),
+        Some(ttl_ms) => several_ttls(&remaining, ttl_ms).as_ref().map(Refused::of),
+    }
 }
 
-/// Whether enough keys were followed.
-fn is_panel(keys: &[SampledKey]) -> bool {
-    let followed = keys.iter().filter(|key| key.follow_up.is_some()).count();
-    #[expect(clippy::cast_precision_loss, reason = "there are some thousands")]
-    let is_enough = followed as f64 >= FOLLOWED_SHARE_MIN * keys.len() as f64;
-    followed >= FOLLOWED_MIN && is_enough
-}
-
-/// A panel of the sampled keys, as many as may be kept.
-fn begin(sample: &TtlSample, ttl_ms: u64, begun_ms: u64) -> Panel {
+/// A panel of the sampled keys, as many as may be kept in so many bytes.
+fn begin(sample: &TtlSample, ttl_ms: u64, begun_ms: u64, bytes_max: usize) -> Panel {
     let mut bytes = 0;
     let fits = |key: &&SeenKey| {
-        bytes += key.key.len();
-        bytes <= TTL_PANEL_NAME_BYTES
+        bytes += key.key.len() + TTL_PANEL_KEY_BYTES;
+        bytes <= bytes_max
     };
     let key = |key: &SeenKey| PanelKey {
         db: key.db,

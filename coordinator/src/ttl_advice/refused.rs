@@ -5,21 +5,22 @@ use keysweep_ttl_advice::limits::KEYS_MIN;
 use reporter::span;
 
 use super::look::{SeenKey, TtlSample};
-use super::report::seconds;
+use super::report::{Refused, seconds};
 
 /// Why the TTL of so many sampled keys is not known.
-pub(super) fn without_ttl(keys: usize) -> String {
+pub(super) fn without_ttl(keys: usize) -> Refused {
     if keys < KEYS_MIN {
-        return Refusal::TooFewKeys { keys, needed: KEYS_MIN }.to_string();
+        return Refused::of(&Refusal::TooFewKeys { keys, needed: KEYS_MIN });
     }
-    format!(
+    let why = format!(
         "what remains of the TTLs of {keys} keys has no sharp upper end: they are written with several TTLs, or with a \
          random part; state the TTL with `--configured-ttl`, or choose keys that have the same with `--pattern`"
-    )
+    );
+    Refused::new("noSharpEnd", why)
 }
 
 /// Why idle times cannot be used, if servers loaded keys from a file: when those were last read is not in it.
-pub(super) fn loaded(sample: &TtlSample, ttl_ms: u64) -> Option<String> {
+pub(super) fn loaded(sample: &TtlSample, ttl_ms: u64) -> Option<Refused> {
     const STARTING_MS: u64 = 1_000;
     let is_loaded = |key: &&SeenKey| {
         let age_ms = ttl_ms.saturating_sub(key.remaining_ms);
@@ -30,11 +31,12 @@ pub(super) fn loaded(sample: &TtlSample, ttl_ms: u64) -> Option<String> {
     let uptime_ms = sample.keys.iter().map(|key| key.uptime_ms).min()?;
     (loaded * 100 > sample.keys.len()).then(|| {
         let wait = span(seconds(ttl_ms.saturating_sub(uptime_ms)).ceil());
-        format!(
+        let why = format!(
             "{loaded} of {} sampled keys are older than the process of their server, so it does not know when they were \
              last read; call again in {wait}",
             sample.keys.len()
-        )
+        );
+        Refused::new("loadedKeys", why)
     })
 }
 
@@ -53,9 +55,11 @@ mod tests {
             expires_at_ms: 10_000_000,
             idle_s: Some(0),
             uptime_ms: 600_000,
+            bytes: None,
         };
         let sample = TtlSample { keys: ages_s.iter().map(seen).collect(), ..TtlSample::default() };
-        assert_eq!(loaded(&sample, 3_600_000).as_deref(), expected, "{ages_s:?}");
+        let found = loaded(&sample, 3_600_000);
+        assert_eq!(found.as_ref().map(|refused| refused.why.as_str()), expected, "{ages_s:?}");
     }
 
     #[test]

@@ -2,13 +2,13 @@
 //! next, and the servers and the disk are real. It has a process of its own, because the whole process has that clock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use coordinator::options::Options;
 use coordinator::schedule::JobSchedule;
-use coordinator::serve::{HttpAccess, HttpApi, KeptIn, ServeError, ServedJob, serve_here};
+use coordinator::serve::ServedJob;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
@@ -16,17 +16,14 @@ use keysweep_config::{Environment, FlagLayer, JobFile, resolve};
 use keysweep_model::result::Status;
 use keysweep_model::time;
 use keysweep_redis::ConnectOptions;
-use keysweep_runtime::context::{Context, Timing};
 use keysweep_servers::Server;
-use keysweep_state::{AuditQuery, FILE_NAME, StateFile};
+use keysweep_state::{AuditQuery, StateFile};
 use keysweep_storage::alerts;
 use keysweep_storage::history::{self, RunLine};
 use keysweep_storage::store::Store;
 use keysweep_testkit::kit;
+use keysweep_testkit::kit::service::{self, ServiceHere};
 use reporter::summary::Summary;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
 /// Stale keys before each due time.
 const KEYS: usize = 100;
@@ -43,77 +40,34 @@ const CLEAN: i64 = 16 * 24 + 12;
 
 /// A month of one job.
 struct Month {
-    dir: PathBuf,
-    job: ServedJob,
+    service: ServiceHere,
     access: ConnectOptions,
-    service: Option<(JoinHandle<Result<(), ServeError>>, CancellationToken)>,
 }
 
 impl Month {
     fn new(server: &Server) -> Self {
-        let dir = std::env::temp_dir().join(format!("keysweep-month-{}", std::process::id()));
         let text = format!(
             "[redis.main]\nurls = [\"redis://127.0.0.1:{}\"]\n[[job]]\nname = \"nightly\"\n\
              patterns = [\"permissions:*\"]\nschedule = \"30 */6 * * *\"\ntimezone = \"Europe/Berlin\"\n\
              grace = \"0s\"\nmax_delete_percent = 100\nmax_speed = true\nsample_every = \"6h\"\ncatch_up = true\n\
-             state_dir = \"{}\"\ngenerate_report = false\n",
+             state_dir = \"none\"\ngenerate_report = false\n",
             server.port(),
-            dir.display()
         );
-        let file = JobFile::parse(&dir.join("keysweep.toml"), &text).unwrap();
+        let file = JobFile::parse(Path::new("keysweep.toml"), &text).unwrap();
         let settings = resolve(&FlagLayer::default(), &Environment::default(), Some(&file)).unwrap();
         let options = Options::from_settings(&settings).unwrap();
         let job = ServedJob {
-            action: settings.configured_action(),
-            allow_override: Vec::new(),
             schedule: JobSchedule::of(&settings).unwrap(),
-            attempts: settings.attempts.value,
-            backoff: settings.retry_backoff.value,
             sample_every: settings.sample_every.value,
             catch_up: settings.catch_up.value,
-            options,
+            ..service::job(&options)
         };
-        let access = job.options.access.clone();
-        Self { dir, job, access, service: None }
-    }
-
-    fn file(&self) -> StateFile {
-        StateFile::open(&self.dir.join(FILE_NAME)).unwrap()
-    }
-
-    fn start(&mut self) {
-        let timing = Timing { clock_check: Duration::from_millis(20), ..Timing::default() };
-        let access = BTreeMap::from([(self.job.options.alias.clone(), self.access.clone())]);
-        let context = Context::in_process(access, timing);
-        let (file, job, shutdown) = (self.file(), self.job.clone(), CancellationToken::new());
-        let until = shutdown.clone();
-        let serving = tokio::spawn(async move {
-            let (kept, (_, jobs)) = (KeptIn { file, scope: "" }, watch::channel(vec![job]));
-            let http = HttpApi::new(HttpAccess::default());
-            serve_here(&context, kept, jobs, "a test", until, &http).await
-        });
-        self.service = Some((serving, shutdown));
-    }
-
-    async fn stop(&mut self) {
-        let (serving, shutdown) = self.service.take().expect("it is running");
-        shutdown.cancel();
-        serving.await.unwrap().unwrap();
+        Self { service: ServiceHere::new(job), access: options.access }
     }
 
     async fn seed(&self, round: i64) {
         let keys: Vec<Vec<u8>> = (0..KEYS).map(|n| format!("permissions:{round}:{n}").into_bytes()).collect();
         kit::keys::ask(&self.access, "INCR", &keys).await;
-    }
-
-    async fn runs(&self, file: &StateFile) -> Vec<RunLine> {
-        history::read(&file.store("")).await.unwrap()
-    }
-}
-
-impl Drop for Month {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
     }
 }
 
@@ -159,8 +113,8 @@ async fn month() {
     let zone = TimeZone::get("Europe/Berlin").unwrap();
     let begin = FIRST.to_zoned(zone.clone()).unwrap().timestamp();
     time::set(begin);
-    let file = month.file();
-    month.start();
+    let file = month.service.file();
+    month.service.start();
     let (mut due, mut seeded) = (0, 0);
     for hour in 0..DAYS * 24 {
         let now = begin + SignedDuration::from_hours(hour);
@@ -172,7 +126,7 @@ async fn month() {
         let is_down = (DOWN[0]..DOWN[1]).contains(&hour);
         if hour == DOWN[0] {
             time::set(now);
-            month.stop().await;
+            month.service.stop().await;
         }
         if is_due && hour != CLEAN || hour == DOWN[1] {
             month.seed(hour).await;
@@ -180,12 +134,12 @@ async fn month() {
         }
         time::set(now + SignedDuration::from_mins(45));
         if hour == DOWN[1] {
-            month.start();
+            month.service.start();
         }
         if is_due && !is_down || hour == DOWN[1] {
             due += 1;
             let ended = async || {
-                let runs = month.runs(&file).await;
+                let runs = month.service.runs().await;
                 runs.len() == due && runs.iter().all(|line| line.status.is_some())
             };
             until(&format!("run {due}, due at {now}"), ended).await;
@@ -204,8 +158,8 @@ async fn month() {
             until(&key, async || store.get(&key).await.unwrap().is_some()).await;
         }
     }
-    month.stop().await;
-    let runs = month.runs(&file).await;
+    month.service.stop().await;
+    let runs = month.service.runs().await;
     assert_eq!(runs.len(), due);
     assert!(runs.iter().all(|line| line.status == Some(Status::Completed)), "{runs:#?}");
     assert_eq!(runs.iter().map(|line| line.cleaned_keys).sum::<u64>(), seeded as u64);

@@ -41,6 +41,7 @@ mod slow_nodes;
 mod statistics;
 mod swapdb;
 mod telemetry;
+mod ttl_looks;
 mod unserved_slots;
 mod verify;
 mod versions;

@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use coordinator::options::Options;
-use coordinator::schedule::Schedule;
 use coordinator::serve::{RunAnswer, ServedJob, serve};
 use jiff::Timestamp;
 use keysweep_model::ids::RunId;
@@ -65,17 +64,7 @@ impl Scene {
     }
 
     fn job(&self, options: &Options) -> ServedJob {
-        ServedJob {
-            options: options.clone(),
-            action: Action::Delete,
-            allow_override: Vec::new(),
-            // Never during a test.
-            schedule: Schedule::parse("0 0 1 1 *", "UTC").unwrap().into(),
-            attempts: 2,
-            backoff: Duration::from_millis(10),
-            sample_every: Duration::from_secs(3_600),
-            catch_up: true,
-        }
+        ServedJob { catch_up: true, ..kit::service::job(options) }
     }
 
     fn serve(&self, job: ServedJob, who: &'static str) -> Service {

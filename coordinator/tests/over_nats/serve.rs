@@ -9,7 +9,6 @@ use coordinator::schedule::auto::quiet::QuietWindows;
 use coordinator::schedule::{JobSchedule, Schedule};
 use coordinator::serve::{RunAnswer, ServedJob, serve};
 use jiff::Timestamp;
-use keysweep_model::messages::Action;
 use keysweep_model::result::Status;
 use keysweep_nats::setup::ensure;
 use keysweep_nats::{Nats, NatsOptions, ServiceReply, ask};
@@ -70,14 +69,9 @@ impl Setup {
     /// A job that is due every minute.
     fn job(&self) -> ServedJob {
         ServedJob {
-            options: self.options.clone(),
-            action: Action::Delete,
             allow_override: vec!["rateLimit"],
             schedule: Schedule::parse("* * * * *", "UTC").unwrap().into(),
-            attempts: 2,
-            backoff: Duration::from_millis(10),
-            sample_every: Duration::from_secs(3_600),
-            catch_up: false,
+            ..kit::service::job(&self.options)
         }
     }
 

@@ -85,6 +85,9 @@ impl Chart<'_> {
             Self::HitRate(history) => {
                 sizes.filter_map(|size| chart::hit_rates(&id("hits", size), history, size)).collect()
             }
+            Self::TtlCurve(advice) => {
+                sizes.filter_map(|size| chart::ttl_curve(&id("ttls", size), advice, size)).collect()
+            }
         }
     }
 
@@ -92,6 +95,9 @@ impl Chart<'_> {
         match self {
             Self::Outcomes(_) => "",
             Self::Sizes(title, _) => title,
+            Self::TtlCurve(_) => {
+                "The hit rate that is expected with each TTL. The band is its 95 % interval."
+            }
             Self::Ttl(_) => "Keys by their remaining TTL when the run read it.",
             Self::HitRate(_) => {
                 "Above: hits in percent of lookups. Below: lookups per sample. A gap means no traffic or no samples. \

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use keysweep_model::metrics::{HitPoint, Severity, TtlBucket};
+use keysweep_model::ttl_advice::TtlAdvice;
 
 /// Tables with more rows than this are collapsed.
 const ROWS_OPEN: usize = 12;
@@ -215,6 +216,8 @@ pub enum Chart<'a> {
     Sizes(&'static str, Vec<(String, u64)>),
     /// The hit rate over time, the oldest sample first.
     HitRate(&'a [HitPoint]),
+    /// The hit rate that is expected with other TTLs.
+    TtlCurve(&'a TtlAdvice),
 }
 
 /// The heaviest prefixes by one measure.

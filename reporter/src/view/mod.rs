@@ -14,12 +14,14 @@ mod rules;
 mod run;
 mod status;
 mod ttl;
+mod ttl_advice;
 
 use keysweep_model::result::CleanupResult;
 
 pub use blocks::{Block, Chart, Figure, FindingView, Kind, Ranked, Ranking, Table, Tone, Verdict};
 pub(crate) use status::StatusView;
 pub(crate) use ttl::range;
+pub use ttl_advice::ttl_advice;
 
 use crate::format;
 
@@ -66,9 +68,9 @@ impl<'a> View<'a> {
             sections: [outcomes::section(result)]
                 .into_iter()
                 .chain(rules::section(result))
+                .chain([hits::section(&result.metrics.hit_rates), ttl::section(result)])
+                .chain(result.metrics.ttl_advice.as_deref().map(ttl_advice::section))
                 .chain([
-                    hits::section(&result.metrics.hit_rates),
-                    ttl::section(result),
                     prefixes::section(result),
                     inactive::section(result),
                     coverage::section(result),

@@ -33,5 +33,6 @@ pub mod sketch;
 pub mod slot;
 pub mod time;
 pub mod trace;
+pub mod ttl_advice;
 pub mod wire;
 pub mod words;

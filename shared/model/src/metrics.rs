@@ -11,6 +11,7 @@ use strum::{Display, IntoStaticStr};
 use crate::ids::{NodeId, RunId};
 use crate::messages::AsReplica;
 use crate::result::RuleName;
+use crate::ttl_advice::SampledTtlAdvice;
 
 /// Everything that a run measured, in addition to what it cleaned.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +27,8 @@ pub struct Metrics {
     pub prefixes: Prefixes,
     /// The servers at the end of the run.
     pub redis_health: RedisHealth,
+    /// The latest TTL advice from what a service looked at; null if there is none.
+    pub ttl_advice: Option<Box<SampledTtlAdvice>>,
 }
 
 /// The hit rate over several windows, all from the same source.

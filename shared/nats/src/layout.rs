@@ -41,7 +41,7 @@ const IN_HAND_MAX: i64 = 10_000;
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// The first words of the store's keys, and their buckets.
-const BUCKETS: [(&str, &str); 17] = [
+const BUCKETS: [(&str, &str); 20] = [
     ("runs", "runs"),
     ("activity", "runs"),
     ("failures", "runs"),
@@ -55,6 +55,9 @@ const BUCKETS: [(&str, &str); 17] = [
     ("summaries", "samples"),
     ("counts", "samples"),
     ("decisions", "samples"),
+    ("ttl-advice", "samples"),
+    ("ttl-looks", "samples"),
+    ("ttl-panel", "samples"),
     ("audit", "audit"),
     ("kept", "audit"),
     ("dead", "dead"),

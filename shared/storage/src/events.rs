@@ -53,6 +53,8 @@ pub enum EventKind {
     Decided,
     /// An experiment with a TTL started or ended.
     TtlExperiment,
+    /// TTL advice from what a service looked at is another one than before.
+    TtlAdvice,
 }
 
 impl EventKind {
@@ -75,7 +77,7 @@ impl EventKind {
     fn event_type(self, which: Option<&str>) -> String {
         match (self, which) {
             (Self::Alert, Some(change)) => format!("dev.keysweep.alert.{change}.v1"),
-            (Self::Alert | Self::Summary | Self::TtlExperiment, _) => format!("dev.keysweep.{self}.v1"),
+            (Self::Alert | Self::Summary | Self::TtlExperiment | Self::TtlAdvice, _) => format!("dev.keysweep.{self}.v1"),
             (Self::Decided, _) => format!("dev.keysweep.schedule.{self}.v1"),
             _ => format!("dev.keysweep.run.{self}.v1"),
         }
@@ -94,8 +96,8 @@ pub struct CloudEvent<'a> {
     source: String,
     /// The kind, and the version of `data`. New fields can be added to a version; a new version is a new type.
     r#type: String,
-    /// The run id; of an alert or an experiment its id, of a summary the Monday after its week, of a decision its time in
-    /// milliseconds.
+    /// The run id; of an alert or an experiment its id, of a summary the Monday after its week, of a decision or an advice its
+    /// time in milliseconds.
     subject: &'a str,
     /// RFC 3339, UTC.
     time: String,
@@ -166,6 +168,12 @@ impl Event {
             time_ms,
             data,
         }
+    }
+
+    /// Advice about the TTLs of a job, made at `time_ms`.
+    #[must_use]
+    pub fn ttl_advice(job: &str, time_ms: u64, data: Value) -> Self {
+        Self { kind: EventKind::TtlAdvice, ..Self::decided(job, time_ms, data) }
     }
 
     /// One of several events of a kind, distinguished by `which`.

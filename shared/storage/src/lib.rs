@@ -15,4 +15,5 @@ pub mod queue;
 pub mod records;
 pub mod store;
 pub mod task_notes;
+pub mod ttl_advice;
 pub mod worker_notes;

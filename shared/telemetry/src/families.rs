@@ -128,6 +128,10 @@ families! {
         "when the last completed run of a job ended, in Unix time; dry runs count only if the job makes nothing else";
     next_run: Family<JobLabels, Gauge> = Family::default(), COORDINATOR, "next_run_timestamp_seconds",
         "when a job is due next, in Unix time: in the past, while a run that is due cannot be recorded and so does not start; absent without a schedule";
+    ttl_current: Family<JobLabels, Real> = Family::default(), COORDINATOR, "ttl_current_seconds",
+        "the TTL that the keys of a job are written with, by the last look at them; absent while it is not known";
+    ttl_recommended: Family<JobLabels, Real> = Family::default(), COORDINATOR, "ttl_recommended_seconds",
+        "the TTL that is recommended for them; absent if advice is refused";
     missed_runs: Family<JobLabels, Counter> = Family::default(), COORDINATOR, "missed_runs",
         "due times of a job at which no service was running";
     last_stale: Family<JobLabels, Gauge> = Family::default(), REPORTER, "last_run_stale_keys",

@@ -24,7 +24,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::{encode, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{Atomic, Gauge};
 use prometheus_client::registry::Registry;
 use strum::{IntoStaticStr, VariantArray};
 
@@ -328,11 +328,11 @@ where
 }
 
 /// Sets a gauge, or removes it if there is no value.
-fn set_or_remove<L: EncodeLabelSet + Clone + std::hash::Hash + Eq>(
-    family: &Family<L, Gauge>,
-    labels: &L,
-    value: Option<i64>,
-) {
+fn set_or_remove<L, N, A>(family: &Family<L, Gauge<N, A>>, labels: &L, value: Option<N>)
+where
+    L: EncodeLabelSet + Clone + std::hash::Hash + Eq,
+    A: Atomic<N> + Default,
+{
     match value {
         Some(value) => drop(family.get_or_create(labels).set(value)),
         None => drop(family.remove(labels)),

@@ -69,6 +69,13 @@ impl Telemetry {
         set_or_remove(&self.metrics.next_run, &labels_of_job(job, redis), due.map(Timestamp::as_second));
     }
 
+    /// Sets the TTL of a job's keys in seconds, and the one that is recommended; `None` where it is not known.
+    pub fn ttls(&self, job: &str, redis: &Alias, current: Option<f64>, recommended: Option<f64>) {
+        let (labels, metrics) = (labels_of_job(job, redis), &self.metrics);
+        set_or_remove(&metrics.ttl_current, &labels, current);
+        set_or_remove(&metrics.ttl_recommended, &labels, recommended);
+    }
+
     /// Counts due times at which no service was running.
     pub fn missed(&self, job: &str, redis: &Alias, due_times: u64) {
         self.metrics.missed_runs.get_or_create(&labels_of_job(job, redis)).inc_by(due_times);

@@ -82,6 +82,7 @@ fn make_busy(telemetry: &Telemetry) {
     telemetry.posted("j", "slack", true);
     telemetry.job_runs("j", &redis, JobRuns { active: 1, last_s: Some(90), last_success_s: Some(80) }, true);
     telemetry.next_run("j", &redis, Some(Timestamp::from_second(200).unwrap()));
+    telemetry.ttls("j", &redis, Some(900.0), Some(1_800.0));
     telemetry.missed("j", &redis, 3);
     telemetry.queued("tasks", 4, 2, 1);
     telemetry.nats(true, 3);
@@ -182,6 +183,8 @@ fn every_metric_moves() {
         "keysweep_last_run_timestamp_seconds{cleanup_job=\"j\",redis=\"main\"} 90",
         "keysweep_last_success_timestamp_seconds{cleanup_job=\"j\",redis=\"main\"} 80",
         "keysweep_next_run_timestamp_seconds{cleanup_job=\"j\",redis=\"main\"} 200",
+        "keysweep_ttl_current_seconds{cleanup_job=\"j\",redis=\"main\"} 900.0",
+        "keysweep_ttl_recommended_seconds{cleanup_job=\"j\",redis=\"main\"} 1800.0",
         "keysweep_missed_runs_total{cleanup_job=\"j\",redis=\"main\"} 3",
         "keysweep_last_run_stale_keys{cleanup_job=\"j\",redis=\"main\"} 7",
         "keysweep_last_run_freed_bytes{cleanup_job=\"j\",redis=\"main\"} 0",

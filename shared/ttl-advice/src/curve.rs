@@ -14,7 +14,7 @@ use crate::mixture::{Kinds, Mixture};
 use crate::recommend::{Recommendation, recommend};
 use crate::refusal::Refusal;
 use crate::rows::{After, Rows};
-use crate::sample::Observation;
+use crate::sample::{CountedFor, Observation};
 
 /// A number with the ends of its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +47,8 @@ pub struct Curve {
     pub recommended: Option<Recommendation>,
     /// Entries that are deleted before they expire; none unless keys were followed.
     pub early_ends: Option<EarlyEnds>,
+    /// The share of the counted misses that are of the sampled keys; none if only theirs were counted.
+    pub share_of_misses: Option<Estimate>,
 }
 
 /// What is expected with one TTL.
@@ -104,7 +106,8 @@ pub(crate) fn curve(
     let points: Vec<CurvePoint> = points.collect();
     let recommended = recommend(&points, target_hit_rate);
     let early_ends = (method == Method::Panel).then(|| found.early.ends());
-    Ok(Curve { method, points, recommended, early_ends })
+    let share_of_misses = (seen.counted_for == CountedFor::OthersToo).then_some(found.share);
+    Ok(Curve { method, points, recommended, early_ends, share_of_misses })
 }
 
 fn check_fit(misfit: Option<Misfit>) -> Result<(), Refusal> {
@@ -163,12 +166,28 @@ fn point(
     let hit_rate = |logarithm: f64| (1.0 - measured / requests * logarithm.exp()).max(0.0);
     let keys = relative.times(longer);
     let memory = seen.live_keys.zip(seen.key_bytes);
+    let of_these = Estimate {
+        estimate: hit_rate(value),
+        low: hit_rate(high.min(most + of_today)),
+        high: hit_rate(low.max(least - of_today)),
+    };
+    let of_all = |share: Estimate| {
+        let part = |share: f64, misses: f64| 1.0 - share + share * misses;
+        let ends =
+            [share.low, share.high].map(|share| [relative.low, relative.high].map(|of| part(share, of)));
+        let fewest = ends.as_flattened().iter().copied().fold(f64::INFINITY, f64::min);
+        let most = ends.as_flattened().iter().copied().fold(0.0, f64::max);
+        Estimate {
+            estimate: hit_rate(part(share.estimate, relative.estimate).ln()),
+            low: hit_rate(most.ln() + of_today),
+            high: hit_rate(fewest.ln() - of_today),
+        }
+    };
     CurvePoint {
         ttl_ms: (seen.ttl_ms as f64 * ttl).round() as u64,
-        hit_rate: Estimate {
-            estimate: hit_rate(value),
-            low: hit_rate(high.min(most + of_today)),
-            high: hit_rate(low.max(least - of_today)),
+        hit_rate: match seen.counted_for {
+            CountedFor::SampledKeys => of_these,
+            CountedFor::OthersToo => of_all(found.share),
         },
         misses: relative,
         keys,

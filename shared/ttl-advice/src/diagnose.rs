@@ -1,17 +1,18 @@
 //! Whether the model fits: what must hold before anything is said about other TTLs. The checks are in an order in which a
 //! failed one makes the later ones meaningless, so that no wrong cause is named.
 
+use crate::curve::Estimate;
 use crate::lifetime::{
     Distance, EarlyRate, busiest_to_quietest, distance, integral_of_survival, written_together,
 };
 use crate::limits::{
-    EARLY_RATE_MAX, EVICTED_MAX, IDLE_KNOWN_MIN, JUMP_CRITICAL, JUMP_WINDOWS, KEYS_MIN, LATER_MAX,
-    MISSES_DEVIATIONS_MAX, MISSES_FACTOR_MAX, MISSES_MIN, REQUESTS_MIN, SLIDING_DEVIATIONS_MIN,
+    DEVIATIONS_95, EARLY_RATE_MAX, EVICTED_MAX, IDLE_KNOWN_MIN, JUMP_CRITICAL, JUMP_WINDOWS, KEYS_MIN,
+    LATER_MAX, MISSES_DEVIATIONS_MAX, MISSES_FACTOR_MAX, MISSES_MIN, REQUESTS_MIN, SLIDING_DEVIATIONS_MIN,
     SLIDING_HIT_RATE_MIN, SLIDING_READ_MAX, TTL_TOLERANCE, UNREAD_SLIDING,
 };
 use crate::refusal::Refusal;
 use crate::rows::Rows;
-use crate::sample::Observation;
+use crate::sample::{CountedFor, Observation};
 
 /// What the checks found that the estimates depend on.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +23,11 @@ pub(crate) struct Diagnosis {
     pub(crate) together: f64,
     /// The share of the measured misses that the number of live keys does not explain; 0 where it is not known.
     pub(crate) other_misses: f64,
+    /// The share of the measured misses that are of the sampled keys: 1, unless requests for others were counted, too.
+    pub(crate) share: Estimate,
 }
+
+const WHOLE: Estimate = Estimate { estimate: 1.0, low: 1.0, high: 1.0 };
 
 /// The ages of the keys, in TTLs, from the youngest, and how many of them count as one.
 struct Ages {
@@ -32,22 +37,35 @@ struct Ages {
 
 /// What the estimates depend on, if the model fits. `panel`: enough keys were followed.
 pub(crate) fn diagnose(seen: &Observation<'_>, rows: &Rows, panel: bool) -> Result<Diagnosis, Refusal> {
-    let ages = Ages::of(seen);
+    let ages = Ages::of(seen.keys.iter().map(|key| key.remaining_ms), seen.ttl_ms);
     check_amounts(seen, rows, ages.together)?;
     check_capacity(seen)?;
     let mut early = if panel { EarlyRate::of_followed(seen.keys, seen.ttl_ms) } else { EarlyRate::default() };
     early.error *= ages.together.sqrt();
     check_sliding(seen, rows, &ages, early)?;
-    check_single_ttl(seen, &ages)?;
+    check_single_ttl(seen.ttl_ms, &ages)?;
     check_ages(seen, &ages, early, panel)?;
-    let other_misses = check_misses(seen, early)?;
-    Ok(Diagnosis { early, together: ages.together, other_misses })
+    let together = ages.together;
+    Ok(match seen.counted_for {
+        CountedFor::SampledKeys => {
+            Diagnosis { early, together, other_misses: check_misses(seen, early)?, share: WHOLE }
+        }
+        CountedFor::OthersToo => {
+            Diagnosis { early, together, other_misses: 0.0, share: share(seen, early, together)? }
+        }
+    })
+}
+
+/// Why keys with these remaining times, in ms, are not all written with the TTL `ttl_ms`; `None` if they may be.
+#[must_use]
+pub fn several_ttls(remaining_ms: &[u64], ttl_ms: u64) -> Option<Refusal> {
+    check_single_ttl(ttl_ms, &Ages::of(remaining_ms.iter().copied(), ttl_ms)).err()
 }
 
 impl Ages {
-    fn of(seen: &Observation<'_>) -> Self {
-        let age = |remaining_ms: u64| 1.0 - remaining_ms as f64 / seen.ttl_ms.max(1) as f64;
-        let mut sorted: Vec<f64> = seen.keys.iter().map(|key| age(key.remaining_ms)).collect();
+    fn of(remaining_ms: impl Iterator<Item = u64>, ttl_ms: u64) -> Self {
+        let age = |remaining_ms: u64| 1.0 - remaining_ms as f64 / ttl_ms.max(1) as f64;
+        let mut sorted: Vec<f64> = remaining_ms.map(age).collect();
         sorted.sort_unstable_by(f64::total_cmp);
         let together = written_together(&sorted);
         Self { sorted, together }
@@ -110,7 +128,7 @@ fn check_sliding(seen: &Observation<'_>, rows: &Rows, ages: &Ages, early: EarlyR
 
 /// With one TTL there are, at each age, at least as many younger keys as older ones; where there are suddenly fewer, the
 /// younger ones were written with another TTL.
-fn check_single_ttl(seen: &Observation<'_>, ages: &Ages) -> Result<(), Refusal> {
+fn check_single_ttl(ttl_ms: u64, ages: &Ages) -> Result<(), Refusal> {
     let (critical, ages) = (JUMP_CRITICAL * ages.together.sqrt(), &ages.sorted);
     let later = ages.iter().take_while(|age| **age < -TTL_TOLERANCE).count();
     if later as f64 > LATER_MAX * ages.len() as f64 {
@@ -125,7 +143,7 @@ fn check_single_ttl(seen: &Observation<'_>, ages: &Ages) -> Result<(), Refusal> 
             let below = younger_than(age + window) - younger_than(age);
             let deviations = (below as f64 - above as f64) / ((above + below) as f64).sqrt().max(1.0);
             if deviations > critical {
-                let remaining_ms = ((1.0 - age) * seen.ttl_ms as f64) as u64;
+                let remaining_ms = ((1.0 - age) * ttl_ms as f64) as u64;
                 return Err(Refusal::SeveralTtls { above, below, remaining_ms });
             }
         }
@@ -155,12 +173,30 @@ fn check_ages(seen: &Observation<'_>, ages: &Ages, early: EarlyRate, panel: bool
     Ok(())
 }
 
+/// The share of the measured misses that are of the sampled keys, by Little's law. Whether it holds for them cannot be checked as
+/// in [`check_misses`], so the interval has the difference that is accepted there.
+fn share(seen: &Observation<'_>, early: EarlyRate, together: f64) -> Result<Estimate, Refusal> {
+    let (misses, expected) = (seen.traffic.misses as f64, expected_misses(seen, early).unwrap_or_default());
+    let error = DEVIATIONS_95 * (together / seen.keys.len() as f64 + together / expected).sqrt();
+    let (low, high) = (expected / (MISSES_FACTOR_MAX + error), expected * (MISSES_FACTOR_MAX + error));
+    if expected <= 0.0 || low > misses {
+        return Err(Refusal::OtherMisses { misses: seen.traffic.misses, expected });
+    }
+    let of_all = |some: f64| (some / misses).min(1.0);
+    Ok(Estimate { estimate: of_all(expected), low: of_all(low), high: of_all(high) })
+}
+
+/// The misses that the number of live keys implies; `None` if that, or the time in which they were counted, is not known.
+fn expected_misses(seen: &Observation<'_>, early: EarlyRate) -> Option<f64> {
+    let windows = seen.traffic.window_ms? as f64 / seen.ttl_ms as f64;
+    Some(seen.live_keys? as f64 / integral_of_survival(early.rate, 1.0) * windows)
+}
+
 /// Little's law: live keys are misses per time, times how long an entry lives. The share of the misses that is not explained
 /// so.
 fn check_misses(seen: &Observation<'_>, early: EarlyRate) -> Result<f64, Refusal> {
-    let (Some(window_ms), Some(live_keys)) = (seen.traffic.window_ms, seen.live_keys) else { return Ok(0.0) };
-    let windows = window_ms as f64 / seen.ttl_ms as f64;
-    let expected = live_keys as f64 / integral_of_survival(early.rate, 1.0) * windows;
+    let Some(expected) = expected_misses(seen, early) else { return Ok(0.0) };
+    let windows = seen.traffic.window_ms.unwrap_or_default() as f64 / seen.ttl_ms as f64;
     let misses = seen.traffic.misses as f64;
     let factor = (misses / expected).max(expected / misses);
     // Live keys are those of one TTL, so their number varies like one.

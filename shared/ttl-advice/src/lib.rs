@@ -20,8 +20,9 @@ mod upper_end;
 
 pub use advise::{Advice, advise};
 pub use curve::{Curve, CurvePoint, Estimate, Method};
+pub use diagnose::several_ttls;
 pub use lifetime::EarlyEnds;
 pub use recommend::{Reason, Recommendation};
 pub use refusal::Refusal;
-pub use sample::{FollowUp, Idle, Observation, Removals, SampledKey, Traffic};
+pub use sample::{CountedFor, FollowUp, Idle, Observation, Removals, SampledKey, Traffic};
 pub use upper_end::upper_end;

@@ -102,6 +102,27 @@ pub enum Refusal {
     },
 }
 
+impl Refusal {
+    /// Its name for programs; it does not change with the figures.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::TooFewKeys { .. } => "tooFewKeys",
+            Self::TooFewRequests { .. } => "tooFewRequests",
+            Self::NoIdleTimes { .. } => "noIdleTimes",
+            Self::CapacityBound { .. } => "capacityBound",
+            Self::SlidingTtl { .. } => "slidingTtl",
+            Self::LongerTtls { .. } => "longerTtls",
+            Self::SeveralTtls { .. } => "severalTtls",
+            Self::UnevenAges { .. } => "unevenAges",
+            Self::NotStationary { .. } => "notStationary",
+            Self::OtherPattern { .. } => "otherPattern",
+            Self::DeletedEarly { .. } => "deletedEarly",
+            Self::OtherMisses { .. } => "otherMisses",
+        }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {

@@ -7,14 +7,27 @@ pub struct Observation<'a> {
     pub ttl_ms: u64,
     /// Live keys, chosen at random. More than [`KEYS_MAX`](crate::limits::KEYS_MAX) are not used.
     pub keys: &'a [SampledKey],
-    /// The requests of the application for these keys.
+    /// The requests of the application for these keys, or for more.
     pub traffic: Traffic,
+    /// Which of the two.
+    pub counted_for: CountedFor,
     /// Counters of the server over the same time, where they are known.
     pub removals: Option<Removals>,
     /// All live keys of which `keys` are a sample, where their number is known.
     pub live_keys: Option<u64>,
     /// Mean memory of a key in bytes, where it was measured.
     pub key_bytes: Option<f64>,
+}
+
+/// Which keys the counted requests are for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CountedFor {
+    /// For those of which a sample was seen.
+    #[default]
+    SampledKeys,
+    /// For others as well. Hit rates are then those of all of them, and which share of the misses is of the sampled keys
+    /// follows from how many of these live (Little's law).
+    OthersToo,
 }
 
 /// A live key.

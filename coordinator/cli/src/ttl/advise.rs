@@ -4,10 +4,10 @@ use coordinator::exit;
 use coordinator::options::Options;
 use coordinator::state;
 use coordinator::ttl_advice::{TtlRequest, ttl_advice};
-use keysweep_config::{Origin, Settings};
+use keysweep_config::Settings;
 use reporter::printer::terminal;
+use reporter::view;
 
-use super::advice_page;
 use crate::args::TtlAdviseArgs;
 use crate::error::CommandError;
 use crate::run::OutputMode;
@@ -19,21 +19,14 @@ use crate::signals::Signals;
 /// When servers cannot be used, or a signal arrives.
 pub async fn advise(settings: &Settings, args: &TtlAdviseArgs, show: OutputMode) -> Result<u8, CommandError> {
     let options = Options::from_settings(settings)?;
-    let is_stated = |origin: &Origin| !matches!(origin, Origin::Default);
     let request = TtlRequest {
-        db: is_stated(&settings.db.origin).then_some(settings.db.value),
-        patterns: if is_stated(&settings.patterns.origin) {
-            settings.patterns.value.clone()
-        } else {
-            Vec::new()
-        },
-        configured_ttl: is_stated(&settings.configured_ttl.origin).then_some(settings.configured_ttl.value),
         target_hit_rate: args.target_hit_rate.map(|percent| percent / 100.0),
         look_for: args.look_for.unwrap_or_default(),
+        ..TtlRequest::of(settings)
     };
     let mut signals = Signals::catch()?;
     let context = state::context_to_read(&options).await;
     let advice = signals.or_stop(Box::pin(ttl_advice(&context, &options, &request))).await??;
-    show.print(&advice, || terminal::blocks(&advice_page::blocks(&advice)))?;
+    show.print(&advice, || terminal::blocks(&view::ttl_advice(&advice)))?;
     Ok(exit::DONE)
 }

@@ -11,6 +11,7 @@ mod hit_rate;
 mod scale_over_nats;
 mod ttl_advise;
 mod ttl_experiment;
+mod ttl_looks;
 mod viewers;
 
 use tokio::sync::Mutex;

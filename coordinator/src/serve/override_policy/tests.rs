@@ -12,6 +12,7 @@ use super::super::handlers::options;
 use super::*;
 use crate::options::Options;
 use crate::schedule::Schedule;
+use crate::ttl_advice::TtlLooks;
 
 fn job(options: Options, allow_override: Vec<&'static str>) -> ServedJob {
     ServedJob {
@@ -23,6 +24,7 @@ fn job(options: Options, allow_override: Vec<&'static str>) -> ServedJob {
         backoff: Duration::ZERO,
         catch_up: false,
         sample_every: Duration::from_secs(3_600),
+        ttl_looks: TtlLooks::default(),
     }
 }
 

@@ -57,7 +57,7 @@ macro_rules! files {
     };
 }
 
-static FILES: [PageFile; 17] = files![
+static FILES: [PageFile; 18] = files![
     STYLE "app.css",
     SCRIPT "app.js",
     SCRIPT "js/actions.js",
@@ -72,6 +72,7 @@ static FILES: [PageFile; 17] = files![
     SCRIPT "js/service.js",
     SCRIPT "js/slotmap.js",
     SCRIPT "js/text.js",
+    SCRIPT "js/ttls.js",
     STYLE "vendor/uplot.css",
     SCRIPT "vendor/uplot.js",
     LICENSE "vendor/LICENSE",

@@ -11,27 +11,12 @@ use keysweep_storage::counter_snapshot::{self, CounterSnapshot};
 use keysweep_storage::history::{self, RunLine};
 use reporter::hit_rate::{CounterSnapshots, INCLUDES};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::drive::shown_prefixes;
 use crate::limits::SERIES_POINTS_MAX;
-use crate::serve::handlers::{ApiResult, choose, failed};
+use crate::serve::handlers::{ApiResult, JobRequest, failed};
 use crate::serve::http::{HttpApi, Pairs, SharedApi, answered, asked};
-use crate::serve::request::{FieldKind, RequestField, RequestFields};
-
-/// Which job.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(in crate::serve) struct SeriesRequest {
-    /// The job; the first one if it is not given.
-    job: Option<String>,
-}
-
-impl RequestFields for SeriesRequest {
-    fn fields() -> Vec<RequestField> {
-        vec![("job", FieldKind::Text)]
-    }
-}
 
 /// A job's cache over time, the oldest first.
 #[derive(Serialize, JsonSchema)]
@@ -98,12 +83,9 @@ pub(in crate::serve) async fn series(State(api): SharedApi, query: Pairs) -> Res
     answered(200, async { read(&api, asked(query)?).await }.await)
 }
 
-async fn read(api: &HttpApi, request: SeriesRequest) -> ApiResult<CacheSeries> {
+async fn read(api: &HttpApi, request: JobRequest) -> ApiResult<CacheSeries> {
     let service = api.service()?;
-    let job = match request.job.as_deref() {
-        None => service.jobs.first().map_or_else(|| choose(&service, None), Ok)?,
-        name => choose(&service, name)?,
-    };
+    let job = request.job_of(&service)?;
     let (name, source) = (&job.options.job, &job.options.application.hit_rate);
     let store = &*service.context.history_store;
     let samples = counter_snapshot::of(store, &job.options.alias).await.map_err(failed)?;

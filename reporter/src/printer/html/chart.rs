@@ -5,6 +5,7 @@ mod bars;
 mod histogram;
 mod line;
 mod treemap;
+mod ttl_curve;
 
 use std::fmt::Write;
 
@@ -12,6 +13,7 @@ pub(super) use bars::{bar, stack};
 pub(super) use histogram::histogram;
 pub(super) use line::hit_rates;
 pub(super) use treemap::treemap;
+pub(super) use ttl_curve::ttl_curve;
 
 /// The target size of a chart. A page contains both; its style sheet shows one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

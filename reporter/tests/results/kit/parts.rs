@@ -278,5 +278,6 @@ pub fn metrics() -> Metrics {
             problems: vec!["permission-cache-0003.cache.internal:6379 uses 91.2% of its memory".to_owned()],
             nodes: (1..=6).map(health).collect(),
         },
+        ttl_advice: None,
     }
 }

@@ -137,6 +137,10 @@ settings! {
         /// How often `serve` reads the counters of the cache between runs
         sample_every: Duration => SettingDef::job("sample_every", "KEYSWEEP_SAMPLE_EVERY", SettingKind::seconds(1, DAY_S))
             .default("1h");
+        /// How often `serve` looks at keys with a TTL, for advice about TTLs; `0s`: never
+        ttl_look_every: Duration => SettingDef::job(
+                "ttl_look_every", "KEYSWEEP_TTL_LOOK_EVERY", SettingKind::seconds(0, DAY_S))
+            .default("1h");
         /// URLs that receive alerts as JSON
         webhooks: Vec<Secret> => SettingDef::job("webhooks", "KEYSWEEP_WEBHOOKS", SettingKind::SecretUrls);
         /// Secret that signs webhook requests

@@ -17,6 +17,7 @@ pub mod queues;
 pub mod rights;
 pub mod rule_truth;
 pub mod rule_users;
+pub mod service;
 pub mod slow_nodes;
 pub mod spec;
 pub mod subscriber;

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 use keysweep_ttl_advice::{
-    Advice, Estimate, FollowUp, Idle, Observation, Removals, SampledKey, Traffic, advise,
+    Advice, CountedFor, Estimate, FollowUp, Idle, Observation, Removals, SampledKey, Traffic, advise,
 };
 
 /// A number of any size.
@@ -68,6 +68,10 @@ fn check(advice: &Advice) -> bool {
     true
 }
 
+fn counted_for(rng: &mut Rng) -> CountedFor {
+    if rng.bool() { CountedFor::OthersToo } else { CountedFor::SampledKeys }
+}
+
 #[test]
 fn advice_from_any_input_has_numbers_or_a_reason() {
     for seed in 0..400 {
@@ -78,6 +82,7 @@ fn advice_from_any_input_has_numbers_or_a_reason() {
             ttl_ms: any(&mut rng),
             keys: &keys[..keys.len() / rng.usize(1..3)],
             traffic: Traffic { hits: any(&mut rng), misses: any(&mut rng), window_ms: known(&mut rng) },
+            counted_for: counted_for(&mut rng),
             removals: known(&mut rng).map(|evicted| Removals { expired: any(&mut rng), evicted }),
             live_keys: known(&mut rng),
             key_bytes: known(&mut rng).map(|bytes| bytes as f64),
@@ -103,6 +108,7 @@ fn curves_are_coherent() {
             ttl_ms,
             keys: &keys,
             traffic: Traffic { hits: rng.u64(1_000..100_000), misses, window_ms: Some(ttl_ms) },
+            counted_for: counted_for(&mut rng),
             removals: None,
             live_keys: Some(misses * rng.u64(85..115) / 100),
             key_bytes: Some(100.0),

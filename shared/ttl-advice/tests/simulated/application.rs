@@ -3,7 +3,7 @@
 
 use fastrand::Rng;
 use keysweep_ttl_advice::limits::TTLS;
-use keysweep_ttl_advice::{FollowUp, Idle, Observation, Removals, SampledKey, Traffic};
+use keysweep_ttl_advice::{CountedFor, FollowUp, Idle, Observation, Removals, SampledKey, Traffic};
 
 use crate::popularity::Popularity;
 use crate::requests::{Requests, exponential};
@@ -129,6 +129,7 @@ impl Seen {
             ttl_ms: self.ttl_ms,
             keys: &self.keys,
             traffic: self.traffic,
+            counted_for: CountedFor::default(),
             removals: Some(self.removals),
             live_keys: Some(self.live_keys),
             key_bytes: Some(100.0),

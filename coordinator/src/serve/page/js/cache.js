@@ -6,6 +6,7 @@ import { by, element, figure, figures, notice, table } from "./dom.js";
 import { protectRow } from "./findings.js";
 import { ask } from "./service.js";
 import { brief, BYTE_STEPS, bytes, count, extremes, known, momentText, NONE, percent, span, time } from "./text.js";
+import { ttlParts } from "./ttls.js";
 
 let jobs = [];
 let ended = null;
@@ -128,9 +129,11 @@ async function read() {
   const job = by("cache-job").value;
   const of = job ? `?job=${encodeURIComponent(job)}` : "";
   try {
-    const [statistics, series] = await Promise.all([ask(`api/stats${of}`), ask(`api/series${of}`)]);
+    const [statistics, series, ttls] = await Promise.all(
+      ["stats", "series", "ttl-advice"].map((part) => ask(`api/${part}${of}`))
+    );
     endCharts();
-    place.replaceChildren(...cacheFigures(statistics), ...seriesParts(series));
+    place.replaceChildren(...cacheFigures(statistics), ...seriesParts(series), ...ttlParts(ttls));
   } catch (error) {
     place.replaceChildren(notice(`The figures cannot be read: ${error.message}`, "bad"));
   }

@@ -3,7 +3,7 @@
 
 /* global uPlot */
 import { cell, disclosure, element, row, table } from "./dom.js";
-import { axisTimes } from "./text.js";
+import { axisTimes, NONE } from "./text.js";
 
 const HEIGHT = 200;
 const drawings = new Set();
@@ -96,6 +96,47 @@ export function lineChart({ title, description, times, lines, timeText, scale, f
 }
 
 const known = (value, format) => (value === null || value === undefined ? "–" : format(value));
+
+/** Lines from the top to the bottom through marked places. */
+const verticals = (marks) => (plot) => {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.strokeStyle = colour("--muted");
+  ctx.setLineDash([4, 4]);
+  marks.forEach((mark, place) => {
+    if (!mark) return;
+    const x = plot.valToPos(place, "x", true);
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+  });
+  ctx.restore();
+};
+
+/** Estimates with names, in the band between their low and high ends; some places have marks, which are words. */
+export function curveChart({ title, description, names, marks, lows, values, highs, format, label, columns, rows }) {
+  const places = names.map((_, at) => at);
+  const named = places.map((at) => [names[at], marks[at].replace(", ", "\n")].filter(Boolean).join("\n"));
+  const shown = (plot, value) => known(value, format);
+  const end = { stroke: "transparent", points: { show: false }, value: shown };
+  const options = () => ({
+    scales: { x: { time: false, range: [-0.4, names.length - 0.6] } },
+    axes: [
+      axis((plot, at) => at.map((place) => named[place] ?? ""), { splits: () => places, size: 62, grid: { show: false } }),
+      axis((plot, all) => all.map(format), { size: 64 }),
+    ],
+    bands: [{ series: [1, 3], fill: colour("--accent-soft") }],
+    hooks: { draw: [verticals(marks)] },
+    series: [
+      { label: "TTL", value: (plot, at) => names[at] ?? NONE },
+      { label: "At most", ...end },
+      { label, stroke: colour("--accent"), width: 2, points: { show: true, size: 7 }, value: shown },
+      { label: "At least", ...end },
+    ],
+  });
+  return framed(title, description, title, columns, rows, options, [places, highs, values, lows]);
+}
 
 /** Bars with names. */
 export function barChart({ title, description, names, values, format, scale, label }) {

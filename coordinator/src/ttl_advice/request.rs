@@ -1,0 +1,52 @@
+//! What TTL advice is asked for.
+
+use std::time::Duration;
+
+use keysweep_config::{Origin, Settings};
+
+/// What advice is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct TtlRequest {
+    /// The database; `None`: all that have keys.
+    pub db: Option<u32>,
+    /// Patterns of the keys; empty: all keys.
+    pub patterns: Vec<String>,
+    /// The TTL that the application sets, if it is known.
+    pub configured_ttl: Option<Duration>,
+    /// The hit rate to reach, 0 to 1; without it, memory decides.
+    pub target_hit_rate: Option<f64>,
+    /// For how long to look again before the answer.
+    pub look_for: Duration,
+}
+
+/// How a service looks at the keys of a job.
+#[derive(Clone, Debug, Default)]
+pub struct TtlLooks {
+    /// The time from one look to the next; none if it is zero.
+    pub every: Duration,
+    /// What advice is about.
+    pub request: TtlRequest,
+}
+
+impl TtlLooks {
+    /// As the settings of a job say.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self { every: settings.ttl_look_every.value, request: TtlRequest::of(settings) }
+    }
+}
+
+impl TtlRequest {
+    /// For the keys of a job: those settings that are stated. Not their defaults, because advice then looks for itself.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let is_stated = |origin: &Origin| !matches!(origin, Origin::Default);
+        let Settings { db, patterns, configured_ttl, .. } = settings;
+        Self {
+            db: is_stated(&db.origin).then_some(db.value),
+            patterns: if is_stated(&patterns.origin) { patterns.value.clone() } else { Vec::new() },
+            configured_ttl: is_stated(&configured_ttl.origin).then_some(configured_ttl.value),
+            ..Self::default()
+        }
+    }
+}
