@@ -15,6 +15,7 @@ mod fuzz;
 mod install;
 mod limits_page;
 mod matrix;
+mod mutations;
 mod package;
 mod pinned;
 mod release;
@@ -89,7 +90,8 @@ enum Command {
     },
     /// Compare keysweep with other cleanup methods, on temporary servers.
     Bench(bench::Options),
-    /// Let runs happen in simulated worlds: `--seeds N`, `--seed S`, `--seconds N`, `--replay`.
+    /// Let runs happen in simulated worlds: `--seeds N`, `--seed S`, `--seconds N`, `--profile NAME`, `--replay`; with
+    /// `--mutations` instead, with deliberate bugs.
     Sim {
         /// Passed to the simulation.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

@@ -31,6 +31,35 @@ const LONG_FUNCTIONS: [(&str, &str, usize); 2] = [
     ("reporter/tests/results/kit/parts.rs", "metrics", 79),
 ];
 
+/// What reads a clock or makes something random besides the seams of the simulation (`docs/design/simulation.md`): tokio's
+/// clock, `keysweep_model::time`, `keysweep_model::ids` and `fastrand`.
+const OTHER_CLOCKS_AND_RANDOMNESS: [&str; 9] = [
+    "Timestamp::now(",
+    "SystemTime::now(",
+    "Zoned::now(",
+    "std::time::Instant",
+    "thread::sleep",
+    "Uuid::now_v7(",
+    "Uuid::new_v4(",
+    "SystemRandom",
+    "getrandom",
+];
+
+/// Where they are used all the same, and why that changes no run.
+const OUTSIDE_OF_SIMULATIONS: [(&str, &str); 11] = [
+    ("coordinator/cli/", "what a command shows of its own process"),
+    ("coordinator/src/serve/", "answers and logins of the HTTP service"),
+    ("shared/files/src/folder.rs", "names of unfinished files"),
+    ("shared/http/src/token.rs", "secrets, which nobody may predict"),
+    ("shared/model/src/ids.rs", "the seam of ids"),
+    ("shared/model/src/time.rs", "the seam of the clock"),
+    ("shared/nats/src/", "the client of a real broker"),
+    ("shared/redis/src/health.rs", "how long a request took, for people"),
+    ("shared/signing/src/lib.rs", "secrets, which nobody may predict"),
+    ("shared/state/src/open.rs", "the lock of a real file"),
+    ("shared/telemetry/src/spans.rs", "times of traces, which no run reads"),
+];
+
 /// All source files with their text, by path below the root.
 fn sources() -> Vec<(String, String)> {
     let root = root();
@@ -218,6 +247,34 @@ fn every_http_route_is_described() {
         }
     }
     assert!(seen >= 4, "{seen} routes: this test looks in the wrong place");
+}
+
+/// All that happens in a simulated world follows from its seed.
+#[test]
+fn clocks_and_randomness_come_through_the_seams() {
+    let is_product = |file: &str| {
+        let is_tested = file.contains("/tests/")
+            || file.contains("/examples/")
+            || file.ends_with("tests.rs")
+            || file.ends_with("fuzz.rs");
+        let parts = ["xtask/", "examples/", "shared/testkit/", "shared/servers/"];
+        !is_tested && !parts.iter().any(|part| file.starts_with(part))
+    };
+    let mut used = BTreeSet::new();
+    for (file, text) in sources().into_iter().filter(|(file, _)| is_product(file)) {
+        let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let found = OTHER_CLOCKS_AND_RANDOMNESS
+            .into_iter()
+            .find(|other| code(product).any(|line| line.contains(other)));
+        let Some(found) = found else { continue };
+        let allowed = OUTSIDE_OF_SIMULATIONS.into_iter().find(|(place, _)| file.starts_with(place));
+        let (place, _) =
+            allowed.unwrap_or_else(|| panic!("`{file}` uses `{found}`: see `docs/design/simulation.md`"));
+        used.insert(place);
+    }
+    for (place, _) in OUTSIDE_OF_SIMULATIONS {
+        assert!(used.contains(place), "`{place}` needs no exception any more");
+    }
 }
 
 /// An unknown `KEYSWEEP_` variable is an error of every command, so the variables of the tests must be listed.

@@ -2,7 +2,6 @@
 //! lost, messages that come twice, writes whose answer is lost, and times without any answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -12,10 +11,13 @@ use keysweep_storage::queue::{AckHandle, Delivery, Queue, QueueError, QueueFutur
 use keysweep_storage::store::{Created, Entry, Store, StoreError, StoreFuture, Watch};
 use tokio::time::sleep;
 
+use crate::coverage::Failure;
+use crate::life::Life;
 use crate::network::happens;
+use crate::witness::Witness;
 
 /// How often the broker fails, in parts of 100,000 per request.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BrokerRates {
     /// A request fails, and has no effect.
     pub(crate) refused: u32,
@@ -25,14 +27,20 @@ pub(crate) struct BrokerRates {
     pub(crate) doubled: u32,
     /// The queue says that it is full.
     pub(crate) full: u32,
+    /// A message is accepted, and forgotten.
+    pub(crate) lost: u32,
+    /// A message is accepted, and comes with other bytes.
+    pub(crate) garbled: u32,
+    /// A file cannot be written to the object store.
+    pub(crate) unsaved: u32,
 }
 
 /// What is between a process and the broker.
 #[derive(Clone)]
 pub(crate) struct BrokerLink {
     pub(crate) rates: BrokerRates,
-    /// Whether nothing gets through.
-    pub(crate) is_parted: Arc<AtomicBool>,
+    pub(crate) life: Arc<Life>,
+    pub(crate) witness: Arc<Witness>,
 }
 
 /// What happens to a request.
@@ -46,15 +54,41 @@ enum Fate {
 impl BrokerLink {
     async fn fate(&self) -> Fate {
         sleep(Duration::from_micros(fastrand::u64(100..1_500))).await;
-        if self.is_parted.load(Ordering::Relaxed) {
+        self.life.thawed().await;
+        if self.life.is_parted() {
+            self.witness.reached(Failure::Broker);
             sleep(Duration::from_secs(5)).await;
             return Fate::Refused;
         }
         match () {
-            () if happens(self.rates.refused) => Fate::Refused,
-            () if happens(self.rates.unanswered) => Fate::Unanswered,
+            () if self.happens(self.rates.refused) => Fate::Refused,
+            () if self.happens(self.rates.unanswered) => Fate::Unanswered,
             () => Fate::Done,
         }
+    }
+
+    pub(crate) fn happens(&self, rate: u32) -> bool {
+        let happens = happens(rate);
+        if happens {
+            self.witness.fault();
+        }
+        happens
+    }
+
+    /// Carries out a request, unless its fate is that it never arrives. Its answer may be lost, and the process may be
+    /// dead by then.
+    pub(crate) async fn sent<T, E>(
+        &self,
+        effect: impl Future<Output = Result<T, E>>,
+        lost: E,
+    ) -> Result<T, E> {
+        let answer = match self.fate().await {
+            Fate::Refused => Err(lost),
+            Fate::Unanswered => effect.await.and(Err(lost)),
+            Fate::Done => effect.await,
+        };
+        self.life.survive().await;
+        answer
     }
 }
 
@@ -70,7 +104,37 @@ fn no_store() -> StoreError {
 #[derive(Clone)]
 pub(crate) struct SimQueue {
     pub(crate) inner: Arc<dyn Queue>,
+    /// Where records are, to see whether messages are acknowledged too early.
+    pub(crate) store: Arc<dyn Store>,
     pub(crate) link: BrokerLink,
+}
+
+impl SimQueue {
+    /// What the broker does with a message that it accepts.
+    async fn accept(
+        &self,
+        topic: Topic,
+        id: &str,
+        mut payload: Vec<u8>,
+        trace: Option<TraceParent>,
+    ) -> Result<(), QueueError> {
+        if self.link.happens(self.link.rates.full) {
+            return Err(QueueError::Full);
+        }
+        self.link.witness.published(topic, &payload);
+        if self.link.happens(self.link.rates.lost) {
+            self.link.witness.reached(Failure::LostMessage);
+            return Ok(());
+        }
+        if self.link.happens(self.link.rates.garbled) {
+            payload.truncate(fastrand::usize(..payload.len().max(1)));
+        }
+        let copies = if self.link.happens(self.link.rates.doubled) { 2 } else { 1 };
+        for _ in 0..copies {
+            self.inner.publish(topic, id, payload.clone(), trace).await?;
+        }
+        Ok(())
+    }
 }
 
 impl Queue for SimQueue {
@@ -82,31 +146,21 @@ impl Queue for SimQueue {
         trace: Option<TraceParent>,
     ) -> QueueFuture<'_, ()> {
         let id = id.to_owned();
-        async move {
-            let fate = self.link.fate().await;
-            if happens(self.link.rates.full) {
-                return Err(QueueError::Full);
-            }
-            if fate != Fate::Refused {
-                self.inner.publish(topic, &id, payload.clone(), trace).await?;
-            }
-            if happens(self.link.rates.doubled) {
-                self.inner.publish(topic, &id, payload, trace).await?;
-            }
-            if fate == Fate::Done { Ok(()) } else { Err(no_queue()) }
-        }
-        .boxed()
+        async move { self.link.sent(self.accept(topic, &id, payload, trace), no_queue()).await }.boxed()
     }
 
     fn pull(&self, topic: Topic, max: usize, wait: Duration) -> QueueFuture<'_, Vec<Delivery>> {
         async move {
-            if self.link.fate().await == Fate::Refused {
-                return Err(no_queue());
-            }
-            let mut pulled = self.inner.pull(topic, max, wait).await?;
+            let mut pulled = self.link.sent(self.inner.pull(topic, max, wait), no_queue()).await?;
             for delivery in &mut pulled {
-                delivery.handle =
-                    Arc::new(SimHandle { inner: Arc::clone(&delivery.handle), link: self.link.clone() });
+                self.link.witness.delivered(delivery.deliveries);
+                delivery.handle = Arc::new(SimHandle {
+                    inner: Arc::clone(&delivery.handle),
+                    topic,
+                    payload: Arc::clone(&delivery.payload),
+                    store: Arc::clone(&self.store),
+                    link: self.link.clone(),
+                });
             }
             Ok(pulled)
         }
@@ -124,35 +178,30 @@ impl Queue for SimQueue {
 
 struct SimHandle {
     inner: Arc<dyn AckHandle>,
+    topic: Topic,
+    payload: Arc<[u8]>,
+    store: Arc<dyn Store>,
     link: BrokerLink,
 }
 
 impl SimHandle {
-    async fn sent(&self, effect: QueueFuture<'_, ()>) -> Result<(), QueueError> {
-        match self.link.fate().await {
-            Fate::Refused => Err(no_queue()),
-            Fate::Unanswered => effect.await.and(Err(no_queue())),
-            Fate::Done => effect.await,
-        }
+    async fn acknowledge(&self) -> Result<(), QueueError> {
+        self.link.witness.acknowledged(&self.store, self.topic, &self.payload).await;
+        self.inner.ack().await
     }
-}
-
-/// Carries out the effect only when it is polled, which [`SimHandle::sent`] may never do.
-fn later<'a>(effect: impl FnOnce() -> QueueFuture<'a, ()> + Send + 'a) -> QueueFuture<'a, ()> {
-    async move { effect().await }.boxed()
 }
 
 impl AckHandle for SimHandle {
     fn ack(&self) -> QueueFuture<'_, ()> {
-        self.sent(later(|| self.inner.ack())).boxed()
+        self.link.sent(self.acknowledge(), no_queue()).boxed()
     }
 
     fn nak(&self, delay: Duration) -> QueueFuture<'_, ()> {
-        self.sent(later(move || self.inner.nak(delay))).boxed()
+        self.link.sent(async move { self.inner.nak(delay).await }, no_queue()).boxed()
     }
 
     fn extend_deadline(&self) -> QueueFuture<'_, ()> {
-        self.sent(later(|| self.inner.extend_deadline())).boxed()
+        self.link.sent(async { self.inner.extend_deadline().await }, no_queue()).boxed()
     }
 }
 
@@ -163,46 +212,38 @@ pub(crate) struct SimStore {
     pub(crate) link: BrokerLink,
 }
 
-impl SimStore {
-    async fn sent<T>(&self, effect: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-        match self.link.fate().await {
-            Fate::Refused => Err(no_store()),
-            Fate::Unanswered => effect.await.and(Err(no_store())),
-            Fate::Done => effect.await,
-        }
-    }
-}
-
 impl Store for SimStore {
     fn create(&self, key: &str, value: Vec<u8>) -> StoreFuture<'_, Created> {
         let key = key.to_owned();
-        self.sent(async move { self.inner.create(&key, value).await }).boxed()
+        self.link.sent(async move { self.inner.create(&key, value).await }, no_store()).boxed()
     }
 
     fn get(&self, key: &str) -> StoreFuture<'_, Option<Entry>> {
         let key = key.to_owned();
-        self.sent(async move { self.inner.get(&key).await }).boxed()
+        self.link.sent(async move { self.inner.get(&key).await }, no_store()).boxed()
     }
 
     fn update(&self, key: &str, value: Vec<u8>, revision: u64) -> StoreFuture<'_, Option<u64>> {
         let key = key.to_owned();
-        self.sent(async move { self.inner.update(&key, value, revision).await }).boxed()
+        self.link.sent(async move { self.inner.update(&key, value, revision).await }, no_store()).boxed()
     }
 
     fn next_after(&self, prefix: &str, revision: u64) -> StoreFuture<'_, Option<Entry>> {
         let prefix = prefix.to_owned();
-        self.sent(async move { self.inner.next_after(&prefix, revision).await }).boxed()
+        self.link.sent(async move { self.inner.next_after(&prefix, revision).await }, no_store()).boxed()
     }
 
     fn entries_after(&self, prefix: &str, revision: u64, max: usize) -> StoreFuture<'_, Vec<Entry>> {
         let prefix = prefix.to_owned();
-        self.sent(async move { self.inner.entries_after(&prefix, revision, max).await }).boxed()
+        self.link
+            .sent(async move { self.inner.entries_after(&prefix, revision, max).await }, no_store())
+            .boxed()
     }
 
     fn watch(&self, prefix: &str) -> StoreFuture<'_, Box<dyn Watch>> {
         let prefix = prefix.to_owned();
         async move {
-            let inner = self.sent(async { self.inner.watch(&prefix).await }).await?;
+            let inner = self.link.sent(async { self.inner.watch(&prefix).await }, no_store()).await?;
             Ok(Box::new(SimWatch { inner, link: self.link.clone() }) as Box<dyn Watch>)
         }
         .boxed()
@@ -218,7 +259,7 @@ impl Watch for SimWatch {
     fn next(&mut self) -> StoreFuture<'_, Entry> {
         async move {
             // Before the entry is taken, so that dropping this loses none.
-            while self.link.is_parted.load(Ordering::Relaxed) {
+            while self.link.life.is_parted() || self.link.life.is_frozen() {
                 sleep(Duration::from_millis(200)).await;
             }
             self.inner.next().await

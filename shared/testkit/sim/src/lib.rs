@@ -4,51 +4,85 @@
 //! of it for the next one.
 
 mod broker;
+mod bucket;
 mod clock;
+pub mod coverage;
 pub mod entropy;
+#[cfg(test)]
+mod honest;
 mod keys;
+mod life;
 mod network;
 mod oracle;
 mod plan;
 mod redis;
 mod roles;
 pub mod shrink;
+pub mod tally;
 pub mod timeline;
+mod witness;
 mod world;
 
 use anyhow::Result;
 
-/// How the world of a seed ended.
+pub use plan::Profile;
+
+use coverage::Coverage;
+
+/// A world: its seed, its profile unless it is drawn, and the acts that are left out.
+#[derive(Clone, Debug, Default)]
+pub struct WorldOf {
+    /// All that happens follows from it.
+    pub seed: u64,
+    /// What its run is like.
+    pub profile: Option<Profile>,
+    /// The places of these acts.
+    pub without: Vec<usize>,
+}
+
+/// How a world ended.
 #[derive(Debug)]
 pub struct Outcome {
+    /// What its run was like.
+    pub profile: Profile,
     /// What is wrong; empty if nothing is.
     pub wrong: Vec<String>,
     /// The result, in a few words.
     pub ended: String,
     /// The acts that happened.
     pub acts: Vec<String>,
+    /// The failures that it went through.
+    pub coverage: Coverage,
 }
 
-/// Lets the world of `seed` happen, without the acts at these places. Call it once per process, before anything else.
+/// Lets a world happen. Call it once per process, before anything else.
 ///
 /// # Errors
 /// When the world cannot be made.
-pub fn simulate(seed: u64, without: &[usize]) -> Result<Outcome> {
-    let mut plan = plan::WorldPlan::of(seed);
+pub fn simulate(of: &WorldOf) -> Result<Outcome> {
+    let mut plan = plan::WorldPlan::of(of.seed, of.profile);
     let mut place = 0;
     plan.acts.retain(|_| {
         place += 1;
-        !without.contains(&(place - 1))
+        !of.without.contains(&(place - 1))
     });
-    let acts = plan.acts.iter().map(ToString::to_string).collect();
-    entropy::seed(seed);
+    let (profile, acts) = (plan.profile, plan.acts.iter().map(ToString::to_string).collect());
+    let state_dir = std::env::temp_dir().join(format!("keysweep-sim-{}", std::process::id()));
+    let state_dir = (profile == Profile::State).then_some(state_dir);
+    entropy::seed(of.seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
-    let verdict = runtime.block_on(world::run(plan))?;
-    Ok(Outcome { wrong: verdict.wrong, ended: verdict.ended, acts })
+    let verdict = runtime.block_on(world::run(plan, state_dir.clone()));
+    drop(runtime);
+    if let Some(dir) = state_dir {
+        // It is not there if no run began.
+        let _ = std::fs::remove_dir_all(dir);
+    }
+    let world::Verdict { wrong, ended, coverage } = verdict?;
+    Ok(Outcome { profile, wrong, ended, acts, coverage })
 }
 
-/// How many acts the world of `seed` has.
+/// How many acts a world has.
 #[must_use]
-pub fn acts(seed: u64) -> usize {
-    plan::WorldPlan::of(seed).acts.len()
+pub fn acts(of: &WorldOf) -> usize {
+    plan::WorldPlan::of(of.seed, of.profile).acts.len()
 }

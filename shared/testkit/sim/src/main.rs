@@ -2,12 +2,14 @@
 
 use std::process::{Command, ExitCode};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use keysweep_sim::{acts, shrink, simulate, timeline};
+use keysweep_sim::tally::{self, Tally};
+use keysweep_sim::{Profile, WorldOf, acts, shrink, simulate, timeline};
 use tracing::Level;
 
 /// Simulates runs.
@@ -19,6 +21,9 @@ struct Args {
     /// The first one
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Only worlds like this one: plain, expire, slots, transactions, rules, inactive, replicas, backup, embedded, state
+    #[arg(long)]
+    profile: Option<Profile>,
     /// Stop after so many seconds
     #[arg(long)]
     seconds: Option<u64>,
@@ -43,8 +48,9 @@ fn main() -> Result<ExitCode> {
         if args.replay {
             timeline::print(Level::DEBUG);
         }
-        let outcome = simulate(args.seed, &args.without)?;
-        println!("{}", outcome.ended);
+        let of = WorldOf { seed: args.seed, profile: args.profile, without: args.without };
+        let outcome = simulate(&of)?;
+        print!("{}\n{}", outcome.ended, tally::said(&outcome));
         outcome.wrong.iter().for_each(|wrong| println!("WRONG: {wrong}"));
         if !outcome.wrong.is_empty() {
             outcome.acts.iter().for_each(|act| println!("{act}"));
@@ -55,11 +61,14 @@ fn main() -> Result<ExitCode> {
 }
 
 /// What a world of its own process says; `true` if nothing is wrong.
-fn world(seed: u64, without: &[usize]) -> Result<(bool, String)> {
+fn world(of: &WorldOf) -> Result<(bool, String)> {
     let mut command = Command::new(std::env::current_exe().context("failed to find this program")?);
-    command.args(["--one", "--seed", &seed.to_string()]);
-    if !without.is_empty() {
-        let without: Vec<String> = without.iter().map(ToString::to_string).collect();
+    command.args(["--one", "--seed", &of.seed.to_string()]);
+    if let Some(profile) = of.profile {
+        command.args(["--profile", &profile.to_string()]);
+    }
+    if !of.without.is_empty() {
+        let without: Vec<String> = of.without.iter().map(ToString::to_string).collect();
         command.args(["--without", &without.join(",")]);
     }
     let ended = command.output().context("failed to start a world")?;
@@ -67,29 +76,35 @@ fn world(seed: u64, without: &[usize]) -> Result<(bool, String)> {
     Ok((ended.status.success(), String::from_utf8_lossy(&said).into_owned()))
 }
 
+/// The smallest world that fails as this one does.
+fn smaller(of: &WorldOf) -> Result<String> {
+    let with = |without: &[usize]| WorldOf { without: without.to_vec(), ..of.clone() };
+    let fails = |without: &[usize]| world(&with(without)).is_ok_and(|(is_right, _)| !is_right);
+    let without = shrink::shrink(acts(of), fails);
+    Ok(world(&with(&without))?.1)
+}
+
 #[expect(clippy::print_stdout, reason = "a command for developers")]
 fn many(args: &Args) -> Result<ExitCode> {
-    let (begin, next, failed) = (Instant::now(), AtomicU64::new(args.seed), AtomicU64::new(0));
+    let (begin, next, sums) = (Instant::now(), AtomicU64::new(args.seed), Mutex::new(Tally::default()));
     let until = args.seconds.map(|seconds| begin + Duration::from_secs(seconds));
     let end = args.seed.saturating_add(args.seeds);
+    let sums_now = || sums.lock().unwrap_or_else(PoisonError::into_inner);
     let work = || -> Result<()> {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
             let is_over = until.is_some_and(|until| Instant::now() >= until);
-            if seed >= end || is_over || args.first && failed.load(Ordering::Relaxed) > 0 {
+            if seed >= end || is_over || args.first && sums_now().wrong > 0 {
                 return Ok(());
             }
-            let (is_right, said) = world(seed, &[])?;
+            let of = WorldOf { seed, profile: args.profile, without: Vec::new() };
+            let (is_right, said) = world(&of)?;
+            sums_now().add(&said, is_right);
             if !is_right {
-                failed.fetch_add(1, Ordering::Relaxed);
-                if args.first {
-                    println!("seed {seed}: {said}");
-                    continue;
-                }
-                let fails = |without: &[usize]| world(seed, without).is_ok_and(|(is_right, _)| !is_right);
-                let without = shrink::shrink(acts(seed), fails);
-                let (_, said_less) = world(seed, &without)?;
-                println!("seed {seed}: {said}\nthe smallest world that fails:\n{said_less}");
+                println!("seed {seed}: {said}");
+            }
+            if !is_right && !args.first {
+                println!("the smallest world that fails, of seed {seed}:\n{}", smaller(&of)?);
             }
         }
     };
@@ -98,9 +113,7 @@ fn many(args: &Args) -> Result<ExitCode> {
         let all: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         all.into_iter().try_for_each(|one| one.join().unwrap_or_else(|_| anyhow::bail!("a thread panicked")))
     })?;
-    let (seeds, seconds) =
-        (next.load(Ordering::Relaxed).min(end + 1) - args.seed, begin.elapsed().as_secs_f64());
-    let failed = failed.load(Ordering::Relaxed);
-    println!("{seeds} worlds in {seconds:.1} s, {failed} of them wrong");
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let sums = sums_now();
+    println!("{}", sums.shown(begin.elapsed()));
+    Ok(if sums.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -12,8 +12,11 @@ use keysweep_redis::{Connector, Socket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::sleep;
 
+use crate::coverage::Failure;
+use crate::life::Life;
 use crate::redis::deployment::Deployment;
 use crate::redis::{Session, resp};
+use crate::witness::Witness;
 
 /// Bytes that are on the way in each direction.
 const PIPE_BYTES: usize = 64 << 10;
@@ -31,12 +34,13 @@ const SILENT: Duration = Duration::from_millis(50);
 pub(crate) struct Net {
     pub(crate) deployment: Mutex<Deployment>,
     pub(crate) rates: NetRates,
+    pub(crate) witness: Arc<Witness>,
     /// Pairs of process and server between which nothing gets through.
     parted: Mutex<BTreeSet<(usize, usize)>>,
 }
 
 /// How often connections fail, in parts of 100,000 per exchange.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct NetRates {
     /// The connection is cut, after some of the commands that were sent together, and before a reply.
     pub(crate) cut: u32,
@@ -52,8 +56,8 @@ impl NetRates {
 }
 
 impl Net {
-    pub(crate) fn new(deployment: Deployment, rates: NetRates) -> Arc<Self> {
-        Arc::new(Self { deployment: Mutex::new(deployment), rates, parted: Mutex::default() })
+    pub(crate) fn new(deployment: Deployment, rates: NetRates, witness: Arc<Witness>) -> Arc<Self> {
+        Arc::new(Self { deployment: Mutex::new(deployment), rates, witness, parted: Mutex::default() })
     }
 
     pub(crate) fn deployment(&self) -> MutexGuard<'_, Deployment> {
@@ -70,8 +74,23 @@ impl Net {
         }
     }
 
+    /// The node that answers at an address, or whose replica does.
+    fn serving(&self, address: SocketAddr) -> Option<usize> {
+        let deployment = self.deployment();
+        deployment.serving(address).or_else(|| deployment.of_replica(address))
+    }
+
     fn are_parted(&self, process: usize, server: usize) -> bool {
         self.parted.lock().unwrap_or_else(PoisonError::into_inner).contains(&(process, server))
+    }
+
+    /// Waits until something gets through from a process to a server, or back.
+    async fn gets_through(&self, process: usize, server: usize, life: &Life) {
+        while self.are_parted(process, server) {
+            self.witness.reached(Failure::Away);
+            sleep(SILENT).await;
+        }
+        life.thawed().await;
     }
 }
 
@@ -84,22 +103,25 @@ pub(crate) fn happens(rate: u32) -> bool {
 pub(crate) struct ProcessNet {
     pub(crate) net: Arc<Net>,
     pub(crate) process: usize,
+    pub(crate) life: Arc<Life>,
 }
 
 impl Connector for ProcessNet {
     fn connect(&self, to: SocketAddr) -> BoxFuture<'static, io::Result<Box<dyn Socket>>> {
-        let (net, process) = (Arc::clone(&self.net), self.process);
+        let (net, process, life) = (Arc::clone(&self.net), self.process, Arc::clone(&self.life));
         async move {
             sleep(Duration::from_micros(fastrand::u64(50..500))).await;
             let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-            let at = net.deployment().serving(to).ok_or_else(refused)?;
-            while net.are_parted(process, at) {
-                sleep(SILENT).await;
-            }
+            let serving = net.serving(to);
+            let Some(at) = serving else {
+                net.witness.reached(Failure::Away);
+                return Err(refused());
+            };
+            net.gets_through(process, at, &life).await;
             let (ours, theirs) = duplex(PIPE_BYTES);
             #[expect(clippy::disallowed_methods, reason = "it ends with the connection")]
             tokio::spawn(async move {
-                if let Err(e) = serve(&net, process, to, theirs).await {
+                if let Err(e) = serve(&net, Client { process, life }, to, theirs).await {
                     tracing::debug!("a connection of {to} ended: {e}");
                 }
             });
@@ -109,14 +131,19 @@ impl Connector for ProcessNet {
     }
 }
 
+/// The process at the other end of a connection.
+struct Client {
+    process: usize,
+    life: Arc<Life>,
+}
+
 /// Answers what is sent over a connection, until one side closes it.
-async fn serve(net: &Net, process: usize, address: SocketAddr, mut socket: DuplexStream) -> io::Result<()> {
+async fn serve(net: &Net, client: Client, address: SocketAddr, mut socket: DuplexStream) -> io::Result<()> {
+    let Client { process, life } = client;
     let (mut session, mut sent, mut piece) = (Session::default(), Vec::new(), vec![0; READ_BYTES]);
     let lost = || io::Error::from(io::ErrorKind::ConnectionReset);
-    let cuts = |net: &Net| {
-        let deployment = net.deployment();
-        deployment.serving(address).map(|at| (at, deployment.nodes[at].cut))
-    };
+    session.at_replica = net.deployment().of_replica(address).is_some();
+    let cuts = |net: &Net| net.serving(address).map(|at| (at, net.deployment().nodes[at].cut));
     let begun = cuts(net).ok_or_else(lost)?;
     loop {
         let read = socket.read(&mut piece).await?;
@@ -130,25 +157,30 @@ async fn serve(net: &Net, process: usize, address: SocketAddr, mut socket: Duple
             fastrand::u64(20..300)
         };
         sleep(Duration::from_micros(late)).await;
-        while net.are_parted(process, begun.0) {
-            sleep(SILENT).await;
-        }
+        net.gets_through(process, begun.0, &life).await;
         let mut replies = Vec::new();
         let mut left = net.rates.cut();
-        while let Some(command) = resp::take(&mut sent).map_err(io::Error::other)? {
+        if left.is_some() {
+            net.witness.fault();
+        }
+        let mut at = 0;
+        while let Some(command) = resp::take(&sent, &mut at).map_err(io::Error::other)? {
             if cuts(net) != Some(begun) || left == Some(0) {
+                net.witness.reached(Failure::Cut);
                 return Err(lost());
             }
             net.deployment().execute(begun.0, &mut session, &command).write(&mut replies);
             left = left.map(|left| left - 1);
         }
+        sent.drain(..at);
         if left.is_some() {
+            net.witness.reached(Failure::Cut);
+        }
+        if left.is_some() || !life.carried_out() {
             return Err(lost());
         }
         sleep(Duration::from_micros(fastrand::u64(20..300))).await;
-        while net.are_parted(process, begun.0) {
-            sleep(SILENT).await;
-        }
+        net.gets_through(process, begun.0, &life).await;
         if cuts(net) != Some(begun) {
             return Err(lost());
         }

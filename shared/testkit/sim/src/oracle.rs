@@ -4,77 +4,110 @@ use std::collections::BTreeMap;
 
 use keysweep_model::result::{CleanupResult, Status};
 
-use crate::keys::may_change;
-use crate::plan::WorldPlan;
+use crate::keys::{is_protected, wanted};
+use crate::plan::{Profile, WorldPlan};
 use crate::redis::deployment::{Deployment, Effect, EffectKind};
-use crate::redis::keyspace::KeyEntry;
+use crate::redis::keyspace::{KeyEntry, Value};
+use crate::witness::Seen;
+
+/// The keys of a world, by name.
+type Keys = BTreeMap<Vec<u8>, KeyEntry>;
 
 /// What is wrong; empty if nothing is.
 pub(crate) fn judge(
     plan: &WorldPlan,
-    before: &BTreeMap<Vec<u8>, KeyEntry>,
+    before: &Keys,
     deployment: &Deployment,
     result: &CleanupResult,
-    now_ms: u64,
+    seen: &Seen,
 ) -> Vec<String> {
     let mut wrong: Vec<String> =
-        deployment.effects.iter().filter_map(|effect| forbidden(plan, effect)).collect();
-    wrong.extend(counts(plan, deployment, result));
+        deployment.effects.iter().filter_map(|effect| forbidden(plan, effect, seen)).collect();
+    wrong.extend(counts(deployment, result));
     if result.status == Status::Completed {
-        wrong.extend(left(before, deployment, now_ms));
+        wrong.extend(left(plan, before, deployment));
+    }
+    if plan.is_calm() {
+        wrong.extend(inexact(plan, before, result));
     }
     wrong
 }
 
 /// Why an effect must not have been.
-fn forbidden(plan: &WorldPlan, effect: &Effect) -> Option<String> {
-    let name = String::from_utf8_lossy(&effect.key);
-    let is_wanted = match effect.kind {
-        EffectKind::Removed => plan.ttl_ms.is_none(),
-        EffectKind::Expires(at_ms) => plan.ttl_ms.is_some_and(|ttl| at_ms == effect.at_ms + ttl),
+fn forbidden(plan: &WorldPlan, effect: &Effect, seen: &Seen) -> Option<String> {
+    let Effect { kind, at_ms, after_ms, before, key, .. } = effect;
+    let name = String::from_utf8_lossy(key);
+    let wanted = wanted(plan.profile, key, before, *at_ms);
+    let (from_ms, to_ms) = seen.windows.get(key).copied().unwrap_or((u64::MAX, 0));
+    // A transaction reads the clock before it acts.
+    let is_atomic = plan.profile != Profile::Transactions || plan.keeps_time();
+    let is_saved = |value: &Value| {
+        let Value::Text(text) = value else { return true };
+        let contains = |saved: &Vec<u8>| saved.windows(text.len()).any(|part| part == text);
+        seen.saved.get(key).is_some_and(|all| all.iter().any(contains))
     };
     match () {
-        () if !is_wanted => {
-            Some(format!("`{name}` was changed in another way than asked for: {:?}", effect.kind))
+        () if wanted.is_none() => {
+            Some(format!("`{name}` was changed, and must not be: {kind:?}, before: {before:?}"))
         }
-        () if !may_change(&effect.key) => Some(format!("`{name}` was changed, and must not be")),
-        () if plan.keeps_time() && effect.after_ms < plan.grace_ms => Some(format!(
-            "`{name}` was changed after {} ms, within the grace of {} ms",
-            effect.after_ms, plan.grace_ms
+        () if wanted != Some(*kind) => Some(format!(
+            "`{name}` was changed in another way than asked for: {kind:?} instead of {wanted:?}"
         )),
-        () if effect.before.expires_ms.is_some() => {
-            Some(format!("`{name}` was changed although it had a TTL"))
+        () if plan.keeps_time() && *after_ms < plan.grace_ms => Some(format!(
+            "`{name}` was changed after {after_ms} ms, within the grace of {} ms",
+            plan.grace_ms
+        )),
+        () if is_atomic && !(from_ms..to_ms).contains(at_ms) => Some(format!(
+            "`{name}` was changed at {at_ms} by the clock of its server; a batch allows it from {from_ms} to {to_ms}"
+        )),
+        () if plan.profile == Profile::Backup && *kind == EffectKind::Removed && !is_saved(&before.value) => {
+            Some(format!("`{name}` was deleted, and was not saved"))
         }
         () => None,
     }
 }
 
 /// Sums of the result that are not those of the world.
-fn counts(plan: &WorldPlan, deployment: &Deployment, result: &CleanupResult) -> Vec<String> {
+fn counts(deployment: &Deployment, result: &CleanupResult) -> Vec<String> {
     let counts = &result.accounting;
     let mut wrong = Vec::new();
     if !counts.balanced || !counts.is_balanced() {
         wrong.push(format!("the result does not balance: {counts:?}"));
     }
-    let done = if plan.ttl_ms.is_some() { counts.expired } else { counts.deleted };
-    let all = deployment.effects.len() as u64;
-    let lasting = deployment.effects.iter().filter(|effect| !effect.is_lost).count() as u64;
+    let run = result.run_id.to_string();
+    let of_run: Vec<&Effect> =
+        deployment.effects.iter().filter(|effect| effect.run.as_ref() == Some(&run)).collect();
+    if let Some(stray) = deployment.effects.iter().find(|effect| effect.run.is_none()) {
+        wrong.push(format!("`{}` was changed without a ledger", String::from_utf8_lossy(&stray.key)));
+    }
+    // What was read again after a failover has an account of its own.
+    let accounts = [counts, &result.failover.accounting];
+    if !result.failover.accounting.is_balanced() {
+        wrong.push(format!("the result does not balance: {:?}", result.failover));
+    }
+    let done: u64 = accounts.iter().map(|counts| counts.deleted + counts.expired + counts.clamped).sum();
+    let unconfirmed: u64 = accounts.iter().map(|counts| counts.unconfirmed).sum();
+    let all = of_run.len() as u64;
+    let lasting = of_run.iter().filter(|effect| !effect.is_lost).count() as u64;
     if done > all {
         wrong.push(format!("{done} keys are said to be changed, and {all} were"));
     }
-    if lasting > done + counts.unconfirmed {
-        let unconfirmed = counts.unconfirmed;
+    if lasting > done + unconfirmed {
         wrong.push(format!("{lasting} keys were changed, {done} are said to be, and {unconfirmed} may be"));
     }
     wrong
 }
 
-/// Keys that a complete run has left, although no client touched them and they never had a TTL.
-fn left(before: &BTreeMap<Vec<u8>, KeyEntry>, deployment: &Deployment, now_ms: u64) -> Vec<String> {
+/// Keys that a complete run has left, although no client touched them and they qualified from the beginning to the end.
+fn left(plan: &WorldPlan, before: &Keys, deployment: &Deployment) -> Vec<String> {
+    let now_ms = keysweep_model::time::now_ms();
     let after = deployment.live(now_ms);
     let is_left = |key: &&Vec<u8>| {
-        let same = |entry: &KeyEntry| before[*key].version == entry.version && entry.expires_ms.is_none();
-        before[*key].expires_ms.is_none() && may_change(key) && after.get(*key).is_some_and(same)
+        let (first, clock_ms) = (&before[*key], now_ms - crate::clock::elapsed_ms());
+        let same = |last: &KeyEntry| last.version == first.version && last.expires_ms == first.expires_ms;
+        let qualifies = |entry: &KeyEntry, at_ms: u64| wanted(plan.profile, key, entry, at_ms).is_some();
+        qualifies(first, clock_ms)
+            && after.get(*key).is_some_and(|last| same(last) && qualifies(last, now_ms))
     };
     let left: Vec<String> =
         before.keys().filter(is_left).map(|key| String::from_utf8_lossy(key).into_owned()).collect();
@@ -82,4 +115,26 @@ fn left(before: &BTreeMap<Vec<u8>, KeyEntry>, deployment: &Deployment, now_ms: u
         [] => Vec::new(),
         [first, ..] => vec![format!("the run is completed, and {} keys are left: `{first}`", left.len())],
     }
+}
+
+/// How the result of a world without any fault differs from what it must be.
+fn inexact(plan: &WorldPlan, before: &Keys, result: &CleanupResult) -> Vec<String> {
+    let now_ms = keysweep_model::time::now_ms();
+    let wanted = |(key, entry): &(&Vec<u8>, &KeyEntry)| wanted(plan.profile, key, entry, now_ms).is_some();
+    let due = before.iter().filter(wanted).count() as u64;
+    let lasting = |(key, entry): &(&Vec<u8>, &KeyEntry)| is_protected(key) && entry.expires_ms.is_none();
+    // Rules have no protected keys: those belong to no rule.
+    let protected = before.iter().filter(lasting).count() as u64;
+    let protected = if plan.profile == Profile::Rules { 0 } else { protected };
+    let counts = &result.accounting;
+    let done = counts.deleted + counts.expired + counts.clamped;
+    let is_exact =
+        result.status == Status::Completed && done == due && counts.candidates == due + counts.protected;
+    if is_exact && (counts.protected == protected || plan.profile == Profile::Inactive) {
+        return Vec::new();
+    }
+    vec![format!(
+        "nothing failed, {due} keys qualify, {protected} are protected: {:?}, {counts:?}",
+        result.status
+    )]
 }

@@ -1,32 +1,44 @@
 //! The processes of a world: each role as a task that is started again when it ends, as a supervisor would do.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use coordinator::drive::Progress;
+use coordinator::embedded::{self, RunError};
 use coordinator::leader::{LeaderExit, run_as_leader};
 use coordinator::lease::{self, Lease, LeasePhase, LeaseRecord, ObservedLease};
 use coordinator::options::Options;
 use coordinator::preflight::preflight;
-use coordinator::submit::submit;
-use keysweep_model::ids::{Alias, RunId};
-use keysweep_model::messages::Rules;
+use coordinator::submit::{SubmitError, submit};
+use keysweep_backup::BackupTargets;
+use keysweep_config::BackupPlace;
+use keysweep_model::ids::RunId;
+use keysweep_model::messages::{ActivitySource, CancelKind, InactivePolicy, ReadFrom};
+use keysweep_model::result::CleanupResult;
 use keysweep_model::time::now_ms;
 use keysweep_redis::{ConnectOptions, Network};
 use keysweep_runtime::context::{Context, Timing};
+use keysweep_storage::object_store::ObjectStore;
 use keysweep_storage::queue::Queue;
 use keysweep_storage::store::Store;
 use reaper::Reaper;
 use scanner::Scanner;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{BrokerLink, SimQueue, SimStore};
-use crate::keys::{PATTERN, PROTECTED};
+use crate::broker::{BrokerLink, BrokerRates, SimQueue, SimStore};
+use crate::bucket::SimObjects;
+use crate::coverage::Failure;
+use crate::keys::{self, IDLE_MS, NEAR_EXPIRY_MS};
+use crate::life::Life;
 use crate::network::{Net, ProcessNet};
-use crate::plan::{PROCESSES, WorldPlan};
+use crate::plan::{PROCESSES, Profile, WORKERS, WorldPlan};
+use crate::witness::Witness;
 
 /// The pause before a process that has ended starts again.
 const RESTART: Duration = Duration::from_millis(500);
@@ -34,85 +46,152 @@ const RESTART: Duration = Duration::from_millis(500);
 /// How often a coordinator looks for a run to drive.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// A process: what it shares with others, and its present life.
+/// A process.
 pub(crate) struct Process {
-    context: Context,
-    pub(crate) options: Options,
-    pub(crate) is_parted: Arc<AtomicBool>,
+    pub(crate) life: Arc<Life>,
+    options: Options,
+    shared: Arc<Shared>,
     role: usize,
-    life: Option<AbortHandle>,
 }
 
 /// What all processes share.
 pub(crate) struct Shared {
+    pub(crate) profile: Profile,
+    pub(crate) broker: BrokerRates,
     pub(crate) net: Arc<Net>,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) witness: Arc<Witness>,
+    /// The result of a run in one process, and why it was cancelled.
+    pub(crate) result: Mutex<Option<(CleanupResult, Option<CancelKind>)>>,
+    /// Why no run was begun, if its limit did not allow it.
+    pub(crate) refusal: Mutex<Option<String>>,
+    /// Where the state file is.
+    pub(crate) state_dir: Option<PathBuf>,
+    /// The addresses that every process has in its settings.
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 impl Process {
     /// A process that has not started.
-    pub(crate) fn new(plan: &WorldPlan, shared: &Shared, role: usize) -> anyhow::Result<Self> {
-        let network =
-            Network::simulated(Arc::new(ProcessNet { net: Arc::clone(&shared.net), process: role }));
-        let urls =
-            shared.net.deployment().nodes.iter().map(|node| format!("redis://{}", node.address)).collect();
+    ///
+    /// # Errors
+    /// Never: the patterns of the world are right.
+    pub(crate) fn new(plan: &WorldPlan, shared: &Arc<Shared>, role: usize) -> anyhow::Result<Self> {
+        let life = Arc::new(Life::default());
+        let (net, process) = (Arc::clone(&shared.net), role);
+        let network = Network::simulated(Arc::new(ProcessNet { net, process, life: Arc::clone(&life) }));
+        let urls = shared.addresses.iter().map(|address| format!("redis://{address}")).collect();
         let access = ConnectOptions { network, ..ConnectOptions::open(urls) };
-        let is_parted = Arc::new(AtomicBool::new(false));
-        let link = BrokerLink { rates: plan.broker, is_parted: Arc::clone(&is_parted) };
-        let store: Arc<dyn Store> =
-            Arc::new(SimStore { inner: Arc::clone(&shared.store), link: link.clone() });
-        let context = Context {
-            queue: Arc::new(SimQueue { inner: Arc::clone(&shared.queue), link }),
+        let mut rules = keys::rules(plan.profile)?;
+        rules.grace_ms = plan.grace_ms;
+        rules.scan_batch_keys = 20;
+        rules.delete_batch_keys = 10;
+        let mut options =
+            Options { max_delete_percent: plan.max_delete_percent, ..Options::plain(access, rules) };
+        match plan.profile {
+            Profile::Inactive => {
+                options.aggressive = true;
+                options.inactive = Some(InactivePolicy {
+                    identity: String::new(),
+                    source: ActivitySource::IdleTime,
+                    near_expiry_ms: NEAR_EXPIRY_MS,
+                    threshold_ms: IDLE_MS,
+                    allow_no_active: true,
+                });
+            }
+            Profile::Replicas => options.read_from = ReadFrom::Replica { lag_max_ms: 2_000 },
+            Profile::Backup => {
+                options.backup = Some((BackupPlace::Bucket("saved".to_owned()), 1 << 20));
+            }
+            Profile::State => options.state.dir.clone_from(&shared.state_dir),
+            _ => {}
+        }
+        Ok(Self { life, options, shared: Arc::clone(shared), role })
+    }
+
+    /// Starts it, and starts it again whenever it ends or dies.
+    pub(crate) fn start(&self, lives: &mut JoinSet<()>) {
+        let (life, options) = (Arc::clone(&self.life), self.options.clone());
+        let (shared, role) = (Arc::clone(&self.shared), self.role);
+        lives.spawn(async move {
+            loop {
+                let name = PROCESSES[role];
+                let one_life = Box::pin(one_life(&shared, &life, &options, role));
+                match life.lives(one_life).await {
+                    Ok(Ok(())) if role == 0 => return,
+                    Ok(Err(e)) if is_over_limit(&e) => {
+                        *shared.refusal.lock().unwrap_or_else(PoisonError::into_inner) =
+                            Some(format!("{e:#}"));
+                        return;
+                    }
+                    Ok(Ok(())) => tracing::info!("{name} ended"),
+                    Ok(Err(e)) => tracing::info!("{name} ended: {e:#}"),
+                    Err(back_ms) => {
+                        tracing::info!("{name} died");
+                        shared.died(role);
+                        sleep(Duration::from_millis(back_ms)).await;
+                    }
+                }
+                sleep(RESTART).await;
+            }
+        });
+    }
+}
+
+impl Shared {
+    fn died(&self, role: usize) {
+        self.witness.seen().has_stopped |= WORKERS.contains(&role);
+        if self.profile.is_one_process() && !self.witness.seen().windows.is_empty() {
+            self.witness.reached(Failure::Killed);
+        }
+    }
+
+    /// What a process that begins its life works with.
+    async fn context(&self, life: &Arc<Life>, options: &Options) -> anyhow::Result<Context> {
+        let link =
+            BrokerLink { rates: self.broker, life: Arc::clone(life), witness: Arc::clone(&self.witness) };
+        if self.profile.is_one_process() {
+            let context = coordinator::state::context(options).await?;
+            let (inner, store) = (Arc::clone(&context.queue), Arc::clone(&context.store));
+            let queue = Arc::new(SimQueue { inner, store: Arc::clone(&store), link: link.clone() });
+            return Ok(Context { queue, store: Arc::new(SimStore { inner: store, link }), ..context });
+        }
+        let access = BTreeMap::from([(options.alias.clone(), options.access.clone())]);
+        let (inner, store) = (Arc::clone(&self.queue), Arc::clone(&self.store));
+        let queue = Arc::new(SimQueue { inner, store: Arc::clone(&store), link: link.clone() });
+        let store: Arc<dyn Store> = Arc::new(SimStore { inner: store, link: link.clone() });
+        let objects: Arc<dyn ObjectStore> = Arc::new(SimObjects { failing: self.broker.unsaved, link });
+        Ok(Context {
+            queue,
             history_store: Arc::clone(&store),
             store,
             distributed: true,
             max_inflight_tasks: 8,
-            ..Context::in_process(BTreeMap::from([(Alias::new("main"), access.clone())]), Timing::default())
-        };
-        let mut rules = Rules::deleting(&[PATTERN], &[PROTECTED])?;
-        rules.grace_ms = plan.grace_ms;
-        if let Some(ttl_ms) = plan.ttl_ms {
-            rules.action = keysweep_model::messages::Action::Expire { ttl_ms, jitter_ms: 0 };
-        }
-        rules.scan_batch_keys = 20;
-        rules.delete_batch_keys = 10;
-        let options = Options { max_delete_percent: 100, ..Options::plain(access, rules) };
-        Ok(Self { context, options, is_parted, role, life: None })
-    }
-
-    /// Starts it.
-    pub(crate) fn start(&mut self, lives: &mut JoinSet<()>) {
-        let (context, options, role) = (self.context.clone(), self.options.clone(), self.role);
-        self.life = Some(lives.spawn(async move {
-            loop {
-                let ended = one_life(&context, &options, role).await;
-                match ended {
-                    Ok(()) if role == 0 => return,
-                    Ok(()) => tracing::info!("{} ended", PROCESSES[role]),
-                    Err(e) => tracing::info!("{} ended: {e:#}", PROCESSES[role]),
-                }
-                sleep(RESTART).await;
-            }
-        }));
-    }
-
-    /// Ends it, wherever it is.
-    pub(crate) fn kill(&mut self) {
-        if let Some(life) = self.life.take() {
-            life.abort();
-        }
+            backups: Arc::new(BackupTargets::new([], Some(objects))),
+            ..Context::in_process(access, Timing::default())
+        })
     }
 }
 
-async fn one_life(context: &Context, options: &Options, role: usize) -> anyhow::Result<()> {
-    let never = CancellationToken::new();
+/// Whether a run was refused because it would delete too many keys.
+fn is_over_limit(error: &anyhow::Error) -> bool {
+    let refusal = match error.downcast_ref::<SubmitError>() {
+        Some(SubmitError::Run(refusal)) => Some(refusal),
+        _ => error.downcast_ref::<RunError>(),
+    };
+    matches!(refusal, Some(RunError::TooMany { .. } | RunError::TooManyOfRule { .. }))
+}
+
+async fn one_life(shared: &Shared, life: &Arc<Life>, options: &Options, role: usize) -> anyhow::Result<()> {
+    let (context, never) = (shared.context(life, options).await?, CancellationToken::new());
     match PROCESSES[role].split(' ').next() {
-        Some("cli") => ask(context, options).await?,
-        Some("coordinator") => coordinate(context, options, PROCESSES[role]).await?,
-        Some("scanner") => Scanner::new(context.clone(), never).run(2).await?,
-        Some("reaper") => Reaper::new(context.clone(), never).run(2).await?,
-        _ => reporter::run(context, never).await?,
+        Some("cli") if shared.profile.is_one_process() => run_alone(shared, &context, options).await?,
+        Some("cli") => ask(&context, options).await?,
+        Some("coordinator") => coordinate(&context, options, PROCESSES[role], shared).await?,
+        Some("scanner") => Scanner::new(context, never).run(2).await?,
+        Some("reaper") => Reaper::new(context, never).run(2).await?,
+        _ => reporter::run(&context, never).await?,
     }
     Ok(())
 }
@@ -125,8 +204,19 @@ async fn ask(context: &Context, options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Plans a run and carries it out, as `keysweep run` does.
+async fn run_alone(shared: &Shared, context: &Context, options: &Options) -> anyhow::Result<()> {
+    let mut plan = preflight(options, RunId::new(), now_ms()).await?;
+    plan.try_out(options).await?;
+    let (progress, _) = watch::channel(Progress::start(embedded::keys(&plan)));
+    let result = embedded::run(context, options, &plan, progress).await?;
+    let cancel = context.records(result.run_id).cancel().await?.map(|cancel| cancel.kind);
+    *shared.result.lock().unwrap_or_else(PoisonError::into_inner) = Some((result, cancel));
+    Ok(())
+}
+
 /// Drives the run of the job whenever no other process does.
-async fn coordinate(context: &Context, options: &Options, name: &str) -> anyhow::Result<()> {
+async fn coordinate(context: &Context, options: &Options, name: &str, shared: &Shared) -> anyhow::Result<()> {
     let mut seen: Option<ObservedLease> = None;
     loop {
         sleep(LOOK).await;
@@ -139,6 +229,9 @@ async fn coordinate(context: &Context, options: &Options, name: &str) -> anyhow:
             && observed.record.is_acquirable(observed.unchanged(), context.timing.lease)
             && let Some(held) = take(context, options, observed, name).await?
         {
+            if observed.record.phase == LeasePhase::Driven {
+                shared.witness.reached(Failure::Leader);
+            }
             match run_as_leader(context, held, &CancellationToken::new()).await? {
                 LeaderExit::Ended(_) => return Ok(()),
                 LeaderExit::Released | LeaderExit::LeaseLost => seen = None,

@@ -1,8 +1,8 @@
 //! One world, from its seed to the verdict.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -16,22 +16,27 @@ use keysweep_storage::store::MemoryStore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
+use crate::coverage::{Coverage, Failure};
 use crate::network::Net;
 use crate::oracle::judge;
-use crate::plan::{Act, PROCESSES, WorldPlan};
-use crate::redis::deployment::Deployment;
+use crate::plan::{Act, PROCESSES, Profile, WORKERS, WorldPlan};
+use crate::redis::deployment::{Deployment, MoveStep};
 use crate::redis::keyspace::{KeyEntry, Value};
 use crate::roles::{Process, Shared};
+use crate::witness::{Seen, Witness, dead_letters};
 use crate::{clock, keys};
 
-/// A run that takes longer hangs: six hours, in milliseconds.
-const HANG_MS: u64 = 6 * 3_600_000;
+/// A run that takes longer hangs: two hours, in milliseconds.
+const HANG_MS: u64 = 2 * 3_600_000;
 
 /// How often the world looks whether the run has ended.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The bytes that each topic of the queue takes.
 const QUEUE_BYTES: usize = 4 << 20;
+
+/// No run within so many milliseconds after the last act: there will be none.
+const NO_RUN_MS: u64 = 600_000;
 
 /// How a world ended.
 #[derive(Debug)]
@@ -40,11 +45,12 @@ pub(crate) struct Verdict {
     pub(crate) wrong: Vec<String>,
     /// The result, in a few words.
     pub(crate) ended: String,
+    pub(crate) coverage: Coverage,
 }
 
 struct World {
     plan: WorldPlan,
-    shared: Shared,
+    shared: Arc<Shared>,
     processes: Vec<Process>,
     lives: JoinSet<()>,
     before: BTreeMap<Vec<u8>, KeyEntry>,
@@ -53,29 +59,43 @@ struct World {
 }
 
 enum Undo {
-    Start(usize),
     Up(usize),
+    CatchUp(usize),
     MeetServer(usize, usize),
     MeetBroker(usize),
+    Thaw(usize),
 }
 
 /// Lets the world of a plan happen. Must run in a runtime of one thread whose time is paused.
-pub(crate) async fn run(plan: WorldPlan) -> anyhow::Result<Verdict> {
+pub(crate) async fn run(plan: WorldPlan, state_dir: Option<PathBuf>) -> anyhow::Result<Verdict> {
     clock::begin();
     let mut deployment = Deployment::new(plan.primaries, plan.has_replicas, now_ms());
+    deployment.runs_scripts = plan.profile != Profile::Transactions;
+    deployment.crosses_slots = plan.profile != Profile::Slots;
+    deployment.wobble_ms = plan.wobble_ms;
     keys::seed(&mut deployment, plan.keys, now_ms());
     let before = deployment.live(now_ms());
-    let shared = Shared {
-        net: Net::new(deployment, plan.net),
+    let addresses = deployment.nodes.iter().map(|node| node.address).collect();
+    let witness = Arc::new(Witness::default());
+    let shared = Arc::new(Shared {
+        profile: plan.profile,
+        broker: plan.broker,
+        net: Net::new(deployment, plan.net, Arc::clone(&witness)),
         queue: Arc::new(MemoryQueue::new(keysweep_storage::limits::ACK_WAIT, QUEUE_BYTES, QUEUE_BYTES)),
         store: Arc::new(MemoryStore::default()),
-    };
+        witness,
+        result: Mutex::default(),
+        refusal: Mutex::default(),
+        state_dir,
+        addresses,
+    });
+    let roles = if plan.profile.is_one_process() { 1 } else { PROCESSES.len() };
     let processes: anyhow::Result<Vec<Process>> =
-        (0..PROCESSES.len()).map(|role| Process::new(&plan, &shared, role)).collect();
+        (0..roles).map(|role| Process::new(&plan, &shared, role)).collect();
     let mut world =
         World { plan, shared, processes: processes?, lives: JoinSet::new(), before, later: BTreeMap::new() };
-    for role in 0..PROCESSES.len() {
-        world.processes[role].start(&mut world.lives);
+    for process in &world.processes {
+        process.start(&mut world.lives);
     }
     world.happen().await?;
     world.judged().await
@@ -102,12 +122,13 @@ impl World {
     }
 
     fn undo(&mut self, undo: &Undo) {
-        let now = now_ms();
+        let (now, net) = (now_ms(), &self.shared.net);
         match undo {
-            Undo::Start(process) => self.processes[*process].start(&mut self.lives),
-            Undo::Up(node) => self.shared.net.deployment().nodes[*node].restart(now),
-            Undo::MeetServer(process, node) => self.shared.net.part(*process, *node, false),
-            Undo::MeetBroker(process) => self.processes[*process].is_parted.store(false, Ordering::Relaxed),
+            Undo::Up(node) => net.deployment().nodes[*node].restart(now),
+            Undo::CatchUp(node) => net.deployment().nodes[*node].is_behind = false,
+            Undo::MeetServer(process, node) => net.part(*process, *node, false),
+            Undo::MeetBroker(process) => self.processes[*process].life.part(false),
+            Undo::Thaw(process) => self.processes[*process].life.freeze(false),
         }
     }
 
@@ -116,43 +137,63 @@ impl World {
     }
 
     async fn act(&mut self, act: &Act, at_ms: u64) -> anyhow::Result<()> {
-        let (now, net) = (now_ms(), Arc::clone(&self.shared.net));
+        self.witness_of(act).await?;
         match act {
-            Act::Kill { process, back_ms } => {
-                self.processes[*process].kill();
-                self.undo_after(at_ms, *back_ms, Undo::Start(*process));
+            Act::Kill { process, back_ms } => self.processes[*process].life.kill(*back_ms),
+            Act::KillAfter { process, requests, back_ms } => {
+                self.processes[*process].life.kill_after(*requests, *back_ms);
             }
-            Act::Restart { node } => net.deployment().nodes[*node].restart(now),
-            Act::Away { node, for_ms } => {
-                net.deployment().nodes[*node].is_up = false;
-                self.undo_after(at_ms, *for_ms, Undo::Up(*node));
+            Act::Freeze { process, for_ms } => {
+                self.processes[*process].life.freeze(true);
+                self.undo_after(at_ms, *for_ms, Undo::Thaw(*process));
             }
-            Act::FailOver { node } => net.deployment().fail_over(*node, now),
-            Act::Replicate { node } => net.deployment().replicate(*node),
-            Act::Cut { node } => net.deployment().nodes[*node].cut += 1,
-            Act::Clock { node, ahead_ms } => net.deployment().nodes[*node].ahead_ms = *ahead_ms,
             Act::PartServer { process, node, for_ms } => {
-                net.part(*process, *node, true);
+                self.shared.net.part(*process, *node, true);
                 self.undo_after(at_ms, *for_ms, Undo::MeetServer(*process, *node));
             }
             Act::PartBroker { process, for_ms } => {
-                self.processes[*process].is_parted.store(true, Ordering::Relaxed);
+                self.processes[*process].life.part(true);
                 self.undo_after(at_ms, *for_ms, Undo::MeetBroker(*process));
             }
-            Act::Move { key, to, step } => {
-                let slot = keysweep_model::slot::slot_of(&keys::name(*key));
-                net.deployment().move_slot(slot, *to, *step);
+            Act::Away { node, for_ms } => {
+                self.shared.net.deployment().nodes[*node].is_up = false;
+                self.undo_after(at_ms, *for_ms, Undo::Up(*node));
             }
-            Act::Write { key, ttl_ms } => {
-                let value = Value::Text(format!("written at {at_ms}").into_bytes());
-                net.deployment().write(&keys::name(*key), value, *ttl_ms, now);
+            Act::Behind { node, for_ms } => {
+                self.shared.net.deployment().nodes[*node].is_behind = true;
+                self.undo_after(at_ms, *for_ms, Undo::CatchUp(*node));
             }
-            Act::Expire { key, ttl_ms } => net.deployment().touch(&keys::name(*key), Some(*ttl_ms), now),
-            Act::Delete { key } => net.deployment().touch(&keys::name(*key), None, now),
-            Act::Flush { node } => net.deployment().nodes[*node].keys.clear(),
             Act::Cancel => self.cancel().await?,
+            act => happen_to_servers(&mut self.shared.net.deployment(), act, at_ms),
         }
         Ok(())
+    }
+
+    /// Notes what an act does to the run, if one is in progress.
+    async fn witness_of(&self, act: &Act) -> anyhow::Result<()> {
+        let witness = &self.shared.witness;
+        witness.fault();
+        if let Act::Freeze { process, .. } = act {
+            witness.seen().has_stopped |= WORKERS.contains(process);
+        }
+        let failure = match act {
+            Act::FailOver { .. } => Failure::FailOver,
+            Act::Move { step: MoveStep::End, .. } => Failure::Move,
+            Act::Away { .. } => Failure::Away,
+            _ => return Ok(()),
+        };
+        if self.has_run().await? && self.result().await?.is_none() {
+            witness.reached(failure);
+        }
+        Ok(())
+    }
+
+    /// Whether a run has begun.
+    async fn has_run(&self) -> anyhow::Result<bool> {
+        if self.plan.profile.is_one_process() {
+            return Ok(!self.shared.witness.seen().windows.is_empty());
+        }
+        Ok(!history::read(&*self.shared.store).await?.is_empty())
     }
 
     async fn cancel(&self) -> anyhow::Result<()> {
@@ -166,33 +207,110 @@ impl World {
 
     /// Waits for the result, and judges it.
     async fn judged(self) -> anyhow::Result<Verdict> {
+        let last_ms = clock::elapsed_ms();
         while clock::elapsed_ms() < HANG_MS {
             sleep(LOOK).await;
-            if let Some(result) = self.result().await? {
-                let deployment = self.shared.net.deployment();
-                let wrong = judge(&self.plan, &self.before, &deployment, &result, now_ms());
-                let ended = format!(
-                    "{:?} after {} s: {:?}",
-                    result.status,
-                    clock::elapsed_ms() / 1_000,
-                    result.accounting
+            if let Some((result, cancel)) = self.result().await? {
+                return self.judged_by(&result, cancel).await;
+            }
+            let is_late = clock::elapsed_ms() > last_ms + NO_RUN_MS;
+            if let Some(cause) = self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return Ok(self.without_run(cause));
+            }
+            if is_late && !self.has_run().await? && self.is_unreachable() {
+                return Ok(
+                    self.without_run("no address in the settings is that of a server any more".to_owned())
                 );
-                return Ok(Verdict { wrong, ended });
             }
         }
-        Ok(Verdict {
-            wrong: vec!["the run has no result after six hours".to_owned()],
-            ended: "no result".to_owned(),
-        })
+        let wrong = vec!["the run has no result after two hours".to_owned()];
+        Ok(Verdict { wrong, ..self.without_run("no result".to_owned()) })
     }
 
-    async fn result(&self) -> anyhow::Result<Option<CleanupResult>> {
+    fn without_run(&self, cause: String) -> Verdict {
+        let Seen { wrong, coverage, .. } = std::mem::take(&mut *self.shared.witness.seen());
+        Verdict { wrong, ended: format!("no run: {cause}"), coverage }
+    }
+
+    /// Whether all servers have other addresses than the settings say.
+    fn is_unreachable(&self) -> bool {
+        let deployment = self.shared.net.deployment();
+        self.shared.addresses.iter().all(|address| deployment.serving(*address).is_none())
+    }
+
+    async fn judged_by(&self, result: &CleanupResult, cancel: Option<CancelKind>) -> anyhow::Result<Verdict> {
+        let letters = dead_letters(&*self.shared.store).await?;
+        let deployment = self.shared.net.deployment();
+        let mut seen = std::mem::take(&mut *self.shared.witness.seen());
+        seen.wrong.extend(judge(&self.plan, &self.before, &deployment, result, &seen));
+        let reached = [
+            (letters > 0, Failure::DeadLetter),
+            (result.accounting.spared > 0, Failure::Rewritten),
+            (cancel == Some(CancelKind::Guard), Failure::Limit),
+            (cancel == Some(CancelKind::LockLost), Failure::Lock),
+            (!deployment.runs_scripts, Failure::NoScripts),
+        ];
+        seen.coverage.failures.extend(reached.into_iter().filter_map(|(is, failure)| is.then_some(failure)));
+        let (status, counts) = (result.status, &result.accounting);
+        let ended = format!("{status:?} after {} s: {counts:?}", clock::elapsed_ms() / 1_000);
+        Ok(Verdict { wrong: seen.wrong, ended, coverage: seen.coverage })
+    }
+
+    async fn result(&self) -> anyhow::Result<Option<(CleanupResult, Option<CancelKind>)>> {
+        if self.plan.profile.is_one_process() {
+            return Ok(self.shared.result.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        }
         for line in history::read(&*self.shared.store).await? {
             if line.status.is_some() {
                 let records = Records::new(Arc::clone(&self.shared.store), line.run_id);
-                return Ok(Some(records.result().await?.context("a run that has ended has a result")?));
+                let result = records.result().await?.context("a run that has ended has a result")?;
+                return Ok(Some((result, records.cancel().await?.map(|cancel| cancel.kind))));
             }
         }
         Ok(None)
+    }
+}
+
+/// What operators and other clients do to servers and keys.
+fn happen_to_servers(deployment: &mut Deployment, act: &Act, at_ms: u64) {
+    let now = now_ms();
+    let text = || Value::Text(format!("written at {at_ms}").into_bytes());
+    match act {
+        Act::Restart { node } => deployment.nodes[*node].restart(now),
+        Act::FailOver { node } => deployment.fail_over(*node, now),
+        Act::Replicate { node } => drop(deployment.replicate(*node)),
+        Act::Cut { node } => deployment.nodes[*node].cut += 1,
+        Act::Clock { node, ahead_ms } => deployment.nodes[*node].ahead_ms = *ahead_ms,
+        Act::Move { key, to, step } => {
+            deployment.move_slot(keysweep_model::slot::slot_of(&keys::name(*key)), *to, *step);
+        }
+        Act::Write { key, ttl_ms } => deployment.write(&keys::name(*key), text(), *ttl_ms, now),
+        Act::Burst { key, count } => {
+            (*key..key + count).for_each(|key| deployment.write(&keys::name(key), text(), None, now));
+        }
+        Act::Expire { key, ttl_ms } => deployment.touch(&keys::name(*key), Some(*ttl_ms), now),
+        Act::Delete { key } => deployment.touch(&keys::name(*key), None, now),
+        Act::Flush { node } => deployment.flush(*node),
+        Act::Unlock => deployment.unlock(),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::BrokerRates;
+    use crate::network::NetRates;
+    use crate::plan::Timed;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_is_not_planned_if_all_servers_were_replaced_before() {
+        let acts = (0..3).map(|node| Timed { at_ms: 0, act: Act::FailOver { node } }).collect();
+        let (net, broker) = (NetRates::default(), BrokerRates::default());
+        let any = WorldPlan::of(1, Some(Profile::Plain));
+        let plan = WorldPlan { primaries: 3, has_replicas: true, wobble_ms: 0, net, broker, acts, ..any };
+        let verdict = run(plan, None).await.unwrap();
+        assert_eq!(verdict.wrong, [""; 0]);
+        assert_eq!(verdict.ended, "no run: no address in the settings is that of a server any more");
     }
 }

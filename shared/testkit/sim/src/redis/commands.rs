@@ -1,67 +1,75 @@
 //! The commands that keysweep sends, as Redis 7.0 answers them.
 
 use keysweep_model::glob::Pattern;
-use keysweep_model::slot::{SLOTS, slot_of};
+use keysweep_model::slot::slot_of;
 use keysweep_model::time::now_ms;
 
-use super::deployment::{Deployment, EffectKind};
+use super::deployment::{Deployment, EffectKind, Step};
 use super::keyspace::{KeyEntry, Value};
-use super::resp::{Command, Reply};
-use super::script;
-
-/// What a server remembers of a connection.
-#[derive(Debug, Default)]
-pub(crate) struct Session {
-    /// The commands since MULTI.
-    queued: Option<Vec<Command>>,
-    watched: Vec<Watched>,
-    asking: bool,
-    in_script: bool,
-}
-
-/// A watched key.
-#[derive(Debug)]
-struct Watched {
-    key: Vec<u8>,
-    /// What it was; `None` if it was not there.
-    before: Option<KeyEntry>,
-}
-
-impl Watched {
-    /// Whether the key was written since; reading it changes nothing.
-    fn is_changed(&self, now: Option<&KeyEntry>) -> bool {
-        let written = |entry: &KeyEntry| (entry.version, entry.expires_ms);
-        self.before.as_ref().map(written) != now.map(written)
-    }
-}
-
-impl Session {
-    /// That of a script.
-    pub(crate) fn of_script() -> Self {
-        Self { in_script: true, ..Self::default() }
-    }
-}
+use super::resp::Reply;
+use super::transaction::Session;
 
 impl Deployment {
-    /// Carries out a command at the node `at`.
+    /// Carries out a command at the node `at`, as one step.
     pub(crate) fn execute(&mut self, at: usize, session: &mut Session, command: &[Vec<u8>]) -> Reply {
+        let wobble = i64::try_from(self.wobble_ms).unwrap_or_default();
+        let off = if wobble > 0 { fastrand::i64(-wobble..=wobble) } else { 0 };
+        let clock_ms = self.nodes[at].clock_ms(now_ms()).saturating_add_signed(off);
+        self.step = Step { clock_ms, ..Step::default() };
+        if !session.at_replica {
+            return self.carry_out(at, session, command);
+        }
+        let name = command.first().map(|name| name.to_ascii_uppercase()).unwrap_or_default();
+        match name.as_slice() {
+            b"SET" | b"UNLINK" | b"DEL" | b"PEXPIRE" | b"EVAL" | b"EVALSHA" => {
+                Reply::error("READONLY You can't write against a read only replica.")
+            }
+            b"INFO" => {
+                self.maybe_replicate(at);
+                Reply::text(self.nodes[at].info_of_replica(self.is_cluster, clock_ms))
+            }
+            _ => {
+                self.nodes[at].swap_with_replica();
+                let reply = self.carry_out(at, session, command);
+                self.nodes[at].swap_with_replica();
+                reply
+            }
+        }
+    }
+
+    /// A replica catches up whenever it can, which may be later.
+    fn maybe_replicate(&mut self, at: usize) {
+        if fastrand::bool() {
+            self.replicate(at);
+        }
+    }
+
+    /// Carries out a command within a step.
+    pub(super) fn carry_out(&mut self, at: usize, session: &mut Session, command: &[Vec<u8>]) -> Reply {
         let Some(name) = command.first() else { return Reply::error("ERR empty command") };
         let name = String::from_utf8_lossy(name).to_ascii_uppercase();
         let args = &command[1..];
-        if session.queued.is_some() && !["EXEC", "DISCARD", "WATCH", "MULTI"].contains(&name.as_str()) {
+        let is_queued =
+            session.queued.is_some() && !matches!(name.as_str(), "EXEC" | "DISCARD" | "WATCH" | "MULTI");
+        if let Err(refusal) = self.route(at, session, &name, args) {
+            session.is_dirty |= is_queued;
+            return refusal;
+        }
+        if is_queued {
             session.queued.get_or_insert_default().push(command.to_vec());
             return Reply::Status("QUEUED");
         }
-        if let Err(redirection) = self.route(at, session, &name, args) {
-            return redirection;
-        }
         if matches!(name.as_str(), "INFO" | "SCAN") {
-            let clock = self.clock(at);
+            let clock = self.clock();
             self.nodes[at].keys.expire(clock);
         }
         match name.as_str() {
             "MULTI" | "EXEC" | "DISCARD" | "WATCH" | "UNWATCH" => self.transaction(at, session, &name, args),
+            "EVAL" | "EVAL_RO" | "EVALSHA" | "SCRIPT" if !self.runs_scripts => {
+                Reply::error(format!("NOPERM this user has no permissions to run the '{name}' command"))
+            }
             "EVAL" | "EVAL_RO" | "EVALSHA" | "SCRIPT" => self.script(at, &name, args),
+            "ACL" => self.acl(args),
             "CLUSTER" => self.cluster(at, args),
             _ => self.plain(at, session, &name, args).unwrap_or_else(|| {
                 Reply::error(format!("ERR unknown command '{name}', or one that is not simulated"))
@@ -69,27 +77,36 @@ impl Deployment {
         }
     }
 
-    fn clock(&self, at: usize) -> u64 {
-        self.nodes[at].clock_ms(now_ms())
+    /// The time of the step, which stands still in a script.
+    pub(super) fn clock(&self) -> u64 {
+        self.step.clock_ms
     }
 
     /// Whether this node serves the keys of a command.
-    fn route(&self, at: usize, session: &mut Session, name: &str, args: &[Vec<u8>]) -> Result<(), Reply> {
+    pub(super) fn route(
+        &mut self,
+        at: usize,
+        session: &mut Session,
+        name: &str,
+        args: &[Vec<u8>],
+    ) -> Result<(), Reply> {
         let asking = std::mem::take(&mut session.asking);
         if !self.is_cluster {
             return Ok(());
         }
         for key in keys_of(name, args) {
             let slot = slot_of(key);
-            let owner = self.owners[usize::from(slot)];
+            let first = *self.step.slot.get_or_insert(slot);
+            if session.in_script && !self.crosses_slots && first != slot {
+                let text = "ERR Script attempted to access keys that do not hash to the same slot";
+                return Err(Reply::error(text));
+            }
+            let owner = self.owner_of_slot(slot);
             let to = self.moving.get(&slot).copied();
-            let has = self.nodes[at].keys.live(key, self.clock(at)).is_some();
+            let has = self.nodes[at].keys.live(key, self.clock()).is_some();
             let refused = match (owner == at, to) {
                 (true, None) => continue,
-                (true, Some(to)) if has || session.in_script && name == "TIME" => {
-                    let _ = to;
-                    continue;
-                }
+                (true, Some(_)) if has => continue,
                 (true, Some(to)) => format!("ASK {slot} {}", self.nodes[to].address),
                 (false, Some(to)) if to == at && asking => continue,
                 (false, _) => format!("MOVED {slot} {}", self.nodes[owner].address),
@@ -103,153 +120,28 @@ impl Deployment {
         Ok(())
     }
 
-    fn transaction(&mut self, at: usize, session: &mut Session, name: &str, args: &[Vec<u8>]) -> Reply {
-        let entry = |deployment: &Self, key: &[u8]| {
-            deployment.nodes[at].keys.live(key, deployment.clock(at)).cloned()
-        };
-        match name {
-            "MULTI" => session.queued = Some(Vec::new()),
-            "WATCH" => {
-                let watched = args.iter().map(|key| Watched { key: key.clone(), before: entry(self, key) });
-                session.watched.extend(watched);
-            }
-            "UNWATCH" => session.watched.clear(),
-            "DISCARD" => (session.queued, session.watched) = (None, Vec::new()),
-            _ => {
-                let Some(queued) = session.queued.take() else {
-                    return Reply::error("ERR EXEC without MULTI");
-                };
-                let watched = std::mem::take(&mut session.watched);
-                if watched.iter().any(|watched| watched.is_changed(entry(self, &watched.key).as_ref())) {
-                    return Reply::Bulk(None);
-                }
-                return Reply::Array(
-                    queued.iter().map(|command| self.execute(at, session, command)).collect(),
-                );
-            }
-        }
-        Reply::OK
-    }
-
-    fn script(&mut self, at: usize, name: &str, args: &[Vec<u8>]) -> Reply {
-        if name == "SCRIPT" {
-            let Some(text) = args.get(1) else { return Reply::OK };
-            let (sha, text) = (script::sha1_hex(text), String::from_utf8_lossy(text).into_owned());
-            self.nodes[at].scripts.insert(sha.clone(), text.into());
-            return Reply::text(sha);
-        }
-        let (Some(what), Some(count)) = (args.first(), args.get(1).and_then(|count| number(count))) else {
-            return Reply::error("ERR wrong number of arguments");
-        };
-        let text = match name {
-            "EVALSHA" => self.nodes[at].scripts.get(&String::from_utf8_lossy(what).into_owned()).cloned(),
-            _ => Some(String::from_utf8_lossy(what).into_owned().into()),
-        };
-        let Some(text) = text else { return Reply::error("NOSCRIPT No matching script. Please use EVAL.") };
-        let (keys, args) = args[2..].split_at(usize::try_from(count).unwrap_or(0).min(args.len() - 2));
-        let lua = self.lua.clone();
-        script::run(&lua, self, at, &text, keys, args)
-    }
-
-    fn cluster(&self, at: usize, args: &[Vec<u8>]) -> Reply {
-        let slot = || args.get(1).and_then(|slot| number(slot)).and_then(|slot| u16::try_from(slot).ok());
-        match args.first().map(|word| word.to_ascii_uppercase()).as_deref() {
-            Some(b"SHARDS") => self.shards(),
-            Some(b"NODES") => Reply::text(self.own_line(at)),
-            Some(b"COUNTKEYSINSLOT") => {
-                let count = slot().map_or(0, |slot| self.nodes[at].keys.in_slot(slot).count());
-                Reply::Int(i64::try_from(count).unwrap_or(i64::MAX))
-            }
-            Some(b"GETKEYSINSLOT") => {
-                let most = args.get(2).and_then(|count| number(count)).unwrap_or(0);
-                let keys = slot().into_iter().flat_map(|slot| self.nodes[at].keys.in_slot(slot));
-                Reply::Array(
-                    keys.take(usize::try_from(most).unwrap_or(0))
-                        .map(|key| Reply::text(key.clone()))
-                        .collect(),
-                )
-            }
-            _ => Reply::error("ERR unknown subcommand of CLUSTER"),
-        }
-    }
-
-    /// The slots of a node, as ranges.
-    fn ranges(&self, at: usize) -> Vec<(u16, u16)> {
-        let mut ranges: Vec<(u16, u16)> = Vec::new();
-        for slot in (0..SLOTS).filter(|slot| self.owners[usize::from(*slot)] == at) {
-            match ranges.last_mut() {
-                Some((_, last)) if *last + 1 == slot => *last = slot,
-                _ => ranges.push((slot, slot)),
-            }
-        }
-        ranges
-    }
-
-    fn shards(&self) -> Reply {
-        let shard = |at: usize| {
-            let node = &self.nodes[at];
-            let ends = self.ranges(at).into_iter().flat_map(|(first, last)| [first, last]);
-            let fields = [
-                ("id", Reply::text(node.id.clone())),
-                ("port", Reply::Int(node.address.port().into())),
-                ("ip", Reply::text(node.address.ip().to_string())),
-                ("endpoint", Reply::text(node.address.ip().to_string())),
-                ("role", Reply::text("master")),
-                ("replication-offset", Reply::Int(i64::try_from(node.offset).unwrap_or(0))),
-                ("health", Reply::text("online")),
-            ];
-            let fields = fields.into_iter().flat_map(|(name, value)| [Reply::text(name), value]);
-            Reply::Array(vec![
-                Reply::text("slots"),
-                Reply::Array(ends.map(|end| Reply::Int(end.into())).collect()),
-                Reply::text("nodes"),
-                Reply::Array(vec![Reply::Array(fields.collect())]),
-            ])
-        };
-        Reply::Array((0..self.nodes.len()).map(shard).collect())
-    }
-
-    /// The line of CLUSTER NODES about the node itself.
-    fn own_line(&self, at: usize) -> String {
-        let (node, id) = (&self.nodes[at], |at: usize| self.nodes[at].id.as_str());
-        let mut words: Vec<String> =
-            self.ranges(at).iter().map(|(first, last)| format!("{first}-{last}")).collect();
-        for (slot, to) in &self.moving {
-            let owner = self.owners[usize::from(*slot)];
-            if owner == at {
-                words.push(format!("[{slot}->-{}]", id(*to)));
-            } else if *to == at {
-                words.push(format!("[{slot}-<-{}]", id(owner)));
-            }
-        }
-        let (address, epoch) = (node.address, self.epoch);
-        let bus = address.port() + 10_000;
-        format!("{} {address}@{bus} myself,master - 0 0 {epoch} connected {}\n", node.id, words.join(" "))
-    }
-
     /// Commands of one step.
     fn plain(&mut self, at: usize, session: &mut Session, name: &str, args: &[Vec<u8>]) -> Option<Reply> {
-        let clock = self.clock(at);
+        let clock = self.clock();
         Some(match name {
             "PING" => Reply::Status("PONG"),
-            "CLIENT" | "AUTH" | "SELECT" | "READONLY" | "ACL" => Reply::OK,
+            "CLIENT" | "AUTH" | "SELECT" | "READONLY" => Reply::OK,
             "ASKING" => {
                 session.asking = true;
                 Reply::OK
             }
-            "INFO" => Reply::text(self.nodes[at].info(self.is_cluster, now_ms())),
+            "INFO" => {
+                self.maybe_replicate(at);
+                Reply::text(self.nodes[at].info(self.is_cluster, now_ms()))
+            }
             "TIME" => {
                 let parts = [clock / 1_000, clock % 1_000 * 1_000];
                 Reply::Array(parts.map(|part| Reply::text(part.to_string())).to_vec())
             }
             "SCAN" => self.scan(at, args),
-            "WAIT" => {
-                self.replicate(at);
-                Reply::Int(i64::from(self.nodes[at].replica.is_some()))
-            }
-            "PTTL" | "PEXPIRETIME" | "TYPE" | "OBJECT" | "MEMORY" | "GET" | "DUMP" | "EXISTS" => {
-                self.read(at, name, args, clock)
-            }
+            "WAIT" => Reply::Int(i64::from(self.replicate(at))),
+            "PTTL" | "PEXPIRETIME" | "TYPE" | "OBJECT" | "MEMORY" | "GET" | "GETRANGE" | "DUMP"
+            | "EXISTS" => self.read(at, name, args, clock),
             "SET" => self.set(at, args, clock),
             "UNLINK" | "DEL" | "PEXPIRE" => self.change(at, name, args, clock)?,
             _ => return None,
@@ -282,6 +174,7 @@ impl Deployment {
                 "PTTL" | "PEXPIRETIME" => Reply::Int(-2),
                 "TYPE" => Reply::Status("none"),
                 "EXISTS" => Reply::Int(0),
+                "GETRANGE" => Reply::text(""),
                 _ => Reply::Bulk(None),
             };
         };
@@ -297,6 +190,15 @@ impl Deployment {
             ("GET", Value::Text(text)) => {
                 entry.used_ms = clock;
                 Reply::text(text.clone())
+            }
+            ("GETRANGE", Value::Text(text)) => {
+                let number = |at: usize| {
+                    let number = args.get(at).and_then(|text| number(text)).unwrap_or(0);
+                    usize::try_from(number).unwrap_or(0)
+                };
+                let to = number(2).saturating_add(1).min(text.len());
+                entry.used_ms = clock;
+                Reply::text(text.get(number(1)..to).unwrap_or_default())
             }
             ("DUMP", value) => Reply::text(format!("{value:?}")),
             _ => Reply::error("WRONGTYPE Operation against a key holding the wrong kind of value"),
@@ -358,7 +260,7 @@ impl Deployment {
 /// The keys of a command.
 fn keys_of<'a>(name: &str, args: &'a [Vec<u8>]) -> &'a [Vec<u8>] {
     let part = match name {
-        "PTTL" | "PEXPIRETIME" | "TYPE" | "GET" | "SET" | "DUMP" | "PEXPIRE" => 0..1,
+        "PTTL" | "PEXPIRETIME" | "TYPE" | "GET" | "GETRANGE" | "SET" | "DUMP" | "PEXPIRE" => 0..1,
         "OBJECT" | "MEMORY" => 1..2,
         "UNLINK" | "DEL" | "EXISTS" | "WATCH" => 0..args.len(),
         "EVAL" | "EVALSHA" | "EVAL_RO" => {
@@ -371,6 +273,7 @@ fn keys_of<'a>(name: &str, args: &'a [Vec<u8>]) -> &'a [Vec<u8>] {
     args.get(part).unwrap_or_default()
 }
 
-fn number(text: &[u8]) -> Option<i64> {
+/// A number as commands write it.
+pub(super) fn number(text: &[u8]) -> Option<i64> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 
 use keysweep_model::slot::{SLOTS, slot_of};
-use mlua::Lua;
+use mlua::{Function, Lua};
 
 use super::keyspace::{KeyEntry, Keyspace, Value};
-use super::node::{Node, random_id};
+use super::node::{Node, Replica, random_id};
 
 /// The first port.
 const PORT: u16 = 7_000;
@@ -26,7 +27,11 @@ pub(crate) struct Effect {
     pub(crate) after_ms: u64,
     /// Whether a failover has undone it.
     pub(crate) is_lost: bool,
+    /// The run whose ledger was written in the same step.
+    pub(crate) run: Option<String>,
     node: String,
+    /// How many bytes of its history the node had after it.
+    offset: u64,
 }
 
 /// What was done to a key.
@@ -38,39 +43,70 @@ pub(crate) enum EffectKind {
     Expires(u64),
 }
 
+/// What is carried out without anything in between: a command, a transaction, a script.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Step {
+    /// The clock of its server.
+    pub(super) clock_ms: u64,
+    /// The run that it belongs to.
+    pub(super) run: Option<String>,
+    /// The slot of its first key.
+    pub(super) slot: Option<u16>,
+}
+
 /// A deployment.
 pub(crate) struct Deployment {
     pub(crate) nodes: Vec<Node>,
     pub(crate) is_cluster: bool,
     /// The node of each slot.
-    pub(crate) owners: Vec<usize>,
+    owners: Vec<usize>,
+    /// The slots of each node, as ranges: they are asked for often.
+    ranges: Vec<Vec<(u16, u16)>>,
     /// The slots that are being moved, and where to.
     pub(crate) moving: BTreeMap<u16, usize>,
     pub(crate) epoch: u64,
     /// What keysweep did to keys of others.
     pub(crate) effects: Vec<Effect>,
+    /// Whether servers run scripts, and whether these may use keys of several slots.
+    pub(crate) runs_scripts: bool,
+    pub(crate) crosses_slots: bool,
+    /// How far a clock may be from itself between two steps, in milliseconds.
+    pub(crate) wobble_ms: u64,
+    pub(super) step: Step,
     version: u64,
     ports: Range<u16>,
     pub(crate) lua: Lua,
+    /// Scripts that were compiled, by their texts.
+    pub(super) compiled: BTreeMap<Arc<str>, Function>,
 }
 
 impl Deployment {
     /// So many empty primaries; one is a standalone server.
     pub(crate) fn new(primaries: usize, with_replicas: bool, now_ms: u64) -> Self {
         let mut ports = PORT..u16::MAX;
-        let mut node = || Node::new(address(&mut ports), with_replicas, now_ms);
-        let nodes: Vec<Node> = (0..primaries).map(|_| node()).collect();
-        let owners = (0..usize::from(SLOTS)).map(|slot| slot * primaries / usize::from(SLOTS)).collect();
+        let mut nodes: Vec<Node> = (0..primaries).map(|_| Node::new(address(&mut ports), now_ms)).collect();
+        if with_replicas {
+            let mut replica = || Replica::new(address(&mut ports), Keyspace::default(), 1);
+            nodes.iter_mut().for_each(|node| node.replica = Some(replica()));
+        }
+        let owners: Vec<usize> =
+            (0..usize::from(SLOTS)).map(|slot| slot * primaries / usize::from(SLOTS)).collect();
         Self {
             nodes,
             is_cluster: primaries > 1,
+            ranges: ranges(&owners, primaries),
             owners,
             moving: BTreeMap::new(),
             epoch: 1,
             effects: Vec::new(),
+            runs_scripts: true,
+            crosses_slots: true,
+            wobble_ms: 0,
+            step: Step::default(),
             version: 0,
             ports,
             lua: Lua::new(),
+            compiled: BTreeMap::new(),
         }
     }
 
@@ -79,10 +115,26 @@ impl Deployment {
         self.nodes.iter().position(|node| node.address == address && node.is_up)
     }
 
+    /// The node whose replica answers at an address.
+    pub(crate) fn of_replica(&self, address: SocketAddr) -> Option<usize> {
+        let is_there = |node: &Node| node.replica.as_ref().is_some_and(|replica| replica.address == address);
+        self.nodes.iter().position(is_there)
+    }
+
     /// A number that no write had before.
     pub(crate) fn next_version(&mut self) -> u64 {
         self.version += 1;
         self.version
+    }
+
+    /// The slots of a node, as ranges.
+    pub(super) fn ranges(&self, at: usize) -> &[(u16, u16)] {
+        &self.ranges[at]
+    }
+
+    /// The node that serves a slot.
+    pub(super) fn owner_of_slot(&self, slot: u16) -> usize {
+        self.owners[usize::from(slot)]
     }
 
     /// The node that serves a key.
@@ -98,6 +150,14 @@ impl Deployment {
         let expires_ms = ttl_ms.map(|ttl| clock + ttl);
         node.offset += 100;
         node.keys.insert(key.to_vec(), KeyEntry { value, expires_ms, used_ms: clock, version });
+    }
+
+    /// A key was last used then.
+    pub(crate) fn unused_since(&mut self, key: &[u8], at_ms: u64) {
+        let at = self.holder(key);
+        if let Some(entry) = self.nodes[at].keys.live_mut(key, at_ms) {
+            entry.used_ms = at_ms;
+        }
     }
 
     /// Where a key is, or would be written: at the old owner of a slot that is being moved as long as it has the key.
@@ -126,6 +186,24 @@ impl Deployment {
         }
     }
 
+    /// A person deletes the locks of jobs.
+    pub(crate) fn unlock(&mut self) {
+        for node in &mut self.nodes {
+            let is_lock = |(key, _): &(&Vec<u8>, &KeyEntry)| key.starts_with(b"keysweep:lock:");
+            let locks: Vec<Vec<u8>> = node.keys.iter().filter(is_lock).map(|(key, _)| key.clone()).collect();
+            for lock in locks {
+                node.keys.remove(&lock);
+                node.offset += 50;
+            }
+        }
+    }
+
+    /// Another client deletes all keys of a node.
+    pub(crate) fn flush(&mut self, at: usize) {
+        self.nodes[at].keys.clear();
+        self.nodes[at].offset += 20;
+    }
+
     /// Records what keysweep did at a node.
     pub(crate) fn record(&mut self, at: usize, key: &[u8], before: KeyEntry, kind: EffectKind, at_ms: u64) {
         if !key.starts_with(b"keysweep:") {
@@ -138,43 +216,45 @@ impl Deployment {
                 at_ms,
                 after_ms,
                 is_lost: false,
+                run: self.step.run.clone(),
                 node,
+                offset: self.nodes[at].offset,
             });
         }
     }
 
-    /// The replica of a node has what the node has.
-    pub(crate) fn replicate(&mut self, at: usize) {
+    /// The replica of a node has what the node has, if there is one, and nothing is between them.
+    pub(crate) fn replicate(&mut self, at: usize) -> bool {
         let node = &mut self.nodes[at];
-        if node.replica.is_some() {
-            node.replica = Some(node.keys.clone());
+        let (keys, offset) = (&node.keys, node.offset);
+        let Some(replica) = node.replica.as_mut().filter(|_| !node.is_behind) else { return false };
+        // Copying all keys is dear, and often nothing was written since.
+        if replica.offset != offset {
+            (replica.keys, replica.offset) = (keys.clone(), offset);
         }
+        true
     }
 
     /// A node dies, and its replica becomes the primary, without what it did not get.
     pub(crate) fn fail_over(&mut self, at: usize, now_ms: u64) {
         let Some(replica) = self.nodes[at].replica.clone() else { return };
-        let address = if self.is_cluster { address(&mut self.ports) } else { self.nodes[at].address };
+        // A standalone server has an address that moves with it.
+        let address = if self.is_cluster { replica.address } else { self.nodes[at].address };
         let (old, cut) = (self.nodes[at].clone(), self.nodes[at].cut + 1);
         for effect in &mut self.effects {
-            let is_undone = |keys: &Keyspace| {
-                keys.iter().any(|(key, entry)| {
-                    *key == effect.key
-                        && entry.version == effect.before.version
-                        && entry.expires_ms == effect.before.expires_ms
-                })
-            };
-            if effect.node == old.id && is_undone(&replica) {
-                effect.is_lost = true;
-            }
+            effect.is_lost |= effect.node == old.id && effect.offset > replica.offset;
         }
+        let next = Replica::new(self::address(&mut self.ports), replica.keys.clone(), replica.offset);
         self.nodes[at] = Node {
-            keys: replica.clone(),
-            replica: Some(replica),
+            id: replica.id,
+            run_id: replica.run_id,
+            keys: replica.keys,
+            replica: Some(next),
             replication_id: random_id(),
+            offset: replica.offset,
             ahead_ms: old.ahead_ms,
             cut,
-            ..Node::new(address, true, now_ms)
+            ..Node::new(address, now_ms)
         };
         self.moving.retain(|_, to| *to != at);
         self.epoch += 1;
@@ -197,6 +277,7 @@ impl Deployment {
                 self.migrate(from, to, &keys);
                 self.moving.remove(&slot);
                 self.owners[usize::from(slot)] = to;
+                self.ranges = ranges(&self.owners, self.nodes.len());
                 self.epoch += 1;
             }
             MoveStep::Some(_) | MoveStep::End => {}
@@ -239,6 +320,18 @@ pub(crate) enum MoveStep {
     Some(u8),
     /// All keys are moved, and the owner changes.
     End,
+}
+
+/// The slots of so many nodes, as ranges.
+fn ranges(owners: &[usize], nodes: usize) -> Vec<Vec<(u16, u16)>> {
+    let mut ranges: Vec<Vec<(u16, u16)>> = vec![Vec::new(); nodes];
+    for (slot, owner) in (0_u16..).zip(owners) {
+        match ranges[*owner].last_mut() {
+            Some((_, last)) if *last + 1 == slot => *last = slot,
+            _ => ranges[*owner].push((slot, slot)),
+        }
+    }
+    ranges
 }
 
 fn address(ports: &mut Range<u16>) -> SocketAddr {

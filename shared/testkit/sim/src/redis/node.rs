@@ -22,8 +22,10 @@ pub(crate) struct Node {
     /// Bytes of that history.
     pub(crate) offset: u64,
     pub(crate) keys: Keyspace,
-    /// What its replica has; `None` without one.
-    pub(crate) replica: Option<Keyspace>,
+    /// Its replica, if it has one.
+    pub(crate) replica: Option<Replica>,
+    /// Whether the replica gets nothing more.
+    pub(crate) is_behind: bool,
     pub(crate) scripts: BTreeMap<String, Arc<str>>,
     /// How far its clock is ahead of the world's, in milliseconds.
     pub(crate) ahead_ms: i64,
@@ -37,6 +39,26 @@ pub(crate) struct Node {
     pub(crate) cut: u64,
 }
 
+/// A server that gets what its primary writes.
+#[derive(Clone, Debug)]
+pub(crate) struct Replica {
+    /// Its name in the cluster.
+    pub(crate) id: String,
+    pub(crate) address: SocketAddr,
+    /// Identifies the process.
+    pub(crate) run_id: String,
+    /// What it has of its primary's data, and how many bytes of their history.
+    pub(crate) keys: Keyspace,
+    pub(crate) offset: u64,
+}
+
+impl Replica {
+    /// A new one, which has what its primary has.
+    pub(crate) fn new(address: SocketAddr, keys: Keyspace, offset: u64) -> Self {
+        Self { id: random_id(), address, run_id: random_id(), keys, offset }
+    }
+}
+
 /// Forty hexadecimal digits.
 pub(crate) fn random_id() -> String {
     (0..5).map(|_| format!("{:08x}", fastrand::u32(..))).collect()
@@ -44,7 +66,7 @@ pub(crate) fn random_id() -> String {
 
 impl Node {
     /// A new, empty server.
-    pub(crate) fn new(address: SocketAddr, with_replica: bool, now_ms: u64) -> Self {
+    pub(crate) fn new(address: SocketAddr, now_ms: u64) -> Self {
         Self {
             id: random_id(),
             address,
@@ -52,7 +74,8 @@ impl Node {
             replication_id: random_id(),
             offset: 1,
             keys: Keyspace::default(),
-            replica: with_replica.then(Keyspace::default),
+            replica: None,
+            is_behind: false,
             scripts: BTreeMap::new(),
             ahead_ms: 0,
             started_ms: now_ms,
@@ -77,11 +100,41 @@ impl Node {
         self.is_up = true;
     }
 
+    /// Lets the node answer from what its replica has, or from its own keys again.
+    pub(crate) fn swap_with_replica(&mut self) {
+        if let Some(replica) = &mut self.replica {
+            std::mem::swap(&mut self.keys, &mut replica.keys);
+        }
+    }
+
+    /// The reply of INFO of the replica.
+    pub(crate) fn info_of_replica(&self, is_cluster: bool, now_ms: u64) -> String {
+        let Some(replica) = &self.replica else { return String::new() };
+        let own = Self {
+            run_id: replica.run_id.clone(),
+            keys: replica.keys.clone(),
+            offset: replica.offset,
+            replica: None,
+            scripts: BTreeMap::new(),
+            ..self.clone()
+        };
+        let (link, offset) = (if self.is_behind { "down" } else { "up" }, replica.offset);
+        let role = format!(
+            "role:slave\r\nmaster_link_status:{link}\r\nmaster_last_io_seconds_ago:0\r\n\
+             master_sync_in_progress:0\r\nslave_repl_offset:{offset}\r\n"
+        );
+        own.info(is_cluster, now_ms).replace("role:master\r\n", &role)
+    }
+
     /// The reply of INFO with all sections.
     pub(crate) fn info(&self, is_cluster: bool, now_ms: u64) -> String {
         let uptime = now_ms.saturating_sub(self.started_ms) / 1_000;
         let (keys, expires) = (self.keys.len(), self.keys.expiring());
         let replicas = u8::from(self.replica.is_some());
+        let replica = self.replica.as_ref().map_or_else(String::new, |replica| {
+            let (ip, port) = (replica.address.ip(), replica.address.port());
+            format!("slave0:ip={ip},port={port},state=online,offset={},lag=0\r\n", replica.offset)
+        });
         let keyspace =
             if keys > 0 { format!("db0:keys={keys},expires={expires},avg_ttl=0\r\n") } else { String::new() };
         format!(
@@ -90,7 +143,7 @@ impl Node {
              # Memory\r\nused_memory:{memory}\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n\
              # Persistence\r\nloading:0\r\n\
              # Stats\r\nkeyspace_hits:{hits}\r\nkeyspace_misses:{misses}\r\nexpired_keys:0\r\nevicted_keys:0\r\n\
-             # Replication\r\nrole:master\r\nconnected_slaves:{replicas}\r\nmaster_replid:{replid}\r\n\
+             # Replication\r\nrole:master\r\nconnected_slaves:{replicas}\r\n{replica}master_replid:{replid}\r\n\
              master_repl_offset:{offset}\r\n\
              # Cluster\r\ncluster_enabled:{cluster}\r\n# Keyspace\r\n{keyspace}",
             mode = if is_cluster { "cluster" } else { "standalone" },

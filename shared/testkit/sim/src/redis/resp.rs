@@ -56,23 +56,24 @@ impl Reply {
     }
 }
 
-/// Takes the first complete command out of what a client has sent; `None` if there is none yet.
+/// Takes the next complete command out of what a client has sent, from `at` on, which moves behind it; `None` if there is
+/// none yet.
 ///
 /// # Errors
 /// What is no command.
-pub(crate) fn take(sent: &mut Vec<u8>) -> Result<Option<Command>, String> {
-    let mut at = 0;
-    let Some(words) = header(sent, &mut at, b'*')? else { return Ok(None) };
+pub(crate) fn take(sent: &[u8], at: &mut usize) -> Result<Option<Command>, String> {
+    let mut next = *at;
+    let Some(words) = header(sent, &mut next, b'*')? else { return Ok(None) };
     let mut command = Vec::with_capacity(words);
     for _ in 0..words {
-        let Some(length) = header(sent, &mut at, b'$')? else { return Ok(None) };
-        if sent.len() < at + length + 2 {
+        let Some(length) = header(sent, &mut next, b'$')? else { return Ok(None) };
+        if sent.len() < next + length + 2 {
             return Ok(None);
         }
-        command.push(sent[at..at + length].to_vec());
-        at += length + 2;
+        command.push(sent[next..next + length].to_vec());
+        next += length + 2;
     }
-    sent.drain(..at);
+    *at = next;
     Ok(Some(command))
 }
 
@@ -93,12 +94,12 @@ mod tests {
 
     #[test]
     fn commands_are_taken_as_they_become_complete() {
-        let mut sent = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1\r\n$4\r\nPI".to_vec();
-        assert_eq!(take(&mut sent).unwrap().unwrap(), [b"GET".to_vec(), b"k".to_vec()]);
-        assert_eq!(take(&mut sent).unwrap(), None);
+        let (mut sent, mut at) = (b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n*1\r\n$4\r\nPI".to_vec(), 0);
+        assert_eq!(take(&sent, &mut at).unwrap().unwrap(), [b"GET".to_vec(), b"k".to_vec()]);
+        assert_eq!(take(&sent, &mut at).unwrap(), None);
         sent.extend_from_slice(b"NG\r\n");
-        assert_eq!(take(&mut sent).unwrap().unwrap(), [b"PING".to_vec()]);
-        assert!(take(&mut b"PING\r\n".to_vec()).is_err());
+        assert_eq!(take(&sent, &mut at).unwrap().unwrap(), [b"PING".to_vec()]);
+        assert!(take(b"PING\r\n", &mut 0).is_err());
     }
 
     #[test]

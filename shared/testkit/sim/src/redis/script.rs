@@ -1,12 +1,14 @@
 //! Lua scripts, carried out by a real interpreter of the version that servers have: the guard that is tested here is the
 //! one that deletes in production.
 
-use mlua::{Lua, MultiValue, Value};
+use std::sync::Arc;
+
+use mlua::{Function, Lua, MultiValue, Value};
 use sha1::{Digest, Sha1};
 
-use super::commands::Session;
 use super::deployment::Deployment;
 use super::resp::Reply;
+use super::transaction::Session;
 
 /// SHA-1 as hexadecimal digits.
 pub(crate) fn sha1_hex(bytes: &[u8]) -> String {
@@ -18,19 +20,19 @@ pub(crate) fn run(
     lua: &Lua,
     deployment: &mut Deployment,
     at: usize,
-    text: &str,
+    text: &Arc<str>,
     keys: &[Vec<u8>],
     args: &[Vec<u8>],
 ) -> Reply {
-    let body = match text.strip_prefix("#!") {
-        Some(rest) => rest.split_once('\n').map_or("", |(_, body)| body),
-        None => text,
+    let function = match compiled(lua, deployment, text) {
+        Ok(function) => function,
+        Err(e) => return Reply::error(format!("ERR {}", e.to_string().replace(['\r', '\n'], " "))),
     };
     let deployment = std::cell::RefCell::new(deployment);
     let call = |lua: &Lua, words: MultiValue| -> mlua::Result<Reply> {
         let words: mlua::Result<Vec<Vec<u8>>> = words.iter().map(|word| bytes(lua, word)).collect();
         let mut session = Session::of_script();
-        Ok(deployment.borrow_mut().execute(at, &mut session, &words?))
+        Ok(deployment.borrow_mut().carry_out(at, &mut session, &words?))
     };
     let done = lua.scope(|scope| {
         let redis = lua.create_table()?;
@@ -54,10 +56,24 @@ pub(crate) fn run(
             let values: mlua::Result<Vec<_>> = values.iter().map(|value| lua.create_string(value)).collect();
             globals.set(name, values?)?;
         }
-        let value: Value = lua.load(body).eval()?;
+        let value: Value = function.call(())?;
         of_lua(&value)
     });
     done.unwrap_or_else(|e| Reply::error(format!("ERR {}", e.to_string().replace(['\r', '\n'], " "))))
+}
+
+/// The script as a function: it is compiled once.
+fn compiled(lua: &Lua, deployment: &mut Deployment, text: &Arc<str>) -> mlua::Result<Function> {
+    if let Some(function) = deployment.compiled.get(text) {
+        return Ok(function.clone());
+    }
+    let body = match text.strip_prefix("#!") {
+        Some(rest) => rest.split_once('\n').map_or("", |(_, body)| body),
+        None => text,
+    };
+    let function = lua.load(body).into_function()?;
+    deployment.compiled.insert(Arc::clone(text), function.clone());
+    Ok(function)
 }
 
 /// A word of a command; numbers as Redis converts them.
