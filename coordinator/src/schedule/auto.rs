@@ -196,7 +196,8 @@ pub fn next(of: &Situation<'_>, bounds: &Bounds) -> Decision {
             let by_growth = if bounds.run_cost.is_some() { Law::Balance } else { Law::Growth };
             let short = of.memory.filter(|_| memory::passes(of, expected(of, surplus, growth, of.now)));
             let urgent = [(Law::Surplus, reached), (Law::Memory, short.map(|trend| trend.at))];
-            let mut urgent = urgent.into_iter().filter_map(|(law, at)| Some((law, at.filter(|at| *at < planned)?)));
+            let mut urgent =
+                urgent.into_iter().filter_map(|(law, at)| Some((law, at.filter(|at| *at < planned)?)));
             let (law, wanted) = urgent.next().unwrap_or((by_growth, planned));
             let due = wanted.max(after(last.started, pause(of.runs, bounds)));
             let without_failures = wanted.max(after(last.started, bounds.min_interval));

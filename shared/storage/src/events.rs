@@ -77,7 +77,9 @@ impl EventKind {
     fn event_type(self, which: Option<&str>) -> String {
         match (self, which) {
             (Self::Alert, Some(change)) => format!("dev.keysweep.alert.{change}.v1"),
-            (Self::Alert | Self::Summary | Self::TtlExperiment | Self::TtlAdvice, _) => format!("dev.keysweep.{self}.v1"),
+            (Self::Alert | Self::Summary | Self::TtlExperiment | Self::TtlAdvice, _) => {
+                format!("dev.keysweep.{self}.v1")
+            }
             (Self::Decided, _) => format!("dev.keysweep.schedule.{self}.v1"),
             _ => format!("dev.keysweep.run.{self}.v1"),
         }
