@@ -61,7 +61,9 @@ fn patterns(rule: &Rule) -> String {
 
 #[cfg(test)]
 mod tests {
+    use keysweep_model::glob::Pattern;
     use keysweep_model::key::Key;
+    use keysweep_model::messages::StatedRule;
 
     use super::*;
 
@@ -85,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_told_apart_by_their_templates() {
+    fn keys_are_grouped_by_their_templates() {
         let names = (0..300).map(|n| match n % 3 {
             0 => format!("session:{n}"),
             _ => format!("page:{n}:html"),
@@ -95,6 +97,21 @@ mod tests {
             sizes(&groups),
             [("namespace", "page:{id}:html", 200, 2_000), ("namespace", "session:{id}", 100, 1_000)]
         );
+    }
+
+    #[test]
+    fn the_rules_of_a_job_come_before_names() {
+        let rule = |patterns: &[&str], durable| StatedRule {
+            matching: patterns.iter().map(|pattern| Pattern::new(*pattern).unwrap()).collect(),
+            durable,
+            ttl_ms: (!durable).then_some(60_000),
+            ..StatedRule::default()
+        };
+        let rules = RuleSet::new(&[rule(&["page:*", "part:*"], false), rule(&["session:*"], true)]).unwrap();
+        let names =
+            ["page", "part", "session", "other"].iter().flat_map(|kind| (0..50).map(move |n| (kind, n)));
+        let groups = grouped(&sample(names.map(|(kind, n)| format!("{kind}:{n}"))), Some(&rules));
+        assert_eq!(sizes(&groups), [("rule", "page:*, part:*", 100, 1_000), ("rule", "session:*", 50, 500)]);
     }
 
     #[test]

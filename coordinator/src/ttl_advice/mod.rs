@@ -218,7 +218,9 @@ impl<'a> Looking<'a> {
                 let advice = self.advice(part, TTL_PANEL_BYTES / of, &mut panels).await?;
                 about.push(TtlGroup { keys, by: by.to_owned(), advice });
             }
-            TtlAdvice { groups: about, ..why.advice(known) }
+            let why =
+                format!("not all keys have one TTL, so each group of them is looked at apart: {}", why.why);
+            TtlAdvice { groups: about, ..Refused::new("severalTtls", why).advice(known) }
         } else {
             let part = Part { followed: panel_of(None), group: None, sample, at_ms };
             self.advice(part, TTL_PANEL_BYTES, &mut panels).await?

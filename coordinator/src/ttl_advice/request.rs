@@ -44,9 +44,30 @@ impl TtlRequest {
         let Settings { db, patterns, configured_ttl, .. } = settings;
         Self {
             db: is_stated(&db.origin).then_some(db.value),
-            patterns: if is_stated(&patterns.origin) { patterns.value.clone() } else { Vec::new() },
+            patterns: if is_stated(&patterns.origin) { chosen(&patterns.value) } else { Vec::new() },
             configured_ttl: is_stated(&configured_ttl.origin).then_some(configured_ttl.value),
             ..Self::default()
         }
+    }
+}
+
+/// Patterns as a choice of keys; none if they choose all.
+fn chosen(patterns: &[String]) -> Vec<String> {
+    if patterns.iter().any(|pattern| pattern == "*") { Vec::new() } else { patterns.to_vec() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_for_all_keys_chooses_none() {
+        let check = |patterns: &[&str], expected: &[&str]| {
+            let patterns: Vec<String> = patterns.iter().map(ToString::to_string).collect();
+            assert_eq!(chosen(&patterns), expected, "{patterns:?}");
+        };
+        check(&["page:*"], &["page:*"]);
+        check(&["*"], &[]);
+        check(&["page:*", "*"], &[]);
     }
 }

@@ -56,13 +56,13 @@ impl TtlAdvice {
             let chosen = of.recommended.as_ref().map(|chosen| chosen.ttl_seconds);
             (of.refusal.clone(), of.diagnostics.current_ttl_seconds, chosen)
         };
-        let of_groups = |(one, other): (&TtlGroup, &TtlGroup)| {
-            one.keys == other.keys && one.advice.is_same(&other.advice)
+        // Groups of nearly equal size change places.
+        let has_same = |group: &TtlGroup| {
+            let found = other.groups.iter().find(|other| other.keys == group.keys);
+            found.is_some_and(|found| found.advice.is_same(&group.advice))
         };
-        let (one, other_groups) = (&self.groups, &other.groups);
-        said(self) == said(other)
-            && one.len() == other_groups.len()
-            && one.iter().zip(other_groups).all(of_groups)
+        let (groups, others) = (self.groups.len(), other.groups.len());
+        said(self) == said(other) && groups == others && self.groups.iter().all(has_same)
     }
 
     /// Whether a point of the curve is that of `today`, and the `recommended` one.
@@ -179,5 +179,15 @@ mod tests {
         assert!(refused("tooFewKeys", "3 keys").is_same(&refused("tooFewKeys", "4 keys")));
         assert!(!refused("tooFewKeys", "3 keys").is_same(&refused("unevenAges", "3 keys")));
         assert!(!refused("tooFewKeys", "3 keys").is_same(&advice(60.0, 1)));
+        let group = |keys: &str, ttl_seconds| TtlGroup {
+            keys: keys.to_owned(),
+            advice: advice(ttl_seconds, 1),
+            ..TtlGroup::default()
+        };
+        let of_groups = |groups: Vec<TtlGroup>| TtlAdvice { groups, ..TtlAdvice::default() };
+        let both = of_groups(vec![group("a", 60.0), group("b", 90.0)]);
+        assert!(both.is_same(&of_groups(vec![group("b", 90.0), group("a", 60.0)])));
+        assert!(!both.is_same(&of_groups(vec![group("b", 90.0), group("a", 90.0)])));
+        assert!(!both.is_same(&of_groups(vec![group("a", 60.0)])));
     }
 }

@@ -21,6 +21,8 @@ pub struct CacheClient {
 
 #[derive(Default)]
 struct Shared {
+    /// What the names of its keys begin with.
+    prefix: &'static str,
     ttl_ms: AtomicU64,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -30,7 +32,12 @@ struct Shared {
 impl CacheClient {
     /// Reads `keys` keys in a Poisson process each; rates are log-normal, with half a request per 3 s as their median.
     pub fn start(server: &Server, keys: usize, ttl: Duration) -> Self {
-        let shared = Arc::new(Shared::default());
+        Self::named(server, "page", keys, ttl)
+    }
+
+    /// The same with keys that begin with `prefix`.
+    pub fn named(server: &Server, prefix: &'static str, keys: usize, ttl: Duration) -> Self {
+        let shared = Arc::new(Shared { prefix, ..Shared::default() });
         shared.ttl_ms.store(ttl.as_millis() as u64, Relaxed);
         let (url, of) = (server.url(), Arc::clone(&shared));
         let thread = thread::spawn(move || {
@@ -95,7 +102,7 @@ async fn run(conn: &Conn, shared: &Shared, keys: usize) {
 
 /// Reads keys, and writes those that are missing, each with this part of the TTL.
 async fn request(conn: &Conn, shared: &Shared, keys: &BTreeSet<usize>, mut part: impl FnMut() -> f64) {
-    let names: Vec<String> = keys.iter().map(|key| format!("page:{key}")).collect();
+    let names: Vec<String> = keys.iter().map(|key| format!("{}:{key}", shared.prefix)).collect();
     let mut reads = Batch::new();
     names.iter().for_each(|name| reads.add(&[b"GET", name.as_bytes()]));
     let replies = conn.batch(reads).await.unwrap();

@@ -91,6 +91,49 @@ async fn soak_advice_that_is_followed_keeps_its_promise() {
     follow(&application, &second, 2 * TTL);
 }
 
+/// The advice about the keys of one namespace.
+#[track_caller]
+fn group<'a>(advice: &'a Value, keys: &str) -> &'a Value {
+    let groups = advice["groups"].as_array().unwrap_or_else(|| panic!("{advice:#}"));
+    groups.iter().find(|group| group["keys"] == keys).unwrap_or_else(|| panic!("{keys}: {advice:#}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "its applications need the machine to themselves; cargo xtask soak runs it"]
+async fn soak_keys_with_several_ttls_are_grouped() {
+    let _turn = super::TURN.lock().await;
+    let (server, state) = (Server::start(&[]).await.unwrap(), State::new());
+    let pages = CacheClient::start(&server, KEYS, TTL);
+    let sessions = CacheClient::named(&server, "session", KEYS, 2 * TTL);
+    thread::sleep(2 * TTL + Duration::from_secs(1));
+    let first = advice(&state, &server, &[]);
+    assert_eq!(first["refusal"], "severalTtls", "{first:#}");
+    for (keys, ttl) in [("page:{id}", 3.0), ("session:{id}", 6.0)] {
+        let group = group(&first, keys);
+        assert_eq!((&group["by"], &group["refusal"]), (&"namespace".into(), &"firstLook".into()));
+        assert_eq!(group["diagnostics"]["currentTtlSeconds"], ttl, "{group:#}");
+    }
+    let before = (pages.counted(), sessions.counted());
+    thread::sleep(Duration::from_secs(4));
+    let (mut second, mut tries) = (advice(&state, &server, &[]), 0);
+    let is_refused = |advice: &Value, keys| !group(advice, keys)["refused"].is_null();
+    // By chance, one in a hundred is.
+    while tries < 3 && (is_refused(&second, "page:{id}") || is_refused(&second, "session:{id}")) {
+        tries += 1;
+        thread::sleep(Duration::from_secs(1));
+        second = advice(&state, &server, &[]);
+    }
+    let misses = |now: (u64, u64), before: (u64, u64)| (now.1 - before.1) as f64;
+    let of_pages = misses(pages.counted(), before.0);
+    let share = 100.0 * of_pages / (of_pages + misses(sessions.counted(), before.1));
+    for (keys, share) in [("page:{id}", share), ("session:{id}", 100.0 - share)] {
+        let of = group(&second, keys);
+        let (low, estimate, high) = interval(&of["diagnostics"]["shareOfMisses"]);
+        println!("{keys}: {share:.1} % of the misses, estimated {estimate:.1} ({low:.1} to {high:.1})");
+        assert!((low..=high).contains(&share), "{of:#}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes a minute; cargo xtask soak runs it"]
 async fn soak_followed_keys_tell_of_four_times_the_ttl() {

@@ -75,7 +75,7 @@ function verdict(advice) {
 const ofKeys = (advice) => [verdict(advice), shareOf(advice.diagnostics), curve(advice), sources(advice.diagnostics)];
 
 function ofGroup(group) {
-  const title = element("h4");
+  const title = element("h3");
   title.append(group.by === "rule" ? "Keys of the rule for " : "Keys named ", element("code", group.keys));
   return [title, ...ofKeys(group)];
 }
@@ -90,5 +90,7 @@ export function ttlParts({ advice, everySeconds }) {
   }
   const about = element("p", "By the look of ", { class: "hint" });
   about.append(time(advice.at), ".");
-  return [title, ...ofKeys(advice), ...(advice.groups ?? []).flatMap(ofGroup), about].filter(Boolean);
+  // With groups, the figures are theirs.
+  const parts = advice.groups ? [verdict(advice), ...advice.groups.flatMap(ofGroup)] : ofKeys(advice);
+  return [title, ...parts, about].filter(Boolean);
 }

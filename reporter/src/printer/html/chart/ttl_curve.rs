@@ -18,7 +18,7 @@ const POINTS_MIN: f64 = 4.0;
 const LINES: u32 = 4;
 
 /// Where things are.
-struct Frame {
+struct CurveFrame {
     left: f64,
     width: f64,
     /// The ends of the axis, in percent.
@@ -26,7 +26,7 @@ struct Frame {
     high: f64,
 }
 
-impl Frame {
+impl CurveFrame {
     /// `None` if nothing of `points` can be drawn.
     fn of(points: &[TtlPoint], size: Size) -> Option<Self> {
         let ends = points.iter().flat_map(|point| [point.hit_rate.low, point.hit_rate.high]);
@@ -61,7 +61,7 @@ impl Frame {
 pub(in super::super) fn ttl_curve(id: &str, advice: &TtlAdvice, size: Size) -> Option<String> {
     let is_finite = |point: &&TtlPoint| point.hit_rate.estimate.is_finite();
     let points: Vec<TtlPoint> = advice.curve.iter().filter(is_finite).cloned().collect();
-    let frame = Frame::of(&points, size)?;
+    let frame = CurveFrame::of(&points, size)?;
     let mut drawing = Drawing::new(size.width(), TOP + HEIGHT + 30.0);
     grid(&mut drawing, &frame);
     let placed: Vec<(f64, &TtlPoint)> =
@@ -75,7 +75,7 @@ pub(in super::super) fn ttl_curve(id: &str, advice: &TtlAdvice, size: Size) -> O
     Some(drawing.finish(id, size.as_str(), "Hit rate by TTL", &words.join("; ")))
 }
 
-fn grid(drawing: &mut Drawing, frame: &Frame) {
+fn grid(drawing: &mut Drawing, frame: &CurveFrame) {
     for line in 0..=LINES {
         let rate = frame.low + (frame.high - frame.low) * f64::from(line) / f64::from(LINES);
         let (y, class) = (frame.y(rate), if line == 0 { "axis" } else { "grid" });
@@ -85,7 +85,7 @@ fn grid(drawing: &mut Drawing, frame: &Frame) {
 }
 
 /// The band and the line in it.
-fn curve(drawing: &mut Drawing, frame: &Frame, placed: &[(f64, &TtlPoint)]) {
+fn curve(drawing: &mut Drawing, frame: &CurveFrame, placed: &[(f64, &TtlPoint)]) {
     let (mut band, mut line) = (String::new(), String::new());
     let there = placed.iter().map(|(x, point)| (*x, point.hit_rate.high));
     let back = placed.iter().rev().map(|(x, point)| (*x, point.hit_rate.low));
