@@ -127,6 +127,7 @@ impl SimQueue {
             return Ok(());
         }
         if self.link.happens(self.link.rates.garbled) {
+            self.link.witness.reached(Failure::Undecodable);
             payload.truncate(fastrand::usize(..payload.len().max(1)));
         }
         let copies = if self.link.happens(self.link.rates.doubled) { 2 } else { 1 };

@@ -23,6 +23,8 @@ pub mod timeline;
 mod witness;
 mod world;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 
 pub use plan::Profile;
@@ -67,7 +69,7 @@ pub fn simulate(of: &WorldOf) -> Result<Outcome> {
         !of.without.contains(&(place - 1))
     });
     let (profile, acts) = (plan.profile, plan.acts.iter().map(ToString::to_string).collect());
-    let state_dir = std::env::temp_dir().join(format!("keysweep-sim-{}", std::process::id()));
+    let state_dir = in_memory().join(format!("keysweep-sim-{}", std::process::id()));
     let state_dir = (profile == Profile::State).then_some(state_dir);
     entropy::seed(of.seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
@@ -79,6 +81,12 @@ pub fn simulate(of: &WorldOf) -> Result<Outcome> {
     }
     let world::Verdict { wrong, ended, coverage } = verdict?;
     Ok(Outcome { profile, wrong, ended, acts, coverage })
+}
+
+/// A folder in memory, if there is one: state files are synced often.
+fn in_memory() -> PathBuf {
+    let shared = PathBuf::from("/dev/shm");
+    if shared.is_dir() { shared } else { std::env::temp_dir() }
 }
 
 /// How many acts a world has.

@@ -63,7 +63,8 @@ fn main() -> Result<ExitCode> {
 /// What a world of its own process says; `true` if nothing is wrong.
 fn world(of: &WorldOf) -> Result<(bool, String)> {
     let mut command = Command::new(std::env::current_exe().context("failed to find this program")?);
-    command.args(["--one", "--seed", &of.seed.to_string()]);
+    // Errors are part of a world, and backtraces of them are dear.
+    command.args(["--one", "--seed", &of.seed.to_string()]).env("RUST_BACKTRACE", "0");
     if let Some(profile) = of.profile {
         command.args(["--profile", &profile.to_string()]);
     }

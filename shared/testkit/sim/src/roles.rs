@@ -43,6 +43,9 @@ use crate::witness::Witness;
 /// The pause before a process that has ended starts again.
 const RESTART: Duration = Duration::from_millis(500);
 
+/// The pause before a person asks again for a run that was refused: planning one is dear.
+const ASK_AGAIN: Duration = Duration::from_secs(5);
+
 /// How often a coordinator looks for a run to drive.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -133,7 +136,7 @@ impl Process {
                         sleep(Duration::from_millis(back_ms)).await;
                     }
                 }
-                sleep(RESTART).await;
+                sleep(if role == 0 { ASK_AGAIN } else { RESTART }).await;
             }
         });
     }
