@@ -1,6 +1,6 @@
 //! Access to single keys, at any node.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keysweep_model::slot::slot_of;
@@ -81,19 +81,29 @@ pub async fn conns(access: &ConnectOptions) -> Vec<Conn> {
     conns
 }
 
-/// All keys of the deployment that match `pattern`.
+/// All keys of the deployment that match `pattern`, by pages that are within the limit of short replies.
 pub async fn matching(access: &ConnectOptions, pattern: &str) -> Vec<Vec<u8>> {
-    let mut found = Vec::new();
+    let mut found = BTreeSet::new();
     for conn in conns(access).await {
-        let Reply::Array(keys) = conn.command(&[b"KEYS", pattern.as_bytes()]).await.unwrap() else {
-            panic!("KEYS answered no list")
-        };
-        found.extend(keys.into_iter().map(|key| match key {
-            Reply::BulkString(key) => key,
-            other => panic!("KEYS answered {other:?}"),
-        }));
+        let mut cursor = b"0".to_vec();
+        loop {
+            let scan = [&b"SCAN"[..], &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", b"10000"];
+            let reply = conn.command(&scan).await.unwrap();
+            let Reply::Array(page) = &reply else { panic!("SCAN answered {reply:?}") };
+            let [Reply::BulkString(next), Reply::Array(keys)] = page.as_slice() else {
+                panic!("SCAN answered {page:?}")
+            };
+            found.extend(keys.iter().map(|key| match key {
+                Reply::BulkString(key) => key.clone(),
+                other => panic!("SCAN answered {other:?}"),
+            }));
+            if next == b"0" {
+                break;
+            }
+            cursor = next.clone();
+        }
     }
-    found
+    found.into_iter().collect()
 }
 
 /// The number of keys, including those that match no pattern.
