@@ -13,10 +13,27 @@ use crate::witness::Seen;
 /// The keys of a world, by name.
 type Keys = BTreeMap<Vec<u8>, KeyEntry>;
 
+/// The keys at the end of a run. What happens later is not its fault: a failover brings back what the run, or another client
+/// before it, had deleted.
+pub(crate) struct RunEnd {
+    began_ms: u64,
+    at_ms: u64,
+    keys: Keys,
+}
+
+impl RunEnd {
+    /// The keys of now.
+    pub(crate) fn now(deployment: &Deployment) -> Self {
+        let at_ms = keysweep_model::time::now_ms();
+        Self { began_ms: at_ms - crate::clock::elapsed_ms(), at_ms, keys: deployment.live(at_ms) }
+    }
+}
+
 /// What is wrong; empty if nothing is.
 pub(crate) fn judge(
     plan: &WorldPlan,
     before: &Keys,
+    end: &RunEnd,
     deployment: &Deployment,
     result: &CleanupResult,
     seen: &Seen,
@@ -25,7 +42,7 @@ pub(crate) fn judge(
         deployment.effects.iter().filter_map(|effect| forbidden(plan, effect, seen)).collect();
     wrong.extend(counts(deployment, result));
     if result.status == Status::Completed {
-        wrong.extend(left(plan, before, deployment));
+        wrong.extend(left(plan, before, end));
     }
     if plan.is_calm() {
         wrong.extend(inexact(plan, before, result));
@@ -99,15 +116,13 @@ fn counts(deployment: &Deployment, result: &CleanupResult) -> Vec<String> {
 }
 
 /// Keys that a complete run has left, although no client touched them and they qualified from the beginning to the end.
-fn left(plan: &WorldPlan, before: &Keys, deployment: &Deployment) -> Vec<String> {
-    let now_ms = keysweep_model::time::now_ms();
-    let after = deployment.live(now_ms);
+fn left(plan: &WorldPlan, before: &Keys, end: &RunEnd) -> Vec<String> {
     let is_left = |key: &&Vec<u8>| {
-        let (first, clock_ms) = (&before[*key], now_ms - crate::clock::elapsed_ms());
+        let first = &before[*key];
         let same = |last: &KeyEntry| last.version == first.version && last.expires_ms == first.expires_ms;
         let qualifies = |entry: &KeyEntry, at_ms: u64| wanted(plan.profile, key, entry, at_ms).is_some();
-        qualifies(first, clock_ms)
-            && after.get(*key).is_some_and(|last| same(last) && qualifies(last, now_ms))
+        qualifies(first, end.began_ms)
+            && end.keys.get(*key).is_some_and(|last| same(last) && qualifies(last, end.at_ms))
     };
     let left: Vec<String> =
         before.keys().filter(is_left).map(|key| String::from_utf8_lossy(key).into_owned()).collect();

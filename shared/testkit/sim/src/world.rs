@@ -18,7 +18,7 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::coverage::{Coverage, Failure};
 use crate::network::Net;
-use crate::oracle::judge;
+use crate::oracle::{RunEnd, judge};
 use crate::plan::{Act, PROCESSES, Profile, WORKERS, WorldPlan};
 use crate::redis::deployment::{Deployment, MoveStep};
 use crate::redis::keyspace::{KeyEntry, Value};
@@ -54,6 +54,8 @@ struct World {
     processes: Vec<Process>,
     lives: JoinSet<()>,
     before: BTreeMap<Vec<u8>, KeyEntry>,
+    /// Once there is a result.
+    end: Option<RunEnd>,
     /// What is undone later, and when.
     later: BTreeMap<u64, Vec<Undo>>,
 }
@@ -92,8 +94,15 @@ pub(crate) async fn run(plan: WorldPlan, state_dir: Option<PathBuf>) -> anyhow::
     let roles = if plan.profile.is_one_process() { 1 } else { PROCESSES.len() };
     let processes: anyhow::Result<Vec<Process>> =
         (0..roles).map(|role| Process::new(&plan, &shared, role)).collect();
-    let mut world =
-        World { plan, shared, processes: processes?, lives: JoinSet::new(), before, later: BTreeMap::new() };
+    let mut world = World {
+        plan,
+        shared,
+        processes: processes?,
+        lives: JoinSet::new(),
+        before,
+        end: None,
+        later: BTreeMap::new(),
+    };
     for process in &world.processes {
         process.start(&mut world.lives);
     }
@@ -112,6 +121,9 @@ impl World {
             sleep_until(begin + Duration::from_millis(at_ms)).await;
             for undo in self.later.remove(&at_ms).into_iter().flatten() {
                 self.undo(&undo);
+            }
+            if self.end.is_none() && self.result().await?.is_some() {
+                self.end = Some(RunEnd::now(&self.shared.net.deployment()));
             }
             while let Some(timed) = acts.next_if(|timed| timed.at_ms <= at_ms) {
                 tracing::info!("world: {:?}", timed.act);
@@ -242,7 +254,9 @@ impl World {
         let letters = dead_letters(&*self.shared.store).await?;
         let deployment = self.shared.net.deployment();
         let mut seen = std::mem::take(&mut *self.shared.witness.seen());
-        seen.wrong.extend(judge(&self.plan, &self.before, &deployment, result, &seen));
+        let now = RunEnd::now(&deployment);
+        let end = self.end.as_ref().unwrap_or(&now);
+        seen.wrong.extend(judge(&self.plan, &self.before, end, &deployment, result, &seen));
         let reached = [
             (letters > 0, Failure::DeadLetter),
             (result.accounting.spared > 0, Failure::Rewritten),
