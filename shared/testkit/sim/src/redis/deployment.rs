@@ -1,6 +1,6 @@
 //! A standalone server or a cluster: its nodes, who serves which slot, and what happened to keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -244,11 +244,13 @@ impl Deployment {
         for effect in &mut self.effects {
             effect.is_lost |= effect.node == old.id && effect.offset > replica.offset;
         }
-        let next = Replica::new(self::address(&mut self.ports), replica.keys.clone(), replica.offset);
+        let mut keys = replica.keys;
+        self.note_undone(&old, &mut keys);
+        let next = Replica::new(self::address(&mut self.ports), keys.clone(), replica.offset);
         self.nodes[at] = Node {
             id: replica.id,
             run_id: replica.run_id,
-            keys: replica.keys,
+            keys,
             replica: Some(next),
             replication_id: random_id(),
             offset: replica.offset,
@@ -258,6 +260,24 @@ impl Deployment {
         };
         self.moving.retain(|_, to| *to != at);
         self.epoch += 1;
+    }
+
+    /// What other clients did at a node and its replica did not get is undone by the failover: those keys were not there, or
+    /// were others, and are as if written now. What keysweep did stays undone.
+    fn note_undone(&mut self, old: &Node, keys: &mut Keyspace) {
+        let lost = self.effects.iter().filter(|effect| effect.is_lost && effect.node == old.id);
+        let by_keysweep: BTreeSet<&Vec<u8>> = lost.map(|effect| &effect.key).collect();
+        let written = |entry: &KeyEntry| (entry.version, entry.expires_ms);
+        let is_undone = |(key, entry): &(&Vec<u8>, &KeyEntry)| {
+            !by_keysweep.contains(*key) && old.keys.live(key, 0).map(written) != Some(written(entry))
+        };
+        let undone: Vec<Vec<u8>> = keys.iter().filter(is_undone).map(|(key, _)| key.clone()).collect();
+        for key in undone {
+            let version = self.next_version();
+            if let Some(entry) = keys.live_mut(&key, 0) {
+                entry.version = version;
+            }
+        }
     }
 
     /// Begins to move a slot, moves its keys one by one, or ends the move.
