@@ -12,7 +12,7 @@ use strum::VariantArray;
 const REGRESSIONS: &str = include_str!("../regressions.txt");
 
 /// Seconds of worlds in CI.
-const BUDGET_S: &str = "40";
+const BUDGET_S: &str = "15";
 
 fn world(args: &[&str]) -> (bool, String) {
     let ended = Command::new(env!("CARGO_BIN_EXE_keysweep-sim")).args(args).output().unwrap();
