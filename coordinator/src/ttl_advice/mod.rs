@@ -288,7 +288,8 @@ impl<'a> Looking<'a> {
     }
 
     /// Reads the counters, follows the panels that are kept, and takes a new sample if `samples`: a larger one if its keys have
-    /// several TTLs. The counters are kept with the lookups made after them, so that hit rates of any time can leave those out.
+    /// several TTLs. The counters are kept together with the number of lookups that this look made after it read them, so that
+    /// later hit rates exclude these lookups.
     async fn look(&self, samples: bool) -> Result<Look, TtlAdviceError> {
         let mut panels = record::read(self.context, self.options, &self.selection()).await?;
         let mut taken = self.snapshot().await?;

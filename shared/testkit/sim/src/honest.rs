@@ -46,15 +46,7 @@ fn sim_queue() -> SimQueue {
 
 #[tokio::test(start_paused = true)]
 async fn the_simulated_queue_passes_the_contract() {
-    queue::delivers_in_order_and_removes_acknowledged_messages(&sim_queue()).await;
-    queue::redelivers_after_the_deadline(&sim_queue(), ACK_WAIT).await;
-    queue::extending_the_deadline_delays_redelivery(&sim_queue(), ACK_WAIT).await;
-    queue::requeues_after_the_delay(&sim_queue(), ACK_WAIT).await;
-    queue::refuses_when_full_and_accepts_again(&sim_queue(), 10_000).await;
-    queue::topics_are_separate(&sim_queue()).await;
-    queue::reports_its_load(&sim_queue()).await;
-    queue::an_empty_pull_waits_and_ends(&sim_queue()).await;
-    queue::concurrent_consumers_lose_and_duplicate_nothing(&sim_queue()).await;
+    queue::holds(sim_queue, ACK_WAIT, 10_000).await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,19 @@ async fn pull_one(queue: &dyn Queue, wait: Duration) -> Option<Delivery> {
     queue.pull(Topic::Tasks, 1, wait).await.unwrap().pop()
 }
 
+/// The whole contract. `new` returns an empty queue that redelivers after `ack_wait` and takes `bytes_max` bytes.
+pub async fn holds<Q: Queue>(new: impl Fn() -> Q, ack_wait: Duration, bytes_max: usize) {
+    delivers_in_order_and_removes_acknowledged_messages(&new()).await;
+    redelivers_after_the_deadline(&new(), ack_wait).await;
+    extending_the_deadline_delays_redelivery(&new(), ack_wait).await;
+    requeues_after_the_delay(&new(), ack_wait).await;
+    refuses_when_full_and_accepts_again(&new(), bytes_max).await;
+    topics_are_separate(&new()).await;
+    reports_its_load(&new()).await;
+    an_empty_pull_waits_and_ends(&new()).await;
+    concurrent_consumers_lose_and_duplicate_nothing(&new()).await;
+}
+
 /// First in, first out; an acknowledged message is not redelivered.
 pub async fn delivers_in_order_and_removes_acknowledged_messages(queue: &dyn Queue) {
     for n in 0..10_u8 {
