@@ -63,6 +63,8 @@ pub struct Seen {
     pub live_keys: u64,
     /// What happens with each of [`TTLS`].
     pub truth: Vec<Truth>,
+    /// Requests for other keys that the counters of the server have, too. Their TTL stays.
+    pub others: Option<Truth>,
 }
 
 /// What happens with one TTL.
@@ -94,6 +96,11 @@ struct Entry {
 impl Truth {
     pub fn hit_rate(&self) -> f64 {
         self.hits as f64 / (self.hits + self.misses) as f64
+    }
+
+    /// Both together.
+    fn and(&self, other: Self) -> Self {
+        Self { hits: self.hits + other.hits, misses: self.misses + other.misses, ..*self }
     }
 }
 
@@ -129,7 +136,10 @@ impl Seen {
             ttl_ms: self.ttl_ms,
             keys: &self.keys,
             traffic: self.traffic,
-            counted_for: CountedFor::default(),
+            counted_for: match self.others {
+                Some(_) => CountedFor::OthersToo,
+                None => CountedFor::SampledKeys,
+            },
             removals: Some(self.removals),
             live_keys: Some(self.live_keys),
             key_bytes: Some(100.0),
@@ -147,6 +157,25 @@ impl Seen {
             truth.misses += is_counted;
             self.traffic.misses += measured;
         }
+    }
+
+    /// The true hit rate of all requests that are counted, with each of [`TTLS`] for these keys.
+    pub fn hit_rates(&self) -> impl Iterator<Item = f64> {
+        let others = self.others.unwrap_or_default();
+        self.truth.iter().map(move |truth| truth.and(others).hit_rate())
+    }
+
+    /// The same as a group of keys on a server with those of `other`: the server counts requests for both, and how many keys
+    /// of the group live is known by its part of a sample.
+    pub fn beside(mut self, other: &Self, seed: u64) -> Self {
+        self.traffic.hits += other.traffic.hits;
+        self.traffic.misses += other.traffic.misses;
+        self.others = Some(other.truth[2]);
+        let mut rng = Rng::with_seed(seed);
+        // Twice the share of heads varies as much as the share of a small group in a sample.
+        let heads = self.keys.iter().filter(|_| rng.bool()).count() as f64;
+        self.live_keys = (self.live_keys as f64 * 2.0 * heads / self.keys.len() as f64) as u64;
+        self
     }
 
     /// The same without what was seen after the sample was taken.
@@ -171,6 +200,7 @@ impl Application {
             removals: Removals { expired: 0, evicted: 0 },
             live_keys: 0,
             truth: vec![Truth::default(); TTLS.len()],
+            others: None,
         };
         // The clock of the server is at no particular moment within a second.
         let clock_ms = rng.u64(..1_000);

@@ -38,3 +38,12 @@ pub fn good() -> Vec<(&'static str, Application)> {
         ("early deletions", Application { deleted: 0.7, ..base }),
     ]
 }
+
+/// Applications whose keys share the counters of a server with those of [`good`], with names.
+pub fn others() -> [(&'static str, Application); 2] {
+    let popularity = Popularity::LogNormal(1.0);
+    [
+        ("beside hits", Application { rate: 6.0, popularity, ..Application::default() }),
+        ("beside misses", Application { rate: 0.05, popularity, ..Application::default() }),
+    ]
+}

@@ -1,12 +1,12 @@
 //! Inside the stated range, estimates are right and intervals hold. Quick forms of the study in `soak.rs`.
 
-use keysweep_ttl_advice::limits::TTLS;
-use keysweep_ttl_advice::{CountedFor, Estimate, Method, Observation, Traffic, advise};
+use keysweep_ttl_advice::{Method, Observation, advise};
 
 use crate::application::Application;
+use crate::cases::others;
 use crate::popularity::Popularity;
 use crate::requests::Requests;
-use crate::study::study;
+use crate::study::{Study, study, study_of_group};
 
 const SEEDS: u64 = 20;
 const SAMPLE: usize = 1_000;
@@ -18,13 +18,16 @@ const BIAS_MAX: f64 = 1.0;
 const COVERED_MIN: f64 = 90.0;
 
 fn check(application: &Application, panel: bool) {
-    let study = study(application, SAMPLE, panel, SEEDS);
-    assert!(study.refused.len() <= 1, "refused: {:?}", study.refused);
-    assert_eq!(study.rows.len(), if panel { 5 } else { 4 });
+    check_study(&study(application, SAMPLE, panel, SEEDS), panel, &format!("{application:?}"));
+}
+
+fn check_study(study: &Study, panel: bool, of: &str) {
+    assert!(study.refused.len() <= 1, "{of}: refused {:?}", study.refused);
+    assert_eq!(study.rows.len(), if panel { 5 } else { 4 }, "{of}");
     for row in &study.rows {
         let bias = row.estimate - row.truth;
-        assert!(bias.abs() <= BIAS_MAX, "{application:?}: {row:?}");
-        assert!(row.covered >= COVERED_MIN && row.keys_covered >= COVERED_MIN, "{application:?}: {row:?}");
+        assert!(bias.abs() <= BIAS_MAX, "{of}: {row:?}");
+        assert!(row.covered >= COVERED_MIN && row.keys_covered >= COVERED_MIN, "{of}: {row:?}");
     }
 }
 
@@ -81,42 +84,18 @@ fn four_times_the_ttl_takes_a_panel_that_lasts() {
     assert_eq!(curve.points.last().unwrap().ttl_ms, 2 * seen.ttl_ms);
 }
 
-/// The share of entries that are not read again is a result of its own.
-/// Keys that share the counters of their servers with others that have more requests, and mostly hits. The hit rate is that of
-/// all of them, if the TTL of these alone changes.
+/// The hit rate is then that of all requests, if the TTL of these keys alone changes.
 #[test]
 fn keys_are_estimated_although_requests_for_others_are_counted() {
-    let (these, others) = (Application::default(), Application { rate: 6.0, ..Application::default() });
-    for panel in [false, true] {
-        let (mut covered, mut points) = (0, 0);
-        for seed in 1..=SEEDS {
-            let (seen, other) = (these.run(SAMPLE, seed), others.run(100, SEEDS + seed));
-            let seen = if panel { seen } else { seen.without_panel() };
-            let traffic = Traffic {
-                hits: seen.traffic.hits + other.traffic.hits,
-                misses: seen.traffic.misses + other.traffic.misses,
-                ..seen.traffic
-            };
-            let observation =
-                Observation { traffic, counted_for: CountedFor::OthersToo, ..seen.observation() };
-            // By chance, one snapshot in a hundred is refused.
-            let Ok(curve) = advise(&observation, None, seed).curve else { continue };
-            for point in &curve.points {
-                let of = TTLS.iter().position(|ttl| point.ttl_ms as f64 == ttl * seen.ttl_ms as f64).unwrap();
-                let (truth, today, other) = (&seen.truth[of], &seen.truth[2], &other.truth[2]);
-                let requests = (truth.hits + truth.misses + other.hits + other.misses) as f64;
-                let rate = (truth.hits + other.hits) as f64 / requests;
-                let misses = truth.misses as f64 / today.misses as f64;
-                let within = |of: Estimate, value: f64| (of.low..=of.high).contains(&value);
-                assert!((point.hit_rate.estimate - rate).abs() < 0.02, "{rate}: {point:?}");
-                covered += u32::from(within(point.hit_rate, rate) && within(point.misses, misses));
-                points += 1;
-            }
+    for (beside, others) in others() {
+        for panel in [false, true] {
+            let study = study_of_group(&Application::default(), &others, SAMPLE, panel, SEEDS);
+            check_study(&study, panel, beside);
         }
-        assert!(points >= 70 && f64::from(covered) >= 0.9 * f64::from(points), "{covered} of {points}");
     }
 }
 
+/// The share of entries that are not read again is a result of its own.
 #[test]
 fn entries_that_are_never_read_again_are_counted() {
     let check = |rate: f64, expected: f64| {

@@ -1,8 +1,9 @@
 //! The tables of `docs/design/ttl-advice.md`. They run for long; `KEYSWEEP_SOAK_SEEDS` is the number of seeds.
 
+use crate::application::Application;
 use crate::attacks::{Attack, attacks};
-use crate::cases::good;
-use crate::study::{Study, study};
+use crate::cases::{good, others};
+use crate::study::{Study, study, study_of_group};
 
 const SEEDS: u64 = 200;
 const SAMPLE: usize = 2_000;
@@ -31,20 +32,41 @@ fn studies(name: &str, study: impl Fn(bool) -> Study, seeds: u64) -> [Study; 2] 
     })
 }
 
+/// Whether an estimate is too far from the truth, or an interval holds too seldom.
+fn is_wrong(both: &[Study; 2]) -> bool {
+    both.iter().zip(BIAS_MAX).any(|(study, most)| {
+        study.rows.iter().any(|row| {
+            let bias = (row.estimate - row.truth).abs();
+            bias > most || row.covered.min(row.keys_covered) < COVERED_MIN
+        })
+    })
+}
+
 #[test]
 #[ignore = "200 seeds of each application take a quarter of an hour"]
 fn soak_estimates_are_right_and_intervals_hold() {
     let seeds = seeds();
+    let wrong = |(name, application): &(&str, Application)| {
+        is_wrong(&studies(name, |panel| study(application, SAMPLE, panel, seeds), seeds))
+    };
+    let failed: Vec<_> = good().into_iter().filter(wrong).map(|(name, _)| name).collect();
+    assert!(failed.is_empty(), "wrong: {failed:#?}");
+}
+
+/// Keys of one TTL among others on the same server, whose counters are of all of them.
+#[test]
+#[ignore = "200 seeds of each application take half an hour"]
+fn soak_groups_are_estimated_and_intervals_hold() {
+    let seeds = seeds();
     let mut failed = Vec::new();
-    for (name, application) in good() {
-        let both = studies(name, |panel| study(&application, SAMPLE, panel, seeds), seeds);
-        let is_wrong = both.iter().zip(BIAS_MAX).any(|(study, most)| {
-            study.rows.iter().any(|row| {
-                let bias = (row.estimate - row.truth).abs();
-                bias > most || row.covered.min(row.keys_covered) < COVERED_MIN
-            })
-        });
-        failed.extend(is_wrong.then_some(name));
+    for (beside, others) in others() {
+        for (name, application) in good() {
+            let name = format!("{name} {beside}");
+            let of = |panel| study_of_group(&application, &others, SAMPLE, panel, seeds);
+            if is_wrong(&studies(&name, of, seeds)) {
+                failed.push(name);
+            }
+        }
     }
     assert!(failed.is_empty(), "wrong: {failed:#?}");
 }

@@ -6,7 +6,7 @@ use std::thread;
 use keysweep_ttl_advice::limits::TTLS;
 use keysweep_ttl_advice::{Curve, Refusal, advise};
 
-use crate::application::{Application, Truth};
+use crate::application::{Application, Seen, Truth};
 
 /// The figures of one TTL over all seeds, in percent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,11 +41,28 @@ pub struct Study {
 
 /// Seeds `1..=seeds` of an application, of which `sample` keys are looked at, with or without later looks.
 pub fn study(application: &Application, sample: usize, panel: bool, seeds: u64) -> Study {
+    study_of(|seed| application.run(sample, seed), panel, seeds)
+}
+
+/// The same, if the server also counts the requests for as many keys of `others`.
+pub fn study_of_group(
+    application: &Application,
+    others: &Application,
+    sample: usize,
+    panel: bool,
+    seeds: u64,
+) -> Study {
+    let run = |seed: u64| application.run(sample, seed).beside(&others.run(sample, seeds + seed), seed);
+    study_of(run, panel, seeds)
+}
+
+fn study_of(run: impl Fn(u64) -> Seen + Sync, panel: bool, seeds: u64) -> Study {
     let run = |seed: u64| {
-        let seen = application.run(sample, seed);
+        let seen = run(seed);
         let seen = if panel { seen } else { seen.without_panel() };
         (advise(&seen.observation(), None, seed).curve, seen)
     };
+    let run = &run;
     let threads = thread::available_parallelism().map_or(1, usize::from) as u64;
     let runs = thread::scope(|scope| {
         let part =
@@ -59,7 +76,7 @@ pub fn study(application: &Application, sample: usize, panel: bool, seeds: u64) 
     let mut study = Study::default();
     for (curve, seen) in runs {
         match curve {
-            Ok(curve) => study.add(&curve, &seen.truth, application.ttl_ms),
+            Ok(curve) => study.add(&curve, &seen),
             Err(refusal) => study.refused.push(refusal),
         }
     }
@@ -84,8 +101,8 @@ fn best(truth: &[Truth]) -> usize {
 }
 
 impl Study {
-    fn add(&mut self, curve: &Curve, truth: &[Truth], ttl_ms: u64) {
-        let points = &curve.points;
+    fn add(&mut self, curve: &Curve, seen: &Seen) {
+        let (points, truth, ttl_ms) = (&curve.points, &seen.truth, seen.ttl_ms);
         self.rows.resize(points.len(), Row::default());
         let today = &truth[2];
         let first = TTLS.iter().position(|ttl| points[0].ttl_ms as f64 == ttl * ttl_ms as f64).unwrap();
@@ -93,8 +110,9 @@ impl Study {
         let recommended = curve.recommended.map_or(0, |recommended| recommended.ttl_ms);
         self.not_longer += u32::from(recommended <= points[best].ttl_ms);
         self.same += u32::from(recommended == points[best].ttl_ms);
-        for ((row, point), truth) in self.rows.iter_mut().zip(points).zip(&truth[first..]) {
-            let (hit_rate, found) = (truth.hit_rate(), point.hit_rate);
+        let truths = seen.hit_rates().zip(truth).skip(first);
+        for ((row, point), (hit_rate, truth)) in self.rows.iter_mut().zip(points).zip(truths) {
+            let found = point.hit_rate;
             let keys = truth.lived / today.lived;
             row.ttl = point.ttl_ms as f64 / ttl_ms as f64;
             row.truth += hit_rate;
