@@ -4,6 +4,7 @@ use keysweep_model::metrics::{Finding, Severity};
 use keysweep_redis::limits::MEMORY_PERCENT_MAX;
 use serde_json::{Value, json};
 
+use super::ttl::low_ttl_cause;
 use super::{Rule, RuleInput, issue, recommendation};
 use crate::format::grouped;
 use crate::hit_rate::percent;
@@ -112,9 +113,12 @@ fn low_ttl(input: &RuleInput<'_>) -> Vec<Finding> {
             ("configuredTtlSeconds", json!(configured)),
             ("limit", json!(limit)),
         ];
-        recommendation("ttl-low", Severity::Warning, message, evidence)
+        vec![
+            recommendation("ttl-low", Severity::Warning, message, evidence),
+            low_ttl_cause(avg, configured, input.result),
+        ]
     };
-    low.map(found).into_iter().collect()
+    low.map(found).unwrap_or_default()
 }
 
 fn read_late(input: &RuleInput<'_>) -> Vec<Finding> {

@@ -6,6 +6,7 @@ pub(crate) mod rules;
 mod run;
 #[cfg(test)]
 mod tests;
+mod ttl;
 
 use keysweep_model::messages::RunSpec;
 use keysweep_model::metrics::{Finding, FindingKind, Severity};
@@ -36,14 +37,17 @@ type Rule = fn(&RuleInput<'_>) -> Vec<Finding>;
 
 /// The findings of all rules on `input`.
 pub(crate) fn findings(input: &RuleInput<'_>) -> Vec<Finding> {
-    run::RULES.iter().chain(rules::RULES).chain(cache::RULES).flat_map(|rule| rule(input)).collect()
+    let rules = run::RULES.iter().chain(rules::RULES).chain(cache::RULES);
+    let mut found: Vec<Finding> = rules.flat_map(|rule| rule(input)).collect();
+    found.extend(ttl::advice(&found, input));
+    found
 }
 
 /// Sets the findings of `result`, and the messages of its issues and recommendations. Praise is removed if there are
-/// other findings.
+/// other findings, except what TTL advice says beside it.
 pub(crate) fn set(result: &mut CleanupResult, mut findings: Vec<Finding>) {
     let praises = |finding: &Finding| matches!(finding.rule.as_str(), "hit-rate-good" | "hit-rate-excellent");
-    if !findings.iter().all(praises) {
+    if !findings.iter().all(|finding| praises(finding) || finding.rule == ttl::ADVICE) {
         findings.retain(|finding| !praises(finding));
     }
     result.issues = messages(&findings, FindingKind::Issue);
