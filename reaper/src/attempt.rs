@@ -74,8 +74,6 @@ pub(crate) struct BatchAttempt<'a> {
     writer: Option<BackupWriter<'a>>,
     /// Whether no earlier delivery was tried; set once this attempt is recorded.
     first: Option<bool>,
-    /// Whether a slot of the batch has another owner than at the scan.
-    moved: bool,
     /// Memory measured before the deletion.
     freed: FreedMemory,
     result: BatchResult,
@@ -94,7 +92,7 @@ impl<'a> BatchAttempt<'a> {
         same_deployment::verify_topology(of.spec, &client.topology())?;
         let freed = FreedMemory::new(of.spec.measure.freed_one_in);
         let result = BatchResult { elsewhere: without_node_ledger(of.batch), ..BatchResult::of(of.batch) };
-        Ok(Self { of, client, nodes, writer, first: None, moved: false, freed, result })
+        Ok(Self { of, client, nodes, writer, first: None, freed, result })
     }
 
     /// Acts on all candidates. Those whose slots could not be reached have no outcomes in the result.
@@ -125,8 +123,6 @@ impl<'a> BatchAttempt<'a> {
                 self.result.failure = Some(unserved(batch, slot));
             }
         }
-        let moved = |slot: u16| owner(&topology, slot) != Some(&batch.node);
-        self.moved = batch.ledger_keys > 0 && batch.groups.iter().any(|group| moved(group.slot));
         for (node, work) in routes.nodes {
             if let Err(interruption) = self.act_at(&node, work).await {
                 return Err(self.classify(&node, interruption).await);
@@ -159,9 +155,9 @@ impl<'a> BatchAttempt<'a> {
             self.of.context.failpoints.hit(FailPoint::BackupWritten).await;
         }
         self.freed.measure(&mut there).await?;
-        let doubtful = !first && (there.guard.session.evicts || self.moved);
         let mut changed = SlotSet::new();
-        while let Some((calls, replies)) = there.next_calls(doubtful).await? {
+        // A ledger that is not found may be lost: the server was flushed, evicted it, or lost it with its slot.
+        while let Some((calls, replies)) = there.next_calls(!first).await? {
             for (work, reply) in calls.iter().zip(replies) {
                 changed.extend(&self.record(&there, work, reply, first)?);
             }

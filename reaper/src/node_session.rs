@@ -46,8 +46,6 @@ pub(crate) struct NodeSession {
     /// The delete backend of the run.
     delete_backend: DeleteBackend,
     pub(crate) executor: GuardExecutor,
-    /// Whether the node evicts keys.
-    pub(crate) evicts: bool,
     /// The id of the server's process.
     pub(crate) process: String,
     /// The server's replication id when the connection was made.
@@ -88,13 +86,12 @@ impl NodeState {
         let executor = GuardExecutor::prepare(&conn, backend, two_slots(client, node)).await?;
         let status = node::status(&conn, client.db()).await?;
         let replicas = Arc::new(AtomicU64::new(status.replicas));
-        let (evicts, process, replication_id) = (status.evicts, status.process, status.replication_id);
+        let (process, replication_id) = (status.process, status.replication_id);
         Ok(session
             .insert(NodeSession {
                 conn,
                 delete_backend: backend,
                 executor,
-                evicts,
                 process,
                 replication_id,
                 replicas,

@@ -9,7 +9,8 @@
 --           letter X for each candidate, touch nothing)
 -- ARGV[2]   options, one letter each:
 --           n  the candidates are arguments, and may be in any slots of this node
---           u  an earlier attempt may have acted and its ledger may be lost: a missing key gets 'n' (unconfirmed)
+--           u  an earlier attempt may have acted, and its ledger may be lost: a candidate without an outcome in the ledger
+--              that does not qualify now may be one that it changed, and gets 'n' (unconfirmed)
 --           f  a hash whose fields expire, judged by up to 100 of them, gets 't'. Used only for servers that have
 --              hashes with field TTLs, because it takes up to three commands per key
 --           s  delete only values that were saved; the last arguments identify them (below)
@@ -29,8 +30,8 @@
 --           saved, so the candidate fails.
 --
 -- Returns one letter per candidate of this call, '!late', or '!early N' (milliseconds to wait); '' if the ledger is void.
--- Lookups that do not follow from the letters (`lookups` in guard.rs) are appended: their number, all of existing keys,
--- and the number of those by HRANDFIELD, GET and the like, each after a space.
+-- Lookups that do not follow from the letters (`lookups` in guard.rs) are appended: the number of those of existing keys,
+-- how many of these were by HRANDFIELD, GET and the like, and the number of those of missing keys, each after a space.
 --
 -- The letter 'x' (elsewhere) is given with option 'n' to a candidate that could not be read or changed here. Nothing was
 -- done to it, and the ledger records that it is left to a call with its own slot, where the server returns the reason
@@ -53,10 +54,10 @@ local conditional = string.find(options, 'w', 1, true)
 local head = conditional and 9 or 7
 local keys, skip, args = KEYS, 1, head
 if by_node then keys, skip, args = ARGV, head, head + count end
-local gone = string.find(options, 'u', 1, true) and 'n' or 'v'
+local doubtful = string.find(options, 'u', 1, true)
 local fields = string.find(options, 'f', 1, true)
 local saved, contents = string.find(options, 's', 1, true), #ARGV - count
-local lookups, reads, refused = 0, 0, nil
+local lookups, reads, misses, refused = 0, 0, 0, nil
 local letters, due = {}, {}
 
 -- The condition. What rests on a fact that is unknown is neither true nor false: nil.
@@ -146,7 +147,7 @@ if mode == 'delete' or mode == 'expire' or mode == 'inactive' or mode == 'clamp'
     elseif mode ~= 'inactive' then
       local ttl = pcall('PTTL', key)
       if ttl == -1 then letter = clamps and 's' or found
-      elseif ttl == -2 then letter = gone
+      elseif ttl == -2 then letter = 'v'
       elseif type(ttl) == 'table' then letter, refused = 'x', ttl
       elseif clamps and ttl > tonumber(ARGV[args + i]) then letter = found end
       if holds and letter == found and not holds(i, key, ttl >= 0 and ttl) then letter = 's' end
@@ -175,7 +176,7 @@ if mode == 'delete' or mode == 'expire' or mode == 'inactive' or mode == 'clamp'
       if type(expires) == 'table' then
         letter, refused = 'x', expires
       elseif expires == -2 then
-        letter = gone
+        letter = 'v'
       else
         -- Lua numbers are exact up to 53 bits: later expiry times cannot be compared.
         local still = expires < 2^53 and expires == tonumber(ARGV[args + 2 + i])
@@ -201,6 +202,18 @@ if mode == 'delete' or mode == 'expire' or mode == 'inactive' or mode == 'clamp'
         content = type(value) == 'string' and #value .. ':' .. string.sub(value, -8)
       end
       if letter ~= 'x' and content ~= ARGV[contents + i] then letter = 's' end
+    end
+    if doubtful and letter ~= found and letter ~= 'x' then
+      -- The lookups that otherwise follow from the letter: of its expiry, its idle time, its value, its type.
+      if letter == 's' then
+        lookups = lookups + 1 + (mode == 'inactive' and ARGV[args + 2] ~= '' and 1 or 0) + (kind and 1 or 0)
+        if kind == '=' then reads = reads + 1 end
+      elseif letter == 't' then
+        lookups = lookups + 1
+      elseif letter == 'v' then
+        misses = misses + 1
+      end
+      letter = 'n'
     end
     letters[i] = letter
     if letter == found then due[#due + 1] = i end
@@ -252,5 +265,5 @@ if corrected then
   pcall('SET', ledger, left .. outcome .. right, 'KEEPTTL')
   if not by_node then return corrected end
 end
-if lookups > 0 then return outcome .. ' ' .. lookups .. ' ' .. reads end
+if lookups + misses > 0 then return outcome .. ' ' .. lookups .. ' ' .. reads .. ' ' .. misses end
 return outcome

@@ -85,8 +85,8 @@ pub struct Part<'a> {
     pub reason: Reason,
     /// What to do with them.
     pub mode: GuardMode<'a>,
-    /// Whether an earlier attempt may have acted on them and its ledger may be lost: a missing key is then unconfirmed,
-    /// because it may have been deleted by that attempt.
+    /// Whether an earlier attempt may have acted on them. Its ledger may be lost: a candidate without an outcome in the
+    /// ledger that does not qualify now is unconfirmed, because that attempt may have changed it.
     pub doubtful: bool,
     /// The candidates.
     pub candidates: Vec<Candidate<'a>>,

@@ -61,8 +61,6 @@ pub struct NodeStatus {
     pub removals: Option<KeyRemovals>,
     /// How often SWAPDB was called since the process started or its statistics were reset; `None` as above.
     pub swaps: Option<u64>,
-    /// Whether memory is limited and keys are evicted at the limit: the ledger may then be evicted early.
-    pub evicts: bool,
     /// Its `maxmemory-policy`; empty if it does not report it.
     pub eviction_policy: String,
     /// Whether it counts uses of keys (an LFU policy), and so does not report idle times.
@@ -138,7 +136,6 @@ pub(super) fn of_info(conn: &Conn, db: u32, info: &Info) -> Result<NodeStatus, R
             .zip(info.number("evicted_keys"))
             .map(|(expired, evicted)| KeyRemovals { expired, evicted }),
         swaps: command_stats::swaps(info),
-        evicts: max_memory.is_some() && !policy.is_empty() && policy != "noeviction",
         counts_uses: policy.contains("lfu"),
         eviction_policy: policy.to_owned(),
         slot_tables: slot_tables(info),

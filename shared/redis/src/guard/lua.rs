@@ -83,8 +83,9 @@ fn take_lookups(reply: &mut Value) -> Lookups {
     let text = String::from_utf8_lossy(&answer[blank + 1..]).into_owned();
     answer.truncate(blank);
     let mut numbers = text.split(' ').map(|digits| digits.parse().unwrap_or_default());
-    let (hits, reads) = (numbers.next().unwrap_or_default(), numbers.next().unwrap_or_default());
-    Lookups { hits, misses: 0, reads }
+    let mut next = || numbers.next().unwrap_or_default();
+    let (hits, reads, misses) = (next(), next(), next());
+    Lookups { hits, misses, reads }
 }
 
 /// Adds the script call for `part`: its arguments are explained in `guard.lua`.

@@ -136,17 +136,20 @@ impl<'a> WatchWork<'a> {
 
     /// The letter that follows from what was `read` of a candidate at `now_ms`, or from the expected content alone.
     fn letter(&self, index: usize, read: Option<&KeyReading>, now_ms: u64) -> u8 {
-        let outcome = match (self.expected(index), read) {
-            (Some(ExpectedContent::Unsaved), _) => Outcome::Failed,
-            (_, Some(reading)) if reading.expiry == -2 && self.part.doubtful => Outcome::Unconfirmed,
-            (_, None) if self.order.acts() => Outcome::Spared,
+        let letter = match (self.expected(index), read) {
+            (Some(ExpectedContent::Unsaved), _) => Outcome::Failed.code() as u8,
+            (_, None) if self.order.acts() => Outcome::Spared.code() as u8,
             (_, read) => {
                 let unread = KeyReading::of_expiry(0);
                 let expires_at_ms = self.part.candidates[index].expires_at_ms;
-                return self.order.outcome_code(expires_at_ms, *read.unwrap_or(&unread), now_ms);
+                self.order.outcome_code(expires_at_ms, *read.unwrap_or(&unread), now_ms)
             }
         };
-        outcome.code() as u8
+        let acts = Outcome::from_code(letter).is_some_and(Outcome::is_changed);
+        match self.part.doubtful && self.order.acts() && !acts {
+            true => Outcome::Unconfirmed.code() as u8,
+            false => letter,
+        }
     }
 
     /// Works until each candidate has its letter.

@@ -198,17 +198,20 @@ async fn a_refused_effect_is_left_to_its_slot_and_the_others_are_done() {
     assert!(bench.exists(&bench.keys[1]).await);
 }
 
-/// After an earlier attempt whose ledger was evicted, a missing key may be one that it deleted.
+/// After an earlier attempt whose ledger is lost, a key that does not qualify may be one that it deleted, or one that was
+/// written again since.
 #[tokio::test]
-async fn missing_keys_are_unconfirmed_if_the_ledger_may_be_lost() {
+async fn what_does_not_qualify_is_unconfirmed_if_the_ledger_may_be_lost() {
     let Some(bench) = Bench::new(3).await else { return };
     assert_eq!(bench.call(bench.part(DELETE)).await, outcomes(&[Deleted; 3]));
     let ledger = bench.part(DELETE).ledger.key(bench.window.run);
     bench.send(&[b"UNLINK", &ledger]).await;
     bench.send(&[b"SET", bench.keys[1].as_bytes(), b"new"]).await;
     let doubtful = || Part { doubtful: true, ..bench.part(DELETE) };
+    bench.send(&[b"SET", bench.keys[2].as_bytes(), b"new", b"EX", b"1000"]).await;
     let expected = outcomes(&[Unconfirmed, Deleted, Unconfirmed]);
     assert_eq!(bench.call(doubtful()).await, expected);
+    assert!(bench.exists(&bench.keys[2]).await);
     // It is recorded: a later attempt, which has no doubt, does not count them as vanished either.
     assert_eq!(bench.call(bench.part(DELETE)).await, expected);
 }

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use keysweep_model::ids::BatchId;
 use keysweep_model::messages::{Action, Lookups, Reason};
-use keysweep_model::outcome::Outcome::{self, Deleted, Expired, Failed, Spared, Unreached, Vanished};
+use keysweep_model::outcome::Outcome::{
+    self, Deleted, Expired, Failed, Spared, Unconfirmed, Unreached, Vanished,
+};
 use keysweep_redis::Throttle;
-use keysweep_redis::guard::{self, Act, BatchWindow, Guard, GuardCall, GuardMode, GuardReply, GuardVerdict};
+use keysweep_redis::guard::{
+    self, Act, BatchWindow, Guard, GuardCall, GuardMode, GuardReply, GuardVerdict, Part,
+};
 use keysweep_redis::{RedisError, Reply, node};
 
 use super::bench::{Backend, Bench};
@@ -26,6 +30,8 @@ all_backends! {
     expire_gives_each_stale_key_a_ttl_once,
     deleting_stale_keys_looks_each_up_once_and_leaves_no_other_trace,
     look_ups_are_known,
+    what_a_lost_ledger_leaves_is_changed_or_unconfirmed,
+    a_ttl_that_an_earlier_attempt_may_have_set_is_unconfirmed,
     a_call_that_died_half_way_is_not_taken_for_done,
     what_was_done_can_be_recalled_from_a_server_that_takes_no_writes,
 }
@@ -48,9 +54,18 @@ impl Bench {
         window: BatchWindow,
         mode: GuardMode<'_>,
     ) -> Result<GuardReply, RedisError> {
-        let part = self.backend.part(window.batch, 7, &self.group, mode, None);
+        self.try_part(window, self.backend.part(window.batch, 7, &self.group, mode, None)).await
+    }
+
+    async fn try_part(&self, window: BatchWindow, part: Part<'_>) -> Result<GuardReply, RedisError> {
         let call = GuardCall { window, parts: &[part] };
         self.means.call(&self.conn, call).await.unwrap().remove(0)
+    }
+
+    /// A call after an earlier attempt whose ledger may be lost.
+    async fn answer_in_doubt(&self, mode: GuardMode<'_>) -> GuardReply {
+        let part = self.backend.part(self.window.batch, 7, &self.group, mode, None);
+        self.try_part(self.window, Part { doubtful: true, ..part }).await.unwrap()
     }
 
     fn ledger(&self) -> Vec<u8> {
@@ -236,6 +251,39 @@ async fn look_ups_are_known(backend: Backend) {
     assert_eq!(reported, Lookups::of(2, 2));
     reported += extra;
     assert_eq!(counted, reported);
+}
+
+/// Of the keys that were deleted, one is missing, one was written again, and one was written again with a TTL.
+async fn what_a_lost_ledger_leaves_is_changed_or_unconfirmed(backend: Backend) {
+    let names = [b"missing".as_slice(), b"stale again", b"expires", b"gone before"];
+    let bench = Bench::new(backend, &names).await;
+    for name in &names[..3] {
+        bench.set(name).await;
+    }
+    assert_eq!(bench.call(DELETE).await, outcomes(&[Deleted, Deleted, Deleted, Vanished]));
+    bench.conn.info_text("FLUSHALL").await.unwrap();
+    bench.set(b"stale again").await;
+    bench.conn.info_text("SET expires value PX 3600000").await.unwrap();
+    let before = bench.lookups().await;
+    let GuardReply { verdict, extra_lookups } = bench.answer_in_doubt(DELETE).await;
+    let counted = bench.lookups_since(before).await;
+    let expected = [Unconfirmed, Deleted, Unconfirmed, Unconfirmed];
+    assert_eq!(verdict, outcomes(&expected));
+    assert!(bench.exists(b"expires").await && !bench.exists(b"stale again").await);
+    let mut reported = guard::lookups(Reason::Stale, false, None, &expected);
+    reported += extra_lookups;
+    assert_eq!(counted, reported);
+    // The new ledger records it: whoever comes later does not count them as vanished or spared.
+    assert_eq!(bench.call(DELETE).await, outcomes(&expected));
+}
+
+async fn a_ttl_that_an_earlier_attempt_may_have_set_is_unconfirmed(backend: Backend) {
+    let bench = Bench::new(backend, &[b"stale"]).await;
+    bench.set(b"stale").await;
+    let expire = act(Action::Expire { ttl_ms: 90_000, jitter_ms: 0 });
+    assert_eq!(bench.call(expire).await, outcomes(&[Expired]));
+    bench.conn.command(&[b"UNLINK", &bench.ledger()]).await.unwrap();
+    assert_eq!(bench.answer_in_doubt(expire).await.verdict, outcomes(&[Unconfirmed]));
 }
 
 #[tokio::test]
