@@ -91,6 +91,8 @@ pub(crate) enum Act {
     Delete { key: usize },
     /// A person deletes the lock of the job.
     Unlock,
+    /// A person deletes the ledgers of all runs.
+    DropLedgers,
     /// A client deletes all keys of a server.
     Flush { node: usize },
     /// A person cancels the run.
@@ -174,6 +176,12 @@ impl WorldPlan {
         let mut acts: Vec<Timed> = (0..rng.usize(1..25)).map(|_| draw(&mut rng)).collect();
         let more: Vec<Timed> = acts.iter().flat_map(|timed| with_it(timed, &mut rng)).collect();
         acts.extend(more);
+        // Drawn with a seed of their own: the worlds of seeds that were wrong once stay as they are.
+        let mut apart = Rng::with_seed(!seed);
+        if apart.u8(..8) == 0 {
+            let at_ms = grace_ms + apart.u64(..3_000);
+            acts.push(Timed { at_ms, act: Act::DropLedgers });
+        }
         acts.sort_by_key(|timed| timed.at_ms);
         // About two thirds of the keys have no TTL: some worlds stop at the limit.
         let max_delete_percent = if rng.u8(..8) == 0 { 75 } else { 100 };

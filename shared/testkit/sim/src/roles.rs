@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) witness: Arc<Witness>,
     /// The result of a run in one process, and why it was cancelled.
     pub(crate) result: Mutex<Option<(CleanupResult, Option<CancelKind>)>>,
+    /// Whether the only process has planned a run, and lives.
+    pub(crate) runs_alone: AtomicBool,
     /// Why no run was begun, if its limit did not allow it.
     pub(crate) refusal: Mutex<Option<String>>,
     /// Where the state file is.
@@ -209,8 +212,10 @@ async fn ask(context: &Context, options: &Options) -> anyhow::Result<()> {
 
 /// Plans a run and carries it out, as `keysweep run` does.
 async fn run_alone(shared: &Shared, context: &Context, options: &Options) -> anyhow::Result<()> {
+    shared.runs_alone.store(false, Ordering::Relaxed);
     let mut plan = preflight(options, RunId::new(), now_ms()).await?;
     plan.try_out(options).await?;
+    shared.runs_alone.store(true, Ordering::Relaxed);
     let (progress, _) = watch::channel(Progress::start(embedded::keys(&plan)));
     let result = embedded::run(context, options, &plan, progress).await?;
     let cancel = context.records(result.run_id).cancel().await?.map(|cancel| cancel.kind);

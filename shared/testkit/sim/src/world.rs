@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -87,6 +88,7 @@ pub(crate) async fn run(plan: WorldPlan, state_dir: Option<PathBuf>) -> anyhow::
         store: Arc::new(MemoryStore::default()),
         witness,
         result: Mutex::default(),
+        runs_alone: AtomicBool::default(),
         refusal: Mutex::default(),
         state_dir,
         addresses,
@@ -208,6 +210,14 @@ impl World {
         Ok(!history::read(&*self.shared.store).await?.is_empty())
     }
 
+    /// Whether a run has begun that did not end with its only process.
+    async fn is_driven(&self) -> anyhow::Result<bool> {
+        match self.plan.profile.is_one_process() {
+            true => Ok(self.shared.runs_alone.load(Ordering::Relaxed)),
+            false => self.has_run().await,
+        }
+    }
+
     async fn cancel(&self) -> anyhow::Result<()> {
         let cancel = Cancel { kind: CancelKind::Asked, cause: "a person".to_owned() };
         for line in history::read(&*self.shared.store).await? {
@@ -229,7 +239,7 @@ impl World {
             if let Some(cause) = self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 return Ok(self.without_run(cause));
             }
-            if is_late && !self.has_run().await? && self.is_unreachable() {
+            if is_late && self.is_unreachable() && !self.is_driven().await? {
                 return Ok(
                     self.without_run("no address in the settings is that of a server any more".to_owned())
                 );
@@ -305,7 +315,8 @@ fn happen_to_servers(deployment: &mut Deployment, act: &Act, at_ms: u64) {
         Act::Expire { key, ttl_ms } => deployment.touch(&keys::name(*key), Some(*ttl_ms), now),
         Act::Delete { key } => deployment.touch(&keys::name(*key), None, now),
         Act::Flush { node } => deployment.flush(*node),
-        Act::Unlock => deployment.unlock(),
+        Act::Unlock => deployment.remove_all(b"keysweep:lock:"),
+        Act::DropLedgers => deployment.remove_all(b"keysweep:ledger:"),
         _ => {}
     }
 }

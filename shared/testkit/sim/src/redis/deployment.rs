@@ -27,11 +27,27 @@ pub(crate) struct Effect {
     pub(crate) after_ms: u64,
     /// Whether a failover has undone it.
     pub(crate) is_lost: bool,
-    /// The run whose ledger was written in the same step.
-    pub(crate) run: Option<String>,
+    /// The ledger that was written in the same step.
+    pub(crate) ledger: Option<LedgerOf>,
     node: String,
     /// How many bytes of its history the node had after it.
     offset: u64,
+}
+
+/// What a ledger belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LedgerOf {
+    pub(crate) run: String,
+    pub(crate) batch: String,
+}
+
+impl LedgerOf {
+    /// By the name of the key: its parts follow a tag.
+    pub(super) fn named(key: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(key.strip_prefix(b"keysweep:ledger:{")?).into_owned();
+        let mut parts = text.split(':').skip(1).map(str::to_owned);
+        Some(Self { run: parts.next()?, batch: parts.next()? })
+    }
 }
 
 /// What was done to a key.
@@ -48,8 +64,8 @@ pub(crate) enum EffectKind {
 pub(crate) struct Step {
     /// The clock of its server.
     pub(super) clock_ms: u64,
-    /// The run that it belongs to.
-    pub(super) run: Option<String>,
+    /// The ledger that it writes.
+    pub(super) ledger: Option<LedgerOf>,
     /// The slot of its first key.
     pub(super) slot: Option<u16>,
 }
@@ -186,13 +202,12 @@ impl Deployment {
         }
     }
 
-    /// A person deletes the locks of jobs.
-    pub(crate) fn unlock(&mut self) {
+    /// A person deletes all keys whose names begin so.
+    pub(crate) fn remove_all(&mut self, prefix: &[u8]) {
         for node in &mut self.nodes {
-            let is_lock = |(key, _): &(&Vec<u8>, &KeyEntry)| key.starts_with(b"keysweep:lock:");
-            let locks: Vec<Vec<u8>> = node.keys.iter().filter(is_lock).map(|(key, _)| key.clone()).collect();
-            for lock in locks {
-                node.keys.remove(&lock);
+            let named = node.keys.iter().map(|(key, _)| key).filter(|key| key.starts_with(prefix));
+            for key in named.cloned().collect::<Vec<_>>() {
+                node.keys.remove(&key);
                 node.offset += 50;
             }
         }
@@ -216,7 +231,7 @@ impl Deployment {
                 at_ms,
                 after_ms,
                 is_lost: false,
-                run: self.step.run.clone(),
+                ledger: self.step.ledger.clone(),
                 node,
                 offset: self.nodes[at].offset,
             });

@@ -3,7 +3,7 @@
 use keysweep_model::slot::slot_of;
 
 use super::commands::number;
-use super::deployment::Deployment;
+use super::deployment::{Deployment, LedgerOf};
 use super::keyspace::KeyEntry;
 use super::resp::{Command, Reply};
 use super::script;
@@ -80,7 +80,7 @@ impl Deployment {
                 if watched.iter().any(|watched| watched.is_changed(entry(self, &watched.key).as_ref())) {
                     return Reply::Bulk(None);
                 }
-                self.step.run = queued.iter().flatten().find_map(|word| ledger_run(word));
+                self.step.ledger = queued.iter().flatten().find_map(|word| LedgerOf::named(word));
                 let done = queued.iter().map(|command| self.carry_out(at, session, command));
                 return Reply::Array(done.collect());
             }
@@ -104,16 +104,9 @@ impl Deployment {
         };
         let Some(text) = text else { return Reply::error("NOSCRIPT No matching script. Please use EVAL.") };
         let (keys, args) = args[2..].split_at(usize::try_from(count).unwrap_or(0).min(args.len() - 2));
-        self.step.run = keys.first().and_then(|key| ledger_run(key));
+        self.step.ledger = keys.first().and_then(|key| LedgerOf::named(key));
         self.step.slot = keys.first().map(|key| slot_of(key));
         let lua = self.lua.clone();
         script::run(&lua, self, at, &text, keys, args)
     }
-}
-
-/// The run that a ledger key belongs to: what follows its tag.
-fn ledger_run(key: &[u8]) -> Option<String> {
-    let rest = key.strip_prefix(b"keysweep:ledger:{")?;
-    let text = String::from_utf8_lossy(rest);
-    text.split(':').nth(1).map(str::to_owned)
 }
