@@ -7,6 +7,7 @@ use std::sync::Once;
 
 use keysweep_redis::{Conn, ConnectOptions, Reply, Tls, TlsFiles, node};
 use keysweep_servers::{ClusterServers, Seeder, Server};
+use keysweep_testkit::kit::keys::matching_at;
 
 use super::certificates::Certificates;
 
@@ -143,7 +144,8 @@ impl TestDeployment {
     pub async fn names(&self, pattern: &str) -> BTreeSet<String> {
         let mut names = BTreeSet::new();
         for conn in &self.conns {
-            names.extend(names_at(conn, pattern).await);
+            let text = |key| String::from_utf8(key).expect("the tests' keys are text");
+            names.extend(matching_at(conn, pattern).await.into_iter().map(text));
         }
         names
     }
@@ -162,30 +164,6 @@ impl TestDeployment {
     pub async fn keys(&self, pattern: &str) -> usize {
         self.names(pattern).await.len()
     }
-}
-
-/// How often a server is asked: on a busy machine it may answer late.
-const ATTEMPTS: usize = 3;
-
-/// The reply to a command.
-pub async fn asked(conn: &Conn, command: &str) -> Reply {
-    let mut failures = Vec::new();
-    while failures.len() < ATTEMPTS {
-        match conn.info_text(command).await {
-            Ok(reply) => return reply,
-            Err(failure) => failures.push(failure.to_string()),
-        }
-    }
-    panic!("`{command}` was not answered: {failures:?}")
-}
-
-async fn names_at(conn: &Conn, pattern: &str) -> Vec<String> {
-    let Reply::Array(keys) = asked(conn, &format!("KEYS {pattern}")).await else { panic!("KEYS is a list") };
-    let text = |key| match key {
-        Reply::BulkString(bytes) => String::from_utf8(bytes).expect("the tests' keys are text"),
-        other => panic!("not a key: {other:?}"),
-    };
-    keys.into_iter().map(text).collect()
 }
 
 /// A job file with three rules for the keys of [`TestDeployment::seed_stale`]: one deletes a tenth of them, one gives the

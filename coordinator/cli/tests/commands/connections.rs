@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use keysweep_redis::{Conn, Reply};
 use keysweep_servers::{ClusterServers, Server};
+use keysweep_testkit::kit::keys::asked;
 use keysweep_testkit::sentinel::Sentinel;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::cli::deployment::{TestDeployment, asked};
+use crate::cli::deployment::TestDeployment;
 use crate::cli::keysweep;
 
 /// The reply of a server without TLS to a connection beyond its limit.

@@ -81,27 +81,46 @@ pub async fn conns(access: &ConnectOptions) -> Vec<Conn> {
     conns
 }
 
-/// All keys of the deployment that match `pattern`, by pages that are within the limit of short replies.
+/// How often a server is asked: on a busy machine it may answer late.
+const ATTEMPTS: usize = 3;
+
+/// The reply to a command.
+pub async fn asked(conn: &Conn, command: &str) -> Reply {
+    let mut failures = Vec::new();
+    while failures.len() < ATTEMPTS {
+        match conn.info_text(command).await {
+            Ok(reply) => return reply,
+            Err(failure) => failures.push(failure.to_string()),
+        }
+    }
+    panic!("`{command}` was not answered: {failures:?}")
+}
+
+/// The keys of a server that match `pattern`. All tests of a process share its limit for replies, so pages are small.
+pub async fn matching_at(conn: &Conn, pattern: &str) -> BTreeSet<Vec<u8>> {
+    let (mut found, mut cursor) = (BTreeSet::new(), "0".to_owned());
+    loop {
+        let reply = asked(conn, &format!("SCAN {cursor} MATCH {pattern} COUNT 1000")).await;
+        let Reply::Array(page) = &reply else { panic!("SCAN answered {reply:?}") };
+        let [Reply::BulkString(next), Reply::Array(keys)] = page.as_slice() else {
+            panic!("SCAN answered {page:?}")
+        };
+        found.extend(keys.iter().map(|key| match key {
+            Reply::BulkString(key) => key.clone(),
+            other => panic!("SCAN answered {other:?}"),
+        }));
+        if next == b"0" {
+            return found;
+        }
+        cursor = String::from_utf8(next.clone()).unwrap();
+    }
+}
+
+/// All keys of the deployment that match `pattern`.
 pub async fn matching(access: &ConnectOptions, pattern: &str) -> Vec<Vec<u8>> {
     let mut found = BTreeSet::new();
     for conn in conns(access).await {
-        let mut cursor = b"0".to_vec();
-        loop {
-            let scan = [&b"SCAN"[..], &cursor, b"MATCH", pattern.as_bytes(), b"COUNT", b"10000"];
-            let reply = conn.command(&scan).await.unwrap();
-            let Reply::Array(page) = &reply else { panic!("SCAN answered {reply:?}") };
-            let [Reply::BulkString(next), Reply::Array(keys)] = page.as_slice() else {
-                panic!("SCAN answered {page:?}")
-            };
-            found.extend(keys.iter().map(|key| match key {
-                Reply::BulkString(key) => key.clone(),
-                other => panic!("SCAN answered {other:?}"),
-            }));
-            if next == b"0" {
-                break;
-            }
-            cursor = next.clone();
-        }
+        found.extend(matching_at(&conn, pattern).await);
     }
     found.into_iter().collect()
 }
