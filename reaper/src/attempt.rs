@@ -146,8 +146,6 @@ impl<'a> BatchAttempt<'a> {
         // The semaphore is never closed.
         let _permit = state.permits.acquire().await;
         let mut there = NodeAttempt::enter(self.of, &state, &self.client, node, work.into()).await?;
-        // The attempt is recorded only now: a batch whose nodes were never reachable counts as untried.
-        let first = self.begin().await?;
         there.start(&self.client).await;
         if let Some(writer) = &mut self.writer {
             let saved = writer.save(&mut there).await?;
@@ -155,6 +153,8 @@ impl<'a> BatchAttempt<'a> {
             self.of.context.failpoints.hit(FailPoint::BackupWritten).await;
         }
         self.freed.measure(&mut there).await?;
+        // The attempt is recorded only now: a batch that could not be read or saved is untried.
+        let first = self.begin().await?;
         let mut changed = SlotSet::new();
         // A ledger that is not found may be lost: the server was flushed, evicted it, or lost it with its slot.
         while let Some((calls, replies)) = there.next_calls(!first).await? {
