@@ -290,11 +290,6 @@ async fn slots_move() {
     Box::pin(cluster_scenario(Kind::Resharding, 2)).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn slots_move_and_primaries_fail() {
-    Box::pin(cluster_scenario(Kind::Both, 3)).await;
-}
-
 /// Random scenarios of each kind, by seed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes half an hour; cargo xtask soak runs it"]

@@ -75,12 +75,6 @@ pub async fn cut_off(urls: Vec<String>, point: FailPoint, visit: u32, happens: b
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_delivery_twice_on_a_cluster() {
-    let cluster = kit::cluster().await;
-    delivered_twice(cluster.urls(), 20_000, 100).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_delivery_twice_on_a_standalone_server() {
     let server = kit::standalone().await;
     delivered_twice(vec![server.url()], 20_000, 0).await;
@@ -89,18 +83,6 @@ async fn every_delivery_twice_on_a_standalone_server() {
 #[test]
 fn every_point_is_in_the_table() {
     assert_eq!(POINTS.map(|(point, _)| point), FailPoint::ALL);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_crash_point_on_a_cluster() {
-    for (point, again) in POINTS {
-        for (visit, happens) in [(1, true), (2, again)] {
-            println!("{point:?}, visit {visit}");
-            // Cleared in each iteration.
-            let cluster = kit::cluster().await;
-            cut_off(cluster.urls(), point, visit, happens).await;
-        }
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
