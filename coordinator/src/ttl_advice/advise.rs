@@ -15,6 +15,9 @@ use super::panel::{Found, Panel};
 use super::refused::loaded;
 use super::report::{self, Refused};
 
+/// The name of the refusal of a first look, after which a second one tells more.
+pub const FIRST_LOOK: &str = "firstLook";
+
 /// The name of the refusal while lookups of a run are among those that were counted.
 pub(crate) const NOT_COMPARABLE: &str = "notComparable";
 
@@ -99,15 +102,15 @@ impl Seen {
             (None, Some(_)) => Err(Refused::new(
                 NOT_COMPARABLE,
                 "the counters of the first look cannot be compared with those of now: a run of keysweep was going on, or \
-                 they are no longer kept; call again later",
+                 they are no longer kept; look again later",
             )),
             (None, None) => {
                 let again = span(self.again.as_secs_f64());
                 let why = format!(
-                    "hits and misses need two looks, and this is the first at these keys with this TTL; call again in \
-                     {again}, or let one call look for a while (`--for`)"
+                    "hits and misses need two looks, and this is the first at these keys with this TTL; look again in \
+                     {again}"
                 );
-                Err(Refused::new("firstLook", why))
+                Err(Refused::new(FIRST_LOOK, why))
             }
         }
     }

@@ -52,7 +52,7 @@ impl CountedInterval {
             return Err(Refused::new(
                 "reset",
                 "a server restarted or failed over, or its counters were reset, since the first look: what was counted \
-                 before does not belong to what is counted now; call again later",
+                 before does not belong to what is counted now; look again later",
             ));
         }
         if let Some(removals) = self.removals {

@@ -31,6 +31,7 @@ use keysweep_ttl_advice::{CountedFor, several_ttls, upper_end};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
+pub use self::advise::FIRST_LOOK;
 pub(crate) use self::advise::NOT_COMPARABLE;
 use self::advise::{Seen, idle};
 use self::counted::CountedInterval;

@@ -14,7 +14,7 @@ pub(super) fn without_ttl(keys: usize) -> Refused {
     }
     let why = format!(
         "what remains of the TTLs of {keys} keys has no sharp upper end: they are written with several TTLs, or with a \
-         random part; state the TTL with `--configured-ttl`, or choose keys that have the same with `--pattern`"
+         random part; state the TTL (`configured_ttl`), or choose keys that have the same (`patterns`)"
     );
     Refused::new("noSharpEnd", why)
 }
@@ -33,7 +33,7 @@ pub(super) fn loaded(sample: &TtlSample, ttl_ms: u64) -> Option<Refused> {
         let wait = span(seconds(ttl_ms.saturating_sub(uptime_ms)).ceil());
         let why = format!(
             "{loaded} of {} sampled keys are older than the process of their server, so it does not know when they were \
-             last read; call again in {wait}",
+             last read; look again in {wait}",
             sample.keys.len()
         );
         Refused::new("loadedKeys", why)
@@ -70,7 +70,7 @@ mod tests {
             &[0, 602, 3_599],
             Some(
                 "2 of 3 sampled keys are older than the process of their server, so it does not know when they were last \
-                 read; call again in 50 min",
+                 read; look again in 50 min",
             ),
         );
         let mut ages = vec![10; 100];

@@ -41,11 +41,12 @@ impl TtlRequest {
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let is_stated = |origin: &Origin| !matches!(origin, Origin::Default);
-        let Settings { db, patterns, configured_ttl, .. } = settings;
+        let Settings { db, patterns, configured_ttl, ttl_target_hit_rate, .. } = settings;
         Self {
             db: is_stated(&db.origin).then_some(db.value),
             patterns: if is_stated(&patterns.origin) { chosen(&patterns.value) } else { Vec::new() },
             configured_ttl: is_stated(&configured_ttl.origin).then_some(configured_ttl.value),
+            target_hit_rate: ttl_target_hit_rate.value.map(|percent| f64::from(percent) / 100.0),
             ..Self::default()
         }
     }
@@ -58,7 +59,27 @@ fn chosen(patterns: &[String]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use keysweep_config::{Environment, FlagLayer, JobFile, resolve};
+
     use super::*;
+
+    #[test]
+    fn a_job_states_what_its_advice_is_about() {
+        let of = |settings: &str| {
+            let text =
+                format!("[redis.main]\nurls = [\"redis://r\"]\n[[job]]\nname = \"nightly\"\n{settings}");
+            let file = JobFile::parse(Path::new("k.toml"), &text).unwrap();
+            TtlLooks::of(&resolve(&FlagLayer::default(), &Environment::default(), Some(&file)).unwrap())
+        };
+        let stated = of("configured_ttl = \"20m\"\nttl_look_every = \"5m\"\nttl_target_hit_rate = 85");
+        assert_eq!(stated.every, Duration::from_secs(300));
+        let TtlRequest { configured_ttl, target_hit_rate, .. } = stated.request;
+        assert_eq!((configured_ttl, target_hit_rate), (Some(Duration::from_secs(1_200)), Some(0.85)));
+        let TtlRequest { configured_ttl, target_hit_rate, .. } = of("").request;
+        assert_eq!((configured_ttl, target_hit_rate), (None, None));
+    }
 
     #[test]
     fn a_pattern_for_all_keys_chooses_none() {

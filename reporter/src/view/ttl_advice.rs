@@ -128,7 +128,7 @@ fn whole(estimate: f64) -> u64 {
 fn recommendation(advice: &TtlAdvice) -> String {
     let from = match advice.diagnostics.method.as_deref() {
         Some("panel") => "Estimated from keys that were followed.",
-        _ => "Estimated from keys at one moment: keys that are followed (`--for`, or more calls) tell more.",
+        _ => "Estimated from keys at one moment: keys that are followed from look to look tell more.",
     };
     let chosen = match &advice.recommended {
         Some(chosen) => format!("Recommended: {}, because {}.", span(chosen.ttl_seconds), chosen.reason),

@@ -3,7 +3,7 @@
 use coordinator::exit;
 use coordinator::options::Options;
 use coordinator::state;
-use coordinator::ttl_advice::{TtlRequest, ttl_advice};
+use coordinator::ttl_advice::{FIRST_LOOK, TtlRequest, ttl_advice};
 use keysweep_config::Settings;
 use reporter::printer::terminal;
 use reporter::view;
@@ -19,14 +19,20 @@ use crate::signals::Signals;
 /// When servers cannot be used, or a signal arrives.
 pub async fn advise(settings: &Settings, args: &TtlAdviseArgs, show: OutputMode) -> Result<u8, CommandError> {
     let options = Options::from_settings(settings)?;
+    let of_job = TtlRequest::of(settings);
     let request = TtlRequest {
-        target_hit_rate: args.target_hit_rate.map(|percent| percent / 100.0),
+        target_hit_rate: args.target_hit_rate.map(|percent| percent / 100.0).or(of_job.target_hit_rate),
         look_for: args.look_for.unwrap_or_default(),
-        ..TtlRequest::of(settings)
+        ..of_job
     };
     let mut signals = Signals::catch()?;
     let context = state::context_to_read(&options).await;
     let advice = signals.or_stop(Box::pin(ttl_advice(&context, &options, &request))).await??;
     show.print(&advice, || terminal::blocks(&view::ttl_advice(&advice)))?;
+    let again =
+        advice.diagnostics.call_again_seconds.filter(|_| advice.refusal.as_deref() == Some(FIRST_LOOK));
+    if let Some(seconds) = again {
+        tracing::info!("one call can look twice: `--for {seconds:.0}s`");
+    }
     Ok(exit::DONE)
 }

@@ -62,7 +62,7 @@ async fn soak_advice_that_is_followed_keeps_its_promise() {
     thread::sleep(TTL + Duration::from_secs(1));
     let first = advice(&state, &server, &[]);
     let why = first["refused"].as_str().unwrap();
-    assert!(why.contains("need two looks") && why.contains("call again in 2 s"), "{why}");
+    assert!(why.contains("need two looks") && why.contains("look again in 2 s"), "{why}");
     assert_eq!((&first["recommended"], first["curve"].as_array().map(Vec::len)), (&Value::Null, Some(0)));
     assert_eq!(
         (&first["diagnostics"]["currentTtlSeconds"], &first["diagnostics"]["ttlFrom"]),

@@ -155,6 +155,9 @@ settings! {
         configured_ttl: Duration => SettingDef::job(
                 "configured_ttl", "KEYSWEEP_CONFIGURED_TTL", SettingKind::seconds(1, 3_650 * DAY_S))
             .flag("--configured-ttl").also(&[Scope::TtlAdvise]).default("15m");
+        /// Hit rate in percent that a recommended TTL must reach; without it, memory decides
+        ttl_target_hit_rate: Option<u8> => SettingDef::job(
+                "ttl_target_hit_rate", "KEYSWEEP_TTL_TARGET_HIT_RATE", SettingKind::Whole { min: 1, max: 99 });
     }
 
     Action {
