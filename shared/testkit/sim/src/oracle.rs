@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keysweep_model::result::{CleanupResult, Status};
+use keysweep_runtime::limits::BATCH_LIFE;
 
 use crate::keys::{is_protected, wanted};
-use crate::plan::{Profile, WorldPlan};
+use crate::plan::{Act, Profile, WorldPlan};
 use crate::redis::deployment::{Deployment, Effect, EffectKind};
 use crate::redis::keyspace::{KeyEntry, Value};
 use crate::witness::Seen;
@@ -37,10 +38,11 @@ pub(crate) fn judge(
     deployment: &Deployment,
     result: &CleanupResult,
     seen: &Seen,
+    dead_letters: u64,
 ) -> Vec<String> {
     let mut wrong: Vec<String> =
         deployment.effects.iter().filter_map(|effect| forbidden(plan, effect, seen)).collect();
-    wrong.extend(counts(deployment, result));
+    wrong.extend(counts(deployment, result, keeps_ledgers(plan, result) && dead_letters == 0));
     if result.status == Status::Completed {
         wrong.extend(left(plan, before, end));
     }
@@ -84,8 +86,19 @@ fn forbidden(plan: &WorldPlan, effect: &Effect, seen: &Seen) -> Option<String> {
     }
 }
 
-/// Sums of the result that are not those of the world.
-fn counts(deployment: &Deployment, result: &CleanupResult) -> Vec<String> {
+/// Whether every ledger was there for each attempt at its batch, and each batch was tried until it had its receipt: then every
+/// change is known.
+fn keeps_ledgers(plan: &WorldPlan, result: &CleanupResult) -> bool {
+    let loses = |act: &Act| matches!(act, Act::Flush { .. } | Act::DropLedgers | Act::FailOver { .. });
+    let life_ms = u64::try_from(BATCH_LIFE.as_millis()).unwrap_or(u64::MAX);
+    plan.keeps_time()
+        && !plan.acts.iter().any(|timed| loses(&timed.act))
+        && (plan.broker.lost, plan.broker.garbled) == (0, 0)
+        && result.duration_ms < life_ms
+}
+
+/// Sums of the result that are not those of the world. `all_known`: no change is uncertain.
+fn counts(deployment: &Deployment, result: &CleanupResult, all_known: bool) -> Vec<String> {
     let counts = &result.accounting;
     let mut wrong = Vec::new();
     if !counts.balanced || !counts.is_balanced() {
@@ -114,6 +127,9 @@ fn counts(deployment: &Deployment, result: &CleanupResult) -> Vec<String> {
     }
     if lasting > done + unconfirmed {
         wrong.push(format!("{lasting} keys were changed, {done} are said to be, and {unconfirmed} may be"));
+    }
+    if all_known && lasting > done {
+        wrong.push(format!("{lasting} keys were changed with their ledgers, and {done} are said to be"));
     }
     wrong
 }

@@ -12,7 +12,7 @@ use keysweep_model::result::CleanupResult;
 use keysweep_model::time::now_ms;
 use keysweep_storage::history;
 use keysweep_storage::queue::MemoryQueue;
-use keysweep_storage::records::Records;
+use keysweep_storage::records::{Decision, Record, Records};
 use keysweep_storage::store::MemoryStore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
@@ -124,7 +124,7 @@ impl World {
             for undo in self.later.remove(&at_ms).into_iter().flatten() {
                 self.undo(&undo);
             }
-            if self.end.is_none() && self.result().await?.is_some() {
+            if self.end.is_none() && (self.result().await?.is_some() || self.is_checked().await?) {
                 self.end = Some(RunEnd::now(&self.shared.net.deployment()));
             }
             while let Some(timed) = acts.next_if(|timed| timed.at_ms <= at_ms) {
@@ -266,7 +266,7 @@ impl World {
         let mut seen = std::mem::take(&mut *self.shared.witness.seen());
         let now = RunEnd::now(&deployment);
         let end = self.end.as_ref().unwrap_or(&now);
-        seen.wrong.extend(judge(&self.plan, &self.before, end, &deployment, result, &seen));
+        seen.wrong.extend(judge(&self.plan, &self.before, end, &deployment, result, &seen, letters));
         let reached = [
             (letters > 0, Failure::DeadLetter),
             (result.accounting.spared > 0, Failure::Rewritten),
@@ -278,6 +278,25 @@ impl World {
         let (status, counts) = (result.status, &result.accounting);
         let ended = format!("{status:?} after {} s: {counts:?}", clock::elapsed_ms() / 1_000);
         Ok(Verdict { wrong: seen.wrong, ended, coverage: seen.coverage })
+    }
+
+    /// Whether a driver has checked at the end of its work that no write is gone. A reporter that stands still makes the
+    /// result later; what a failover undoes in between is as if it came after.
+    async fn is_checked(&self) -> anyhow::Result<bool> {
+        for line in history::read(&*self.shared.store).await? {
+            let (records, mut revision) = (Records::new(Arc::clone(&self.shared.store), line.run_id), 0);
+            while let Some((next, record)) = records.next_after(revision).await? {
+                if let Some(Record::Decision { decision: Decision::Check { gone, unknown, .. }, .. }) =
+                    &record
+                    && gone.is_empty()
+                    && unknown.is_empty()
+                {
+                    return Ok(true);
+                }
+                revision = next;
+            }
+        }
+        Ok(false)
     }
 
     async fn result(&self) -> anyhow::Result<Option<(CleanupResult, Option<CancelKind>)>> {
