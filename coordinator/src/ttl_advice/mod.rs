@@ -296,18 +296,20 @@ impl<'a> Looking<'a> {
         let mut taken = self.snapshot().await?;
         let at_ms = taken.at_ms;
         let mut own: BTreeMap<NodeId, Lookups> = BTreeMap::new();
+        let were_grouped = panels.iter().any(|kept| kept.group.is_some());
         let looked = async {
             let keys: Vec<&PanelKey> = panels.iter().flat_map(|kept| &kept.panel.keys).collect();
             let found = self.places.follow(&keys, &mut own).await?;
             if !samples {
                 return Ok((found, TtlSample::default(), None));
             }
-            let sample = self.places.sample(&self.rules, TTL_SAMPLE_KEYS, &mut own).await?;
+            // Keys that had several TTLs at the last look will have them again.
+            let wanted = if were_grouped { TTL_GROUPED_KEYS } else { TTL_SAMPLE_KEYS };
+            let mut sample = self.places.sample(&self.rules, wanted, &mut own).await?;
             let several = several(&sample).filter(|_| self.request.configured_ttl.is_none());
-            let sample = match several {
-                Some(_) => self.places.sample(&self.rules, TTL_GROUPED_KEYS, &mut own).await?,
-                None => sample,
-            };
+            if several.is_some() && !were_grouped {
+                sample = self.places.sample(&self.rules, TTL_GROUPED_KEYS, &mut own).await?;
+            }
             Ok::<_, TtlAdviceError>((found, sample, several))
         };
         let looked = looked.await;
