@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use coordinator::options::Options;
@@ -99,10 +98,7 @@ fn finished(line: &RunLine) -> Timestamp {
 
 #[test]
 fn a_month_of_schedules_samples_summaries_and_retention() {
-    let mut process = Command::new(std::env::current_exe().unwrap());
-    let ended = process.args(["--ignored", "--exact", "calendar::month"]).output().unwrap();
-    let said = [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
-    assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+    super::in_own_process("calendar::month");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

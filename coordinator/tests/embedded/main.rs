@@ -2,6 +2,8 @@
 #![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "tests write the files that they try out")]
 
+use std::process::Command;
+
 mod aggressive;
 mod altered_batches;
 mod auto_schedule;
@@ -20,6 +22,7 @@ mod id_prefixes;
 mod idle_times;
 mod int64_limits;
 mod lock;
+mod memory_growth;
 mod network;
 mod node_ledgers;
 mod output_limit;
@@ -46,3 +49,11 @@ mod unserved_slots;
 mod verify;
 mod versions;
 mod without_scripts;
+
+/// Runs an ignored test of this binary in a process of its own: it sets the clock, which is that of the whole process.
+fn in_own_process(test: &str) {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    let ended = process.args(["--ignored", "--exact", test]).output().unwrap();
+    let said = [ended.stdout, ended.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+}
