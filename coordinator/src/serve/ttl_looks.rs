@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use keysweep_model::duration::millis;
 use keysweep_model::time::{now_ms, rfc3339};
-use keysweep_model::ttl_advice::{SampledTtlAdvice, TtlAdvice};
+use keysweep_model::ttl_advice::SampledTtlAdvice;
+use keysweep_model::ttl_advice::refusal::NOT_COMPARABLE;
 use keysweep_storage::events::Event;
 use keysweep_storage::history;
 use keysweep_storage::store::StoreError;
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use super::{ServedJob, ServiceState};
 use crate::shared_run;
-use crate::ttl_advice::{NOT_COMPARABLE, TtlAdviceError, follow, ttl_advice};
+use crate::ttl_advice::{TtlAdviceError, follow, ttl_advice};
 
 /// When looks are due: at the middle of each interval, because samples and most schedules begin with an hour or a minute.
 pub(super) struct LookTimes {
@@ -63,8 +64,7 @@ pub(super) async fn look(shared: &ServiceState, job: &ServedJob, slot: u64) -> R
     }
     let advice = ttl_advice(context, options, request).await.or_else(TtlAdviceError::into_refusal)?;
     // A run has begun since. What was said before still holds.
-    let is_overtaken = |advice: &TtlAdvice| advice.refusal.as_deref() == Some(NOT_COMPARABLE);
-    if is_overtaken(&advice) || advice.groups.iter().any(|group| is_overtaken(&group.advice)) {
+    if advice.with_groups().any(|advice| advice.is_refused_as(NOT_COMPARABLE)) {
         return Ok(());
     }
     let at_ms = now_ms();

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use keysweep_model::ttl_advice::refusal::{FIRST_LOOK, NOT_COMPARABLE};
 use keysweep_model::ttl_advice::{TtlAdvice, TtlDiagnostics};
 use keysweep_ttl_advice::limits::{FOLLOWED_MIN, FOLLOWED_SHARE_MIN};
 use keysweep_ttl_advice::{CountedFor, Idle, Observation, Refusal, SampledKey, Traffic, advise};
@@ -14,12 +15,6 @@ use super::look::{SeenKey, TtlSample};
 use super::panel::{Found, Panel};
 use super::refused::loaded;
 use super::report::{self, Refused};
-
-/// The name of the refusal of a first look, after which a second one tells more.
-pub const FIRST_LOOK: &str = "firstLook";
-
-/// The name of the refusal while lookups of a run are among those that were counted.
-pub(crate) const NOT_COMPARABLE: &str = "notComparable";
 
 /// The seed of random weights: the same looks give the same advice.
 const SEED: u64 = 1;

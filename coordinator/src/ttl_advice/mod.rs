@@ -19,6 +19,7 @@ use keysweep_model::glob::PatternError;
 use keysweep_model::ids::NodeId;
 use keysweep_model::messages::{HitRateSource, Lookups, Rules};
 use keysweep_model::time::now_ms;
+use keysweep_model::ttl_advice::refusal::SEVERAL_TTLS;
 use keysweep_model::ttl_advice::{TtlAdvice, TtlDiagnostics, TtlGroup};
 use keysweep_policy::RuleSet;
 use keysweep_redis::{RedisError, RedisErrorKind, Throttle};
@@ -31,8 +32,6 @@ use keysweep_ttl_advice::{CountedFor, several_ttls, upper_end};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
-pub use self::advise::FIRST_LOOK;
-pub(crate) use self::advise::NOT_COMPARABLE;
 use self::advise::{Seen, idle};
 use self::counted::CountedInterval;
 use self::groups::{Group, grouped};
@@ -221,7 +220,7 @@ impl<'a> Looking<'a> {
             }
             let why =
                 format!("not all keys have one TTL, so each group of them is looked at apart: {}", why.why);
-            TtlAdvice { groups: about, ..Refused::new("severalTtls", why).advice(known) }
+            TtlAdvice { groups: about, ..Refused::new(SEVERAL_TTLS, why).advice(known) }
         } else {
             let part = Part { followed: panel_of(None), group: None, sample, at_ms };
             self.advice(part, TTL_PANEL_BYTES, &mut panels).await?

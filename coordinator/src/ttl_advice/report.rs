@@ -98,3 +98,20 @@ fn sentence(reason: Reason) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use keysweep_model::ttl_advice::refusal;
+
+    use super::*;
+
+    #[test]
+    fn refusals_of_the_estimate_have_the_names_that_others_compare() {
+        let full = Refusal::CapacityBound { evicted: 1, expired: 1, longest_idle_ms: None };
+        let early = Refusal::DeletedEarly { share: 0.5, miss_rate: 0.5, saved_at_most: 0.5 };
+        let several = Refusal::SeveralTtls { above: 1, below: 1, remaining_ms: 1 };
+        assert_eq!(full.name(), refusal::CAPACITY_BOUND);
+        assert_eq!(early.name(), refusal::DELETED_EARLY);
+        assert_eq!(several.name(), refusal::SEVERAL_TTLS);
+    }
+}

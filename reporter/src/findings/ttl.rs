@@ -3,6 +3,7 @@
 
 use keysweep_model::metrics::{Finding, Severity};
 use keysweep_model::result::CleanupResult;
+use keysweep_model::ttl_advice::refusal::{CAPACITY_BOUND, DELETED_EARLY};
 use keysweep_model::ttl_advice::{SampledTtlAdvice, TtlAdvice, TtlEstimate, TtlPoint};
 use serde_json::json;
 
@@ -16,7 +17,7 @@ pub(super) const ADVICE: &str = "ttl-advice";
 const JUDGE_TTL: [&str; 4] = ["hit-rate-critical", "hit-rate-good", "hit-rate-excellent", "ttl-short"];
 
 /// Advice that is refused for these reasons says that the TTL hardly matters. For all others, nothing is known.
-const TTL_HARDLY_MATTERS: [&str; 2] = ["capacityBound", "deletedEarly"];
+const TTL_HARDLY_MATTERS: [&str; 2] = [CAPACITY_BOUND, DELETED_EARLY];
 
 /// What measures more than a run does.
 const LOOK: &str = "`keysweep ttl advise`, without a stated TTL, finds the one that keys are written with.";

@@ -1,8 +1,28 @@
 //! What another TTL would do to a cache, as programs read it: `keysweep ttl advise --json`, the service, results and events.
 //! Its field names are a contract. The estimate itself is made elsewhere.
 
+use std::iter;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// Names of refusals that are compared, here and in other crates. Their texts are a contract.
+pub mod refusal {
+    /// It is the first look, after which a second one tells more.
+    pub const FIRST_LOOK: &str = "firstLook";
+
+    /// Lookups of a run are among those that were counted.
+    pub const NOT_COMPARABLE: &str = "notComparable";
+
+    /// The keys are written with several TTLs.
+    pub const SEVERAL_TTLS: &str = "severalTtls";
+
+    /// Keys are evicted before they expire.
+    pub const CAPACITY_BOUND: &str = "capacityBound";
+
+    /// Entries are deleted before they expire.
+    pub const DELETED_EARLY: &str = "deletedEarly";
+}
 
 /// What is known of other TTLs. Its field names are a contract.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -49,6 +69,17 @@ pub struct SampledTtlAdvice {
 }
 
 impl TtlAdvice {
+    /// The advice itself, and that about each of its groups.
+    pub fn with_groups(&self) -> impl Iterator<Item = &Self> {
+        iter::once(self).chain(self.groups.iter().map(|group| &group.advice))
+    }
+
+    /// Whether it is refused for the reason of this name.
+    #[must_use]
+    pub fn is_refused_as(&self, refusal: &str) -> bool {
+        self.refusal.as_deref() == Some(refusal)
+    }
+
     /// Whether `other` recommends the same, or refuses for the same reason, apart from figures that change with every look.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {

@@ -3,8 +3,9 @@
 use coordinator::exit;
 use coordinator::options::Options;
 use coordinator::state;
-use coordinator::ttl_advice::{FIRST_LOOK, TtlRequest, ttl_advice};
+use coordinator::ttl_advice::{TtlRequest, ttl_advice};
 use keysweep_config::Settings;
+use keysweep_model::ttl_advice::refusal::FIRST_LOOK;
 use reporter::printer::terminal;
 use reporter::view;
 
@@ -29,8 +30,7 @@ pub async fn advise(settings: &Settings, args: &TtlAdviseArgs, show: OutputMode)
     let context = state::context_to_read(&options).await;
     let advice = signals.or_stop(Box::pin(ttl_advice(&context, &options, &request))).await??;
     show.print(&advice, || terminal::blocks(&view::ttl_advice(&advice)))?;
-    let again =
-        advice.diagnostics.call_again_seconds.filter(|_| advice.refusal.as_deref() == Some(FIRST_LOOK));
+    let again = advice.diagnostics.call_again_seconds.filter(|_| advice.is_refused_as(FIRST_LOOK));
     if let Some(seconds) = again {
         tracing::info!("one call can look twice: `--for {seconds:.0}s`");
     }
