@@ -36,7 +36,7 @@ use self::advise::{Seen, idle};
 use self::counted::CountedInterval;
 use self::groups::{Group, grouped};
 use self::look::{Places, SeenKey, TtlSample};
-use self::panel::{Found, Panel, PanelKey, Since, tolerance};
+use self::panel::{Found, Panel, PanelKey, Since, pause, tolerance};
 use self::record::{KeptPanel, Selection};
 use self::refused::without_ttl;
 use self::report::{Refused, seconds};
@@ -44,8 +44,7 @@ pub use self::request::{TtlLooks, TtlRequest};
 use crate::discover::discover;
 use crate::inspect::databases;
 use crate::limits::{
-    TTL_CALL_AGAIN_MIN, TTL_GROUPED_KEYS, TTL_LOOK_PAUSE_MIN, TTL_LOOKS, TTL_PANEL_BYTES,
-    TTL_PANEL_KEY_BYTES, TTL_SAMPLE_KEYS,
+    TTL_CALL_AGAIN_MIN, TTL_GROUPED_KEYS, TTL_PANEL_BYTES, TTL_PANEL_KEY_BYTES, TTL_SAMPLE_KEYS,
 };
 use crate::options::Options;
 use crate::preflight::PreflightError;
@@ -106,10 +105,8 @@ pub async fn ttl_advice(
     let until = Instant::now() + request.look_for;
     let mut advice = looking.whole_look().await?;
     while Instant::now() < until {
-        let ttl =
-            advice.diagnostics.current_ttl_seconds.map_or(Duration::from_secs(1), Duration::from_secs_f64);
-        let pause = (ttl / TTL_LOOKS).max(TTL_LOOK_PAUSE_MIN);
-        sleep(pause.min(until.duration_since(Instant::now()))).await;
+        let left = until.duration_since(Instant::now());
+        sleep(pause(&advice).map_or(left, |pause| pause.min(left))).await;
         if Instant::now() < until {
             looking.look_at_panel().await?;
         } else {

@@ -9,11 +9,14 @@
 //! - Whether a key survived is known only if it was looked at within the last quarter of `T` before its expiry. Keys of which
 //!   that is not so are left out, whatever is found of them later, so that neither kind is favoured.
 
+use std::time::Duration;
+
 use keysweep_model::key::Key;
+use keysweep_model::ttl_advice::TtlAdvice;
 use keysweep_ttl_advice::{FollowUp, Idle, SampledKey};
 use serde::{Deserialize, Serialize};
 
-use crate::limits::TTL_PANEL_TTLS;
+use crate::limits::{TTL_LOOK_PAUSE_MIN, TTL_LOOKS, TTL_PANEL_TTLS};
 
 /// The part of the TTL before its expiry in which a key must have been looked at.
 const WATCHED: u64 = 4;
@@ -21,6 +24,12 @@ const WATCHED: u64 = 4;
 /// How far times may be off for a TTL of `ttl_ms`: clocks differ, and what is derived from keys depends on chance.
 pub(super) fn tolerance(ttl_ms: u64) -> u64 {
     ttl_ms / 200
+}
+
+/// When the keys that are followed must be looked at again, by the shortest TTL; `None` if none are followed.
+pub(super) fn pause(advice: &TtlAdvice) -> Option<Duration> {
+    let ttls = advice.with_groups().filter_map(|advice| advice.diagnostics.current_ttl_seconds);
+    ttls.map(|ttl| (Duration::from_secs_f64(ttl) / TTL_LOOKS).max(TTL_LOOK_PAUSE_MIN)).min()
 }
 
 /// The keys of the first look, and what is known of them since. It is kept between calls.

@@ -1,5 +1,7 @@
 //! What looks at a key, one after the other, say about it.
 
+use keysweep_model::ttl_advice::{TtlDiagnostics, TtlGroup};
+
 use super::*;
 
 /// The TTL; keys expire at 1,000 and were first looked at when 100 were left.
@@ -93,4 +95,21 @@ fn a_panel_is_over_when_all_is_known_or_after_some_ttls() {
     assert!(panel.is_over(panel.begun_ms + TTL * TTL_PANEL_TTLS));
     panel.follow(&[there(1_100, 1_430)]);
     assert!(panel.is_over(1_100));
+}
+
+#[test]
+fn looks_come_so_often_that_the_shortest_ttl_is_followed() {
+    let of = |current_ttl_seconds| TtlAdvice {
+        diagnostics: TtlDiagnostics { current_ttl_seconds, ..TtlDiagnostics::default() },
+        ..TtlAdvice::default()
+    };
+    let grouped = |ttls: &[Option<f64>]| {
+        let groups = ttls.iter().map(|ttl| TtlGroup { advice: of(*ttl), ..TtlGroup::default() });
+        TtlAdvice { groups: groups.collect(), ..of(None) }
+    };
+    assert_eq!(pause(&of(Some(3_600.0))), Some(Duration::from_secs(450)));
+    assert_eq!(pause(&of(Some(1.0))), Some(TTL_LOOK_PAUSE_MIN));
+    assert_eq!(pause(&of(None)), None);
+    assert_eq!(pause(&grouped(&[Some(36_000.0), None, Some(3_600.0)])), Some(Duration::from_secs(450)));
+    assert_eq!(pause(&grouped(&[None])), None);
 }
