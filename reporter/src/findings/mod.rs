@@ -44,11 +44,14 @@ pub(crate) fn findings(input: &RuleInput<'_>) -> Vec<Finding> {
 }
 
 /// Sets the findings of `result`, and the messages of its issues and recommendations. Praise is removed if there are
-/// other findings, except what TTL advice says beside it.
+/// other findings, except what TTL advice says beside it; then that is, too, unless another finding judges the TTL.
 pub(crate) fn set(result: &mut CleanupResult, mut findings: Vec<Finding>) {
     let praises = |finding: &Finding| matches!(finding.rule.as_str(), "hit-rate-good" | "hit-rate-excellent");
     if !findings.iter().all(|finding| praises(finding) || finding.rule == ttl::ADVICE) {
         findings.retain(|finding| !praises(finding));
+        if !findings.iter().any(ttl::judges) {
+            findings.retain(|finding| finding.rule != ttl::ADVICE);
+        }
     }
     result.issues = messages(&findings, FindingKind::Issue);
     result.recommendations = messages(&findings, FindingKind::Recommendation);

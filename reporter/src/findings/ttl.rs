@@ -20,7 +20,8 @@ const JUDGE_TTL: [&str; 4] = ["hit-rate-critical", "hit-rate-good", "hit-rate-ex
 const TTL_HARDLY_MATTERS: [&str; 2] = [CAPACITY_BOUND, DELETED_EARLY];
 
 /// What measures more than a run does.
-const LOOK: &str = "`keysweep ttl advise`, without a stated TTL, finds the one that keys are written with.";
+const ADVISE_HINT: &str =
+    "`keysweep ttl advise`, without a stated TTL, finds the one that keys are written with.";
 
 /// Why the mean of what is left of TTLs may be as low as `avg` of `configured`, both in seconds. Keys that are written evenly
 /// with one TTL have half of it left on average. Those that are deleted or written again early are missing among the old ones,
@@ -35,9 +36,9 @@ pub(super) fn low_ttl_cause(avg: f64, configured: f64, result: &CleanupResult) -
         span(configured / 2.0)
     );
     if let Some(p99) = metrics.ttl.p99 {
-        message += &format!(" 99% of them expire within {}:", span(p99));
+        message += &format!(" 99% of them expire within {}.", span(p99));
     }
-    message += " fewer keys were written lately than before, or they are written with a shorter TTL.";
+    message += " Fewer keys were written lately than before, or they are written with a shorter TTL.";
     let growth = metrics.growth.as_ref().filter(|growth| growth.is_exact());
     if let Some(growth) = growth.filter(|growth| growth.keys_now < growth.keys_before) {
         let [before, now] = [growth.keys_before, growth.keys_now].map(grouped);
@@ -48,7 +49,7 @@ pub(super) fn low_ttl_cause(avg: f64, configured: f64, result: &CleanupResult) -
         Some(TtlEstimate { estimate, low, high }) => {
             format!(" Of followed keys, {estimate:.1}% ({low:.1}–{high:.1}) ended before they expired.")
         }
-        None => format!(" {LOOK}"),
+        None => format!(" {ADVISE_HINT}"),
     };
     let evidence = [
         ("avgTTL", json!(avg)),
@@ -62,10 +63,14 @@ pub(super) fn low_ttl_cause(avg: f64, configured: f64, result: &CleanupResult) -
     recommendation("ttl-low-cause", Severity::Info, message, evidence)
 }
 
+/// Whether a finding judges the TTL, so that what is known of it stands beside.
+pub(super) fn judges(finding: &Finding) -> bool {
+    JUDGE_TTL.contains(&finding.rule.as_str())
+}
+
 /// What the latest advice says about the TTL, if one of the other findings judges it.
 pub(super) fn advice(found: &[Finding], input: &RuleInput<'_>) -> Option<Finding> {
-    let judges_ttl = |finding: &Finding| JUDGE_TTL.contains(&finding.rule.as_str());
-    let sampled = input.result.metrics.ttl_advice.as_ref().filter(|_| found.iter().any(judges_ttl))?;
+    let sampled = input.result.metrics.ttl_advice.as_ref().filter(|_| found.iter().any(judges))?;
     let SampledTtlAdvice { at, advice } = &**sampled;
     let (said, expected) = match (&advice.refused, advice.refusal.as_deref()) {
         (None, _) => recommended(advice)?,

@@ -46,19 +46,24 @@ fn low() -> Case {
     })
 }
 
+fn rules(case: &Case) -> Vec<String> {
+    case.findings().into_iter().map(|finding| finding.rule).collect()
+}
+
 fn cause(case: &Case) -> String {
-    let rules: Vec<String> = case.findings().into_iter().map(|finding| finding.rule).collect();
-    assert_eq!(rules, ["ttl-low", "ttl-low-cause"]);
+    assert_eq!(rules(case), ["ttl-low", "ttl-low-cause"]);
     case.advice("ttl-low-cause").unwrap()
 }
 
 #[test]
 fn a_low_mean_ttl_does_not_show_invalidations() {
     let even = "A mean of 2 min 30 s does not show invalidations: keys that are written evenly with a TTL of 15 min have \
-                7 min 30 s left on average, and more if they are deleted early. 99% of them expire within 7 min: fewer keys \
+                7 min 30 s left on average, and more if they are deleted early. 99% of them expire within 7 min. Fewer keys \
                 were written lately than before, or they are written with a shorter TTL.";
     let ask = "`keysweep ttl advise`, without a stated TTL, finds the one that keys are written with.";
     assert_eq!(cause(&low()), format!("{even} {ask}"));
+    let unknown = low().with(|case| case.result.metrics.ttl.p99 = None);
+    assert_eq!(cause(&unknown), format!("{} {ask}", even.replace(" 99% of them expire within 7 min.", "")));
     let grown = |keys_before, keys_now, percent_max: f64| {
         let growth = Growth {
             run_id: RunId::new(),
@@ -86,10 +91,9 @@ fn a_low_mean_ttl_does_not_show_invalidations() {
 
 #[test]
 fn advice_stands_beside_what_a_hit_rate_is_said_to_show() {
-    let check = |hits, advice: TtlAdvice, rules: &[&str], message: &str| {
+    let check = |hits, advice: TtlAdvice, expected: &[&str], message: &str| {
         let case = advised(&rate(hits), advice);
-        let found: Vec<String> = case.findings().into_iter().map(|finding| finding.rule).collect();
-        assert_eq!(found, rules, "{hits}");
+        assert_eq!(rules(&case), expected, "{hits}");
         let message =
             (!message.is_empty()).then(|| format!("TTL advice of 24 Nov 2026, 06:00 UTC: {message}."));
         assert_eq!(case.advice("ttl-advice"), message, "{hits}");
@@ -117,14 +121,25 @@ fn advice_stands_beside_what_a_hit_rate_is_said_to_show() {
     check(4_500, refused("firstLook", "two looks are needed"), &["hit-rate-critical"], "");
 }
 
+/// Most keys in the last fifth of their life are still used.
+fn read_late(case: &mut Case) {
+    case.result.metrics.ttl.read_late_percent = Some(60.0);
+    case.fold.statistics.late = 100;
+    case.configured_ttl(Some(900_000));
+}
+
+#[test]
+fn advice_goes_with_the_praise_that_it_stands_beside() {
+    let good = advised(&rate(8_000), curve(Some(900.0)));
+    assert_eq!(rules(&good), ["hit-rate-good", "ttl-advice"]);
+    let full = |case: &mut Case| case.result.metrics.redis_health.memory_usage_percent = Some(99.0);
+    assert_eq!(rules(&good.with(full)), ["memory-high"]);
+    assert_eq!(rules(&good.with(read_late)), ["ttl-short", "ttl-advice"], "another finding judges the TTL");
+}
+
 #[test]
 fn advice_is_shown_where_keys_are_read_late() {
-    let late = with(|case| {
-        case.result.metrics.ttl.read_late_percent = Some(60.0);
-        case.fold.statistics.late = 100;
-        case.configured_ttl(Some(900_000));
-    });
-    let found = advised(&late, curve(Some(900.0))).findings();
+    let found = advised(&with(read_late), curve(Some(900.0))).findings();
     assert_eq!(
         found.iter().map(|finding| finding.rule.as_str()).collect::<Vec<_>>(),
         ["ttl-short", "ttl-advice"]
