@@ -22,7 +22,7 @@ const IN_TIME: Duration = Duration::from_secs(1);
 
 /// How long a client waits for a connection, or for the rest of a response: longer than any limit on how long a response may
 /// take, which is what the tests are about.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A login whose body does not come.
 pub const HALF_A_LOGIN: &str = "POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
@@ -38,7 +38,7 @@ pub async fn begin_at(from: SocketAddr, to: SocketAddr, text: &str) -> Option<Tc
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind(from).unwrap();
-    let stream = tokio::time::timeout(PATIENCE, socket.connect(to)).await.ok()?.ok()?;
+    let stream = tokio::time::timeout(CLIENT_TIMEOUT, socket.connect(to)).await.ok()?.ok()?;
     let stream = stream.into_std().unwrap();
     stream.set_nonblocking(false).unwrap();
     // It may have been closed meanwhile.
@@ -52,7 +52,7 @@ pub async fn get(to: SocketAddr, path: &str) -> (String, Duration) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: keysweep\r\nConnection: close\r\n\r\n");
     let mut text = String::new();
     if let Some(mut stream) = begin("127.0.0.1".parse().unwrap(), to, &request).await {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(CLIENT_TIMEOUT)).unwrap();
         let _ = stream.read_to_string(&mut text);
     }
     (text, begun.elapsed())

@@ -20,7 +20,7 @@ const CONNECTIONS: usize = 10_000;
 const OTHER_FILES: usize = 2_000;
 
 /// One crowd at a time: two of them need more files than many systems allow a process.
-static CROWD: Mutex<()> = Mutex::const_new(());
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// The first port of the clients.
 const FIRST_PORT: u16 = 20_000;
@@ -55,7 +55,7 @@ fn count() -> usize {
 
 /// Opens connections from 200 addresses that send `texts` in turn; `probe` is called all along.
 async fn crowd(service: &Running, address: &str, texts: &[&str], probe: impl AsyncFn()) {
-    let _alone = CROWD.lock().await;
+    let _alone = TURN.lock().await;
     let to: SocketAddr = address.parse().unwrap();
     let before = service.peak_kib();
     let mut held = Vec::new();
