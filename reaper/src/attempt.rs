@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use keysweep_model::ids::NodeId;
 use keysweep_model::messages::{ReapBatch, RunSpec};
+use keysweep_model::outcome::Outcome;
 use keysweep_model::slot::SlotSet;
 use keysweep_model::time::now_ms;
 use keysweep_redis::guard::{Act, GuardMode, GuardReply, GuardVerdict};
@@ -49,15 +50,12 @@ impl BatchContext<'_> {
 
 /// Why an attempt ends without a result. What it did is recorded in the ledgers.
 pub(crate) enum Interruption {
-    /// The batch should be tried again after this delay: it is too early, or the run was cancelled (no delay).
+    /// It is too early: the batch should be tried again after this delay.
     Later(Duration),
+    /// The run was cancelled.
+    Cancelled,
     /// A step failed.
     Failed(Failure),
-}
-
-impl Interruption {
-    /// The run was cancelled.
-    pub(crate) const CANCELLED: Self = Self::Later(Duration::ZERO);
 }
 
 impl<E: Into<Failure>> From<E> for Interruption {
@@ -72,8 +70,10 @@ pub(crate) struct BatchAttempt<'a> {
     client: Arc<RedisClient>,
     nodes: &'a NodeStates,
     writer: Option<BackupWriter<'a>>,
-    /// Whether no earlier delivery was tried; set once this attempt is recorded.
-    first: Option<bool>,
+    /// The mark of this attempt, once it is recorded.
+    mark: Option<AttemptMark>,
+    /// Whether a call of this attempt may have done something.
+    may_have_acted: bool,
     /// Memory measured before the deletion.
     freed: FreedMemory,
     result: BatchResult,
@@ -92,14 +92,15 @@ impl<'a> BatchAttempt<'a> {
         same_deployment::verify_topology(of.spec, &client.topology())?;
         let freed = FreedMemory::new(of.spec.measure.freed_one_in);
         let result = BatchResult { elsewhere: without_node_ledger(of.batch), ..BatchResult::of(of.batch) };
-        Ok(Self { of, client, nodes, writer, first: None, freed, result })
+        Ok(Self { of, client, nodes, writer, mark: None, may_have_acted: false, freed, result })
     }
 
     /// Acts on all candidates. Those whose slots could not be reached have no outcomes in the result.
     pub(crate) async fn run(mut self) -> Result<BatchResult, Interruption> {
         let batch = self.of.batch;
-        self.act_on(|_| node_work(batch)).await?;
-        self.act_on(|result| slot_work(batch, &result.elsewhere)).await?;
+        let acted = self.act().await;
+        self.withdraw_if_nothing_was_done().await;
+        acted?;
         if self.result.failure.is_some()
             && let Err(fault) = self.client.refresh().await
         {
@@ -108,6 +109,12 @@ impl<'a> BatchAttempt<'a> {
         let freed = self.freed.of_deleted(batch, &self.result.outcomes);
         let freed = Some(freed).filter(|freed| !freed.is_empty()).map(Box::new);
         Ok(BatchResult { freed, ..self.result })
+    }
+
+    async fn act(&mut self) -> Result<(), Interruption> {
+        let batch = self.of.batch;
+        self.act_on(|_| node_work(batch)).await?;
+        self.act_on(|result| slot_work(batch, &result.elsewhere)).await
     }
 
     /// Does `work` at the nodes that serve its ledgers.
@@ -155,20 +162,46 @@ impl<'a> BatchAttempt<'a> {
         self.freed.measure(&mut there).await?;
         // The attempt is recorded only now: a batch that could not be read or saved is untried.
         let first = self.begin().await?;
-        let mut changed = SlotSet::new();
-        // A ledger that is not found may be lost: the server was flushed, evicted it, or lost it with its slot.
-        while let Some((calls, replies)) = there.next_calls(!first).await? {
-            for (work, reply) in calls.iter().zip(replies) {
-                changed.extend(&self.record(&there, work, reply, first)?);
-            }
-            self.of.context.failpoints.hit(FailPoint::ScriptsRun).await;
-        }
+        let changed = self.call_guard(&mut there, first).await;
+        self.may_have_acted |= there.may_have_acted;
+        let changed = changed?;
         if let Some(fingerprints) = there.fingerprints {
             self.result.saved.get_or_insert_default().add(fingerprints.stats);
         }
         self.result.pacing = there.throttle.stats();
         self.result.unreplicated.extend(there.guard.session.unreplicated(node, changed, first).await?);
         Ok(())
+    }
+
+    /// Calls the guard until nothing is left to do at a node. Returns the slots in which a key was changed.
+    async fn call_guard(
+        &mut self,
+        there: &mut NodeAttempt<'a, '_>,
+        first: bool,
+    ) -> Result<SlotSet, Interruption> {
+        let mut changed = SlotSet::new();
+        loop {
+            // A ledger that is not found may be lost: the server was flushed, evicted it, or lost it with its slot.
+            match there.next_calls(!first).await {
+                Ok(None) => return Ok(changed),
+                Ok(Some((calls, replies))) => {
+                    for (work, reply) in calls.iter().zip(replies) {
+                        changed.extend(&self.record(there, work, reply, first)?);
+                    }
+                    self.of.context.failpoints.hit(FailPoint::ScriptsRun).await;
+                }
+                // This attempt knows what it did: what is left is sealed, and the next one need not doubt.
+                Err(Interruption::Cancelled) => self.seal(there),
+                Err(interruption) => return Err(interruption),
+            }
+        }
+    }
+
+    /// No key is changed any more: all that is left is unreached.
+    fn seal(&mut self, there: &mut NodeAttempt<'a, '_>) {
+        self.of.mode = GuardMode::Finalize(Outcome::Unreached);
+        self.result.sealed = true;
+        there.seal(self.of.mode);
     }
 
     /// Records the reply to a call. Returns the slots in which a key was changed.
@@ -200,20 +233,31 @@ impl<'a> BatchAttempt<'a> {
     /// Records the attempt, unless this was done before: in the audit trail first, so that no key is changed that is not
     /// named there. Returns whether it is the first attempt at the batch.
     async fn begin(&mut self) -> Result<bool, Failure> {
-        if let Some(first) = self.first {
-            return Ok(first);
+        if let Some(mark) = self.mark {
+            return Ok(matches!(mark, AttemptMark::First { .. }));
         }
         if let (Some(audit), GuardMode::Act(_)) = (&self.of.context.audit, self.of.mode) {
             audit.begin(self.of.batch, now_ms()).await.map_err(Failure::Unrecorded)?;
         }
-        let first = match self.of.records.create_attempt(self.of.batch.batch).await? {
-            AttemptMark::First => true,
-            AttemptMark::Again => false,
-            AttemptMark::Ended => {
-                return Err(Failure::Refused("the batch ended before it was tried".to_owned()));
-            }
+        let mark = self.of.records.create_attempt(self.of.batch.batch).await?;
+        self.mark = Some(mark);
+        match mark {
+            AttemptMark::First { .. } => Ok(true),
+            AttemptMark::Again => Ok(false),
+            AttemptMark::Ended => Err(Failure::Refused("the batch ended before it was tried".to_owned())),
+        }
+    }
+
+    /// Withdraws the mark of a first attempt whose calls were all refused before they did anything, so that the next one
+    /// need not doubt.
+    async fn withdraw_if_nothing_was_done(&self) {
+        let Some(AttemptMark::First { revision }) = self.mark.filter(|_| !self.may_have_acted) else {
+            return;
         };
-        Ok(*self.first.insert(first))
+        let batch = self.of.batch.batch;
+        if let Err(e) = self.of.records.withdraw_attempt(batch, revision).await {
+            tracing::debug!(%batch, error = %e, "the next attempt cannot know that this one did nothing");
+        }
     }
 }
 

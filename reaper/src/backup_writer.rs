@@ -118,7 +118,7 @@ impl<'a> BackupWriter<'a> {
         if let Some(delivery) = self.of.delivery
             && !self.heartbeat.tick(self.of.records, delivery).await
         {
-            return Err(Interruption::CANCELLED);
+            return Err(Interruption::Cancelled);
         }
         let began = Instant::now();
         let answer = request.await?;

@@ -13,18 +13,20 @@ use crate::attempt::owner;
 use crate::receipt::{BatchResult, outcomes};
 use crate::work::{Work, by_node, node_work, slot_work, without_node_ledger};
 
-/// Reads the ledgers of `batch`. A candidate that no ledger records failed. `idle`: idle times decide who is inactive.
+/// Reads the ledgers of `batch`. A candidate that no ledger records failed; it is unconfirmed if the batch was `tried`, because
+/// the ledger of that attempt may be lost. `idle`: idle times decide who is inactive.
 pub(crate) async fn read(
     client: &RedisClient,
     batch: &ReapBatch,
     idle: bool,
+    tried: bool,
 ) -> Result<BatchResult, Failure> {
     let mut result = BatchResult { elsewhere: without_node_ledger(batch), ..BatchResult::of(batch) };
     read_of(client, node_work(batch), idle, batch.run, &mut result).await?;
     let left = slot_work(batch, &result.elsewhere);
     read_of(client, left, idle, batch.run, &mut result).await?;
     for outcome in result.outcomes.iter_mut().flatten() {
-        outcome.get_or_insert(Outcome::Failed);
+        outcome.get_or_insert(if tried { Outcome::Unconfirmed } else { Outcome::Failed });
     }
     Ok(result)
 }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::attempt::{BatchContext, Interruption};
 use crate::fingerprints::Fingerprints;
 use crate::limits::FIELD_TTLS_KNOWN_FOR;
-use crate::node_guard::NodeGuard;
+use crate::node_guard::{NodeGuard, are_refused};
 use crate::node_session::NodeState;
 use crate::throttle::BatchThrottle;
 use crate::work::{Place, Work, WriteLimits, next_write};
@@ -35,6 +35,8 @@ pub(crate) struct NodeAttempt<'a, 'n> {
     pub(crate) fingerprints: Option<Fingerprints>,
     /// When it was last read whether the node has hashes with field TTLs.
     fields_read: Instant,
+    /// Whether a call may have done something.
+    pub(crate) may_have_acted: bool,
 }
 
 impl<'a, 'n> NodeAttempt<'a, 'n> {
@@ -65,7 +67,17 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
         let (window, mode) = (BatchWindow::from(of.batch), with_fields(of.mode, fields));
         let guard = NodeGuard { session, window, mode, activity: of.activity };
         let (throttle, fields_read) = (BatchThrottle::unlimited(of), Instant::now());
-        Ok(Self { of, node, work, guard, now_ms, throttle, fingerprints: None, fields_read })
+        Ok(Self {
+            of,
+            node,
+            work,
+            guard,
+            now_ms,
+            throttle,
+            fingerprints: None,
+            fields_read,
+            may_have_acted: false,
+        })
     }
 
     /// Starts to work at the node: from now on at the pace of the run, and with the scanner's fingerprints, if the run
@@ -94,6 +106,12 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
         Ok(())
     }
 
+    /// From now on no key is changed: what is left gets the outcome of `mode`, at full speed.
+    pub(crate) fn seal(&mut self, mode: GuardMode<'a>) {
+        (self.of.mode, self.guard.mode) = (mode, mode);
+        self.throttle.lift();
+    }
+
     /// The candidates that may be deleted here.
     pub(crate) fn to_delete(&self) -> Vec<Place<'a>> {
         let deletes = |work: &&Work<'a>| work.here && self.of.mode.deletes(work.reason);
@@ -118,7 +136,10 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
             fingerprints.map_or(0, |fingerprints| fingerprints.value_bytes(place.id()))
         });
         let began = Instant::now();
+        // Whoever gets no reply does not know.
+        let before = std::mem::replace(&mut self.may_have_acted, true);
         let replies = self.guard.call(&calls, fingerprints, doubtful).await?;
+        self.may_have_acted = before || !are_refused(&replies);
         let (context, alias) = (self.of.context, &self.of.batch.alias);
         context.telemetry.request(alias, RequestKind::Script, began.elapsed());
         if let Some(permit) = permit {

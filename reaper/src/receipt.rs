@@ -50,6 +50,8 @@ pub(crate) struct BatchResult {
     pub(crate) freed: Option<Box<PrefixMemory>>,
     /// Why candidates have no outcomes: their slots are moving, or no node serves them.
     pub(crate) failure: Option<RedisError>,
+    /// Whether the run was cancelled during the attempt, which left the other candidates unreached.
+    pub(crate) sealed: bool,
 }
 
 impl BatchResult {

@@ -111,6 +111,7 @@ impl Reaper {
         {
             Ok(done) => done,
             Err(Interruption::Later(delay)) => return Ok(Disposition::Requeue(delay.min(GRACE_WAIT_MAX))),
+            Err(Interruption::Cancelled) => return Ok(Disposition::Requeue(Duration::ZERO)),
             Err(Interruption::Failed(failure)) => return Err(failure),
         };
         if let Some(fault) = done.failure {
@@ -119,6 +120,7 @@ impl Reaper {
         }
         context.failpoints.hit(FailPoint::ReceiptPending).await;
         let too_large = || backup_writer::too_large(&spec, done.saved.as_ref());
+        let cancel = if done.sealed { records.cancel().await? } else { cancel };
         let cause = cancel.map(|cancel| cancel.cause).or_else(too_large);
         let receipt = done.receipt(batch, cause);
         self.store(&spec, batch, &receipt).await?;
@@ -127,9 +129,10 @@ impl Reaper {
     }
 
     /// The outcomes of `batch` as its ledgers record them.
-    async fn recorded(&self, batch: &ReapBatch, spec: &RunSpec) -> Result<BatchResult, Failure> {
+    async fn recorded(&self, batch: &ReapBatch, spec: &RunSpec, tried: bool) -> Result<BatchResult, Failure> {
         let client = self.clients.get(&batch.alias, spec.db).await?;
-        ledger_outcomes::read(&client, batch, Act::of(&spec.rules, None).idle_ms.is_some()).await
+        let idle = Act::of(&spec.rules, None).idle_ms.is_some();
+        ledger_outcomes::read(&client, batch, idle, tried).await
     }
 
     async fn attempt(&self, of: BatchContext<'_>) -> Result<BatchResult, Interruption> {
@@ -183,7 +186,8 @@ impl Handler for Reaper {
         self.reap(batch, delivery).await
     }
 
-    /// Finalizes the batch: outcomes recorded in the ledgers count, all other candidates failed.
+    /// Finalizes the batch: outcomes recorded in the ledgers count. All other candidates failed, or are unconfirmed if an
+    /// earlier attempt may have changed them.
     async fn give_up(&self, batch: &ReapBatch, failure: &Failure) -> Result<(), Failure> {
         if let Failure::Refused(why) = failure {
             return self.end_failed(&batch.into(), why).await;
@@ -206,7 +210,7 @@ impl Handler for Reaper {
             Ok(done) => Some(done),
             // A server that answers but rejects writes can still report its ledgers.
             Err(Interruption::Failed(Failure::Redis(fault))) if !fault.kind.is_transient() => {
-                self.recorded(batch, &spec).await.ok()
+                self.recorded(batch, &spec, tried).await.ok()
             }
             Err(_) => None,
         };

@@ -15,13 +15,15 @@ pub(crate) struct BatchThrottle<'a> {
     of: BatchContext<'a>,
     /// `None` without limits.
     pacer: Option<Pacer>,
+    /// Whether the limits no longer apply.
+    lifted: bool,
     heartbeat: Heartbeat,
 }
 
 impl<'a> BatchThrottle<'a> {
     /// No limits.
     pub(crate) fn unlimited(of: BatchContext<'a>) -> Self {
-        Self { of, pacer: None, heartbeat: Heartbeat::new(of.context) }
+        Self { of, pacer: None, lifted: false, heartbeat: Heartbeat::new(of.context) }
     }
 
     /// The batch starts at `node`, with the limits of its run.
@@ -33,20 +35,26 @@ impl<'a> BatchThrottle<'a> {
         }
     }
 
+    /// Nothing is changed any more, so that nothing needs to wait.
+    pub(crate) fn lift(&mut self) {
+        self.lifted = true;
+    }
+
     /// Waits for the next permit; `None` if there are no limits. Interrupts the attempt if the run was cancelled.
     pub(crate) async fn acquire(&mut self) -> Result<Option<Permit<'_>>, Interruption> {
-        let (Some(pacer), Some(delivery)) = (&self.pacer, self.of.delivery) else { return Ok(None) };
+        let pacer = self.pacer.as_ref().filter(|_| !self.lifted);
+        let (Some(pacer), Some(delivery)) = (pacer, self.of.delivery) else { return Ok(None) };
         // The heartbeat is also needed if permits are granted without delay.
         if !self.heartbeat.tick(self.of.records, delivery).await {
-            return Err(Interruption::CANCELLED);
+            return Err(Interruption::Cancelled);
         }
         let permit = self.heartbeat.acquire(pacer, self.of.records, delivery).await;
-        permit.map(Some).ok_or(Interruption::CANCELLED)
+        permit.map(Some).ok_or(Interruption::Cancelled)
     }
 
     /// How many keys the next piece of work may cover; `None` without limits.
     pub(crate) fn window_keys(&self) -> Option<u64> {
-        self.pacer.as_ref().and_then(Pacer::window_keys)
+        self.pacer.as_ref().filter(|_| !self.lifted).and_then(Pacer::window_keys)
     }
 
     /// How the batch was throttled, if it was.

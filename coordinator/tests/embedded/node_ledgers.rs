@@ -84,6 +84,8 @@ enum Meanwhile {
     Nothing,
     /// They are there, and a slot of each batch has moved.
     Moved,
+    /// Somebody has deleted them.
+    Lost,
     /// They are lost, as with a node, and a slot of each batch has moved.
     MovedAndLost,
 }
@@ -100,7 +102,8 @@ async fn cut_off_after_deletions(meanwhile: Meanwhile) -> (CleanupResult, Ground
     }
     truth.seed(&options.access).await;
     let slot = slot_of(b"{x}");
-    let from = cluster_owner(slot);
+    let (from, moves) =
+        (cluster_owner(slot), matches!(meanwhile, Meanwhile::Moved | Meanwhile::MovedAndLost));
     let timing = Timing { ack_wait: Duration::from_secs(2), ..Timing::default() };
     let preflight = kit::preflight_of(&options).await;
     let (env, crash) =
@@ -113,7 +116,7 @@ async fn cut_off_after_deletions(meanwhile: Meanwhile) -> (CleanupResult, Ground
             }
         })
         .await;
-        if meanwhile == Meanwhile::MovedAndLost {
+        if matches!(meanwhile, Meanwhile::Lost | Meanwhile::MovedAndLost) {
             let conn = cluster.nodes()[from].conn().await.unwrap();
             let Reply::Array(ledgers) = conn.info_text("KEYS keysweep:ledger:*").await.unwrap() else {
                 panic!("no keys")
@@ -124,12 +127,12 @@ async fn cut_off_after_deletions(meanwhile: Meanwhile) -> (CleanupResult, Ground
                 conn.command(&[b"UNLINK", &name]).await.unwrap();
             }
         }
-        if meanwhile != Meanwhile::Nothing {
+        if moves {
             cluster.move_slot(slot, from, (from + 1) % 3).await.unwrap();
         }
     };
     let (result, ()) = tokio::join!(running, changing);
-    if meanwhile != Meanwhile::Nothing {
+    if moves {
         cluster.move_slot(slot, (from + 1) % 3, from).await.unwrap();
     }
     (result.unwrap(), truth)
@@ -150,16 +153,18 @@ async fn redelivered_batch_reads_its_ledgers_also_after_slots_moved() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn missing_keys_of_a_lost_ledger_are_unconfirmed_after_slots_moved() {
-    let (result, _) = cut_off_after_deletions(Meanwhile::MovedAndLost).await;
-    let accounting = &result.accounting;
-    assert_eq!(
-        (accounting.deleted, accounting.vanished, accounting.unconfirmed),
-        (0, 0, 50),
-        "{accounting:?}"
-    );
-    assert!(accounting.is_balanced(), "{accounting:?}");
-    assert_eq!(result.status, Status::Partial);
+async fn missing_keys_of_a_lost_ledger_are_unconfirmed() {
+    for meanwhile in [Meanwhile::Lost, Meanwhile::MovedAndLost] {
+        let (result, _) = cut_off_after_deletions(meanwhile).await;
+        let accounting = &result.accounting;
+        assert_eq!(
+            (accounting.deleted, accounting.vanished, accounting.unconfirmed),
+            (0, 0, 50),
+            "{meanwhile:?} {accounting:?}"
+        );
+        assert!(accounting.is_balanced(), "{accounting:?}");
+        assert_eq!(result.status, Status::Partial);
+    }
 }
 
 /// Valkey 9 moves slots at once, between two commands.

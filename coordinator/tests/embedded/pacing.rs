@@ -121,6 +121,35 @@ async fn a_run_that_waits_can_be_cancelled() {
     assert!(result.pacing.waited_ms.rate_limit < 60_000, "{:?}", result.pacing);
 }
 
+/// Batches that wait for their turn when the run is cancelled have begun: they know which of their keys they did not touch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gentle_run_that_is_cancelled_leaves_no_key_unconfirmed() {
+    let server = kit::standalone().await;
+    let options = options(server.url(), GENTLE);
+    let truth = GroundTruth::mixture(60_000, "");
+    truth.seed(&options.access).await;
+    let preflight = kit::preflight_of(&options).await;
+    let env = kit::env(&options, Timing::default());
+    let (progress, mut seen) = kit::progress(&preflight);
+    let running = kit::in_time(coordinator::embedded::run(&env, &options, &preflight, progress));
+    let cancelling = async {
+        seen.wait_for(|progress| progress.totals.accounting.deleted > 0).await.unwrap();
+        let cancel = Cancel { kind: CancelKind::Asked, cause: "a test asked for it".to_owned() };
+        env.records(preflight.spec.run).create_cancel(&cancel).await.unwrap();
+    };
+    let (result, ()) = tokio::join!(running, cancelling);
+    let result = result.unwrap();
+    let accounting = &result.accounting;
+    assert!(
+        accounting.deleted > 0 && accounting.unreached > 0,
+        "it was cancelled in the middle: {accounting:?}"
+    );
+    assert_eq!((result.status, accounting.unconfirmed), (Status::Cancelled, 0), "{accounting:?}");
+    let left = kit::keys::existing(&options.access, &truth.stale).await.len() as u64;
+    assert_eq!(left, truth.stale.len() as u64 - accounting.deleted, "{accounting:?}");
+    assert!(result.issues.iter().any(|issue| issue.contains("a test asked for it")), "{:?}", result.issues);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_full_speed_no_task_waits_and_no_probe_is_sent() {
     let server = kit::standalone().await;

@@ -95,7 +95,7 @@ fn too_long(input: &RuleInput<'_>) -> Vec<Finding> {
 fn undone(input: &RuleInput<'_>) -> Vec<Finding> {
     let (accounting, again) = (&input.result.accounting, &input.result.failover.accounting);
     let too_long = input.fold.totals.counts.too_long;
-    let unconfirmed = "are unconfirmed: they were attempted, but no reply states the result";
+    let unconfirmed = "are unconfirmed: they were tried, and whether they were changed is not known";
     let sum = |of: fn(&Accounting) -> u64| of(accounting).saturating_add(of(again));
     let rows = [
         ("candidates-failed", sum(|of| of.failed).saturating_sub(too_long), "failed"),

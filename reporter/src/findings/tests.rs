@@ -349,7 +349,7 @@ fn findings_about_incomplete_runs() {
     check(
         &with(|case| case.result.accounting.unconfirmed = 1),
         "candidates-unconfirmed",
-        "1 candidates are unconfirmed: they were attempted, but no reply states the result",
+        "1 candidates are unconfirmed: they were tried, and whether they were changed is not known",
     );
     let too_long = with(|case| {
         case.fold.totals.counts.too_long = 1;

@@ -34,7 +34,7 @@ pub enum Outcome {
     /// The run ended before it was tried; nothing was changed.
     #[serde(rename = "u")]
     Unreached = b'u',
-    /// It was tried, and no reply confirms or denies the effect.
+    /// It was tried, and whether it was changed is not known.
     #[serde(rename = "n")]
     Unconfirmed = b'n',
 }

@@ -16,6 +16,8 @@ pub use self::lua::LuaGuard;
 pub use self::watch::WatchGuard;
 use super::conn::Conn;
 use super::error::RedisError;
+#[cfg(doc)]
+use super::error::RedisErrorKind;
 use keysweep_model::ids::{BatchId, RunId};
 use keysweep_model::key::Key;
 use keysweep_model::ledger::Ledger;
@@ -25,8 +27,8 @@ use keysweep_model::messages::{Action, ActivityRule, Group, Lookups, ReapBatch, 
 use keysweep_model::outcome::Outcome;
 use keysweep_policy::{Predicate, Rule};
 
-/// A delete backend that is ready for use at one node. The tests in `shared/redis/tests/live/guard/` are the contract of
-/// all implementations:
+/// A delete backend that is ready for use at one node. The suite in `shared/testkit/src/contracts/guard.rs` is the
+/// contract of all implementations, at real and simulated servers:
 ///
 /// - A candidate is checked, its outcome recorded in the ledger of its part, and the action carried out in one atomic
 ///   step. If the server refuses the action, the outcome is not recorded as done.
@@ -51,7 +53,8 @@ pub trait Guard {
     fn crosses_slots(&self) -> bool;
 }
 
-/// The replies to several parts, in their order.
+/// The replies to several parts, in their order. An error of the kind [`RedisErrorKind::Moved`] or
+/// [`RedisErrorKind::NotWritable`] means that nothing of its part was done.
 pub type GuardReplies = Vec<Result<GuardReply, RedisError>>;
 
 /// The reply of a call for one part.

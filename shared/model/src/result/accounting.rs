@@ -34,7 +34,7 @@ pub struct Accounting {
     pub failed: u64,
     /// Not tried, because the run ended before.
     pub unreached: u64,
-    /// Tried, and no reply confirms or denies the effect.
+    /// Tried, and whether they were changed is not known.
     pub unconfirmed: u64,
     /// Whether the sum is correct.
     pub balanced: bool,

@@ -71,7 +71,14 @@ impl WatchGuard {
     async fn act(&self, conn: &Conn, window: BatchWindow, part: &Part<'_>) -> Result<GuardReply, RedisError> {
         let own = conn.dedicated().await?;
         let mut work = WatchWork::new(&own, window, part);
-        let answer = work.finish().await?;
+        let finished = work.finish().await;
+        let answer = finished.map_err(|fault| match fault.kind {
+            // These kinds would say that nothing was done.
+            RedisErrorKind::Moved | RedisErrorKind::NotWritable if !work.committed.is_empty() => {
+                RedisError { kind: RedisErrorKind::Unavailable, ..fault }
+            }
+            _ => fault,
+        })?;
         if !work.watching {
             let kept = own.into_conn();
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);

@@ -1,5 +1,7 @@
-//! Whether the simulated parts answer as real ones do: queue and store keep the contracts of their traits, and the same
-//! random calls of the guard have the same results at a simulated server and at a real one.
+//! Whether the simulated parts answer as real ones do: queue, store and server pass the contracts that the real ones pass, and
+//! the same random calls of the guard have the same results at a simulated server and at a real one.
+
+mod slots;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,8 +20,9 @@ use keysweep_redis::{Conn, ConnectOptions, Network, RedisClient, Reply, node};
 use keysweep_servers::Server;
 use keysweep_storage::queue::MemoryQueue;
 use keysweep_storage::store::{MemoryStore, Store};
+use keysweep_testkit::contracts::guard::{self, GuardServer};
 use keysweep_testkit::contracts::{queue, store};
-use keysweep_testkit::each_store_contract;
+use keysweep_testkit::{each_guard_contract, each_store_contract};
 
 use crate::broker::{BrokerLink, BrokerRates, SimQueue, SimStore};
 use crate::clock;
@@ -57,18 +60,34 @@ async fn the_simulated_store_passes_the_contract() {
     each_store_contract!(passes);
 }
 
-/// A standalone simulated server.
-async fn simulated() -> Conn {
+/// Simulated servers: a standalone one, or a cluster.
+async fn simulated(primaries: usize) -> RedisClient {
     clock::begin();
-    let deployment = Deployment::new(1, false, keysweep_model::time::now_ms());
+    let deployment = Deployment::new(primaries, false, keysweep_model::time::now_ms());
     let urls = vec![format!("redis://{}", deployment.nodes[0].address)];
     let (witness, life) = (Arc::<Witness>::default(), Arc::<Life>::default());
     let net = Net::new(deployment, NetRates::default(), witness);
     let network = Network::simulated(Arc::new(ProcessNet { net, process: 0, life }));
-    let client =
-        RedisClient::discover(ConnectOptions { network, ..ConnectOptions::open(urls) }).await.unwrap();
+    RedisClient::discover(ConnectOptions { network, ..ConnectOptions::open(urls) }).await.unwrap()
+}
+
+/// A standalone one.
+async fn simulated_server() -> Conn {
+    let client = simulated(1).await;
     let node = client.topology().primaries[0].node.clone();
     client.conn(&node).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_simulated_server_passes_the_contract_of_the_guard() {
+    macro_rules! passes {
+        ($backend:ident, $($name:ident,)*) => {
+            $(guard::$name(GuardServer::of(simulated_server().await), guard::Backend::$backend).await;)*
+        };
+    }
+    each_guard_contract!(passes Node,);
+    each_guard_contract!(passes Slot,);
+    each_guard_contract!(passes Transactions,);
 }
 
 /// A call of the guard, as both servers get it.
@@ -193,7 +212,7 @@ async fn listed(conn: &Conn, count: &str) -> BTreeSet<String> {
 
 async fn both_answer_alike(backend: DeleteBackend, kinds: &[LedgerKind], seed: u64) {
     let server = Server::start(&[]).await.unwrap();
-    let conns = [simulated().await, server.conn().await.unwrap()];
+    let conns = [simulated_server().await, server.conn().await.unwrap()];
     let mut guards = Vec::new();
     for conn in &conns {
         guards.push(GuardExecutor::prepare(conn, backend, [0, 1]).await.unwrap());

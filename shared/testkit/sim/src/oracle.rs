@@ -43,6 +43,9 @@ pub(crate) fn judge(
     let mut wrong: Vec<String> =
         deployment.effects.iter().filter_map(|effect| forbidden(plan, effect, seen)).collect();
     wrong.extend(counts(deployment, result, keeps_ledgers(plan, result) && dead_letters == 0));
+    if plan.is_healthy() && result.accounting.unconfirmed > 0 {
+        wrong.push(format!("{} keys are unconfirmed although nothing fails", result.accounting.unconfirmed));
+    }
     if result.status == Status::Completed {
         wrong.extend(left(plan, before, end));
     }

@@ -71,6 +71,8 @@ pub(crate) enum Act {
     Replicate { node: usize },
     /// A replica gets nothing for so many milliseconds.
     Behind { node: usize, for_ms: u64 },
+    /// A server cannot save, and refuses writes for so many milliseconds.
+    RefuseWrites { node: usize, for_ms: u64 },
     /// The connections of a server are cut.
     Cut { node: usize },
     /// The clock of a server jumps.
@@ -131,7 +133,8 @@ pub(crate) struct WorldPlan {
 }
 
 impl WorldPlan {
-    /// The world of a seed, with a profile of its own or this one. One world in ten has no faults.
+    /// The world of a seed, with a profile of its own or this one. One world in ten has no faults; in half of those, the run is
+    /// cancelled.
     pub(crate) fn of(seed: u64, profile: Option<Profile>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let drawn = Profile::VARIANTS[rng.usize(..Profile::VARIANTS.len())];
@@ -151,8 +154,12 @@ impl WorldPlan {
             broker: BrokerRates::default(),
             acts: Vec::new(),
         };
+        let mut apart = Rng::with_seed(!seed);
         if rng.u8(..10) == 0 {
-            return quiet;
+            // Nothing fails, but somebody may stop the run.
+            let cancel = Timed { at_ms: grace_ms + apart.u64(..2_000), act: Act::Cancel };
+            let acts = if apart.bool() { vec![cancel] } else { Vec::new() };
+            return Self { acts, ..quiet };
         }
         let mut rate = |most: u32| if rng.u8(..3) == 0 { rng.u32(1..most) } else { 0 };
         let net = NetRates { cut: rate(2_000), slow: rate(2_000) };
@@ -176,11 +183,14 @@ impl WorldPlan {
         let mut acts: Vec<Timed> = (0..rng.usize(1..25)).map(|_| draw(&mut rng)).collect();
         let more: Vec<Timed> = acts.iter().flat_map(|timed| with_it(timed, &mut rng)).collect();
         acts.extend(more);
-        // Drawn with a seed of their own: the worlds of seeds that were wrong once stay as they are.
-        let mut apart = Rng::with_seed(!seed);
-        if apart.u8(..8) == 0 {
-            let at_ms = grace_ms + apart.u64(..3_000);
+        // Drawn with a seed of their own: all other acts of seeds that were wrong once stay as they are.
+        let (drawn, at_ms) = (apart.u8(..8), grace_ms + apart.u64(..3_000));
+        if drawn == 0 {
             acts.push(Timed { at_ms, act: Act::DropLedgers });
+        }
+        if drawn == 1 {
+            let act = Act::RefuseWrites { node: apart.usize(..primaries), for_ms: apart.u64(100..60_000) };
+            acts.push(Timed { at_ms, act });
         }
         acts.sort_by_key(|timed| timed.at_ms);
         // About two thirds of the keys have no TTL: some worlds stop at the limit.
@@ -195,7 +205,12 @@ impl WorldPlan {
 
     /// Whether nothing fails, and no other client does anything.
     pub(crate) fn is_calm(&self) -> bool {
-        self.acts.is_empty()
+        self.acts.is_empty() && self.is_healthy()
+    }
+
+    /// Whether nothing fails, and nobody does anything but to cancel the run.
+    pub(crate) fn is_healthy(&self) -> bool {
+        self.acts.iter().all(|timed| matches!(timed.act, Act::Cancel))
             && self.wobble_ms == 0
             && self.net == NetRates::default()
             && self.broker == BrokerRates::default()

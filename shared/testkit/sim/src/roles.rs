@@ -68,7 +68,7 @@ pub(crate) struct Shared {
     pub(crate) witness: Arc<Witness>,
     /// The result of a run in one process, and why it was cancelled.
     pub(crate) result: Mutex<Option<(CleanupResult, Option<CancelKind>)>>,
-    /// Whether the only process has planned a run, and lives.
+    /// Whether the last start of the only process has planned a run.
     pub(crate) runs_alone: AtomicBool,
     /// Why no run was begun, if its limit did not allow it.
     pub(crate) refusal: Mutex<Option<String>>,

@@ -1,26 +1,22 @@
-//! Several attempts at a batch: only one of them acts, one continues where another one was cut off, and keys that change
-//! all the time do not delay the others.
+//! Several attempts at a batch: only one of them acts, and keys that change all the time do not
+//! delay the others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::join_all;
 use keysweep_model::key::Key;
-use keysweep_model::messages::{Action, Group, Reason};
-use keysweep_model::outcome::Outcome::{self, Deleted, Spared, Unreached, Vanished};
-use keysweep_redis::guard::{
-    self, Act, BatchWindow, Guard, GuardCall, GuardExecutor, GuardMode, GuardReply, GuardVerdict,
-};
+use keysweep_model::messages::{Group, Reason};
+use keysweep_model::outcome::Outcome::{self, Deleted, Spared, Vanished};
+use keysweep_redis::guard::{BatchWindow, Guard, GuardCall, GuardExecutor, GuardReply, GuardVerdict};
 use keysweep_redis::{Batch, Conn, Reply};
 use keysweep_servers::Server;
+use keysweep_testkit::contracts::guard::DELETE;
 
 use super::bench::{Backend, window};
-
-const DELETE: GuardMode<'static> = GuardMode::Act(Act::plain(Action::Delete));
 
 all_backends! {
     of_several_attempts_one_acts_and_all_report_the_same,
     constantly_changing_keys_do_not_delay_others,
-    attempt_continues_an_interrupted_one,
 }
 
 fn group(keys: &[String]) -> Group {
@@ -119,43 +115,4 @@ async fn constantly_changing_keys_do_not_delay_others(backend: Backend) {
     let (found_gone, deleted) = tokio::join!(writing, deleting);
     let gone = conn.info_text("EXISTS key:40").await.unwrap() == Reply::Int(0);
     assert_eq!(found_gone + usize::from(gone), deleted, "the reported deletions are the real ones");
-}
-
-async fn attempt_continues_an_interrupted_one(backend: Backend) {
-    let server = Server::start(&[]).await.unwrap();
-    let conn = server.conn().await.unwrap();
-    let keys = names(4);
-    set(&conn, &keys).await;
-    let (window, group) = (window(&conn).await, group(&keys));
-    let ledger = backend.ledger(window.batch, 0, group.slot).key(window.run);
-    let end = window.not_after_ms.to_string();
-    // A partially executed group: one is done, one is spared, the rest is open.
-    conn.info_text("DEL key:0").await.unwrap();
-    conn.command(&[b"SET", &ledger, b"d.s.", b"PXAT", end.as_bytes()]).await.unwrap();
-    let recalled =
-        guard::read_ledgers(&conn, window.run, &[(backend.ledger(window.batch, 0, group.slot), 4)])
-            .await
-            .unwrap();
-    assert_eq!(
-        recalled,
-        [Some(GuardVerdict::Partial(vec![Some(Deleted), None, Some(Spared), None]))],
-        "nothing was done"
-    );
-    let means = backend.prepare(&conn).await;
-    assert_eq!(delete(backend, &means, &conn, window, &group).await, [Deleted, Deleted, Spared, Deleted]);
-    assert_eq!(conn.info_text("EXISTS key:1 key:2 key:3").await.unwrap(), Reply::Int(1), "key:2 was spared");
-    // Finalizing keeps what is done.
-    conn.command(&[b"SET", &ledger, b"d.s.", b"PXAT", end.as_bytes()]).await.unwrap();
-    let part = backend.part(window.batch, 0, &group, GuardMode::Finalize(Unreached), None);
-    let call = GuardCall { window, parts: &[part] };
-    let sealed = means.call(&conn, call).await.unwrap().remove(0);
-    let expected = GuardVerdict::Outcomes(vec![Deleted, Unreached, Spared, Unreached]);
-    assert_eq!(sealed.unwrap().verdict, expected);
-    // If nothing is done, it reports that.
-    conn.command(&[b"SET", &ledger, b"....", b"PXAT", end.as_bytes()]).await.unwrap();
-    let recalled =
-        guard::read_ledgers(&conn, window.run, &[(backend.ledger(window.batch, 0, group.slot), 4)])
-            .await
-            .unwrap();
-    assert_eq!(recalled, [Some(GuardVerdict::Partial(vec![None; 4]))]);
 }

@@ -1,5 +1,5 @@
-//! The contract of [`keysweep_redis::guard::Guard`] on live servers: a script with a node ledger, a script with the ledger
-//! of a slot, and transactions give the same outcomes, repetition is idempotent, and every lookup is counted.
+//! [`keysweep_redis::guard::Guard`] on live servers: its contract, and what depends on how servers keep and count keys. A
+//! script with a node ledger, a script with the ledger of a slot, and transactions give the same outcomes.
 
 /// Runs each of these tests with all backends.
 macro_rules! all_backends {
@@ -20,6 +20,7 @@ mod across_slots;
 mod attempts;
 mod bench;
 mod conditions;
+mod contract;
 mod fields;
 mod inactive;
 mod sealed;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use keysweep_model::outcome::Outcome::Deleted;
 use keysweep_redis::{Batch, Reply, node};
 use keysweep_servers::Server;
+use keysweep_testkit::contracts::guard::{DELETE, outcomes};
 
 use super::bench::{Backend, Bench};
-use super::stale::{DELETE, outcomes};
 
 #[tokio::test]
 async fn transaction_is_rejected_without_its_ledger() {

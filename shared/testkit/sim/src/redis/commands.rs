@@ -51,7 +51,8 @@ impl Deployment {
         let args = &command[1..];
         let is_queued =
             session.queued.is_some() && !matches!(name.as_str(), "EXEC" | "DISCARD" | "WATCH" | "MULTI");
-        if let Err(refusal) = self.route(at, session, &name, args) {
+        let refused = self.route(at, session, &name, args).err().or_else(|| self.refused_write(at, &name));
+        if let Some(refusal) = refused {
             session.is_dirty |= is_queued;
             return refusal;
         }
@@ -59,6 +60,7 @@ impl Deployment {
             session.queued.get_or_insert_default().push(command.to_vec());
             return Reply::Status("QUEUED");
         }
+        *self.nodes[at].calls.entry(counted_as(&name, args)).or_default() += 1;
         if matches!(name.as_str(), "INFO" | "SCAN") {
             let clock = self.clock();
             self.nodes[at].keys.expire(clock);
@@ -75,6 +77,13 @@ impl Deployment {
                 Reply::error(format!("ERR unknown command '{name}', or one that is not simulated"))
             }),
         }
+    }
+
+    /// The refusal of a command that may write, at a server that cannot save.
+    fn refused_write(&self, at: usize, name: &str) -> Option<Reply> {
+        let writes = matches!(name, "SET" | "UNLINK" | "DEL" | "PEXPIRE" | "EVAL" | "EVALSHA");
+        let text = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.";
+        (writes && self.nodes[at].refuses_writes).then(|| Reply::error(text))
     }
 
     /// The time of the step, which stands still in a script.
@@ -96,11 +105,17 @@ impl Deployment {
         }
         for key in keys_of(name, args) {
             let slot = slot_of(key);
-            let first = *self.step.slot.get_or_insert(slot);
-            if session.in_script && !self.crosses_slots && first != slot {
+            let is_other = *self.step.slot.get_or_insert(slot) != slot;
+            if is_other && !session.in_script {
+                return Err(Reply::error("CROSSSLOT Keys in request don't hash to the same slot"));
+            }
+            if is_other && !self.crosses_slots {
                 let text = "ERR Script attempted to access keys that do not hash to the same slot";
                 return Err(Reply::error(text));
             }
+        }
+        for key in keys_of(name, args) {
+            let slot = slot_of(key);
             let owner = self.owner_of_slot(slot);
             let to = self.moving.get(&slot).copied();
             let has = self.nodes[at].keys.live(key, self.clock()).is_some();
@@ -132,7 +147,9 @@ impl Deployment {
             }
             "INFO" => {
                 self.maybe_replicate(at);
-                Reply::text(self.nodes[at].info(self.is_cluster, now_ms()))
+                let all = args.first().is_some_and(|section| section.eq_ignore_ascii_case(b"all"));
+                let stats = if all { self.nodes[at].command_stats() } else { String::new() };
+                Reply::text(self.nodes[at].info(self.is_cluster, now_ms()) + &stats)
             }
             "TIME" => {
                 let parts = [clock / 1_000, clock % 1_000 * 1_000];
@@ -255,6 +272,14 @@ impl Deployment {
         }
         Some(Reply::Int(changed))
     }
+}
+
+/// The name of a command in the command statistics.
+fn counted_as(name: &str, args: &[Vec<u8>]) -> String {
+    let has_subcommands = matches!(name, "OBJECT" | "MEMORY" | "CLUSTER" | "SCRIPT" | "CLIENT" | "ACL");
+    let subcommand = args.first().filter(|_| has_subcommands);
+    let full = subcommand.map_or(name.to_owned(), |word| format!("{name}|{}", String::from_utf8_lossy(word)));
+    full.to_ascii_lowercase()
 }
 
 /// The keys of a command.

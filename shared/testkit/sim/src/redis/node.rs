@@ -33,6 +33,10 @@ pub(crate) struct Node {
     pub(crate) started_ms: u64,
     pub(crate) hits: u64,
     pub(crate) misses: u64,
+    /// How often each command was called, as the server names it.
+    pub(crate) calls: BTreeMap<String, u64>,
+    /// Whether it refuses writes, because it cannot save them.
+    pub(crate) refuses_writes: bool,
     /// Whether it accepts connections.
     pub(crate) is_up: bool,
     /// Counts how often its connections were cut.
@@ -81,6 +85,8 @@ impl Node {
             started_ms: now_ms,
             hits: 0,
             misses: 0,
+            calls: BTreeMap::new(),
+            refuses_writes: false,
             is_up: true,
             cut: 0,
         }
@@ -95,6 +101,7 @@ impl Node {
     pub(crate) fn restart(&mut self, now_ms: u64) {
         self.run_id = random_id();
         self.scripts.clear();
+        self.calls.clear();
         (self.hits, self.misses, self.started_ms) = (0, 0, now_ms);
         self.cut += 1;
         self.is_up = true;
@@ -126,7 +133,17 @@ impl Node {
         own.info(is_cluster, now_ms).replace("role:master\r\n", &role)
     }
 
-    /// The reply of INFO with all sections.
+    /// The section `commandstats` of INFO.
+    pub(crate) fn command_stats(&self) -> String {
+        let line = |(name, calls): (&String, &u64)| {
+            format!(
+                "cmdstat_{name}:calls={calls},usec=0,usec_per_call=0.00,rejected_calls=0,failed_calls=0\r\n"
+            )
+        };
+        format!("# Commandstats\r\n{}", self.calls.iter().map(line).collect::<String>())
+    }
+
+    /// The reply of INFO with the default sections.
     pub(crate) fn info(&self, is_cluster: bool, now_ms: u64) -> String {
         let uptime = now_ms.saturating_sub(self.started_ms) / 1_000;
         let (keys, expires) = (self.keys.len(), self.keys.expiring());
