@@ -34,6 +34,9 @@ pub enum Failure {
     /// A server was away during the run, or not reached by a process.
     #[strum(serialize = "a node does not answer")]
     Away,
+    /// A server refused writes during the run.
+    #[strum(serialize = "a server takes no writes")]
+    NoWrites,
     /// A connection was cut between requests and replies.
     #[strum(serialize = "a reply is cut off or too large")]
     Cut,

@@ -200,6 +200,7 @@ impl World {
             Act::FailOver { .. } => Failure::FailOver,
             Act::Move { step: MoveStep::End, .. } => Failure::Move,
             Act::Away { .. } => Failure::Away,
+            Act::RefuseWrites { .. } => Failure::NoWrites,
             _ => return Ok(()),
         };
         if self.has_run().await? && self.result().await?.is_none() {
