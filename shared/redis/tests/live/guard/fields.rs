@@ -7,7 +7,7 @@ use keysweep_model::outcome::Outcome::{self, Deleted, Expired, FieldTtl, Spared,
 use keysweep_redis::fields::{self, FieldTtls};
 use keysweep_redis::guard::{
     self, Act, BatchWindow, ExpectedContent, Guard, GuardCall, GuardExecutor, GuardMode, GuardReply,
-    GuardVerdict,
+    GuardVerdict, Part,
 };
 use keysweep_redis::{Conn, Reply, node};
 use keysweep_servers::Server;
@@ -64,6 +64,7 @@ impl Bench {
         act: Act<'_>,
         keys: &[&str],
         contents: Option<&[ExpectedContent]>,
+        doubtful: bool,
     ) -> GuardReply {
         let keys = keys.iter().map(|key| Key::new(key.as_bytes())).collect();
         let group = Group {
@@ -74,23 +75,37 @@ impl Bench {
             fingerprints: Vec::new(),
         };
         let part = self.backend.part(window.batch, 0, &group, GuardMode::Act(act), contents);
+        let part = Part { doubtful, ..part };
         let call = GuardCall { window, parts: &[part] };
         let answers = self.means.call(&self.conn, call).await.unwrap();
         answers.into_iter().next().unwrap().unwrap()
     }
 
-    /// One call, whose lookups must be those that it reports.
+    /// One call, and another one in doubt of what it left.
     async fn call(&self, act: Act<'_>, keys: &[&str], contents: Option<&[ExpectedContent]>) -> Vec<Outcome> {
+        let outcomes = self.counted_call(act, keys, contents, false).await;
+        self.counted_call(act, keys, contents, true).await;
+        outcomes
+    }
+
+    /// One call, whose lookups must be those that it reports.
+    async fn counted_call(
+        &self,
+        act: Act<'_>,
+        keys: &[&str],
+        contents: Option<&[ExpectedContent]>,
+        doubtful: bool,
+    ) -> Vec<Outcome> {
         let before = self.lookups().await;
         let GuardReply { verdict, extra_lookups: extra } =
-            self.answer(Self::window(), act, keys, contents).await;
+            self.answer(Self::window(), act, keys, contents, doubtful).await;
         let GuardVerdict::Outcomes(outcomes) = verdict else { panic!("{verdict:?}") };
         let counted = self.lookups().await.minus(before);
         let texts =
             contents.map(|contents| contents.iter().map(ExpectedContent::is_text).collect::<Vec<_>>());
         let mut reported = guard::lookups(Reason::Stale, false, texts.as_deref(), &outcomes);
         reported += extra;
-        assert_eq!(counted, reported, "{outcomes:?}");
+        assert_eq!(counted, reported, "{outcomes:?}, doubtful: {doubtful}");
         outcomes
     }
 
@@ -168,10 +183,10 @@ async fn recorded_outcomes_are_repeated(backend: Backend) {
     bench.send("HPEXPIRE all 600000 FIELDS 1 a").await;
     bench.send("SET text x").await;
     let (window, keys) = (Bench::window(), ["all", "text"]);
-    let first = bench.answer(window, act(Action::Delete), &keys, None).await;
+    let first = bench.answer(window, act(Action::Delete), &keys, None, false).await;
     assert_eq!(first.verdict, GuardVerdict::Outcomes(vec![FieldTtl, Deleted]));
     bench.send("HPERSIST all FIELDS 1 a").await;
-    let again = bench.answer(window, act(Action::Delete), &keys, None).await;
+    let again = bench.answer(window, act(Action::Delete), &keys, None, false).await;
     assert_eq!(again.verdict, first.verdict);
     assert!(bench.exists("all").await);
     let recalled = guard::read_ledgers(&bench.conn, window.run, &[(backend.ledger(window.batch, 0, 0), 2)])

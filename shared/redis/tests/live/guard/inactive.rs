@@ -3,10 +3,10 @@
 use keysweep_model::ids::{BatchId, RunId};
 use keysweep_model::key::Key;
 use keysweep_model::messages::{Action, Group, Lookups, Reason};
-use keysweep_model::outcome::Outcome::{self, Deleted, Failed, Spared, Unreached, Vanished};
+use keysweep_model::outcome::Outcome::{self, Deleted, Failed, Spared, Unconfirmed, Unreached, Vanished};
 use keysweep_redis::guard::{
     self, Act, BatchWindow, ExpectedContent, Guard, GuardCall, GuardExecutor, GuardMode, GuardReply,
-    GuardVerdict,
+    GuardVerdict, Part,
 };
 use keysweep_redis::{Conn, Reply, node};
 use keysweep_servers::Server;
@@ -62,7 +62,7 @@ impl Bench {
         mode: GuardMode<'_>,
         keys: &[(&str, u64)],
     ) -> (Vec<Outcome>, Lookups) {
-        self.answer_to(window, mode, keys, None).await
+        self.answer_to(window, mode, keys, None, false).await
     }
 
     async fn answer_to(
@@ -71,6 +71,7 @@ impl Bench {
         mode: GuardMode<'_>,
         keys: &[(&str, u64)],
         contents: Option<&[ExpectedContent]>,
+        doubtful: bool,
     ) -> (Vec<Outcome>, Lookups) {
         let group = Group {
             slot: 0,
@@ -79,7 +80,7 @@ impl Bench {
             expires_at_ms: keys.iter().map(|(_, at)| *at).collect(),
             fingerprints: Vec::new(),
         };
-        let part = self.backend.part(window.batch, 0, &group, mode, contents);
+        let part = Part { doubtful, ..self.backend.part(window.batch, 0, &group, mode, contents) };
         let answers = self.means.call(&self.conn, GuardCall { window, parts: &[part] }).await.unwrap();
         let GuardReply { verdict, extra_lookups: extra } = answers.into_iter().next().unwrap().unwrap();
         match verdict {
@@ -88,15 +89,29 @@ impl Bench {
         }
     }
 
-    /// One call, whose lookups must be those that its outcomes imply.
+    /// One call, and another one in doubt of what it left.
     async fn call(&self, act: Act<'_>, keys: &[(&str, u64)]) -> Vec<Outcome> {
-        let before = self.lookups().await;
-        let (outcomes, extra) = self.answer_in(self.window(), GuardMode::Act(act), keys).await;
-        let after = self.lookups().await;
-        let counted = since(after, before);
-        let mut reported = guard::lookups(Reason::Inactive, act.idle_ms.is_some(), None, &outcomes);
+        let outcomes = self.counted_call(act, keys, None, false).await;
+        self.counted_call(act, keys, None, true).await;
+        outcomes
+    }
+
+    /// One call, whose lookups must be those that its outcomes imply.
+    async fn counted_call(
+        &self,
+        act: Act<'_>,
+        keys: &[(&str, u64)],
+        contents: Option<&[ExpectedContent]>,
+        doubtful: bool,
+    ) -> Vec<Outcome> {
+        let (before, mode) = (self.lookups().await, GuardMode::Act(act));
+        let (outcomes, extra) = self.answer_to(self.window(), mode, keys, contents, doubtful).await;
+        let counted = since(self.lookups().await, before);
+        let texts: Option<Vec<bool>> = contents.map(|all| all.iter().map(ExpectedContent::is_text).collect());
+        let idle = act.idle_ms.is_some();
+        let mut reported = guard::lookups(Reason::Inactive, idle, texts.as_deref(), &outcomes);
         reported += extra;
-        assert_eq!(counted, reported, "{outcomes:?}");
+        assert_eq!(counted, reported, "{outcomes:?}, doubtful: {doubtful}");
         outcomes
     }
 
@@ -214,7 +229,7 @@ async fn as_many_as_one_call_may_have(backend: Backend) {
         bench.set(name, at).await;
     }
     let keys: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), at)).collect();
-    assert_eq!(bench.call(act(Action::Delete, None), &keys).await, [Deleted; 1_000]);
+    assert_eq!(bench.counted_call(act(Action::Delete, None), &keys, None, false).await, [Deleted; 1_000]);
     assert_eq!(bench.conn.info_text("DBSIZE").await.unwrap(), Reply::Int(1), "only the ledger");
 }
 
@@ -237,15 +252,10 @@ async fn what_was_saved_goes_only_if_it_is_still_that(backend: Backend) {
         text(),
     ];
     let keys = [("same", at), ("other", at), ("later", at - 1), ("unsaved", at), ("list", at), ("gone", at)];
-    let (act, before) = (act(Action::Delete, None), bench.lookups().await);
-    let (outcomes, extra) =
-        bench.answer_to(bench.window(), GuardMode::Act(act), &keys, Some(&contents)).await;
+    let act = act(Action::Delete, None);
+    let outcomes = bench.counted_call(act, &keys, Some(&contents), false).await;
     assert_eq!(outcomes, [Deleted, Spared, Spared, Failed, Deleted, Vanished]);
-    let after = bench.lookups().await;
-    let texts: Vec<bool> = contents.iter().map(ExpectedContent::is_text).collect();
-    let mut reported = guard::lookups(Reason::Inactive, false, Some(&texts), &outcomes);
-    reported += extra;
-    assert_eq!(since(after, before), reported);
+    assert_eq!(bench.counted_call(act, &keys, Some(&contents), true).await, [Unconfirmed; 6]);
     for (key, there) in
         [("same", false), ("other", true), ("later", true), ("unsaved", true), ("list", false)]
     {
