@@ -217,7 +217,7 @@ impl Deployment {
                 entry.used_ms = clock;
                 Reply::text(text.get(number(1)..to).unwrap_or_default())
             }
-            ("DUMP", value) => Reply::text(format!("{value:?}")),
+            ("DUMP", value) => Reply::text(value.dumped()),
             _ => Reply::error("WRONGTYPE Operation against a key holding the wrong kind of value"),
         }
     }

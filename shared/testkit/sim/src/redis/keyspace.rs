@@ -21,6 +21,16 @@ impl Value {
             Self::Other(name, _) => name,
         }
     }
+
+    /// The reply of DUMP: the content, and a checksum of eight bytes.
+    pub(crate) fn dumped(&self) -> Vec<u8> {
+        let mut bytes = match self {
+            Self::Text(text) => [b"\0".as_slice(), text].concat(),
+            Self::Other(name, elements) => format!("\x01{name} {elements}").into_bytes(),
+        };
+        bytes.extend(hash(&bytes).to_be_bytes());
+        bytes
+    }
 }
 
 /// A key's value and times, in milliseconds of the node's clock.
@@ -41,13 +51,17 @@ pub(crate) struct Keyspace {
     by_slot: BTreeMap<u16, BTreeSet<Vec<u8>>>,
 }
 
+/// FNV-1a.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// Where a key is in the order of SCAN: that of a hash table with a seed of its own.
 fn place(key: &[u8]) -> u64 {
-    // FNV-1a, of which the top bits are used: cursors are 48 bits long.
-    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    (hash.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16).max(1)
+    // The top bits are used: cursors are 48 bits long.
+    (hash(key).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16).max(1)
 }
 
 impl Keyspace {
