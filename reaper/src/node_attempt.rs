@@ -136,7 +136,7 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
             fingerprints.map_or(0, |fingerprints| fingerprints.value_bytes(place.id()))
         });
         let began = Instant::now();
-        // Whoever gets no reply does not know.
+        // Without a reply, it stays unknown.
         let before = std::mem::replace(&mut self.may_have_acted, true);
         let replies = self.guard.call(&calls, fingerprints, doubtful).await?;
         self.may_have_acted = before || !are_refused(&replies);

@@ -84,7 +84,7 @@ enum Meanwhile {
     Nothing,
     /// They are there, and a slot of each batch has moved.
     Moved,
-    /// Somebody has deleted them.
+    /// A person has deleted them.
     Lost,
     /// They are lost, as with a node, and a slot of each batch has moved.
     MovedAndLost,

@@ -156,7 +156,7 @@ impl WorldPlan {
         };
         let mut apart = Rng::with_seed(!seed);
         if rng.u8(..10) == 0 {
-            // Nothing fails, but somebody may stop the run.
+            // Nothing fails, but the run may be cancelled.
             let cancel = Timed { at_ms: grace_ms + apart.u64(..2_000), act: Act::Cancel };
             let acts = if apart.bool() { vec![cancel] } else { Vec::new() };
             return Self { acts, ..quiet };
@@ -208,7 +208,7 @@ impl WorldPlan {
         self.acts.is_empty() && self.is_healthy()
     }
 
-    /// Whether nothing fails, and nobody does anything but to cancel the run.
+    /// Whether nothing fails, and the only act is a cancel.
     pub(crate) fn is_healthy(&self) -> bool {
         self.acts.iter().all(|timed| matches!(timed.act, Act::Cancel))
             && self.wobble_ms == 0

@@ -199,7 +199,7 @@ pub async fn what_a_lost_ledger_leaves_is_changed_or_unconfirmed(server: GuardSe
     let mut reported = guard::lookups(Reason::Stale, false, None, &expected);
     reported += extra_lookups;
     assert_eq!(counted, reported);
-    // The new ledger records it: whoever comes later does not count them as vanished or spared.
+    // The new ledger records it: a later call does not count them as vanished or spared.
     assert_eq!(bench.call(DELETE).await, outcomes(&expected));
 }
 

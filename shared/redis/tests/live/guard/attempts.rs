@@ -1,5 +1,4 @@
-//! Several attempts at a batch: only one of them acts, and keys that change all the time do not
-//! delay the others.
+//! Several attempts at a batch: only one of them acts, and keys that change all the time do not delay the others.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
