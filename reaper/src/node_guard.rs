@@ -1,10 +1,10 @@
 //! The calls of the guard for the candidates of a batch at one node.
 
 use keysweep_model::outcome::Outcome;
+use keysweep_redis::RedisError;
 use keysweep_redis::guard::{
     BatchWindow, Candidate, Guard, GuardCall, GuardMode, GuardReplies, GuardVerdict, Part,
 };
-use keysweep_redis::{RedisError, RedisErrorKind};
 use keysweep_runtime::activity::Activity;
 
 use crate::fingerprints::Fingerprints;
@@ -24,7 +24,7 @@ pub(crate) struct NodeGuard<'a> {
 pub(crate) fn are_refused(replies: &GuardReplies) -> bool {
     replies.iter().all(|reply| match reply {
         Ok(reply) => matches!(reply.verdict, GuardVerdict::TooEarly(_)),
-        Err(fault) => matches!(fault.kind, RedisErrorKind::Moved | RedisErrorKind::NotWritable),
+        Err(fault) => fault.kind.is_refusal(),
     })
 }
 

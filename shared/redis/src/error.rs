@@ -52,6 +52,12 @@ pub enum RedisErrorKind {
 }
 
 impl RedisErrorKind {
+    /// Whether the server refused the request before it did anything.
+    #[must_use]
+    pub fn is_refusal(self) -> bool {
+        matches!(self, Self::Moved | Self::NotWritable)
+    }
+
     /// Whether the same request may succeed later, or on another worker.
     #[must_use]
     pub fn is_transient(self) -> bool {
@@ -98,6 +104,12 @@ impl RedisError {
         let (_, quoted) = self.detail.split_once(" to run the '")?;
         let (command, _) = quoted.split_once('\'')?;
         (self.kind == RedisErrorKind::PermissionDenied).then(|| format!("+{command}"))
+    }
+
+    /// The failure of a request of which a part was carried out, if it `acted`: its kind must not say that nothing was done.
+    pub(super) fn after_acting(self, acted: bool) -> Self {
+        let kind = if acted && self.kind.is_refusal() { RedisErrorKind::Unavailable } else { self.kind };
+        Self { kind, ..self }
     }
 
     /// Whether the reply exceeded our own read limits.

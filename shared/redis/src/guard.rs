@@ -53,8 +53,8 @@ pub trait Guard {
     fn crosses_slots(&self) -> bool;
 }
 
-/// The replies to several parts, in their order. An error of the kind [`RedisErrorKind::Moved`] or
-/// [`RedisErrorKind::NotWritable`] means that nothing of its part was done.
+/// The replies to several parts, in their order. After an error whose kind is a refusal ([`RedisErrorKind::is_refusal`]), nothing
+/// of its part was done.
 pub type GuardReplies = Vec<Result<GuardReply, RedisError>>;
 
 /// The reply of a call for one part.

@@ -72,13 +72,7 @@ impl WatchGuard {
         let own = conn.dedicated().await?;
         let mut work = WatchWork::new(&own, window, part);
         let finished = work.finish().await;
-        let answer = finished.map_err(|fault| match fault.kind {
-            // These kinds would say that nothing was done.
-            RedisErrorKind::Moved | RedisErrorKind::NotWritable if !work.committed.is_empty() => {
-                RedisError { kind: RedisErrorKind::Unavailable, ..fault }
-            }
-            _ => fault,
-        })?;
+        let answer = finished.map_err(|fault| fault.after_acting(!work.committed.is_empty()))?;
         if !work.watching {
             let kept = own.into_conn();
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(kept);
