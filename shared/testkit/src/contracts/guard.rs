@@ -1,6 +1,6 @@
-//! The contract of [`Guard`] at every server, real or simulated: a script with a node ledger, a script with the ledger of a
-//! slot, and transactions give the same outcomes, repetition is idempotent, and every lookup is counted. A function panics if
-//! the contract is violated.
+//! The contract of [`keysweep_redis::guard::Guard`] at every server, real or simulated: a script with a node ledger, a script
+//! with the ledger of a slot, and transactions give the same outcomes, repetition is idempotent, and every lookup is counted.
+//! A function panics if the contract is violated.
 
 mod bench;
 
