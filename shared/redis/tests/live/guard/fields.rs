@@ -12,7 +12,7 @@ use keysweep_redis::guard::{
 use keysweep_redis::{Conn, Reply, node};
 use keysweep_servers::Server;
 
-use super::bench::Backend;
+use super::bench::{Backend, counted, since};
 
 all_backends! {
     a_hash_whose_fields_expire_is_spared,
@@ -96,24 +96,17 @@ impl Bench {
         contents: Option<&[ExpectedContent]>,
         doubtful: bool,
     ) -> Vec<Outcome> {
-        let before = self.lookups().await;
+        let before = counted(&self.conn).await;
         let GuardReply { verdict, extra_lookups: extra } =
             self.answer(Self::window(), act, keys, contents, doubtful).await;
         let GuardVerdict::Outcomes(outcomes) = verdict else { panic!("{verdict:?}") };
-        let counted = self.lookups().await.minus(before);
+        let made = since(counted(&self.conn).await, before);
         let texts =
             contents.map(|contents| contents.iter().map(ExpectedContent::is_text).collect::<Vec<_>>());
         let mut reported = guard::lookups(Reason::Stale, false, texts.as_deref(), &outcomes);
         reported += extra;
-        assert_eq!(counted, reported, "{outcomes:?}, doubtful: {doubtful}");
+        assert_eq!(made, reported, "{outcomes:?}, doubtful: {doubtful}");
         outcomes
-    }
-
-    /// The server's lookups. Those that its command statistics do not explain read a value.
-    async fn lookups(&self) -> Lookups {
-        let status = node::status_with_commands(&self.conn, 0).await.unwrap();
-        let reads = status.lookups.all() - status.commands.unwrap().one_lookup;
-        Lookups { reads, ..status.lookups }
     }
 
     async fn exists(&self, key: &str) -> bool {
