@@ -55,7 +55,7 @@ impl RedisErrorKind {
     /// Whether the server refused the request before it did anything.
     #[must_use]
     pub fn is_refusal(self) -> bool {
-        matches!(self, Self::Moved | Self::NotWritable)
+        matches!(self, Self::Moved | Self::NotWritable | Self::NoScript)
     }
 
     /// Whether the same request may succeed later, or on another worker.

@@ -50,7 +50,7 @@ pub(crate) fn judge(
         wrong.extend(left(plan, before, end));
     }
     if plan.is_calm() {
-        wrong.extend(inexact(plan, before, result));
+        wrong.extend(inexact(plan, before, end, result));
     }
     wrong
 }
@@ -155,9 +155,8 @@ fn left(plan: &WorldPlan, before: &Keys, end: &RunEnd) -> Vec<String> {
 }
 
 /// How the result of a world without any fault differs from what it must be.
-fn inexact(plan: &WorldPlan, before: &Keys, result: &CleanupResult) -> Vec<String> {
-    let now_ms = keysweep_model::time::now_ms();
-    let wanted = |(key, entry): &(&Vec<u8>, &KeyEntry)| wanted(plan.profile, key, entry, now_ms).is_some();
+fn inexact(plan: &WorldPlan, before: &Keys, end: &RunEnd, result: &CleanupResult) -> Vec<String> {
+    let wanted = |(key, entry): &(&Vec<u8>, &KeyEntry)| wanted(plan.profile, key, entry, end.at_ms).is_some();
     let due = before.iter().filter(wanted).count() as u64;
     let lasting = |(key, entry): &(&Vec<u8>, &KeyEntry)| is_protected(key) && entry.expires_ms.is_none();
     // Rules have no protected keys: those belong to no rule.

@@ -95,6 +95,8 @@ pub(crate) enum Act {
     Unlock,
     /// A person deletes the ledgers of all runs.
     DropLedgers,
+    /// A person deletes the scripts of a server (SCRIPT FLUSH).
+    DropScripts { node: usize },
     /// A client deletes all keys of a server.
     Flush { node: usize },
     /// A person cancels the run.
@@ -134,7 +136,7 @@ pub(crate) struct WorldPlan {
 
 impl WorldPlan {
     /// The world of a seed, with a profile of its own or this one. One world in ten has no faults; in half of those, the run is
-    /// cancelled.
+    /// cancelled, or a server loses its scripts.
     pub(crate) fn of(seed: u64, profile: Option<Profile>) -> Self {
         let mut rng = Rng::with_seed(seed);
         let drawn = Profile::VARIANTS[rng.usize(..Profile::VARIANTS.len())];
@@ -156,9 +158,10 @@ impl WorldPlan {
         };
         let mut apart = Rng::with_seed(!seed);
         if rng.u8(..10) == 0 {
-            // Nothing fails, but the run may be cancelled.
-            let cancel = Timed { at_ms: grace_ms + apart.u64(..2_000), act: Act::Cancel };
-            let acts = if apart.bool() { vec![cancel] } else { Vec::new() };
+            // Nothing fails, but the run may be cancelled, or a server may lose its scripts.
+            let (at_ms, is_calm) = (grace_ms + apart.u64(..2_000), !apart.bool());
+            let act = if apart.u8(..4) == 0 { drop_scripts(&mut apart, primaries) } else { Act::Cancel };
+            let acts = if is_calm { Vec::new() } else { vec![Timed { at_ms, act }] };
             return Self { acts, ..quiet };
         }
         let mut rate = |most: u32| if rng.u8(..3) == 0 { rng.u32(1..most) } else { 0 };
@@ -185,13 +188,13 @@ impl WorldPlan {
         acts.extend(more);
         // Drawn with a seed of their own: all other acts of seeds that were wrong once stay as they are.
         let (drawn, at_ms) = (apart.u8(..8), grace_ms + apart.u64(..3_000));
-        if drawn == 0 {
-            acts.push(Timed { at_ms, act: Act::DropLedgers });
-        }
-        if drawn == 1 {
-            let act = Act::RefuseWrites { node: apart.usize(..primaries), for_ms: apart.u64(100..60_000) };
-            acts.push(Timed { at_ms, act });
-        }
+        let more = match drawn {
+            0 => Some(Act::DropLedgers),
+            1 => Some(Act::RefuseWrites { node: apart.usize(..primaries), for_ms: apart.u64(100..60_000) }),
+            2 => Some(drop_scripts(&mut apart, primaries)),
+            _ => None,
+        };
+        acts.extend(more.map(|act| Timed { at_ms, act }));
         acts.sort_by_key(|timed| timed.at_ms);
         // About two thirds of the keys have no TTL: some worlds stop at the limit.
         let max_delete_percent = if rng.u8(..8) == 0 { 75 } else { 100 };
@@ -208,13 +211,18 @@ impl WorldPlan {
         self.acts.is_empty() && self.is_healthy()
     }
 
-    /// Whether nothing fails, and the only act is a cancel.
+    /// Whether nothing fails, and nothing happens but a cancel, or the loss of scripts, which are loaded again.
     pub(crate) fn is_healthy(&self) -> bool {
-        self.acts.iter().all(|timed| matches!(timed.act, Act::Cancel))
+        let is_harmless = |act: &Act| matches!(act, Act::Cancel | Act::DropScripts { .. });
+        self.acts.iter().all(|timed| is_harmless(&timed.act))
             && self.wobble_ms == 0
             && self.net == NetRates::default()
             && self.broker == BrokerRates::default()
     }
+}
+
+fn drop_scripts(rng: &mut Rng, primaries: usize) -> Act {
+    Act::DropScripts { node: rng.usize(..primaries) }
 }
 
 /// Something that happens. The asking process is left alone, unless it is the only one.

@@ -33,6 +33,9 @@ const HANG_MS: u64 = 2 * 3_600_000;
 /// How often the world looks whether the run has ended.
 const LOOK: Duration = Duration::from_millis(500);
 
+/// How long the world goes on after the result: processes that are dead or late come back, and must not do anything any more.
+const SETTLE: Duration = Duration::from_secs(60);
+
 /// The bytes that each topic of the queue takes.
 const QUEUE_BYTES: usize = 4 << 20;
 
@@ -235,12 +238,15 @@ impl World {
     }
 
     /// Waits for the result, and judges it.
-    async fn judged(self) -> anyhow::Result<Verdict> {
+    async fn judged(mut self) -> anyhow::Result<Verdict> {
         let last_ms = clock::elapsed_ms();
         while clock::elapsed_ms() < HANG_MS {
             sleep(LOOK).await;
             if let Some((result, cancel)) = self.result().await? {
-                return self.judged_by(&result, cancel).await;
+                let now = RunEnd::now(&self.shared.net.deployment());
+                let end = self.end.take().unwrap_or(now);
+                sleep(SETTLE).await;
+                return self.judged_by(&result, cancel, &end).await;
             }
             let is_late = clock::elapsed_ms() > last_ms + NO_RUN_MS;
             if let Some(cause) = self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -267,12 +273,19 @@ impl World {
         self.shared.addresses.iter().all(|address| deployment.serving(*address).is_none())
     }
 
-    async fn judged_by(&self, result: &CleanupResult, cancel: Option<CancelKind>) -> anyhow::Result<Verdict> {
+    async fn judged_by(
+        &self,
+        result: &CleanupResult,
+        cancel: Option<CancelKind>,
+        end: &RunEnd,
+    ) -> anyhow::Result<Verdict> {
         let letters = dead_letters(&*self.shared.store).await?;
+        let last = self.result().await?.map(|(last, _)| last);
         let deployment = self.shared.net.deployment();
         let mut seen = std::mem::take(&mut *self.shared.witness.seen());
-        let now = RunEnd::now(&deployment);
-        let end = self.end.as_ref().unwrap_or(&now);
+        if last.as_ref() != Some(result) {
+            seen.wrong.push(format!("the result changed: {last:?} after {result:?}"));
+        }
         seen.wrong.extend(judge(&self.plan, &self.before, end, &deployment, result, &seen, letters));
         let reached = [
             (letters > 0, Failure::DeadLetter),
@@ -341,6 +354,7 @@ fn happen_to_servers(deployment: &mut Deployment, act: &Act, at_ms: u64) {
         Act::Expire { key, ttl_ms } => deployment.touch(&keys::name(*key), Some(*ttl_ms), now),
         Act::Delete { key } => deployment.touch(&keys::name(*key), None, now),
         Act::Flush { node } => deployment.flush(*node),
+        Act::DropScripts { node } => deployment.nodes[*node].scripts.clear(),
         Act::Unlock => deployment.remove_all(b"keysweep:lock:"),
         Act::DropLedgers => deployment.remove_all(b"keysweep:ledger:"),
         _ => {}

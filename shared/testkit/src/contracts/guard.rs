@@ -31,6 +31,7 @@ macro_rules! each_guard_contract {
             a_ttl_that_an_earlier_attempt_may_have_set_is_unconfirmed,
             a_call_that_died_half_way_is_not_taken_for_done,
             an_attempt_continues_an_interrupted_one,
+            a_server_that_lost_its_scripts_refuses_the_call_before_it_does_anything,
         }
     };
 }
@@ -247,4 +248,23 @@ pub async fn an_attempt_continues_an_interrupted_one(server: GuardServer, backen
     // If nothing is done, it reports that.
     bench.record(b"....").await;
     assert_eq!(bench.recalled().await, Some(GuardVerdict::Partial(vec![None; 4])));
+}
+
+/// A server loses its scripts when it starts again, or by SCRIPT FLUSH. Transactions need none.
+pub async fn a_server_that_lost_its_scripts_refuses_the_call_before_it_does_anything(
+    server: GuardServer,
+    backend: Backend,
+) {
+    let bench = GuardBench::new(server, backend, &[b"stale"]).await;
+    bench.set(b"stale").await;
+    bench.conn.command(&[b"SCRIPT", b"FLUSH"]).await.unwrap();
+    let reply = bench.try_in(bench.window, DELETE).await;
+    let is_there = (bench.exists(b"stale").await, bench.exists(&bench.ledger()).await);
+    if backend == Backend::Transactions {
+        assert_eq!((reply.unwrap().verdict, is_there), (outcomes(&[Deleted]), (false, true)));
+        return;
+    }
+    let fault = reply.unwrap_err();
+    assert!(fault.kind.is_refusal(), "{fault}");
+    assert_eq!(is_there, (true, false));
 }

@@ -90,7 +90,10 @@ impl Deployment {
 
     pub(super) fn script(&mut self, at: usize, name: &str, args: &[Vec<u8>]) -> Reply {
         if name == "SCRIPT" {
-            let Some(text) = args.get(1) else { return Reply::OK };
+            let Some(text) = args.get(1) else {
+                self.nodes[at].scripts.clear();
+                return Reply::OK;
+            };
             let (sha, text) = (script::sha1_hex(text), String::from_utf8_lossy(text).into_owned());
             self.nodes[at].scripts.insert(sha.clone(), text.into());
             return Reply::text(sha);
