@@ -38,7 +38,7 @@ pub(super) fn low_ttl_cause(avg: f64, configured: f64, result: &CleanupResult) -
     if let Some(p99) = metrics.ttl.p99 {
         message += &format!(" 99% of them expire within {}.", span(p99));
     }
-    message += " Fewer keys were written lately than before, or they are written with a shorter TTL.";
+    message += " Either fewer keys were written lately than before, or they are written with a shorter TTL.";
     let growth = metrics.growth.as_ref().filter(|growth| growth.is_exact());
     if let Some(growth) = growth.filter(|growth| growth.keys_now < growth.keys_before) {
         let [before, now] = [growth.keys_before, growth.keys_now].map(grouped);

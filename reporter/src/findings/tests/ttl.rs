@@ -58,8 +58,8 @@ fn cause(case: &Case) -> String {
 #[test]
 fn a_low_mean_ttl_does_not_show_invalidations() {
     let even = "A mean of 2 min 30 s does not show invalidations: keys that are written evenly with a TTL of 15 min have \
-                7 min 30 s left on average, and more if they are deleted early. 99% of them expire within 7 min. Fewer keys \
-                were written lately than before, or they are written with a shorter TTL.";
+                7 min 30 s left on average, and more if they are deleted early. 99% of them expire within 7 min. Either \
+                fewer keys were written lately than before, or they are written with a shorter TTL.";
     let ask = "`keysweep ttl advise`, without a stated TTL, finds the one that keys are written with.";
     assert_eq!(cause(&low()), format!("{even} {ask}"));
     let unknown = low().with(|case| case.result.metrics.ttl.p99 = None);
