@@ -194,7 +194,7 @@ impl Handler for Reaper {
         }
         let records = self.context.records(batch.run);
         let Some(spec) = self.specs.get(batch.run).await? else { return Ok(()) };
-        let (cause, tried) = (Some(failure.to_string()), records.attempted(batch.batch).await?);
+        let cause = Some(failure.to_string());
         backup_writer::stop_if_impossible(failure, &records).await?;
         let (context, mode) = (&self.context, GuardMode::Finalize(Outcome::Failed));
         let of = BatchContext {
@@ -206,8 +206,12 @@ impl Handler for Reaper {
             mode,
             activity: None,
         };
-        let finalized = match self.attempt(of).await {
-            Ok(done) => Some(done),
+        let attempt = self.attempt(of).await;
+        // A batch that was not tried must not be tried by another delivery later, unless its ledgers are sealed.
+        let unsealed = records.end_untried(batch.batch).await?;
+        let tried = unsealed == Outcome::Unconfirmed;
+        let finalized = match attempt {
+            Ok(done) => Some(done.filled(tried)),
             // A server that answers but rejects writes can still report its ledgers.
             Err(Interruption::Failed(Failure::Redis(fault))) if !fault.kind.is_transient() => {
                 self.recorded(batch, &spec, tried).await.ok()
@@ -215,8 +219,8 @@ impl Handler for Reaper {
             Err(_) => None,
         };
         let receipt = match finalized {
-            Some(done) => done.filled(tried).receipt(batch, cause),
-            None => uniform(batch, records.end_untried(batch.batch).await?, cause),
+            Some(done) => done.receipt(batch, cause),
+            None => uniform(batch, unsealed, cause),
         };
         match self.store(&spec, batch, &receipt).await {
             // The outcomes do not fit into one record.

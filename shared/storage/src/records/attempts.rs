@@ -53,8 +53,8 @@ impl Records {
         self.change_mark(batch, Some(WITHDRAWN), revision).await.map(drop)
     }
 
-    /// Ends a batch that has no ledger. It is unreached, and may no longer be attempted. If an attempt may have done
-    /// something already, it is unconfirmed.
+    /// Ends a batch whose ledgers cannot be sealed. What they do not record is unreached, and the batch may no longer be
+    /// attempted. If an attempt may have done something already, or may still do it, that is unconfirmed.
     pub async fn end_untried(&self, batch: BatchId) -> Result<Outcome, RecordError> {
         loop {
             let Created::Before(entry) = self.mark(batch, Some(ENDED)).await? else {
@@ -70,12 +70,6 @@ impl Records {
                 _ => return Ok(Outcome::Unconfirmed),
             }
         }
-    }
-
-    /// Whether an attempt at the batch may have done something.
-    pub async fn attempted(&self, batch: BatchId) -> Result<bool, RecordError> {
-        let entry = self.store.get(&self.attempt_key(batch)).await?;
-        Ok(entry.is_some_and(|entry| !matches!(said(&entry).as_deref(), Some(ENDED | WITHDRAWN))))
     }
 
     async fn mark(&self, batch: BatchId, what: Option<&str>) -> Result<Created, RecordError> {
@@ -136,9 +130,6 @@ mod tests {
         let note = wire::encode(&()).expect("it is encoded");
         store.create(&records.attempt_key(older), note).await.expect("noted");
         assert_eq!(records.end_untried(older).await.expect("noted"), Outcome::Unconfirmed);
-        for (batch, expected) in [(tried, true), (ended, false), (older, true), (BatchId::new(), false)] {
-            assert_eq!(records.attempted(batch).await.expect("read"), expected);
-        }
     }
 
     #[tokio::test]
@@ -147,11 +138,11 @@ mod tests {
         let (again, ended, taken) = (BatchId::new(), BatchId::new(), BatchId::new());
         let revision = first(&records, again).await;
         records.withdraw_attempt(again, revision).await.expect("withdrawn");
-        assert!(!records.attempted(again).await.expect("read"));
         let second = first(&records, again).await;
         // It was withdrawn before.
         records.withdraw_attempt(again, revision).await.expect("too late");
-        assert!(second > revision && records.attempted(again).await.expect("read"));
+        assert!(second > revision);
+        assert_eq!(records.end_untried(again).await.expect("noted"), Outcome::Unconfirmed);
 
         let revision = first(&records, ended).await;
         records.withdraw_attempt(ended, revision).await.expect("withdrawn");
@@ -161,7 +152,6 @@ mod tests {
         let revision = first(&records, taken).await;
         assert_eq!(records.create_attempt(taken).await.expect("noted"), AttemptMark::Again);
         records.withdraw_attempt(taken, revision).await.expect("too late");
-        assert!(records.attempted(taken).await.expect("read"));
         assert_eq!(records.create_attempt(taken).await.expect("noted"), AttemptMark::Again);
         assert_eq!(records.end_untried(taken).await.expect("noted"), Outcome::Unconfirmed);
     }

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use coordinator::drive::Progress;
@@ -68,14 +67,21 @@ pub(crate) struct Shared {
     pub(crate) witness: Arc<Witness>,
     /// The result of a run in one process, and why it was cancelled.
     pub(crate) result: Mutex<Option<(CleanupResult, Option<CancelKind>)>>,
-    /// Whether the last start of the only process has planned a run.
-    pub(crate) runs_alone: AtomicBool,
+    /// The store of the only process, since it has started.
+    pub(crate) own_store: Mutex<Option<Arc<dyn Store>>>,
+    /// The run that the last start of the only process has planned.
+    pub(crate) own_run: Mutex<Option<RunId>>,
     /// Why no run was begun, if its limit did not allow it.
     pub(crate) refusal: Mutex<Option<String>>,
     /// Where the state file is.
     pub(crate) state_dir: Option<PathBuf>,
     /// The addresses that every process has in its settings.
     pub(crate) addresses: Vec<SocketAddr>,
+}
+
+/// What a lock contains.
+pub(crate) fn locked<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Process {
@@ -127,8 +133,7 @@ impl Process {
                 match life.lives(one_life).await {
                     Ok(Ok(())) if role == 0 => return,
                     Ok(Err(e)) if is_over_limit(&e) => {
-                        *shared.refusal.lock().unwrap_or_else(PoisonError::into_inner) =
-                            Some(format!("{e:#}"));
+                        *locked(&shared.refusal) = Some(format!("{e:#}"));
                         return;
                     }
                     Ok(Ok(())) => tracing::info!("{name} ended"),
@@ -159,6 +164,7 @@ impl Shared {
             BrokerLink { rates: self.broker, life: Arc::clone(life), witness: Arc::clone(&self.witness) };
         if self.profile.is_one_process() {
             let context = coordinator::state::context(options).await?;
+            *locked(&self.own_store) = Some(Arc::clone(&context.store));
             let (inner, store) = (Arc::clone(&context.queue), Arc::clone(&context.store));
             let queue = Arc::new(SimQueue { inner, store: Arc::clone(&store), link: link.clone() });
             return Ok(Context { queue, store: Arc::new(SimStore { inner: store, link }), ..context });
@@ -212,14 +218,15 @@ async fn ask(context: &Context, options: &Options) -> anyhow::Result<()> {
 
 /// Plans a run and carries it out, as `keysweep run` does.
 async fn run_alone(shared: &Shared, context: &Context, options: &Options) -> anyhow::Result<()> {
-    shared.runs_alone.store(false, Ordering::Relaxed);
-    let mut plan = preflight(options, RunId::new(), now_ms()).await?;
+    *locked(&shared.own_run) = None;
+    let run = RunId::new();
+    let mut plan = preflight(options, run, now_ms()).await?;
     plan.try_out(options).await?;
-    shared.runs_alone.store(true, Ordering::Relaxed);
+    *locked(&shared.own_run) = Some(run);
     let (progress, _) = watch::channel(Progress::start(embedded::keys(&plan)));
     let result = embedded::run(context, options, &plan, progress).await?;
     let cancel = context.records(result.run_id).cancel().await?.map(|cancel| cancel.kind);
-    *shared.result.lock().unwrap_or_else(PoisonError::into_inner) = Some((result, cancel));
+    *locked(&shared.result) = Some((result, cancel));
     Ok(())
 }
 

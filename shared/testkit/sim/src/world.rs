@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,7 +12,7 @@ use keysweep_model::time::now_ms;
 use keysweep_storage::history;
 use keysweep_storage::queue::MemoryQueue;
 use keysweep_storage::records::{Decision, Record, Records};
-use keysweep_storage::store::MemoryStore;
+use keysweep_storage::store::{MemoryStore, Store};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
@@ -23,7 +22,7 @@ use crate::oracle::{RunEnd, judge};
 use crate::plan::{Act, PROCESSES, Profile, WORKERS, WorldPlan};
 use crate::redis::deployment::{Deployment, MoveStep};
 use crate::redis::keyspace::{KeyEntry, Value};
-use crate::roles::{Process, Shared};
+use crate::roles::{Process, Shared, locked};
 use crate::witness::{Seen, Witness, dead_letters};
 use crate::{clock, keys};
 
@@ -92,7 +91,8 @@ pub(crate) async fn run(plan: WorldPlan, state_dir: Option<PathBuf>) -> anyhow::
         store: Arc::new(MemoryStore::default()),
         witness,
         result: Mutex::default(),
-        runs_alone: AtomicBool::default(),
+        own_store: Mutex::default(),
+        own_run: Mutex::default(),
         refusal: Mutex::default(),
         state_dir,
         addresses,
@@ -223,18 +223,26 @@ impl World {
     /// Whether a run has begun that did not end with its only process.
     async fn is_driven(&self) -> anyhow::Result<bool> {
         match self.plan.profile.is_one_process() {
-            true => Ok(self.shared.runs_alone.load(Ordering::Relaxed)),
+            true => Ok(locked(&self.shared.own_run).is_some()),
             false => self.has_run().await,
         }
     }
 
     async fn cancel(&self) -> anyhow::Result<()> {
         let cancel = Cancel { kind: CancelKind::Asked, cause: "a person".to_owned() };
-        for line in history::read(&*self.shared.store).await? {
-            let records = Records::new(Arc::clone(&self.shared.store), line.run_id);
-            records.create_cancel(&cancel).await?;
+        let store = self.store();
+        let own = *locked(&self.shared.own_run);
+        let planned = history::read(&*self.shared.store).await?.into_iter().map(|line| line.run_id);
+        for run in planned.chain(own) {
+            Records::new(Arc::clone(&store), run).create_cancel(&cancel).await?;
         }
         Ok(())
+    }
+
+    /// The store that the processes share, or that of the only one.
+    fn store(&self) -> Arc<dyn Store> {
+        let own = locked(&self.shared.own_store).clone();
+        own.unwrap_or_else(|| Arc::clone(&self.shared.store))
     }
 
     /// Waits for the result, and judges it.
@@ -249,7 +257,7 @@ impl World {
                 return self.judged_by(&result, cancel, &end).await;
             }
             let is_late = clock::elapsed_ms() > last_ms + NO_RUN_MS;
-            if let Some(cause) = self.shared.refusal.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            if let Some(cause) = locked(&self.shared.refusal).take() {
                 return Ok(self.without_run(cause));
             }
             if is_late && self.is_unreachable() && !self.is_driven().await? {
@@ -279,7 +287,7 @@ impl World {
         cancel: Option<CancelKind>,
         end: &RunEnd,
     ) -> anyhow::Result<Verdict> {
-        let letters = dead_letters(&*self.shared.store).await?;
+        let letters = dead_letters(&*self.store()).await?;
         let last = self.result().await?.map(|(last, _)| last);
         let deployment = self.shared.net.deployment();
         let mut seen = std::mem::take(&mut *self.shared.witness.seen());
@@ -321,7 +329,7 @@ impl World {
 
     async fn result(&self) -> anyhow::Result<Option<(CleanupResult, Option<CancelKind>)>> {
         if self.plan.profile.is_one_process() {
-            return Ok(self.shared.result.lock().unwrap_or_else(PoisonError::into_inner).clone());
+            return Ok(locked(&self.shared.result).clone());
         }
         for line in history::read(&*self.shared.store).await? {
             if line.status.is_some() {
@@ -362,53 +370,4 @@ fn happen_to_servers(deployment: &mut Deployment, act: &Act, at_ms: u64) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::broker::BrokerRates;
-    use crate::network::NetRates;
-    use crate::plan::{PROCESSES, Timed};
-    use crate::redis::deployment::MoveStep;
-
-    /// A world in which reapers die after so many requests, the slots of their batches move, and their new node fails over
-    /// to a replica that has nothing of it.
-    fn two_faults(requests: u64, to: usize) -> WorldPlan {
-        const KEYS: usize = 120;
-        let at = |at_ms, act| Timed { at_ms, act };
-        let reapers = PROCESSES.iter().enumerate().filter(|(_, name)| name.starts_with("reaper"));
-        let dies = |(process, _)| at(500, Act::KillAfter { process, requests, back_ms: 20_000 });
-        let mut acts = vec![at(0, Act::Behind { node: to, for_ms: 60_000 })];
-        acts.extend(reapers.map(dies));
-        for (at_ms, step) in [(6_000, MoveStep::Begin), (6_500, MoveStep::End)] {
-            acts.extend((0..KEYS).map(|key| at(at_ms, Act::Move { key, to, step })));
-        }
-        acts.push(at(7_000, Act::FailOver { node: to }));
-        let (net, broker) = (NetRates::default(), BrokerRates::default());
-        let any = WorldPlan::of(1, Some(Profile::Plain));
-        let plan = WorldPlan { primaries: 3, has_replicas: true, wobble_ms: 0, net, broker, acts, ..any };
-        WorldPlan { keys: KEYS, grace_ms: 500, max_delete_percent: 100, ..plan }
-    }
-
-    /// What it deleted may be gone with the ledger that says so: accounting cannot know.
-    #[tokio::test(start_paused = true)]
-    async fn a_ledger_that_a_failover_loses_after_its_slot_moved_leaves_unconfirmed_keys() {
-        let mut unconfirmed = 0;
-        for (requests, to) in (14..38).step_by(2).flat_map(|requests| [(requests, 0), (requests, 2)]) {
-            let verdict = run(two_faults(requests, to), None).await.unwrap();
-            assert_eq!(verdict.wrong, [""; 0], "{requests} requests, {to}");
-            let has_result = verdict.ended.contains("unconfirmed: ");
-            unconfirmed += usize::from(has_result && !verdict.ended.contains("unconfirmed: 0"));
-        }
-        assert!(unconfirmed > 0, "no reaper died between a deletion and its receipt");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_run_is_not_planned_if_all_servers_were_replaced_before() {
-        let acts = (0..3).map(|node| Timed { at_ms: 0, act: Act::FailOver { node } }).collect();
-        let (net, broker) = (NetRates::default(), BrokerRates::default());
-        let any = WorldPlan::of(1, Some(Profile::Plain));
-        let plan = WorldPlan { primaries: 3, has_replicas: true, wobble_ms: 0, net, broker, acts, ..any };
-        let verdict = run(plan, None).await.unwrap();
-        assert_eq!(verdict.wrong, [""; 0]);
-        assert_eq!(verdict.ended, "no run: no address in the settings is that of a server any more");
-    }
-}
+mod tests;
