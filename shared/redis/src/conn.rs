@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Pipeline, Value};
+use tokio::time::Instant;
 
 use super::connections::{
     ConnIdentity, ConnectionUse, Connections, ExclusiveGuard, ServerConnection, SharedGuard,
@@ -142,6 +143,16 @@ impl Conn {
             self.discard();
         }
         fault
+    }
+
+    /// When it was opened.
+    pub(super) fn opened(&self) -> Instant {
+        self.link.opened
+    }
+
+    /// How it was made.
+    pub(super) fn dial(&self) -> &Dial {
+        &self.origin.dial
     }
 
     /// `host:port`.

@@ -3,6 +3,10 @@
 //! limit, so it is learned: after a cut, one write requests about as much as has been received in one piece. All
 //! connections of a process to a server share one [`ReplySize`], so that a task does not learn it again.
 //!
+//! A connection may also break for another reason, and all that were open before break with it when a server restarts, or
+//! a router forgets them while they are idle. Where the server does not report the cause, a cut is therefore put down to
+//! the size only if a connection breaks that was opened after another one had broken, with no reply in between.
+//!
 //! The estimate is the largest complete reply, a quarter less after each cut, or half of the smallest reply that was
 //! cut off, if that is more. Each larger complete reply raises it again, so it stays near the limit. An hour after the
 //! last cut it is dropped, because the limit may have been changed.
@@ -13,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
 use super::info::Info;
+use super::socket::Dial;
 use crate::limits::{
     ANSWER_ASKED_BYTES_MAX, ANSWER_SIZE_KEPT, ANSWER_SIZES_MAX, REPLY_BYTES_MAX, REPLY_KEYS_MAX,
     SMALLEST_PAGE_BYTES_MAX,
@@ -102,8 +107,8 @@ struct SizeState {
     cut_at: Option<Instant>,
     items: [KnownSize; ITEMS],
     account: Option<OutputLimitStats>,
-    /// Consecutive connections that were closed for an unknown reason.
-    closed: u32,
+    /// When the first of several connections was closed, between which nothing was answered.
+    closed_at: Option<Instant>,
     /// The smallest value that was cut off when it was requested alone, in bytes.
     value_cut: Option<u64>,
     logged: bool,
@@ -118,14 +123,14 @@ struct KnownSize {
 }
 
 impl ReplySize {
-    /// The shared instance for the server at `address`.
-    pub(super) fn of(address: &str) -> Arc<Self> {
-        static KNOWN: Mutex<BTreeMap<String, Arc<ReplySize>>> = Mutex::new(BTreeMap::new());
+    /// The shared instance for the server of `dial`.
+    pub(super) fn of(dial: &Dial) -> Arc<Self> {
+        static KNOWN: Mutex<BTreeMap<(String, (usize, usize)), Arc<ReplySize>>> = Mutex::new(BTreeMap::new());
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= ANSWER_SIZES_MAX {
             known.retain(|_, size| Arc::strong_count(size) > 1);
         }
-        Arc::clone(known.entry(address.to_owned()).or_default())
+        Arc::clone(known.entry((dial.address.clone(), dial.way())).or_default())
     }
 
     fn state(&self) -> MutexGuard<'_, SizeState> {
@@ -152,7 +157,7 @@ impl ReplySize {
         }
         known.most = None;
         state.whole = state.whole.max(bytes);
-        state.closed = 0;
+        state.closed_at = None;
     }
 
     /// Records that the reply to `items` of `item` from the server at `address` was cut off or too long. Logs the first
@@ -208,15 +213,17 @@ impl ReplySize {
         state.account = Some(account.clone());
     }
 
-    /// Records that the reply to `items` of an item is incomplete because of `cause`. Returns whether the size of the
-    /// reply counts as the reason. If the server does not report the cause, it does if the connection was closed before
-    /// and nothing was answered since, or if the limit was reached before and less can be requested.
-    pub(super) fn is_for_size(&self, cause: CutCause, items: u64) -> bool {
+    /// Records that the reply to `items` of an item is incomplete because of `cause`, over a connection that was opened at
+    /// `opened`. Returns whether the size of the reply counts as the reason. If the server does not report the cause, it
+    /// does if another connection was closed before this one was opened and nothing was answered since, or if the limit was
+    /// reached before and less can be requested.
+    pub(super) fn is_for_size(&self, cause: CutCause, items: u64, opened: Instant) -> bool {
         let mut state = self.state();
-        state.closed += 1;
+        let is_repeated = state.closed_at.is_some_and(|at| opened >= at);
+        state.closed_at.get_or_insert_with(Instant::now);
         match cause {
             CutCause::Limit | CutCause::TooLong | CutCause::TooMuch | CutCause::Crowded => true,
-            CutCause::Unknown => state.closed > 1 || items > 1 && state.is_limited(),
+            CutCause::Unknown => is_repeated || items > 1 && state.is_limited(),
             CutCause::Other => false,
         }
     }
@@ -270,5 +277,29 @@ pub(super) fn describe(cause: CutCause) -> String {
         CutCause::Unknown | CutCause::Other => "the server closed the connection in the middle of an answer, and did so again; \
                                           its `client-output-buffer-limit` may be the cause"
             .to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const UNKNOWN: CutCause = CutCause::Unknown;
+
+    /// Requests in flight over one connection fail together, and idle connections are found broken one by one.
+    #[tokio::test(start_paused = true)]
+    async fn only_a_connection_that_was_opened_later_shows_that_a_reply_is_too_large() {
+        let (size, before) = (ReplySize::default(), Instant::now());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!size.is_for_size(UNKNOWN, 1, before));
+        assert!(!size.is_for_size(UNKNOWN, 1, before), "it was open before, too");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let later = Instant::now();
+        assert!(size.is_for_size(UNKNOWN, 1, later));
+        size.answered(ReplyUnit::Key, 1, 10);
+        assert!(!size.is_for_size(UNKNOWN, 1, later), "something was answered");
+        assert!(size.is_for_size(CutCause::Limit, 1, before), "the server says so");
     }
 }

@@ -14,7 +14,7 @@ use super::socket::Expected;
 
 impl Conn {
     fn size(&self) -> Arc<ReplySize> {
-        ReplySize::of(self.address())
+        ReplySize::of(self.dial())
     }
 
     /// How many of `item` one write may request, at most `most`.
@@ -99,7 +99,7 @@ impl Conn {
             (Some(before), Some(now)) => before.cause(&now),
             _ => CutCause::Unknown,
         };
-        let for_size = size.is_for_size(cause, items);
+        let for_size = size.is_for_size(cause, items, self.opened());
         if cause == CutCause::Other {
             return lost;
         }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Value};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::Connections;
@@ -63,6 +63,8 @@ pub(crate) type ExclusiveGuard = OwnedRwLockWriteGuard<Option<ConnIdentity>>;
 /// A shared connection to one server. Dropping it closes it.
 pub(crate) struct ServerConnection {
     connection: MultiplexedConnection,
+    /// When it was opened.
+    pub(crate) opened: Instant,
     /// The task that moves bytes between connection and socket. Ending it closes the socket.
     driver: AbortOnDropHandle<()>,
     /// Whether it failed and is no longer handed out.
@@ -111,7 +113,8 @@ impl ServerConnection {
         let driver = AbortOnDropHandle::new(tokio::spawn(driver));
         let now = Arc::new(RwLock::new(Some(ConnIdentity::of(dial))));
         let discarded = AtomicBool::new(false);
-        let link = Self { connection, driver, discarded, left, expecting, now, _turn: turn };
+        let opened = Instant::now();
+        let link = Self { connection, opened, driver, discarded, left, expecting, now, _turn: turn };
         match link.set_name(dial, name).await {
             Ok(()) => Ok(link),
             Err(fault) => {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use futures_util::FutureExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::request::command;
 use super::resp::{RespItem, item};
@@ -29,6 +29,8 @@ pub(crate) struct ListingSocket {
     all: Arc<Connections>,
     pub(super) dial: Dial,
     socket: Box<dyn Socket>,
+    /// When it was opened.
+    pub(super) opened: Instant,
     pub(super) request: Vec<u8>,
     /// What is known about the reply sizes of the server.
     pub(super) size: Arc<ReplySize>,
@@ -71,8 +73,9 @@ impl ListingSocket {
             all: Arc::clone(all),
             dial: dial.clone(),
             socket: all.open(dial).await?,
+            opened: Instant::now(),
             request: Vec::new(),
-            size: ReplySize::of(&dial.address),
+            size: ReplySize::of(dial),
             account: None,
             readonly: false,
             once: false,
@@ -92,6 +95,7 @@ impl ListingSocket {
         // The previous connection is closed first, because the server may allow few.
         self.socket = Box::new(tokio::io::empty());
         self.socket = self.all.open(&self.dial).await?;
+        self.opened = Instant::now();
         self.handshake().await?;
         if self.readonly { self.ask_readonly().await } else { Ok(()) }
     }

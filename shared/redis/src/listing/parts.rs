@@ -163,11 +163,12 @@ impl ListingSocket {
     /// Connects again after `lost`, if the reply to `requested` was cut off for its size, or may have been.
     async fn recover(&mut self, lost: RedisError, requested: &[Listing]) -> Result<Retry, RedisError> {
         let Some(broken) = self.broken.take() else { return Err(lost) };
+        let opened = self.opened;
         let Some(before) = self.account.clone().filter(|_| !self.once) else {
             // A caller that starts over requests less. If the server closed the connection, only from the second time
             // on.
             let cause = broken.cause();
-            if self.size.is_for_size(cause, items_in(requested)) {
+            if self.size.is_for_size(cause, items_in(requested), opened) {
                 self.cut(requested, cause);
             }
             return Err(match broken {
@@ -183,7 +184,7 @@ impl ListingSocket {
             _ if before.process == now.process => broken.cause(),
             _ => CutCause::Other,
         };
-        let for_size = self.size.is_for_size(cause, items_in(requested));
+        let for_size = self.size.is_for_size(cause, items_in(requested), opened);
         match cause {
             CutCause::Other => Err(lost),
             CutCause::Unknown if !for_size => Ok(Retry::Same),
