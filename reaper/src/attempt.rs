@@ -89,7 +89,10 @@ impl<'a> BatchAttempt<'a> {
         // This check comes first: a worker that cannot write backups leaves the batch to one that can.
         let writer = BackupWriter::wanted(of)?;
         let client = clients.get(&of.batch.alias, of.spec.db).await?;
-        same_deployment::verify_topology(of.spec, &client.topology())?;
+        if same_deployment::verify_topology(of.spec, &client.topology()).is_err() {
+            // All nodes may have been replaced since this worker last asked.
+            same_deployment::verify_topology(of.spec, &*client.refresh().await?)?;
+        }
         let freed = FreedMemory::new(of.spec.measure.freed_one_in);
         let result = BatchResult { elsewhere: without_node_ledger(of.batch), ..BatchResult::of(of.batch) };
         Ok(Self { of, client, nodes, writer, mark: None, may_have_acted: false, freed, result })

@@ -49,11 +49,10 @@ impl<'a, 'n> NodeAttempt<'a, 'n> {
         mut work: VecDeque<Work<'a>>,
     ) -> Result<Self, Interruption> {
         let spec = of.spec;
-        let session = state.session(node, client, spec.delete_backend()).await?;
+        let session = state.session(spec, node, client).await?;
         if !session.executor.crosses_slots() {
             work.iter_mut().for_each(|work| work.here &= work.ledger.kind == LedgerKind::Slot);
         }
-        same_deployment::verify_process(spec, node, &session.process)?;
         let (now_ms, fields) = node::time_and_field_ttls(&session.conn, spec.db).await?;
         if matches!(of.mode, GuardMode::Act(_)) {
             let (grace, address) = (Duration::from_millis(spec.rules.grace_ms), session.conn.address());

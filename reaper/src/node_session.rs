@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use keysweep_model::duration::millis;
 use keysweep_model::ids::{Alias, NodeId};
-use keysweep_model::messages::{DeleteBackend, UnreplicatedWrites};
+use keysweep_model::messages::{DeleteBackend, RunSpec, UnreplicatedWrites};
 use keysweep_model::slot::SlotSet;
 use keysweep_redis::guard::{Guard, GuardExecutor};
-use keysweep_redis::{Conn, ConnectionUse, RedisClient, RedisError, node, replication};
+use keysweep_redis::{Conn, ConnectionUse, RedisClient, RedisError, node, replication, same_deployment};
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
 
@@ -41,7 +41,7 @@ pub(crate) struct NodeState {
 #[derive(Clone)]
 pub(crate) struct NodeSession {
     /// For scripts, a connection that only reapers use, because WAIT blocks a whole connection. It ends with the
-    /// server's process, so the facts below stay valid.
+    /// server's process, so the facts below are valid as long as it answers.
     pub(crate) conn: Conn,
     /// The delete backend of the run.
     delete_backend: DeleteBackend,
@@ -65,15 +65,22 @@ impl Default for NodeState {
 }
 
 impl NodeState {
-    /// Returns the session, connecting to the node and preparing it for `backend` if needed.
+    /// Returns the session for a run, connecting to the node and preparing it if needed. A known session of another process
+    /// than the planned one is not used: the server may have been restarted since the last batch.
+    ///
+    /// # Errors
+    /// When the node fails, or is not the planned one.
     pub(crate) async fn session(
         &self,
+        spec: &RunSpec,
         node: &NodeId,
         client: &RedisClient,
-        backend: DeleteBackend,
     ) -> Result<NodeSession, RedisError> {
+        let backend = spec.delete_backend();
+        let verified = |session: &NodeSession| same_deployment::verify_process(spec, node, &session.process);
         let mut session = self.session.lock().await;
-        if let Some(session) = session.as_ref().filter(|session| session.delete_backend == backend) {
+        let fits = |known: &&NodeSession| known.delete_backend == backend && verified(known).is_ok();
+        if let Some(session) = session.as_ref().filter(fits) {
             return Ok(session.clone());
         }
         // `conn` fails fast for a node that has just failed, so that not every task tries it.
@@ -87,16 +94,9 @@ impl NodeState {
         let status = node::status(&conn, client.db()).await?;
         let replicas = Arc::new(AtomicU64::new(status.replicas));
         let (process, replication_id) = (status.process, status.replication_id);
-        Ok(session
-            .insert(NodeSession {
-                conn,
-                delete_backend: backend,
-                executor,
-                process,
-                replication_id,
-                replicas,
-            })
-            .clone())
+        let made = NodeSession { conn, delete_backend: backend, executor, process, replication_id, replicas };
+        verified(session.insert(made.clone()))?;
+        Ok(made)
     }
 
     /// How many milliseconds a batch that may act from `not_before_ms` on still waits if the server at `address` shows

@@ -7,6 +7,7 @@ use keysweep_model::messages::{Action, PacingLimits, Verify};
 use keysweep_model::result::Status;
 use keysweep_runtime::context::Timing;
 use keysweep_servers::Seeder;
+use keysweep_servers::managed_process::wait_until_ready;
 use keysweep_testkit::kit::ground_truth::GroundTruth;
 use keysweep_testkit::kit::net::{self, Counts, Net, Workers};
 use keysweep_testkit::kit::{self, keys};
@@ -73,4 +74,29 @@ async fn maximum_runtime_ends_a_distributed_run() {
     for kept in [&truth.fresh, &truth.protected, &truth.other] {
         assert_eq!(keys::existing(&options.access, kept).await.len(), kept.len());
     }
+}
+
+/// Workers go on from run to run. A standalone server that was restarted in between is another process, which the next run is
+/// planned for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn workers_find_a_server_that_was_restarted_between_two_runs() {
+    let (net, server) = (Net::start(kit::hasty()).await, kit::standalone().await);
+    let options = kit::options(vec![server.url()]);
+    let truth = GroundTruth::mixture(500, "");
+    let env = net.env(&options).await;
+    let workers = Workers::start(&env, Counts { scanners: 1, reapers: 1, reporters: 1 });
+    for _ in 0..2 {
+        truth.seed(&options.access).await;
+        let preflight = kit::preflight_of(&options).await;
+        let result = kit::in_time(net::driven(&env, &options, &preflight)).await;
+        net::closed(&env, result.run_id).await;
+        net::freed(&env, &options).await;
+        net::drop_ledgers(&options).await;
+        truth.check(&options.access, &result).await;
+        server.kill().unwrap();
+        server.start_again().unwrap();
+        assert!(wait_until_ready(&server).await.is_ok());
+    }
+    workers.stop().await;
+    assert_eq!(net::dead_letters(&env).await, []);
 }
