@@ -13,32 +13,13 @@ use tokio::time::sleep;
 
 use crate::coverage::Failure;
 use crate::life::Life;
-use crate::network::happens;
+use crate::rates::{Rates, happens};
 use crate::witness::Witness;
-
-/// How often the broker fails, in parts of 100,000 per request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct BrokerRates {
-    /// A request fails, and has no effect.
-    pub(crate) refused: u32,
-    /// A request has its effect, and its answer is lost.
-    pub(crate) unanswered: u32,
-    /// A message comes twice.
-    pub(crate) doubled: u32,
-    /// The queue says that it is full.
-    pub(crate) full: u32,
-    /// A message is accepted, and forgotten.
-    pub(crate) lost: u32,
-    /// A message is accepted, and comes with other bytes.
-    pub(crate) garbled: u32,
-    /// A file cannot be written to the object store.
-    pub(crate) unsaved: u32,
-}
 
 /// What is between a process and the broker.
 #[derive(Clone)]
 pub(crate) struct BrokerLink {
-    pub(crate) rates: BrokerRates,
+    pub(crate) rates: Arc<Rates>,
     pub(crate) life: Arc<Life>,
     pub(crate) witness: Arc<Witness>,
 }
@@ -61,8 +42,8 @@ impl BrokerLink {
             return Fate::Refused;
         }
         match () {
-            () if self.happens(self.rates.refused) => Fate::Refused,
-            () if self.happens(self.rates.unanswered) => Fate::Unanswered,
+            () if self.happens(self.rates.broker().refused) => Fate::Refused,
+            () if self.happens(self.rates.broker().unanswered) => Fate::Unanswered,
             () => Fate::Done,
         }
     }
@@ -118,19 +99,19 @@ impl SimQueue {
         mut payload: Vec<u8>,
         trace: Option<TraceParent>,
     ) -> Result<(), QueueError> {
-        if self.link.happens(self.link.rates.full) {
+        if self.link.happens(self.link.rates.broker().full) {
             return Err(QueueError::Full);
         }
         self.link.witness.published(topic, &payload);
-        if self.link.happens(self.link.rates.lost) {
+        if self.link.happens(self.link.rates.broker().lost) {
             self.link.witness.reached(Failure::LostMessage);
             return Ok(());
         }
-        if self.link.happens(self.link.rates.garbled) {
+        if self.link.happens(self.link.rates.broker().garbled) {
             self.link.witness.reached(Failure::Undecodable);
             payload.truncate(fastrand::usize(..payload.len().max(1)));
         }
-        let copies = if self.link.happens(self.link.rates.doubled) { 2 } else { 1 };
+        let copies = if self.link.happens(self.link.rates.broker().doubled) { 2 } else { 1 };
         for _ in 0..copies {
             self.inner.publish(topic, id, payload.clone(), trace).await?;
         }

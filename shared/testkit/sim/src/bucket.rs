@@ -14,8 +14,6 @@ use crate::coverage::Failure;
 #[derive(Clone)]
 pub(crate) struct SimObjects {
     pub(crate) link: BrokerLink,
-    /// How often a write fails, in parts of 100,000.
-    pub(crate) failing: u32,
 }
 
 impl ObjectStore for SimObjects {
@@ -38,7 +36,7 @@ impl std::fmt::Debug for SimBucket {
 impl SimBucket {
     fn failed(&self) -> Result<(), String> {
         let link = &self.objects.link;
-        if !link.happens(self.objects.failing) {
+        if !link.happens(link.rates.broker().unsaved) {
             return Ok(());
         }
         link.witness.reached(Failure::Backup);

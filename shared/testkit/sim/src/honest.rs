@@ -24,18 +24,17 @@ use keysweep_testkit::contracts::guard::{self, GuardServer};
 use keysweep_testkit::contracts::{queue, store};
 use keysweep_testkit::{each_guard_contract, each_store_contract};
 
-use crate::broker::{BrokerLink, BrokerRates, SimQueue, SimStore};
+use crate::broker::{BrokerLink, SimQueue, SimStore};
 use crate::clock;
 use crate::life::Life;
-use crate::network::{Net, NetRates, ProcessNet};
+use crate::network::{Net, ProcessNet};
 use crate::redis::deployment::Deployment;
 use crate::witness::Witness;
 
 const ACK_WAIT: Duration = Duration::from_millis(200);
 
 fn link() -> BrokerLink {
-    let rates = BrokerRates::default();
-    BrokerLink { rates, life: Arc::default(), witness: Arc::default() }
+    BrokerLink { rates: Arc::default(), life: Arc::default(), witness: Arc::default() }
 }
 
 fn sim_store() -> SimStore {
@@ -66,7 +65,7 @@ async fn simulated(primaries: usize) -> RedisClient {
     let deployment = Deployment::new(primaries, false, keysweep_model::time::now_ms());
     let urls = vec![format!("redis://{}", deployment.nodes[0].address)];
     let (witness, life) = (Arc::<Witness>::default(), Arc::<Life>::default());
-    let net = Net::new(deployment, NetRates::default(), witness);
+    let net = Net::new(deployment, Arc::default(), witness);
     let network = Network::simulated(Arc::new(ProcessNet { net, process: 0, life }));
     RedisClient::discover(ConnectOptions { network, ..ConnectOptions::open(urls) }).await.unwrap()
 }

@@ -15,6 +15,7 @@ mod life;
 mod network;
 mod oracle;
 mod plan;
+mod rates;
 mod redis;
 mod roles;
 pub mod shrink;
@@ -79,7 +80,7 @@ pub fn simulate(of: &WorldOf) -> Result<Outcome> {
         // It is not there if no run began.
         let _ = std::fs::remove_dir_all(dir);
     }
-    let world::Verdict { wrong, ended, coverage } = verdict?;
+    let world::Verdict { wrong, ended, coverage, .. } = verdict?;
     Ok(Outcome { profile, wrong, ended, acts, coverage })
 }
 

@@ -49,6 +49,11 @@ impl Life {
         self.state().dies_after = Some((requests.max(1), back_ms));
     }
 
+    /// It does not die after a number of requests any more.
+    pub(crate) fn spare(&self) {
+        self.state().dies_after = None;
+    }
+
     /// It stands still, or goes on. What it has sent may still be carried out.
     pub(crate) fn freeze(&self, is_frozen: bool) {
         let mut state = self.state();

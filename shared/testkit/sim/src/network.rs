@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use crate::coverage::Failure;
 use crate::life::Life;
+use crate::rates::{Rates, happens};
 use crate::redis::deployment::Deployment;
 use crate::redis::{Session, resp};
 use crate::witness::Witness;
@@ -33,30 +34,14 @@ const SILENT: Duration = Duration::from_millis(50);
 /// The servers, and what is between them and each process.
 pub(crate) struct Net {
     pub(crate) deployment: Mutex<Deployment>,
-    pub(crate) rates: NetRates,
+    pub(crate) rates: Arc<Rates>,
     pub(crate) witness: Arc<Witness>,
     /// Pairs of process and server between which nothing gets through.
     parted: Mutex<BTreeSet<(usize, usize)>>,
 }
 
-/// How often connections fail, in parts of 100,000 per exchange.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct NetRates {
-    /// The connection is cut, after some of the commands that were sent together, and before a reply.
-    pub(crate) cut: u32,
-    /// A reply takes a second or more.
-    pub(crate) slow: u32,
-}
-
-impl NetRates {
-    /// Whether the connection is cut in an exchange, and after how many commands.
-    fn cut(self) -> Option<usize> {
-        happens(self.cut).then(|| fastrand::usize(..COMMANDS_TOGETHER))
-    }
-}
-
 impl Net {
-    pub(crate) fn new(deployment: Deployment, rates: NetRates, witness: Arc<Witness>) -> Arc<Self> {
+    pub(crate) fn new(deployment: Deployment, rates: Arc<Rates>, witness: Arc<Witness>) -> Arc<Self> {
         Arc::new(Self { deployment: Mutex::new(deployment), rates, witness, parted: Mutex::default() })
     }
 
@@ -92,11 +77,6 @@ impl Net {
         }
         life.thawed().await;
     }
-}
-
-/// Whether something happens that does so many times in 100,000.
-pub(crate) fn happens(rate: u32) -> bool {
-    rate > 0 && fastrand::u32(..100_000) < rate
 }
 
 /// The network as one process sees it.
@@ -151,7 +131,7 @@ async fn serve(net: &Net, client: Client, address: SocketAddr, mut socket: Duple
             return Ok(());
         }
         sent.extend_from_slice(&piece[..read]);
-        let late = if happens(net.rates.slow) {
+        let late = if happens(net.rates.net().slow) {
             fastrand::u64(1_000_000..20_000_000)
         } else {
             fastrand::u64(20..300)
@@ -159,15 +139,18 @@ async fn serve(net: &Net, client: Client, address: SocketAddr, mut socket: Duple
         sleep(Duration::from_micros(late)).await;
         net.gets_through(process, begun.0, &life).await;
         let mut replies = Vec::new();
-        let mut left = net.rates.cut();
+        let mut left = happens(net.rates.net().cut).then(|| fastrand::usize(..COMMANDS_TOGETHER));
         if left.is_some() {
             net.witness.fault();
         }
         let mut at = 0;
         while let Some(command) = resp::take(&sent, &mut at).map_err(io::Error::other)? {
-            if cuts(net) != Some(begun) || left == Some(0) {
+            if cuts(net) != Some(begun) {
                 net.witness.reached(Failure::Cut);
                 return Err(lost());
+            }
+            if left == Some(0) {
+                break;
             }
             net.deployment().execute(begun.0, &mut session, &command).write(&mut replies);
             left = left.map(|left| left - 1);
@@ -175,8 +158,11 @@ async fn serve(net: &Net, client: Client, address: SocketAddr, mut socket: Duple
         sent.drain(..at);
         if left.is_some() {
             net.witness.reached(Failure::Cut);
+            // What is written before may end in the middle of a reply.
+            socket.write_all(&replies[..fastrand::usize(..=replies.len())]).await?;
+            return Err(lost());
         }
-        if left.is_some() || !life.carried_out() {
+        if !life.carried_out() {
             return Err(lost());
         }
         sleep(Duration::from_micros(fastrand::u64(20..300))).await;

@@ -23,10 +23,15 @@ pub(crate) struct RunEnd {
 }
 
 impl RunEnd {
-    /// The keys of now.
+    /// The keys of now, in a run that began with the world.
     pub(crate) fn now(deployment: &Deployment) -> Self {
         let at_ms = keysweep_model::time::now_ms();
         Self { began_ms: at_ms - crate::clock::elapsed_ms(), at_ms, keys: deployment.live(at_ms) }
+    }
+
+    /// The same, of a run that began then.
+    pub(crate) fn since(self, began_ms: u64) -> Self {
+        Self { began_ms, ..self }
     }
 }
 
@@ -35,14 +40,13 @@ pub(crate) fn judge(
     plan: &WorldPlan,
     before: &Keys,
     end: &RunEnd,
-    deployment: &Deployment,
+    effects: &[Effect],
     result: &CleanupResult,
     seen: &Seen,
     dead_letters: u64,
 ) -> Vec<String> {
-    let mut wrong: Vec<String> =
-        deployment.effects.iter().filter_map(|effect| forbidden(plan, effect, seen)).collect();
-    wrong.extend(counts(deployment, result, keeps_ledgers(plan, result) && dead_letters == 0));
+    let mut wrong: Vec<String> = effects.iter().filter_map(|effect| forbidden(plan, effect, seen)).collect();
+    wrong.extend(counts(effects, result, keeps_ledgers(plan, result) && dead_letters == 0));
     if plan.is_healthy() && result.accounting.unconfirmed > 0 {
         wrong.push(format!("{} keys are unconfirmed although nothing fails", result.accounting.unconfirmed));
     }
@@ -101,7 +105,7 @@ fn keeps_ledgers(plan: &WorldPlan, result: &CleanupResult) -> bool {
 }
 
 /// Sums of the result that are not those of the world. `all_known`: no change is uncertain.
-fn counts(deployment: &Deployment, result: &CleanupResult, all_known: bool) -> Vec<String> {
+fn counts(effects: &[Effect], result: &CleanupResult, all_known: bool) -> Vec<String> {
     let counts = &result.accounting;
     let mut wrong = Vec::new();
     if !counts.balanced || !counts.is_balanced() {
@@ -109,8 +113,8 @@ fn counts(deployment: &Deployment, result: &CleanupResult, all_known: bool) -> V
     }
     let run = result.run_id.to_string();
     let is_of_run = |effect: &&Effect| effect.ledger.as_ref().is_some_and(|ledger| ledger.run == run);
-    let of_run: Vec<&Effect> = deployment.effects.iter().filter(is_of_run).collect();
-    if let Some(stray) = deployment.effects.iter().find(|effect| effect.ledger.is_none()) {
+    let of_run: Vec<&Effect> = effects.iter().filter(is_of_run).collect();
+    if let Some(stray) = effects.iter().find(|effect| effect.ledger.is_none()) {
         wrong.push(format!("`{}` was changed without a ledger", String::from_utf8_lossy(&stray.key)));
     }
     // What was read again after a failover has an account of its own.
@@ -154,10 +158,17 @@ fn left(plan: &WorldPlan, before: &Keys, end: &RunEnd) -> Vec<String> {
     }
 }
 
-/// How the result of a world without any fault differs from what it must be.
+/// How the result of a run without any fault differs from what it must be.
 fn inexact(plan: &WorldPlan, before: &Keys, end: &RunEnd, result: &CleanupResult) -> Vec<String> {
-    let wanted = |(key, entry): &(&Vec<u8>, &KeyEntry)| wanted(plan.profile, key, entry, end.at_ms).is_some();
-    let due = before.iter().filter(wanted).count() as u64;
+    let wanted = |key: &[u8], entry: &KeyEntry, at_ms| wanted(plan.profile, key, entry, at_ms).is_some();
+    let due = before.iter().filter(|(key, entry)| wanted(key, entry, end.at_ms)).count() as u64;
+    let changes = |(key, entry): &(&Vec<u8>, &KeyEntry)| {
+        wanted(key, entry, end.began_ms) != wanted(key, entry, end.at_ms)
+    };
+    if before.iter().any(|key| changes(&key)) {
+        // Their TTLs cross a limit of the rules meanwhile.
+        return Vec::new();
+    }
     let lasting = |(key, entry): &(&Vec<u8>, &KeyEntry)| is_protected(key) && entry.expires_ms.is_none();
     // Rules have no protected keys: those belong to no rule.
     let protected = before.iter().filter(lasting).count() as u64;

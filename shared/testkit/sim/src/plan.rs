@@ -5,8 +5,7 @@ use std::fmt;
 use fastrand::Rng;
 use strum::{Display, EnumString, VariantArray};
 
-use crate::broker::BrokerRates;
-use crate::network::NetRates;
+use crate::rates::{BrokerRates, NetRates};
 use crate::redis::deployment::MoveStep;
 
 /// The processes, by number. The first one asks for the run.

@@ -27,17 +27,18 @@ use keysweep_storage::store::Store;
 use reaper::Reaper;
 use scanner::Scanner;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{BrokerLink, BrokerRates, SimQueue, SimStore};
+use crate::broker::{BrokerLink, SimQueue, SimStore};
 use crate::bucket::SimObjects;
 use crate::coverage::Failure;
 use crate::keys::{self, IDLE_MS, NEAR_EXPIRY_MS};
 use crate::life::Life;
 use crate::network::{Net, ProcessNet};
 use crate::plan::{PROCESSES, Profile, WORKERS, WorldPlan};
+use crate::rates::Rates;
 use crate::witness::Witness;
 
 /// The pause before a process that has ended starts again.
@@ -60,7 +61,7 @@ pub(crate) struct Process {
 /// What all processes share.
 pub(crate) struct Shared {
     pub(crate) profile: Profile,
-    pub(crate) broker: BrokerRates,
+    pub(crate) rates: Arc<Rates>,
     pub(crate) net: Arc<Net>,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) store: Arc<dyn Store>,
@@ -122,8 +123,8 @@ impl Process {
         Ok(Self { life, options, shared: Arc::clone(shared), role })
     }
 
-    /// Starts it, and starts it again whenever it ends or dies.
-    pub(crate) fn start(&self, lives: &mut JoinSet<()>) {
+    /// Starts it, and starts it again whenever it ends or dies. The one that asks for a run ends when it has asked.
+    pub(crate) fn start(&self, lives: &mut JoinSet<()>) -> AbortHandle {
         let (life, options) = (Arc::clone(&self.life), self.options.clone());
         let (shared, role) = (Arc::clone(&self.shared), self.role);
         lives.spawn(async move {
@@ -146,7 +147,7 @@ impl Process {
                 }
                 sleep(if role == 0 { ASK_AGAIN } else { RESTART }).await;
             }
-        });
+        })
     }
 }
 
@@ -160,8 +161,11 @@ impl Shared {
 
     /// What a process that begins its life works with.
     async fn context(&self, life: &Arc<Life>, options: &Options) -> anyhow::Result<Context> {
-        let link =
-            BrokerLink { rates: self.broker, life: Arc::clone(life), witness: Arc::clone(&self.witness) };
+        let link = BrokerLink {
+            rates: Arc::clone(&self.rates),
+            life: Arc::clone(life),
+            witness: Arc::clone(&self.witness),
+        };
         if self.profile.is_one_process() {
             let context = coordinator::state::context(options).await?;
             *locked(&self.own_store) = Some(Arc::clone(&context.store));
@@ -173,7 +177,7 @@ impl Shared {
         let (inner, store) = (Arc::clone(&self.queue), Arc::clone(&self.store));
         let queue = Arc::new(SimQueue { inner, store: Arc::clone(&store), link: link.clone() });
         let store: Arc<dyn Store> = Arc::new(SimStore { inner: store, link: link.clone() });
-        let objects: Arc<dyn ObjectStore> = Arc::new(SimObjects { failing: self.broker.unsaved, link });
+        let objects: Arc<dyn ObjectStore> = Arc::new(SimObjects { link });
         Ok(Context {
             queue,
             history_store: Arc::clone(&store),

@@ -1,11 +1,12 @@
 //! One world, from its seed to the verdict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use keysweep_model::ids::RunId;
 use keysweep_model::messages::{Cancel, CancelKind};
 use keysweep_model::result::CleanupResult;
 use keysweep_model::time::now_ms;
@@ -13,13 +14,14 @@ use keysweep_storage::history;
 use keysweep_storage::queue::MemoryQueue;
 use keysweep_storage::records::{Decision, Record, Records};
 use keysweep_storage::store::{MemoryStore, Store};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, sleep_until};
 
 use crate::coverage::{Coverage, Failure};
 use crate::network::Net;
 use crate::oracle::{RunEnd, judge};
 use crate::plan::{Act, PROCESSES, Profile, WORKERS, WorldPlan};
+use crate::rates::Rates;
 use crate::redis::deployment::{Deployment, MoveStep};
 use crate::redis::keyspace::{KeyEntry, Value};
 use crate::roles::{Process, Shared, locked};
@@ -35,6 +37,10 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long the world goes on after the result: processes that are dead or late come back, and must not do anything any more.
 const SETTLE: Duration = Duration::from_secs(60);
 
+/// So many milliseconds after the last act, nothing fails by chance any more: where one request in a hundred takes too long,
+/// a plan of many requests may never be made.
+const CHANCE_MS: u64 = 1_800_000;
+
 /// The bytes that each topic of the queue takes.
 const QUEUE_BYTES: usize = 4 << 20;
 
@@ -48,6 +54,7 @@ pub(crate) struct Verdict {
     pub(crate) wrong: Vec<String>,
     /// The result, in a few words.
     pub(crate) ended: String,
+    pub(crate) has_result: bool,
     pub(crate) coverage: Coverage,
 }
 
@@ -56,7 +63,11 @@ struct World {
     shared: Arc<Shared>,
     processes: Vec<Process>,
     lives: JoinSet<()>,
+    /// The process that asks for the run, until it has asked.
+    asking: AbortHandle,
     before: BTreeMap<Vec<u8>, KeyEntry>,
+    /// Runs whose results are judged already, or that another run was in progress with.
+    earlier: BTreeSet<RunId>,
     /// Once there is a result.
     end: Option<RunEnd>,
     /// What is undone later, and when.
@@ -83,10 +94,11 @@ pub(crate) async fn run(plan: WorldPlan, state_dir: Option<PathBuf>) -> anyhow::
     let before = deployment.live(now_ms());
     let addresses = deployment.nodes.iter().map(|node| node.address).collect();
     let witness = Arc::new(Witness::default());
+    let rates = Arc::new(Rates::new(plan.net, plan.broker));
     let shared = Arc::new(Shared {
         profile: plan.profile,
-        broker: plan.broker,
-        net: Net::new(deployment, plan.net, Arc::clone(&witness)),
+        net: Net::new(deployment, Arc::clone(&rates), Arc::clone(&witness)),
+        rates,
         queue: Arc::new(MemoryQueue::new(keysweep_storage::limits::ACK_WAIT, QUEUE_BYTES, QUEUE_BYTES)),
         store: Arc::new(MemoryStore::default()),
         witness,
@@ -100,20 +112,26 @@ pub(crate) async fn run(plan: WorldPlan, state_dir: Option<PathBuf>) -> anyhow::
     let roles = if plan.profile.is_one_process() { 1 } else { PROCESSES.len() };
     let processes: anyhow::Result<Vec<Process>> =
         (0..roles).map(|role| Process::new(&plan, &shared, role)).collect();
+    let (processes, mut lives) = (processes?, JoinSet::new());
+    let asking = processes[0].start(&mut lives);
+    processes[1..].iter().for_each(|process| drop(process.start(&mut lives)));
     let mut world = World {
         plan,
         shared,
-        processes: processes?,
-        lives: JoinSet::new(),
+        processes,
+        lives,
+        asking,
         before,
+        earlier: BTreeSet::new(),
         end: None,
         later: BTreeMap::new(),
     };
-    for process in &world.processes {
-        process.start(&mut world.lives);
-    }
     world.happen().await?;
-    world.judged().await
+    let mut verdict = world.judged().await?;
+    if verdict.has_result && verdict.wrong.is_empty() {
+        verdict.wrong.extend(world.next_run().await?);
+    }
+    Ok(verdict)
 }
 
 impl World {
@@ -246,10 +264,13 @@ impl World {
     }
 
     /// Waits for the result, and judges it.
-    async fn judged(mut self) -> anyhow::Result<Verdict> {
+    async fn judged(&mut self) -> anyhow::Result<Verdict> {
         let last_ms = clock::elapsed_ms();
         while clock::elapsed_ms() < HANG_MS {
             sleep(LOOK).await;
+            if clock::elapsed_ms() > last_ms + CHANCE_MS {
+                self.shared.rates.end();
+            }
             if let Some((result, cancel)) = self.result().await? {
                 let now = RunEnd::now(&self.shared.net.deployment());
                 let end = self.end.take().unwrap_or(now);
@@ -272,7 +293,7 @@ impl World {
 
     fn without_run(&self, cause: String) -> Verdict {
         let Seen { wrong, coverage, .. } = std::mem::take(&mut *self.shared.witness.seen());
-        Verdict { wrong, ended: format!("no run: {cause}"), coverage }
+        Verdict { wrong, ended: format!("no run: {cause}"), has_result: false, coverage }
     }
 
     /// Whether all servers have other addresses than the settings say.
@@ -294,7 +315,8 @@ impl World {
         if last.as_ref() != Some(result) {
             seen.wrong.push(format!("the result changed: {last:?} after {result:?}"));
         }
-        seen.wrong.extend(judge(&self.plan, &self.before, end, &deployment, result, &seen, letters));
+        let effects = &deployment.effects;
+        seen.wrong.extend(judge(&self.plan, &self.before, end, effects, result, &seen, letters));
         let reached = [
             (letters > 0, Failure::DeadLetter),
             (result.accounting.spared > 0, Failure::Rewritten),
@@ -305,7 +327,7 @@ impl World {
         seen.coverage.failures.extend(reached.into_iter().filter_map(|(is, failure)| is.then_some(failure)));
         let (status, counts) = (result.status, &result.accounting);
         let ended = format!("{status:?} after {} s: {counts:?}", clock::elapsed_ms() / 1_000);
-        Ok(Verdict { wrong: seen.wrong, ended, coverage: seen.coverage })
+        Ok(Verdict { wrong: seen.wrong, ended, has_result: true, coverage: seen.coverage })
     }
 
     /// Whether a driver has checked at the end of its work that no write is gone. A reporter that stands still makes the
@@ -327,12 +349,13 @@ impl World {
         Ok(false)
     }
 
+    /// The result of the first run that has ended and is not an earlier one.
     async fn result(&self) -> anyhow::Result<Option<(CleanupResult, Option<CancelKind>)>> {
         if self.plan.profile.is_one_process() {
             return Ok(locked(&self.shared.result).clone());
         }
         for line in history::read(&*self.shared.store).await? {
-            if line.status.is_some() {
+            if line.status.is_some() && !self.earlier.contains(&line.run_id) {
                 let records = Records::new(Arc::clone(&self.shared.store), line.run_id);
                 let result = records.result().await?.context("a run that has ended has a result")?;
                 return Ok(Some((result, records.cancel().await?.map(|cancel| cancel.kind))));
@@ -369,5 +392,6 @@ fn happen_to_servers(deployment: &mut Deployment, act: &Act, at_ms: u64) {
     }
 }
 
+mod next_run;
 #[cfg(test)]
 mod tests;

@@ -166,15 +166,14 @@ impl Deployment {
     }
 
     fn scan(&self, at: usize, args: &[Vec<u8>]) -> Reply {
-        let cursor = args.first().and_then(|cursor| number(cursor)).unwrap_or(0);
+        let cursor = args.first().and_then(|cursor| str::from_utf8(cursor).ok()?.parse().ok()).unwrap_or(0);
         let option = |name: &[u8]| {
             let at = args.iter().position(|word| word.eq_ignore_ascii_case(name))?;
             args.get(at + 1)
         };
         let count = option(b"COUNT").and_then(|count| number(count)).unwrap_or(10);
         let pattern = option(b"MATCH").and_then(|text| Pattern::new(text.clone()).ok());
-        let (next, keys) =
-            self.nodes[at].keys.scan(cursor.unsigned_abs(), usize::try_from(count).unwrap_or(10));
+        let (next, keys) = self.nodes[at].keys.scan(cursor, usize::try_from(count).unwrap_or(10));
         let keys = keys.into_iter().filter(|key| pattern.as_ref().is_none_or(|pattern| pattern.matches(key)));
         Reply::Array(vec![Reply::text(next.to_string()), Reply::Array(keys.map(Reply::text).collect())])
     }

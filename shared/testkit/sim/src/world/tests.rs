@@ -1,9 +1,8 @@
 //! Worlds that are made for faults that meet.
 
 use super::*;
-use crate::broker::BrokerRates;
-use crate::network::NetRates;
 use crate::plan::{PROCESSES, Timed};
+use crate::rates::{BrokerRates, NetRates};
 use crate::redis::deployment::MoveStep;
 
 /// A world in which reapers die after so many requests, the slots of their batches move, and their new node fails over
