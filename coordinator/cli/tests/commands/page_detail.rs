@@ -1,22 +1,38 @@
 //! Where a run in progress is, how it is paced, and what it finds, as the page of a service shows it; and the figures of its
 //! charts. On a state file and over NATS.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::service::{Machine, stopped};
 use crate::cli::SECRET;
 use crate::cli::api::Api;
 use crate::cli::broker::Broker;
 use crate::cli::browser::Browser;
-use crate::cli::deployment::job_with_rules;
+use crate::cli::deployment::{TestDeployment, job_with_rules};
 
 /// Keys of a run that takes a while: one call deletes one of them.
 const KEYS: u64 = 20_000;
 
 const SLOW: [&str; 4] = ["--delete-batch-size", "1", "--max-delete-percent", "100"];
 
+/// Lets a server take writes in a fifth of the time only, until this is dropped: a run may be over before the page has shown it
+/// if the machine is fast.
+fn slowed(place: &TestDeployment) -> AbortOnDropHandle<()> {
+    let conn = place.conns()[0].clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            conn.info_text("CLIENT PAUSE 40 WRITE").await.unwrap();
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }))
+}
+
 /// Watches a run whose driver shows it until all is read and something is deleted, and stops it. Returns the page before.
-fn watched(api: &Api) -> Value {
+fn watched(api: &Api, place: &TestDeployment) -> Value {
+    let slowed = slowed(place);
     let browser = Browser::logged_in(api, SECRET);
     let mut events = browser.events();
     let run = browser.post("/api/runs", &json!({})).json(202)["runId"].clone();
@@ -25,6 +41,7 @@ fn watched(api: &Api) -> Value {
         let read = &page["details"][run]["map"]["strips"][0]["counts"]["read"];
         read == 1_024 && page["running"][0]["deletedSoFar"].as_u64() > Some(0)
     });
+    drop(slowed);
     let (running, detail) = (&page["running"][0], &page["details"][run]);
     assert_eq!((&running["state"], &running["keys"]), (&json!("reaping"), &json!(KEYS)), "{page:#}");
     let strip = &detail["map"]["strips"][0];
@@ -47,7 +64,7 @@ async fn the_page_of_one_machine_shows_where_a_run_is() {
     let machine = Machine::start().await;
     machine.place.seed_stale(KEYS).await;
     let (service, api) = machine.service_with(&[], &SLOW);
-    let page = watched(&api);
+    let page = watched(&api, &machine.place);
     assert_eq!(page["workers"], Value::Null, "{page:#}");
     let run = page["running"][0]["runId"].as_str().unwrap();
     assert!(page["details"][run]["paced"][0]["dutyCycle"].is_f64(), "{page:#}");
@@ -75,7 +92,7 @@ async fn the_page_over_nats_shows_where_a_run_is_and_who_works_on_it() {
         { "queue": "batches", "waiting": 0, "inHand": 0, "redelivered": 0 },
     ]);
     assert_eq!(page["workers"]["queues"], idle, "{page:#}");
-    let page = watched(&api);
+    let page = watched(&api, &broker.place);
     let run = page["running"][0]["runId"].as_str().unwrap();
     // Other processes do the work, and report what they measured.
     assert_eq!(page["details"][run]["paced"][0]["dutyCycle"], Value::Null, "{page:#}");
@@ -84,7 +101,8 @@ async fn the_page_over_nats_shows_where_a_run_is_and_who_works_on_it() {
 }
 
 /// Watches a run of [`job_with_rules`] until all is read and both rules with keys have done something, and stops it.
-fn watched_rules(api: &Api) {
+fn watched_rules(api: &Api, place: &TestDeployment) {
+    let slowed = slowed(place);
     let browser = Browser::logged_in(api, SECRET);
     let mut events = browser.events();
     let run = browser.post("/api/runs", &json!({})).json(202)["runId"].clone();
@@ -95,6 +113,7 @@ fn watched_rules(api: &Api) {
             && rules[1]["expired"].as_u64() > Some(0)
             && page["details"][run]["map"]["strips"][0]["counts"]["read"] == 1_024
     });
+    drop(slowed);
     assert_eq!(page["jobs"][0]["action"], "rules", "{page:#}");
     let rules = &page["details"][run]["rules"];
     let shown = |at: usize| {
@@ -124,7 +143,7 @@ async fn the_page_of_one_machine_shows_what_each_rule_does() {
     machine.place.seed_stale(KEYS).await;
     let flags = [&["--config", job_with_rules()], &SLOW[..]].concat();
     let (service, api) = machine.service_with(&[], &flags);
-    watched_rules(&api);
+    watched_rules(&api, &machine.place);
     stopped(service);
 }
 
@@ -134,7 +153,7 @@ async fn the_page_over_nats_shows_what_each_rule_does() {
     broker.place.seed_stale(KEYS).await;
     let (service, api) = broker.service(&[&["--config", job_with_rules()], &SLOW[..]].concat());
     let workers = broker.workers();
-    watched_rules(&api);
+    watched_rules(&api, &broker.place);
     drop(workers);
     stopped(service);
 }
