@@ -22,6 +22,9 @@ pub const NOT_READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Keys that one scan task is planned to list: 5 to 10 seconds of work at most.
 pub const TASK_KEYS: u64 = 100_000;
 
+/// Keys that one scan task is planned to list at least, in a small deployment.
+pub const TASK_KEYS_MIN: u64 = 10_000;
+
 /// A hash table is split into at most one part per this many keys, because there must be fewer parts than buckets (see
 /// `walk`).
 pub const KEYS_PER_PART_MIN: u64 = 1_024;

@@ -20,6 +20,7 @@ use thiserror::Error;
 
 use crate::inactive_policy::{self, ActivitySource, InactivePolicy, InactivePolicyError};
 use crate::integrations::{IntegrationError, integrations};
+use crate::plan::TaskSizes;
 use crate::policy_check;
 use crate::process_id::myself;
 use crate::state::StatePlace;
@@ -82,6 +83,8 @@ pub struct Options {
     /// Where keys are saved before they are deleted, and the size in bytes above which keys are kept instead; `None`
     /// if they are not saved.
     pub backup: Option<(BackupPlace, u64)>,
+    /// How large scan tasks are.
+    pub task_sizes: TaskSizes,
 }
 
 /// Settings that cannot be used.
@@ -138,6 +141,7 @@ impl Options {
             pacing: PacingLimits::default(),
             read_from: ReadFrom::default(),
             backup: None,
+            task_sizes: TaskSizes::default(),
         }
     }
 
@@ -203,6 +207,7 @@ impl Options {
             pacing: pace(settings),
             read_from: read_from(settings),
             backup: settings.backup.value.clone().map(|place| (place, settings.backup_value_max.value)),
+            task_sizes: TaskSizes::default(),
         };
         options.check()?;
         Ok(options)

@@ -7,14 +7,35 @@ use keysweep_model::range::{CursorRange, CursorScope, ScanTable, Scope};
 use keysweep_model::slot::SlotSet;
 use scanner::limits::{LANES_MAX, SLOT_KEYS_MAX};
 
-use crate::limits::{KEYS_PER_PART_MIN, TASK_KEYS, TASKS_OF_TABLES_MAX};
+use crate::limits::{KEYS_PER_PART_MIN, TASK_KEYS, TASK_KEYS_MIN, TASKS_OF_TABLES_MAX};
 use crate::task_ids::TaskIds;
 
-/// Minimum keys per task.
-const TASK_KEYS_MIN: u64 = 10_000;
+/// How large tasks are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskSizes {
+    /// Minimum keys per task.
+    pub keys_min: u64,
+    /// Keys per task in a large deployment.
+    pub keys: u64,
+    /// A hash table is split into at most one part per this many keys.
+    pub part_keys_min: u64,
+}
+
+impl Default for TaskSizes {
+    fn default() -> Self {
+        Self { keys_min: TASK_KEYS_MIN, keys: TASK_KEYS, part_keys_min: KEYS_PER_PART_MIN }
+    }
+}
 
 /// Minimum tasks per node, so that progress is visible.
 const TASKS_PER_NODE_MIN: u64 = 4;
+
+impl TaskSizes {
+    /// The keys of one task, of which about `wanted` are wanted.
+    fn task_keys(self, wanted: u64) -> u64 {
+        wanted.clamp(self.keys_min, self.keys)
+    }
+}
 
 /// What planning needs about a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +65,8 @@ pub struct Planner {
     pub reschedules: u32,
     /// The generation of the scan; see [`ScanTask::scan_generation`].
     pub scan_generation: u32,
+    /// How large its tasks are.
+    pub sizes: TaskSizes,
     /// The ids of new tasks and passes.
     pub ids: TaskIds,
 }
@@ -52,7 +75,7 @@ impl Planner {
     /// A planner of first tasks.
     #[must_use]
     pub fn new(run: RunId, alias: Alias, ids: TaskIds) -> Self {
-        Self { run, alias, reschedules: 0, scan_generation: 0, ids }
+        Self { run, alias, reschedules: 0, scan_generation: 0, sizes: TaskSizes::default(), ids }
     }
 
     /// The tasks that read all keys of a standalone server.
@@ -124,7 +147,7 @@ impl Planner {
         let all: u64 = slots.iter().map(|(_, keys)| keys).sum();
         // Whole slots rarely fill a task exactly: without one more slot, the rest would be one more task.
         let slot_keys = all / (slots.len() as u64).max(1);
-        let task_keys = (all.div_ceil(TASKS_PER_NODE_MIN) + slot_keys).clamp(TASK_KEYS_MIN, TASK_KEYS);
+        let task_keys = self.sizes.task_keys(all.div_ceil(TASKS_PER_NODE_MIN) + slot_keys);
         let mut tasks = Vec::new();
         let (mut here, mut keys_here) = (Vec::new(), 0);
         for (slot, keys) in slots {
@@ -156,7 +179,7 @@ impl Planner {
     ) -> Vec<ScanTask> {
         let opaque = node.one_lane && table == ScanTable::Database;
         let table = if opaque { ScanTable::Opaque { at: 0 } } else { table };
-        let (bits, tasks) = if opaque { (0, 1) } else { cut(keys, tasks_max) };
+        let (bits, tasks) = if opaque { (0, 1) } else { cut(keys, tasks_max, self.sizes) };
         let (pass, parts) = (self.ids.take(), 1_u64 << bits);
         let per_task = parts / tasks;
         let scope = |first: u64| CursorScope {
@@ -174,12 +197,12 @@ impl Planner {
 
 /// Into how many parts (a power of two) a table is cut, and how many tasks share them. There are far fewer parts than
 /// buckets, as exact ranges require.
-fn cut(keys: u64, tasks_max: u64) -> (u32, u64) {
-    let task_keys = keys.div_ceil(TASKS_PER_NODE_MIN).clamp(TASK_KEYS_MIN, TASK_KEYS);
+fn cut(keys: u64, tasks_max: u64, sizes: TaskSizes) -> (u32, u64) {
+    let task_keys = sizes.task_keys(keys.div_ceil(TASKS_PER_NODE_MIN));
     let most = 1 << tasks_max.max(1).ilog2();
     let tasks = keys.div_ceil(task_keys).max(1).next_power_of_two().min(most);
     let wanted = (tasks * u64::from(LANES_MAX)).ilog2();
-    let bits = (keys / KEYS_PER_PART_MIN).max(1).ilog2().min(wanted);
+    let bits = (keys / sizes.part_keys_min).max(1).ilog2().min(wanted);
     (bits, tasks.min(1 << bits))
 }
 
@@ -250,7 +273,7 @@ mod tests {
 
         #[test]
         fn a_database_is_cut_into_parts_that_are_larger_than_buckets(keys in 0_u64..1 << 40) {
-            let (bits, tasks) = cut(keys, TASKS_OF_TABLES_MAX);
+            let (bits, tasks) = cut(keys, TASKS_OF_TABLES_MAX, TaskSizes::default());
             prop_assert!(tasks <= TASKS_OF_TABLES_MAX);
             prop_assert!(bits == 0 || (1_u64 << bits) * KEYS_PER_PART_MIN <= keys);
             prop_assert_eq!((1_u64 << bits) % tasks, 0);
@@ -294,7 +317,7 @@ mod tests {
             assert_eq!(tasks.len() as u64, TASKS_PER_NODE_MIN, "{keys_per_slot}");
         }
         for keys in [40_000, 100_001, 399_999] {
-            assert_eq!(cut(keys, TASKS_OF_TABLES_MAX).1, TASKS_PER_NODE_MIN, "{keys}");
+            assert_eq!(cut(keys, TASKS_OF_TABLES_MAX, TaskSizes::default()).1, TASKS_PER_NODE_MIN, "{keys}");
         }
     }
 }

@@ -93,6 +93,7 @@ impl Options {
             report_dir: job.report_dir.clone(),
             metrics_file: job.metrics_file.clone(),
             integrations: job.integrations.clone(),
+            task_sizes: job.task_sizes,
             pacing: first.pacing,
             read_from: first.read_from,
             backup: first

@@ -192,6 +192,7 @@ impl<'a> PlanBuilder<'a> {
         let (rules, rule_set) = (activity.rules(&self.options.rules), self.rules.clone());
         let selector = &Classifier::new(&rules, activity.activity()).with_rules(rule_set.as_deref());
         let mut planner = Planner::new(run, self.options.alias.clone(), TaskIds::random());
+        planner.sizes = self.options.task_sizes;
         let classifying = listed.into_iter().map(|(there, listed)| async move {
             let classified = classify_sample((client, &there), listed, selector).await;
             (there, classified.map_err(PreflightError::from))

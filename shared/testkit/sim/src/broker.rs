@@ -103,6 +103,10 @@ impl SimQueue {
             return Err(QueueError::Full);
         }
         self.link.witness.published(topic, &payload);
+        if topic == Topic::Tasks {
+            let unreadable = |e| QueueError::Unavailable(format!("{e}"));
+            self.link.witness.dispatched(&self.store, &payload).await.map_err(unreadable)?;
+        }
         if self.link.happens(self.link.rates.broker().lost) {
             self.link.witness.reached(Failure::LostMessage);
             return Ok(());

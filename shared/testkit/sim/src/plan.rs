@@ -18,6 +18,9 @@ pub(crate) const WORKERS: std::ops::RangeInclusive<usize> = 3..=6;
 /// All faults begin within one of these times, in milliseconds: a run without faults takes a second and its grace.
 const FAULTS_MS: [u64; 4] = [1_000, 2_000, 15_000, 60_000];
 
+/// Keys of one scan task: in some worlds, a node has one; in others, more than may be in flight at a time.
+const TASK_KEYS: [u64; 3] = [10_000, 50, 10];
+
 /// What the run of a world is like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Display, EnumString, VariantArray)]
 #[strum(serialize_all = "lowercase")]
@@ -123,6 +126,8 @@ pub(crate) struct WorldPlan {
     pub(crate) primaries: usize,
     pub(crate) has_replicas: bool,
     pub(crate) keys: usize,
+    /// Keys of one scan task, at least.
+    pub(crate) task_keys: u64,
     pub(crate) grace_ms: u64,
     /// The largest share of keys that may be deleted.
     pub(crate) max_delete_percent: u8,
@@ -143,11 +148,14 @@ impl WorldPlan {
         let (primaries, has_replicas, keys) = ([1, 3][rng.usize(..2)], rng.bool(), rng.usize(50..600));
         let has_replicas = has_replicas || profile == Profile::Replicas;
         let grace_ms = [0, 500, 5_000, 30_000][rng.usize(..4)];
+        // Drawn with a seed of its own: all acts of seeds that were wrong once stay as they are.
+        let task_keys = TASK_KEYS[Rng::with_seed(seed.rotate_left(32)).usize(..TASK_KEYS.len())];
         let quiet = Self {
             profile,
             primaries,
             has_replicas,
             keys,
+            task_keys,
             grace_ms,
             max_delete_percent: 100,
             wobble_ms: 0,
@@ -185,7 +193,7 @@ impl WorldPlan {
         let mut acts: Vec<Timed> = (0..rng.usize(1..25)).map(|_| draw(&mut rng)).collect();
         let more: Vec<Timed> = acts.iter().flat_map(|timed| with_it(timed, &mut rng)).collect();
         acts.extend(more);
-        // Drawn with a seed of their own: all other acts of seeds that were wrong once stay as they are.
+        // Drawn with a seed of their own, too.
         let (drawn, at_ms) = (apart.u8(..8), grace_ms + apart.u64(..3_000));
         let more = match drawn {
             0 => Some(Act::DropLedgers),

@@ -11,6 +11,7 @@ use coordinator::embedded::{self, RunError};
 use coordinator::leader::{LeaderExit, run_as_leader};
 use coordinator::lease::{self, Lease, LeasePhase, LeaseRecord, ObservedLease};
 use coordinator::options::Options;
+use coordinator::plan::TaskSizes;
 use coordinator::preflight::preflight;
 use coordinator::submit::{SubmitError, submit};
 use keysweep_backup::BackupTargets;
@@ -46,6 +47,9 @@ const RESTART: Duration = Duration::from_millis(500);
 
 /// The pause before a person asks again for a run that was refused: planning one is dear.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
+
+/// Keys per part of a table: there are fewer parts than buckets.
+const PART_KEYS: u64 = 16;
 
 /// How often a coordinator looks for a run to drive.
 const LOOK: Duration = Duration::from_millis(200);
@@ -100,8 +104,13 @@ impl Process {
         rules.grace_ms = plan.grace_ms;
         rules.scan_batch_keys = 20;
         rules.delete_batch_keys = 10;
-        let mut options =
-            Options { max_delete_percent: plan.max_delete_percent, ..Options::plain(access, rules) };
+        let task_sizes =
+            TaskSizes { keys_min: plan.task_keys, part_keys_min: PART_KEYS, ..TaskSizes::default() };
+        let mut options = Options {
+            max_delete_percent: plan.max_delete_percent,
+            task_sizes,
+            ..Options::plain(access, rules)
+        };
         match plan.profile {
             Profile::Inactive => {
                 options.aggressive = true;

@@ -1,11 +1,13 @@
 //! What the world sees of a run while it happens: what batches allow, whether messages are acknowledged too early, what
 //! is saved, and which failures the run goes through.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use keysweep_model::ids::{NodeId, RunId, TaskId};
 use keysweep_model::messages::{ReapBatch, ScanTask};
 use keysweep_model::wire;
+use keysweep_pacing::limits::TASKS_PER_NODE;
 use keysweep_storage::dead_letter;
 use keysweep_storage::queue::Topic;
 use keysweep_storage::records::{RecordError, Records};
@@ -27,6 +29,8 @@ pub(crate) struct Seen {
     pub(crate) windows: BTreeMap<Vec<u8>, (u64, u64)>,
     /// The values that were saved of a key.
     pub(crate) saved: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
+    /// The tasks of each run and node that were sent, and had no report when the last one was sent.
+    pub(crate) in_flight: BTreeMap<(RunId, NodeId), BTreeSet<TaskId>>,
     /// Whether a worker has died or stood still.
     pub(crate) has_stopped: bool,
 }
@@ -57,6 +61,25 @@ impl Witness {
             let window = seen.windows.entry(key.as_bytes().to_vec()).or_insert((u64::MAX, 0));
             *window = (window.0.min(batch.not_before_ms), window.1.max(batch.not_after_ms));
         }
+    }
+
+    /// A task is sent: with those of its run and node that have no report, it is within the limit of the node.
+    pub(crate) async fn dispatched(&self, store: &Arc<dyn Store>, payload: &[u8]) -> Result<(), RecordError> {
+        let Ok(task) = wire::decode::<ScanTask>(payload) else { return Ok(()) };
+        let (records, node) = (Records::new(Arc::clone(store), task.run), (task.run, task.node));
+        let sent = self.seen().in_flight.get(&node).cloned().unwrap_or_default();
+        let mut in_flight = BTreeSet::from([task.task]);
+        for sent in sent {
+            if records.report(sent).await?.is_none() {
+                in_flight.insert(sent);
+            }
+        }
+        if in_flight.len() > TASKS_PER_NODE {
+            let wrong = format!("{} tasks are in flight at `{}`", in_flight.len(), node.1);
+            self.seen().wrong.push(wrong);
+        }
+        self.seen().in_flight.insert(node, in_flight);
+        Ok(())
     }
 
     /// A message is delivered.
