@@ -15,6 +15,7 @@ use keysweep_model::wire;
 use proptest::prelude::*;
 
 use super::*;
+use crate::plan::TaskSizes;
 use crate::state::StatePlace;
 
 fn some<T>(rng: &mut Rng, make: impl FnOnce(&mut Rng) -> T) -> Option<T> {
@@ -94,6 +95,7 @@ fn options(rng: &mut Rng) -> Options {
         full_scan: rng.bool(),
         namespaces: rng.bool(),
         measures_all: false,
+        task_sizes: TaskSizes { keys_min: rng.u64(1..10_000), ..TaskSizes::default() },
         rule_places: Vec::new(),
         max_delete_percent: rng.u8(..=100),
         max_runtime: some(rng, |rng| Duration::from_millis(rng.u64(..1 << 40))),

@@ -125,7 +125,9 @@ struct KnownSize {
 impl ReplySize {
     /// The shared instance for the server of `dial`.
     pub(super) fn of(dial: &Dial) -> Arc<Self> {
-        static KNOWN: Mutex<BTreeMap<(String, (usize, usize)), Arc<ReplySize>>> = Mutex::new(BTreeMap::new());
+        /// The address of a server, and the identity of how it is reached.
+        type Name = (String, (usize, usize));
+        static KNOWN: Mutex<BTreeMap<Name, Arc<ReplySize>>> = Mutex::new(BTreeMap::new());
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= ANSWER_SIZES_MAX {
             known.retain(|_, size| Arc::strong_count(size) > 1);
