@@ -1,6 +1,8 @@
 //! The next run of the job, when nothing fails any more: what the runs before have left does not hinder it, and it leaves
 //! nothing.
 
+use keysweep_model::result::Status;
+
 use super::{Act, HANG_MS, LOOK, World, WorldPlan, dead_letters, history, judge, locked, now_ms, sleep};
 use crate::clock;
 use crate::oracle::RunEnd;
@@ -45,6 +47,10 @@ impl World {
         let effects = &deployment.effects[since..];
         let mut wrong = judge(&self.quiet(), &before, &end, effects, &result, &seen, letters);
         wrong.extend(seen.wrong.iter().cloned());
+        let (status, unconfirmed) = (result.status, result.accounting.unconfirmed);
+        if (status, unconfirmed) != (Status::Completed, 0) {
+            wrong.push(format!("nothing failed, and it is {status:?}, with {unconfirmed} keys unconfirmed"));
+        }
         Ok(wrong.into_iter().map(|wrong| format!("in the next run: {wrong}")).collect())
     }
 
