@@ -90,8 +90,8 @@ enum Command {
     },
     /// Compare keysweep with other cleanup methods, on temporary servers.
     Bench(bench::Options),
-    /// Let runs happen in simulated worlds: `--seeds N`, `--seed S`, `--seconds N`, `--profile NAME`, `--replay`; with
-    /// `--mutations` instead, with deliberate bugs.
+    /// Let runs happen in simulated worlds: `--seeds N`, `--seed S`, `--seconds N`, `--profile NAME`, `--keys N`,
+    /// `--replay`; with `--mutations` instead, with deliberate bugs.
     Sim {
         /// Passed to the simulation.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]

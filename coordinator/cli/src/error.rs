@@ -149,7 +149,10 @@ pub enum CommandError {
         why: String,
     },
     /// Work was in progress when the shutdown deadline passed.
-    #[error("work in progress was not finished within {0} s; it is redelivered to other workers")]
+    #[error(
+        "work in progress was not finished within {0} s: with NATS it is redelivered to other workers, without NATS the \
+         run is closed as interrupted"
+    )]
     NotDrained(u64),
 }
 

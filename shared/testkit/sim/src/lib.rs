@@ -32,13 +32,15 @@ pub use plan::Profile;
 
 use coverage::Coverage;
 
-/// A world: its seed, its profile unless it is drawn, and the acts that are left out.
+/// A world: its seed, what of it is not drawn, and the acts that are left out.
 #[derive(Clone, Debug, Default)]
 pub struct WorldOf {
     /// All that happens follows from it.
     pub seed: u64,
     /// What its run is like.
     pub profile: Option<Profile>,
+    /// How many keys it has; drawn if this is `None`.
+    pub keys: Option<usize>,
     /// The places of these acts.
     pub without: Vec<usize>,
 }
@@ -64,6 +66,7 @@ pub struct Outcome {
 /// When the world cannot be made.
 pub fn simulate(of: &WorldOf) -> Result<Outcome> {
     let mut plan = plan::WorldPlan::of(of.seed, of.profile);
+    plan.keys = of.keys.unwrap_or(plan.keys);
     let mut place = 0;
     plan.acts.retain(|_| {
         place += 1;

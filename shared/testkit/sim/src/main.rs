@@ -24,6 +24,9 @@ struct Args {
     /// Only worlds like this one: plain, expire, slots, transactions, rules, inactive, replicas, backup, embedded, state
     #[arg(long)]
     profile: Option<Profile>,
+    /// So many keys in each world
+    #[arg(long)]
+    keys: Option<usize>,
     /// Stop after so many seconds
     #[arg(long)]
     seconds: Option<u64>,
@@ -48,7 +51,7 @@ fn main() -> Result<ExitCode> {
         if args.replay {
             timeline::print(Level::DEBUG);
         }
-        let of = WorldOf { seed: args.seed, profile: args.profile, without: args.without };
+        let of = WorldOf { seed: args.seed, profile: args.profile, keys: args.keys, without: args.without };
         let outcome = simulate(&of)?;
         print!("{}\n{}", outcome.ended, tally::said(&outcome));
         outcome.wrong.iter().for_each(|wrong| println!("WRONG: {wrong}"));
@@ -67,6 +70,9 @@ fn world(of: &WorldOf) -> Result<(bool, String)> {
     command.args(["--one", "--seed", &of.seed.to_string()]).env("RUST_BACKTRACE", "0");
     if let Some(profile) = of.profile {
         command.args(["--profile", &profile.to_string()]);
+    }
+    if let Some(keys) = of.keys {
+        command.args(["--keys", &keys.to_string()]);
     }
     if !of.without.is_empty() {
         let without: Vec<String> = of.without.iter().map(ToString::to_string).collect();
@@ -98,7 +104,7 @@ fn many(args: &Args) -> Result<ExitCode> {
             if seed >= end || is_over || args.first && sums_now().wrong > 0 {
                 return Ok(());
             }
-            let of = WorldOf { seed, profile: args.profile, without: Vec::new() };
+            let of = WorldOf { seed, profile: args.profile, keys: args.keys, without: Vec::new() };
             let (is_right, said) = world(&of)?;
             sums_now().add(&said, is_right);
             if !is_right {

@@ -258,7 +258,7 @@ async fn coordinate(context: &Context, options: &Options, name: &str, shared: &S
             && let Some(held) = take(context, options, observed, name).await?
         {
             if observed.record.phase == LeasePhase::Driven {
-                shared.witness.reached(Failure::Leader);
+                shared.witness.taken_over();
             }
             match run_as_leader(context, held, &CancellationToken::new()).await? {
                 LeaderExit::Ended(_) => return Ok(()),

@@ -31,6 +31,8 @@ pub(crate) struct Seen {
     pub(crate) saved: BTreeMap<Vec<u8>, Vec<Vec<u8>>>,
     /// The tasks of each run and node that were sent, and had no report when the last one was sent.
     pub(crate) in_flight: BTreeMap<(RunId, NodeId), BTreeSet<TaskId>>,
+    /// How often another leader has taken over.
+    takeovers: usize,
     /// Whether a worker has died or stood still.
     pub(crate) has_stopped: bool,
 }
@@ -63,7 +65,14 @@ impl Witness {
         }
     }
 
-    /// A task is sent: with those of its run and node that have no report, it is within the limit of the node.
+    /// Another leader takes over.
+    pub(crate) fn taken_over(&self) {
+        self.reached(Failure::Leader);
+        self.seen().takeovers += 1;
+    }
+
+    /// A task is sent: with those of its run and node that have no report, it is within the limit of the node. A leader does
+    /// not know which tasks the one before has sent.
     pub(crate) async fn dispatched(&self, store: &Arc<dyn Store>, payload: &[u8]) -> Result<(), RecordError> {
         let Ok(task) = wire::decode::<ScanTask>(payload) else { return Ok(()) };
         let (records, node) = (Records::new(Arc::clone(store), task.run), (task.run, task.node));
@@ -74,7 +83,7 @@ impl Witness {
                 in_flight.insert(sent);
             }
         }
-        if in_flight.len() > TASKS_PER_NODE {
+        if in_flight.len() > TASKS_PER_NODE * (1 + self.seen().takeovers) {
             let wrong = format!("{} tasks are in flight at `{}`", in_flight.len(), node.1);
             self.seen().wrong.push(wrong);
         }

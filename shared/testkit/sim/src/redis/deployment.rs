@@ -319,6 +319,13 @@ impl Deployment {
         }
     }
 
+    /// Ends all moves.
+    pub(crate) fn end_moves(&mut self) {
+        for (slot, to) in self.moving.clone() {
+            self.move_slot(slot, to, MoveStep::End);
+        }
+    }
+
     fn migrate(&mut self, from: usize, to: usize, keys: &[Vec<u8>]) {
         for key in keys {
             if let Some(entry) = self.nodes[from].keys.remove(key) {

@@ -57,7 +57,9 @@ impl World {
     /// Ends what happens by chance, or was to happen later.
     fn end_faults(&self) {
         self.shared.rates.end();
-        self.shared.net.deployment().wobble_ms = 0;
+        let mut deployment = self.shared.net.deployment();
+        deployment.wobble_ms = 0;
+        deployment.end_moves();
         self.processes.iter().for_each(|process| process.life.spare());
     }
 
