@@ -13,7 +13,7 @@ use strum::VariantArray;
 const REGRESSIONS: &str = include_str!("../regressions.txt");
 
 /// Seconds of worlds in CI.
-const BUDGET_S: &str = "60";
+const BUDGET_S: &str = "120";
 
 fn world(args: &[&str]) -> (bool, String) {
     let ended = Command::new(env!("CARGO_BIN_EXE_keysweep-sim")).args(args).output().unwrap();
