@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { pageAfter } from "../../src/serve/page/js/service.js";
+import { lastOnly, pageAfter } from "../../src/serve/page/js/service.js";
 
 test("a snapshot is the whole page, and a patch replaces whole parts of it", () => {
   const first = pageAfter({ runs: [1], gone: true }, "snapshot", { runs: [], details: { a: 1 }, problem: null });
@@ -19,4 +19,12 @@ test("patches one by one or all at once end in the same page", () => {
   const start = { runs: [], alerts: [], problem: null };
   const each = patches.reduce((page, patch) => pageAfter(page, "patch", patch), start);
   assert.deepEqual(each, pageAfter(start, "patch", Object.assign({}, ...patches)));
+});
+
+test("figures that arrive after those of a later request do not count", () => {
+  const begin = lastOnly();
+  const isFirstLast = begin();
+  assert.equal(isFirstLast(), true);
+  const isSecondLast = begin();
+  assert.deepEqual([isFirstLast(), isSecondLast()], [false, true]);
 });

@@ -2,12 +2,15 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::api::{Answer, Api};
 use super::schemas::live_errors;
+
+/// How long a test waits for an event.
+const EVENT_WAIT: Duration = Duration::from_secs(60);
 
 /// A browser at a service.
 pub struct Browser {
@@ -137,12 +140,18 @@ impl EventStream {
 
     /// The id of the next event, and the page after it; `None` at the end.
     pub fn next(&mut self) -> Option<(u64, Value)> {
+        self.next_before(None)
+    }
+
+    /// The same; panics at the first comment after `last`.
+    fn next_before(&mut self, last: Option<Instant>) -> Option<(u64, Value)> {
         let (mut id, mut event, mut data) = (None, String::new(), None::<Value>);
         loop {
             let mut line = String::new();
             if self.lines.read_line(&mut line).expect("a line in time") == 0 {
                 return None;
             }
+            assert!(last.is_none_or(|last| Instant::now() < last), "no such event: {:#}", self.page);
             match line.trim_end().split_once(": ") {
                 Some(("id", text)) => id = text.parse().ok(),
                 Some(("data", text)) => data = serde_json::from_str(text).ok(),
@@ -170,8 +179,8 @@ impl EventStream {
     /// The page after the next event that fulfils `condition`.
     #[track_caller]
     pub fn until(&mut self, condition: impl Fn(&Value) -> bool) -> Value {
-        let mut last = Value::Null;
-        while let Some((_, data)) = self.next() {
+        let (mut last, limit) = (Value::Null, Instant::now() + EVENT_WAIT);
+        while let Some((_, data)) = self.next_before(Some(limit)) {
             if condition(&data) {
                 return data;
             }

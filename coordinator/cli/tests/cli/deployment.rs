@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use std::path::PathBuf;
 use std::sync::Once;
+use std::time::Duration;
 
 use keysweep_redis::{Conn, ConnectOptions, Reply, Tls, TlsFiles, node};
 use keysweep_servers::{ClusterServers, Seeder, Server};
 use keysweep_testkit::kit::keys::matching_at;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::certificates::Certificates;
 
@@ -85,6 +87,18 @@ impl TestDeployment {
             seeder.set(&entry(n).0, b"granted", None).await.expect("it is written");
         }
         seeder.finish().await.expect("all is written");
+    }
+
+    /// Lets the first server take writes in a fifth of the time only, until this is dropped: a run may be over before anyone has
+    /// seen it if the machine is fast.
+    pub fn slow_writes(&self) -> AbortOnDropHandle<()> {
+        let conn = self.conns[0].clone();
+        AbortOnDropHandle::new(tokio::spawn(async move {
+            loop {
+                conn.info_text("CLIENT PAUSE 40 WRITE").await.expect("it pauses");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }))
     }
 
     /// Creates a user on every server, with `rules` except for commands that an older server does not support.

@@ -126,8 +126,10 @@ async fn a_run_in_progress_shows_how_far_it_is() {
     let (service, api) = machine.service_with(&[], &slow);
     let browser = Browser::logged_in(&api, SECRET);
     let mut events = browser.events();
+    let slowed = machine.place.slow_writes();
     let run = browser.post("/api/runs", &json!({})).json(202)["runId"].clone();
     let page = events.until(|page| page["running"][0]["deletedSoFar"].as_u64() > Some(0));
+    drop(slowed);
     let running = &page["running"][0];
     assert_eq!((&running["runId"], &running["keys"], &running["status"]), (&run, &json!(KEYS), &Value::Null));
     assert!(running["asOf"].is_string() && page["runs"][0]["cleanedKeys"].is_null(), "{page:#}");

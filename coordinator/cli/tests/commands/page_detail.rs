@@ -1,10 +1,7 @@
 //! Where a run in progress is, how it is paced, and what it finds, as the page of a service shows it; and the figures of its
 //! charts. On a state file and over NATS.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
-use tokio_util::task::AbortOnDropHandle;
 
 use super::service::{Machine, stopped};
 use crate::cli::SECRET;
@@ -18,21 +15,9 @@ const KEYS: u64 = 20_000;
 
 const SLOW: [&str; 4] = ["--delete-batch-size", "1", "--max-delete-percent", "100"];
 
-/// Lets a server take writes in a fifth of the time only, until this is dropped: a run may be over before the page has shown it
-/// if the machine is fast.
-fn slowed(place: &TestDeployment) -> AbortOnDropHandle<()> {
-    let conn = place.conns()[0].clone();
-    AbortOnDropHandle::new(tokio::spawn(async move {
-        loop {
-            conn.info_text("CLIENT PAUSE 40 WRITE").await.unwrap();
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    }))
-}
-
 /// Watches a run whose driver shows it until all is read and something is deleted, and stops it. Returns the page before.
 fn watched(api: &Api, place: &TestDeployment) -> Value {
-    let slowed = slowed(place);
+    let slowed = place.slow_writes();
     let browser = Browser::logged_in(api, SECRET);
     let mut events = browser.events();
     let run = browser.post("/api/runs", &json!({})).json(202)["runId"].clone();
@@ -102,7 +87,7 @@ async fn the_page_over_nats_shows_where_a_run_is_and_who_works_on_it() {
 
 /// Watches a run of [`job_with_rules`] until all is read and both rules with keys have done something, and stops it.
 fn watched_rules(api: &Api, place: &TestDeployment) {
-    let slowed = slowed(place);
+    let slowed = place.slow_writes();
     let browser = Browser::logged_in(api, SECRET);
     let mut events = browser.events();
     let run = browser.post("/api/runs", &json!({})).json(202)["runId"].clone();

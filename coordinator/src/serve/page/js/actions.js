@@ -58,11 +58,11 @@ function confirmed(title, text, yes) {
 export async function cancel(run) {
   const text = `The run of ${run.job} stops at a safe point. What it has deleted stays deleted; the result names what is left.`;
   if (!(await confirmed("Stop this run?", text, "Stop the run"))) return;
+  say("stop-said", "");
   try {
     await post(`api/runs/${encodeURIComponent(run.runId)}/cancel`, { cause: "by a person on the page" });
   } catch (error) {
-    by("problem").hidden = false;
-    setText(by("problem"), `The run was not stopped: ${error.message}`);
+    say("stop-said", `The run of ${run.job} was not stopped: ${error.message}`, true);
   }
 }
 

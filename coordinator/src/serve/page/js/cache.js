@@ -4,7 +4,7 @@
 import { barChart, endCharts, lineChart } from "./charts.js";
 import { by, element, figure, figures, notice, table } from "./dom.js";
 import { protectRow } from "./findings.js";
-import { ask } from "./service.js";
+import { ask, lastOnly } from "./service.js";
 import { brief, BYTE_STEPS, bytes, count, extremes, known, momentText, NONE, percent, span, time } from "./text.js";
 import { ttlParts } from "./ttls.js";
 
@@ -124,7 +124,11 @@ function seriesParts(series) {
   return series.last ? [...parts, ...findings(job, series.last)] : parts;
 }
 
+/** Another job may be chosen before the figures of the one before have arrived. */
+const begin = lastOnly();
+
 async function read() {
+  const isLast = begin();
   const place = by("cache");
   const job = by("cache-job").value;
   const of = job ? `?job=${encodeURIComponent(job)}` : "";
@@ -132,10 +136,11 @@ async function read() {
     const [statistics, series, ttls] = await Promise.all(
       ["stats", "series", "ttl-advice"].map((part) => ask(`api/${part}${of}`))
     );
+    if (!isLast()) return;
     endCharts();
     place.replaceChildren(...cacheFigures(statistics), ...seriesParts(series), ...ttlParts(ttls));
   } catch (error) {
-    place.replaceChildren(notice(`The figures cannot be read: ${error.message}`, "bad"));
+    if (isLast()) place.replaceChildren(notice(`The figures cannot be read: ${error.message}`, "bad"));
   }
 }
 

@@ -21,6 +21,15 @@ export const post = (path, body) =>
     body: JSON.stringify(body),
   });
 
+/** Of overlapping work, only what began last counts. Each call begins some; returns whether it is still the last one. */
+export function lastOnly() {
+  let last = 0;
+  return () => {
+    const mine = ++last;
+    return () => mine === last;
+  };
+}
+
 const AGAIN_MS = 5_000;
 
 /** The page after a `snapshot`, which is the whole of it, or a `patch`, which has the parts that have changed. */
