@@ -6,7 +6,7 @@ use keysweep_model::result::{CleanupResult, Status};
 use keysweep_runtime::limits::BATCH_LIFE;
 
 use crate::keys::{is_protected, wanted};
-use crate::plan::{Act, Profile, WorldPlan};
+use crate::plan::{Act, CLOCK_MS, Profile, WorldPlan};
 use crate::redis::deployment::{Deployment, Effect, EffectKind};
 use crate::redis::keyspace::{KeyEntry, Value};
 use crate::witness::Seen;
@@ -146,7 +146,11 @@ fn left(plan: &WorldPlan, before: &Keys, end: &RunEnd) -> Vec<String> {
     let is_left = |key: &&Vec<u8>| {
         let first = &before[*key];
         let same = |last: &KeyEntry| last.version == first.version && last.expires_ms == first.expires_ms;
-        let qualifies = |entry: &KeyEntry, at_ms: u64| wanted(plan.profile, key, entry, at_ms).is_some();
+        // What a TTL is, is known as far as clocks of servers are right.
+        let skew_ms = if plan.keeps_time() { 0 } else { CLOCK_MS.unsigned_abs() };
+        let wanted = |entry: &KeyEntry, at_ms: u64| wanted(plan.profile, key, entry, at_ms).is_some();
+        let qualifies =
+            |entry: &KeyEntry, at_ms: u64| wanted(entry, at_ms - skew_ms) && wanted(entry, at_ms + skew_ms);
         qualifies(first, end.began_ms)
             && end.keys.get(*key).is_some_and(|last| same(last) && qualifies(last, end.at_ms))
     };

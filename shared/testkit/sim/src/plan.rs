@@ -18,6 +18,9 @@ pub(crate) const WORKERS: std::ops::RangeInclusive<usize> = 3..=6;
 /// All faults begin within one of these times, in milliseconds: a run without faults takes a second and its grace.
 const FAULTS_MS: [u64; 4] = [1_000, 2_000, 15_000, 60_000];
 
+/// How far clocks of servers jump at most, in milliseconds.
+pub(crate) const CLOCK_MS: i64 = 20_000;
+
 /// Keys of one scan task: in some worlds, a node has one; in others, more than may be in flight at a time.
 const TASK_KEYS: [u64; 3] = [10_000, 50, 10];
 
@@ -248,7 +251,7 @@ fn act(rng: &mut Rng, world: &WorldPlan) -> Act {
         11 if has_replicas => Act::Replicate { node },
         12 if has_replicas => Act::Behind { node, for_ms: rng.u64(1_000..60_000) },
         13 => Act::Cut { node },
-        14 => Act::Clock { node, ahead_ms: rng.i64(-20_000..20_000) },
+        14 => Act::Clock { node, ahead_ms: rng.i64(-CLOCK_MS..CLOCK_MS) },
         15 => Act::PartServer { process, node, for_ms: rng.u64(100..30_000) },
         16 if !is_one => Act::PartBroker { process, for_ms: rng.u64(100..40_000) },
         17..=19 if primaries > 1 => Act::Move { key, to: node, step: MoveStep::Begin },
